@@ -1,0 +1,9 @@
+//! Slipway: a self-hosted video upload server in one binary.
+//!
+//! docs/ARCHITECTURE.md tells the one way of the data and which module may import which.
+
+pub mod clock;
+pub mod ids;
+pub mod model;
+pub mod units;
+pub mod wire;

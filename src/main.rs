@@ -1,0 +1,3 @@
+//! The `slipway` binary: everything is in the library.
+
+fn main() {}

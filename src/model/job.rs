@@ -1,0 +1,119 @@
+//! A job: the work on one video, in stages, under a lease that can be lost.
+
+use crate::units::UnixMillis;
+use serde::{Deserialize, Serialize};
+
+/// Where a job stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum JobState {
+    /// Waits for its time and a free worker.
+    Queued,
+    /// A worker holds its lease.
+    Running,
+    /// Ended with success.
+    Done,
+    /// Ended for good without success.
+    Failed,
+    /// Somebody ended it.
+    Cancelled,
+}
+
+/// The stages of a job, in the order that people see.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Stage {
+    /// Finding out what the file holds.
+    Probe,
+    /// A still picture.
+    Poster,
+    /// The qualities that players choose from.
+    Renditions,
+    /// Small pictures for the seek bar.
+    Storyboard,
+    /// Text tracks.
+    Captions,
+    /// Last files and the move to `ready`.
+    Publish,
+}
+
+impl Stage {
+    /// All stages in order.
+    pub const ALL: [Stage; 6] = [
+        Stage::Probe,
+        Stage::Poster,
+        Stage::Renditions,
+        Stage::Storyboard,
+        Stage::Captions,
+        Stage::Publish,
+    ];
+}
+
+/// Where one stage stands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum StageState {
+    /// Not begun.
+    #[default]
+    Pending,
+    /// Under way.
+    Running,
+    /// Finished.
+    Done,
+    /// Ended without success.
+    Failed,
+    /// Not part of this job.
+    Skipped,
+}
+
+/// Attempts that a job gets before it fails for good.
+pub const ATTEMPTS_MAX: u32 = 5;
+
+/// How long a lease holds without being renewed. The parent renews at a third of it.
+pub const LEASE_MS: u64 = 30_000;
+
+/// Returns how long to wait before attempt `attempt` + 1, in milliseconds: 2 s, 8 s, 32 s, …
+/// up to 10 minutes, less up to a quarter chosen by `jitter` (0.0 ..= 1.0).
+pub fn backoff_ms(attempt: u32, jitter: f64) -> u64 {
+    let full = 2_000u64.saturating_mul(4u64.saturating_pow(attempt.saturating_sub(1)));
+    let full = full.min(600_000);
+    full - (full as f64 * 0.25 * jitter.clamp(0.0, 1.0)) as u64
+}
+
+/// Says whether a job in `state` with this lease may be claimed at `now`.
+pub fn is_claimable(
+    state: JobState,
+    run_at: UnixMillis,
+    lease_until: UnixMillis,
+    now: UnixMillis,
+) -> bool {
+    match state {
+        JobState::Queued => run_at <= now,
+        JobState::Running => lease_until <= now,
+        JobState::Done | JobState::Failed | JobState::Cancelled => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Waiting grows fourfold, is bounded, and jitter only shortens it.
+    #[test]
+    fn backoff_grows_to_its_bound() {
+        let full: Vec<u64> = (1..=8).map(|attempt| backoff_ms(attempt, 0.0)).collect();
+        assert_eq!(full[..4], [2_000, 8_000, 32_000, 128_000]);
+        assert_eq!(full[7], 600_000);
+        assert_eq!(backoff_ms(1, 1.0), 1_500);
+    }
+
+    /// A running job can be taken over only when its lease has run out.
+    #[test]
+    fn leases_protect_until_they_end() {
+        let at = UnixMillis;
+        assert!(!is_claimable(JobState::Running, at(0), at(11), at(10)));
+        assert!(is_claimable(JobState::Running, at(0), at(10), at(10)));
+        assert!(!is_claimable(JobState::Queued, at(11), at(0), at(10)));
+        assert!(!is_claimable(JobState::Done, at(0), at(0), at(10)));
+    }
+}

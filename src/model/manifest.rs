@@ -1,0 +1,110 @@
+//! What of a video is published: the one truth from which playlists are made.
+//!
+//! `manifest.json` beside the segments holds it; the HLS playlists and the DASH manifest are pure
+//! functions of it. It grows while a job runs and is replaced by rename.
+
+use crate::ids::Epoch;
+use crate::model::rendition::{RenditionKind, RenditionPlan};
+use serde::{Deserialize, Serialize};
+
+/// The version of [`Manifest`] that this program writes.
+pub const MANIFEST_VERSION: u32 = 1;
+
+/// Everything of a video that players can fetch.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Manifest {
+    /// [`MANIFEST_VERSION`] when written.
+    pub version: u32,
+    /// No rung will be added and none will grow.
+    pub complete: bool,
+    /// Length of the source in seconds, as the probe found it.
+    pub duration: f64,
+    /// Published rungs, in the order in which they became playable.
+    pub rungs: Vec<Rung>,
+    /// The still picture, once there is one.
+    pub poster: Option<Picture>,
+}
+
+/// One published rung and its segments.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Rung {
+    /// What was planned.
+    pub plan: RenditionPlan,
+    /// Lease under which its segments were made; part of their address, so that bytes behind an
+    /// address never change.
+    pub generation: Epoch,
+    /// RFC 6381 codec string, read from the encoder's own extradata: `avc1.64001f`, `mp4a.40.2`.
+    pub codecs: String,
+    /// Ticks in a second for `segments`.
+    pub timescale: u32,
+    /// Longest segment that will ever appear, in milliseconds; fixed before the first playlist.
+    pub target_ms: u32,
+    /// The last segment is here.
+    pub complete: bool,
+    /// Segments in order, the first is number 1.
+    pub segments: Vec<Segment>,
+}
+
+/// One media file of a rung.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Segment {
+    /// Length in ticks of the rung's timescale.
+    pub ticks: u64,
+    /// Size of the file in bytes.
+    pub bytes: u64,
+}
+
+/// A still picture.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Picture {
+    /// Width in pixels.
+    pub width: u32,
+    /// Height in pixels.
+    pub height: u32,
+}
+
+impl Manifest {
+    /// Returns a manifest without anything to play yet.
+    pub fn empty(duration: f64) -> Self {
+        Self {
+            version: MANIFEST_VERSION,
+            complete: false,
+            duration,
+            rungs: Vec::new(),
+            poster: None,
+        }
+    }
+
+    /// Says whether a player would find something: at least one segment of pictures, or of sound
+    /// where the video has no pictures.
+    pub fn is_playable(&self) -> bool {
+        let has = |kind| {
+            self.rungs.iter().any(|rung| rung.plan.kind == kind && !rung.segments.is_empty())
+        };
+        let pictures_planned = self.rungs.iter().any(|rung| rung.plan.kind == RenditionKind::Video);
+        has(RenditionKind::Video) || (!pictures_planned && has(RenditionKind::Audio))
+    }
+}
+
+impl Rung {
+    /// Returns the directory of the rung's files, relative to the video's: `{name}-{generation}`.
+    pub fn directory(&self) -> String {
+        format!("{}-{}", self.plan.name, self.generation)
+    }
+
+    /// Returns the seconds that can be played so far.
+    pub fn seconds(&self) -> f64 {
+        let ticks: u64 = self.segments.iter().map(|segment| segment.ticks).sum();
+        ticks as f64 / f64::from(self.timescale.max(1))
+    }
+}
+
+/// The first file of every rung: codec set-up, no media.
+pub const INIT_FILE: &str = "init.mp4";
+/// The playlist of every rung.
+pub const MEDIA_PLAYLIST_FILE: &str = "media.m3u8";
+
+/// Returns the file name of segment `number`, counted from 1.
+pub fn segment_file(number: usize) -> String {
+    format!("{number}.m4s")
+}

@@ -1,0 +1,9 @@
+//! Pure rules of uploads, videos, jobs and renditions: states, allowed moves, names. No I/O.
+
+pub mod job;
+pub mod manifest;
+pub mod name;
+pub mod problem;
+pub mod rendition;
+pub mod upload;
+pub mod video;

@@ -1,0 +1,118 @@
+//! A video: what people see, from the first byte of its upload until it is deleted.
+
+use serde::{Deserialize, Serialize};
+
+/// Where a video stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum VideoState {
+    /// Its upload hasn't finished.
+    Uploading,
+    /// Waits for its turn.
+    Queued,
+    /// A job works on it.
+    Processing,
+    /// Everything planned is there.
+    Ready,
+    /// Work has ended without success; `problem` says why.
+    Failed,
+}
+
+impl VideoState {
+    /// Says whether `next` may follow this state.
+    pub fn may_become(self, next: Self) -> bool {
+        use VideoState::{Failed, Processing, Queued, Ready, Uploading};
+        matches!(
+            (self, next),
+            (Uploading, Queued | Failed)
+                | (Queued, Processing | Failed)
+                | (Processing, Queued | Ready | Failed)
+                | (Ready | Failed, Queued)
+        )
+    }
+}
+
+/// What a file turned out to hold.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum VideoKind {
+    /// Pictures, with or without sound.
+    #[default]
+    Video,
+    /// Sound only.
+    Audio,
+    /// Anything else, kept for download.
+    File,
+}
+
+/// Who may see a video.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Visibility {
+    /// Anybody; it may be listed.
+    Public,
+    /// Anybody who has the address.
+    #[default]
+    Unlisted,
+    /// Its owner and holders of a playback token.
+    Private,
+}
+
+impl Visibility {
+    /// Reads the word that clients send.
+    pub fn parse(word: &str) -> Option<Self> {
+        match word {
+            "public" => Some(Self::Public),
+            "unlisted" => Some(Self::Unlisted),
+            "private" => Some(Self::Private),
+            _ => None,
+        }
+    }
+}
+
+/// What the probe found in the source.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct SourceFacts {
+    /// The container's short name, such as `mov,mp4` or `matroska,webm`.
+    pub container: String,
+    /// Length in seconds.
+    pub duration: f64,
+    /// Width of the upright picture with square pixels; 0 for sound.
+    pub width: u32,
+    /// Height of the upright picture with square pixels; 0 for sound.
+    pub height: u32,
+    /// Clockwise degrees that the player has to turn the stored picture: 0, 90, 180 or 270.
+    pub rotation: u32,
+    /// Pictures a second on average.
+    pub frame_rate: f64,
+    /// Name of the picture codec, if there is one.
+    pub video_codec: Option<String>,
+    /// Name of the sound codec, if there is one.
+    pub audio_codec: Option<String>,
+    /// Bits a second of the whole file.
+    pub bit_rate: u64,
+}
+
+/// Something worth telling that didn't stop the work.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Warning {
+    /// Stable kebab-case word.
+    pub code: String,
+    /// A sentence.
+    pub detail: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::VideoState::*;
+
+    /// Work can be retried from both ends, and nothing goes back to uploading.
+    #[test]
+    fn moves() {
+        assert!(Failed.may_become(Queued) && Ready.may_become(Queued));
+        for from in [Uploading, Queued, Processing, Ready, Failed] {
+            assert!(!from.may_become(Uploading));
+        }
+        assert!(!Uploading.may_become(Ready));
+    }
+}

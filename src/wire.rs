@@ -1,0 +1,230 @@
+//! Messages between the server and the worker child: one JSON object a line, versioned, bounded.
+//!
+//! The parent writes one [`Order`] to the child's standard input and keeps the pipe open; its end
+//! tells the child to stop. The child writes [`Report`]s to its standard output. The source is
+//! open at [`SOURCE_FD`], the output directory at [`OUTPUT_FD`]; the child learns no path.
+
+use crate::ids::{Epoch, JobId};
+use crate::model::manifest::Segment;
+use crate::model::problem::Problem;
+use crate::model::rendition::RenditionPlan;
+use crate::model::video::{SourceFacts, Warning};
+use crate::units::ByteCount;
+use serde::{Deserialize, Serialize};
+use std::io::{self, BufRead, Read, Write};
+
+/// The version that both ends must speak; a child of another build is refused.
+pub const WIRE_VERSION: u32 = 1;
+
+/// Longest message in bytes, line end included.
+pub const MESSAGE_BYTES_MAX: usize = 256 * 1024;
+
+/// Where the child finds the source, opened read-only.
+pub const SOURCE_FD: i32 = 3;
+
+/// Where the child finds its output directory.
+pub const OUTPUT_FD: i32 = 4;
+
+/// What one child is to do.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Order {
+    /// [`WIRE_VERSION`] of the sender.
+    pub version: u32,
+    /// The job, for the child's log lines.
+    pub job: JobId,
+    /// The lease under which the child works.
+    pub epoch: Epoch,
+    /// Size of the source in bytes.
+    pub source_size: ByteCount,
+    /// Names of renditions that an earlier attempt completed; they aren't made again.
+    pub renditions_done: Vec<String>,
+    /// An earlier attempt made the poster.
+    pub poster_done: bool,
+    /// How to encode.
+    pub encode: EncodeOptions,
+    /// What one file may cost.
+    pub limits: Limits,
+}
+
+/// How renditions are made.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct EncodeOptions {
+    /// Heights to make, or none for the ladder's own choice.
+    pub ladder_heights: Option<Vec<u32>>,
+    /// x264 preset.
+    pub preset: String,
+    /// Length of encoded segments in seconds.
+    pub segment_seconds: u32,
+    /// Threads that the top encoder may use; the others take one each.
+    pub threads: u32,
+}
+
+/// What one file may cost.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Limits {
+    /// Pixels of one picture.
+    pub pixels_max: u64,
+    /// Length of the source in milliseconds.
+    pub duration_ms_max: u64,
+    /// Address space of the child (`RLIMIT_AS`).
+    pub memory_bytes_max: u64,
+    /// CPU seconds of the child (`RLIMIT_CPU`).
+    pub cpu_seconds_max: u64,
+    /// Size of one output file (`RLIMIT_FSIZE`).
+    pub file_bytes_max: u64,
+    /// Tracks in the file.
+    pub streams_max: u32,
+}
+
+/// A layer of the child's confinement.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SandboxLayer {
+    /// Bounds on memory, CPU time, file size and descriptors.
+    Rlimits,
+    /// No new privileges, ever.
+    NoNewPrivs,
+    /// File access only below the output directory.
+    Landlock,
+    /// Only listed system calls.
+    Seccomp,
+}
+
+/// What the child has to say. Files that a report names are complete when it is sent.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "kebab-case")]
+pub enum Report {
+    /// Confined; the source is about to be opened.
+    Confined {
+        /// [`WIRE_VERSION`] of the child.
+        version: u32,
+        /// The layers that hold.
+        layers: Vec<SandboxLayer>,
+    },
+    /// The file is media.
+    Probed {
+        /// What it holds.
+        facts: SourceFacts,
+        /// The renditions that will be made or were made already, in the order of work.
+        plan: Vec<RenditionPlan>,
+    },
+    /// `poster.jpg` is in the output directory.
+    Poster {
+        /// Width in pixels.
+        width: u32,
+        /// Height in pixels.
+        height: u32,
+    },
+    /// `{rendition}/init.mp4` is in the output directory; segments will follow.
+    Started {
+        /// Name of the rendition.
+        rendition: String,
+        /// RFC 6381 codec string.
+        codecs: String,
+        /// Ticks in a second for this rendition's segments.
+        timescale: u32,
+        /// Longest segment that will appear, in milliseconds.
+        target_ms: u32,
+    },
+    /// `{rendition}/{number}.m4s` is in the output directory.
+    Segment {
+        /// Name of the rendition.
+        rendition: String,
+        /// Counted from 1, without gaps.
+        number: u32,
+        /// Length and size.
+        segment: Segment,
+    },
+    /// The rendition has all its segments.
+    Completed {
+        /// Name of the rendition.
+        rendition: String,
+    },
+    /// Work goes on: at least one a second while it does, at most four.
+    Progress {
+        /// Share of the renditions' work that is done, 0 ..= 1.
+        progress: f64,
+        /// Media seconds made for each second of time.
+        speed: f64,
+    },
+    /// Worth telling; the work goes on.
+    Warning {
+        /// What.
+        warning: Warning,
+    },
+    /// The end, without success.
+    Failed {
+        /// Why.
+        problem: Problem,
+    },
+    /// The end, with success.
+    Done,
+}
+
+/// A message that can't be taken.
+#[derive(Debug, thiserror::Error)]
+pub enum WireError {
+    /// The pipe broke.
+    #[error("the pipe to the other process broke: {0}")]
+    Io(#[from] io::Error),
+    /// Longer than [`MESSAGE_BYTES_MAX`].
+    #[error("a message is longer than {MESSAGE_BYTES_MAX} bytes")]
+    TooLong,
+    /// Not a message of this version.
+    #[error("not a message of version {WIRE_VERSION}: {0}")]
+    Malformed(#[from] serde_json::Error),
+}
+
+/// Writes one message as a line and flushes it.
+///
+/// # Errors
+/// `Io` when the other end is gone; `TooLong` before a byte is written.
+pub fn send<M: Serialize>(to: &mut impl Write, message: &M) -> Result<(), WireError> {
+    let mut line = serde_json::to_vec(message)?;
+    line.push(b'\n');
+    if line.len() > MESSAGE_BYTES_MAX {
+        return Err(WireError::TooLong);
+    }
+    to.write_all(&line)?;
+    to.flush()?;
+    Ok(())
+}
+
+/// Reads the next message; `None` when the other end has closed the pipe between messages.
+///
+/// # Errors
+/// `TooLong` without reading further; `Malformed` for anything else than a message.
+pub fn receive<M: for<'de> Deserialize<'de>>(
+    from: &mut impl BufRead,
+) -> Result<Option<M>, WireError> {
+    let mut line = Vec::new();
+    let read = from.take(MESSAGE_BYTES_MAX as u64).read_until(b'\n', &mut line)?;
+    if read == 0 {
+        return Ok(None);
+    }
+    if line.last() != Some(&b'\n') && read == MESSAGE_BYTES_MAX {
+        return Err(WireError::TooLong);
+    }
+    Ok(Some(serde_json::from_slice(&line)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is sent arrives; what isn't a message, is cut short or never ends is an error.
+    #[test]
+    fn messages_survive_the_pipe_and_bad_ones_do_not() {
+        let mut pipe = Vec::new();
+        let report = Report::Progress { progress: 0.5, speed: 1.25 };
+        send(&mut pipe, &report).expect("a vector takes every byte");
+        let mut input = pipe.as_slice();
+        assert_eq!(receive::<Report>(&mut input).expect("a message"), Some(report));
+        assert!(receive::<Report>(&mut input).expect("the end").is_none());
+        for bad in ["\n", "{\"type\":\"nonsense\"}\n", "{\"type\":\"done\""] {
+            assert!(receive::<Report>(&mut bad.as_bytes()).is_err(), "{bad:?}");
+        }
+        let endless = vec![b' '; MESSAGE_BYTES_MAX + 5];
+        assert!(matches!(receive::<Report>(&mut endless.as_slice()), Err(WireError::TooLong)));
+    }
+}
