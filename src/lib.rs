@@ -3,6 +3,7 @@
 //! docs/ARCHITECTURE.md tells the one way of the data and which module may import which.
 
 pub mod clock;
+pub mod config;
 pub mod ids;
 pub mod model;
 pub mod units;

@@ -1,0 +1,130 @@
+//! Flags and subcommands, declared once.
+
+use clap::{Args, Parser, Subcommand};
+use std::path::PathBuf;
+
+/// Self-hosted video uploads: resumable in, HLS and DASH out.
+#[derive(Debug, Parser)]
+#[command(name = "slipway", version, about, disable_help_subcommand = true)]
+pub struct Flags {
+    /// What to do; `serve` when nothing is named.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+    /// Settings that every command takes.
+    #[command(flatten)]
+    pub settings: Settings,
+}
+
+/// Settings from the command line; they beat the environment and the file.
+#[derive(Clone, Debug, Default, Args)]
+pub struct Settings {
+    /// Configuration file [default: ./slipway.toml, then /etc/slipway/slipway.toml]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Address and port, or unix:/path.sock
+    #[arg(long, global = true, value_name = "ADDRESS")]
+    pub listen: Option<String>,
+    /// Directory for everything the server keeps
+    #[arg(long, global = true, value_name = "DIR")]
+    pub data_dir: Option<String>,
+    /// Any other key of the configuration, as often as needed
+    #[arg(long = "set", global = true, value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+}
+
+impl Settings {
+    /// Returns the flags as keys and values for [`super::load`].
+    ///
+    /// # Errors
+    /// A `--set` without `=`, as a sentence.
+    pub fn overrides(&self) -> Result<Vec<(String, String)>, String> {
+        let mut pairs = Vec::new();
+        for text in &self.set {
+            let (key, value) = text
+                .split_once('=')
+                .ok_or_else(|| format!("--set {text}: needs KEY=VALUE, as in media.preset=fast"))?;
+            pairs.push((key.trim().to_owned(), value.trim().to_owned()));
+        }
+        let named = [("listen", &self.listen), ("data_dir", &self.data_dir)];
+        for (key, value) in named {
+            if let Some(value) = value {
+                pairs.push((key.to_owned(), value.clone()));
+            }
+        }
+        Ok(pairs)
+    }
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run the server
+    Serve,
+    /// Check the configuration and print the effective one
+    CheckConfig {
+        /// List every key with its default and meaning instead
+        #[arg(long)]
+        keys: bool,
+    },
+    /// Print a one-time login link (15 minutes)
+    LoginLink,
+    /// Make, list and revoke access tokens
+    #[command(subcommand)]
+    Token(TokenCommand),
+    /// Internal: one media job in its own confined process
+    #[command(hide = true)]
+    Worker {
+        /// Only report what confinement this machine gives
+        #[arg(long)]
+        probe: bool,
+    },
+}
+
+/// What to do with tokens.
+#[derive(Debug, Subcommand)]
+pub enum TokenCommand {
+    /// Make a token; stdout gets the token and nothing else
+    Create(TokenCreate),
+    /// List tokens
+    List {
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Revoke a token at once
+    Revoke {
+        /// Id as `token list` shows it
+        id: String,
+    },
+}
+
+/// What a new token may do.
+#[derive(Clone, Debug, Args)]
+pub struct TokenCreate {
+    /// viewer, uploader or admin
+    #[arg(long, value_parser = ["viewer", "uploader", "admin"])]
+    pub role: String,
+    /// A name to tell it apart
+    #[arg(long)]
+    pub name: Option<String>,
+    /// The user it acts for [default: itself]
+    #[arg(long)]
+    pub user: Option<String>,
+    /// How long it holds, such as 30d [default: until revoked]
+    #[arg(long)]
+    pub expires: Option<String>,
+    /// A right besides the role's, as often as needed
+    #[arg(long = "scope")]
+    pub scopes: Vec<String>,
+    /// Everything as JSON on stdout
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Reads a length of time such as `30d`, in milliseconds.
+///
+/// # Errors
+/// A sentence that says what is allowed.
+pub fn length_of_time_ms(text: &str) -> Result<u64, String> {
+    super::values::time(&toml::Value::String(text.to_owned()), 1_000, 3_650 * 86_400_000)
+}

@@ -1,0 +1,258 @@
+//! The one table of configuration keys: name, default, allowed values, meaning.
+
+use super::{
+    AuthMode, Config, Durability, Listen, MediaConfig, Reserve, UploadConfig, values as v,
+};
+use crate::model::video::Visibility;
+use crate::units::ByteCount;
+use std::path::PathBuf;
+use toml::Value;
+
+/// One key.
+pub struct Key {
+    /// Dotted name.
+    pub name: &'static str,
+    /// The default as it would stand in the file; a bare word stands for a string.
+    pub default: &'static str,
+    /// Values that are taken.
+    pub allowed: &'static str,
+    /// One sentence.
+    pub meaning: &'static str,
+    /// Puts a value into the configuration, or says what is allowed.
+    pub set: fn(&mut Config, &Value) -> Result<(), String>,
+}
+
+/// Returns a configuration that every key still has to fill.
+pub(super) fn blank() -> Config {
+    Config {
+        listen: Listen::Unix(PathBuf::new()),
+        public_url: None,
+        trusted_proxies: Vec::new(),
+        data_dir: PathBuf::new(),
+        auth_mode: AuthMode::Token,
+        upload: UploadConfig {
+            max_size: ByteCount(0),
+            chunk_size: ByteCount(0),
+            expire_after_ms: 0,
+            durability: Durability::Complete,
+            idle_timeout_ms: 0,
+            reserve_free_space: Reserve::Bytes(ByteCount(0)),
+        },
+        media: MediaConfig {
+            ladder_heights: None,
+            preset: String::new(),
+            segment_seconds: 0,
+            workers: 0,
+            max_pixels: 0,
+            max_duration_ms: 0,
+            max_memory: ByteCount(0),
+            stall_timeout_ms: 0,
+        },
+        default_visibility: Visibility::Unlisted,
+        cors_origins: Vec::new(),
+        boot_id: None,
+    }
+}
+
+/// Presets of x264, fastest first.
+const PRESETS: [&str; 9] = [
+    "ultrafast",
+    "superfast",
+    "veryfast",
+    "faster",
+    "fast",
+    "medium",
+    "slow",
+    "slower",
+    "veryslow",
+];
+
+/// Every key there is.
+pub const KEYS: &[Key] = &[
+    Key {
+        name: "listen",
+        default: "127.0.0.1:8080",
+        allowed: "`address:port` or `unix:/path.sock`",
+        meaning: "Where to listen; a socket that systemd hands over goes before it.",
+        set: |c, x| v::listen(x).map(|it| c.listen = it),
+    },
+    Key {
+        name: "public_url",
+        default: "\"\"",
+        allowed: "`http://` or `https://` address without a path, or nothing",
+        meaning: "The address the world uses; derived from each request when empty.",
+        set: |c, x| v::public_url(x).map(|it| c.public_url = it),
+    },
+    Key {
+        name: "trusted_proxies",
+        default: "[]",
+        allowed: "list of addresses or networks such as `10.0.0.0/8`",
+        meaning: "Peers whose Forwarded and X-Forwarded headers count.",
+        set: |c, x| v::networks(x).map(|it| c.trusted_proxies = it),
+    },
+    Key {
+        name: "data_dir",
+        default: "./data",
+        allowed: "a directory on one file system",
+        meaning: "Everything the server keeps.",
+        set: |c, x| v::text(x).map(|it| c.data_dir = PathBuf::from(it)),
+    },
+    Key {
+        name: "auth.mode",
+        default: "token",
+        allowed: "`token`, `open`",
+        meaning: "Who is let in; `open` lets in everybody on this machine and nobody else.",
+        set: |c, x| {
+            let words = [("token", AuthMode::Token), ("open", AuthMode::Open)];
+            v::one_of(x, &words).map(|it| c.auth_mode = it)
+        },
+    },
+    Key {
+        name: "upload.max_size",
+        default: "5 TB",
+        allowed: "a size from `1 KiB`",
+        meaning: "Largest upload; also announced as Tus-Max-Size.",
+        set: |c, x| v::size(x, 1 << 10, i64::MAX as u64).map(|it| c.upload.max_size = it),
+    },
+    Key {
+        name: "upload.chunk_size",
+        default: "8 MiB",
+        allowed: "`256 KiB` to `512 MiB`",
+        meaning: "Size of one request's bytes, suggested to clients.",
+        set: |c, x| v::size(x, 256 << 10, 512 << 20).map(|it| c.upload.chunk_size = it),
+    },
+    Key {
+        name: "upload.expire_after",
+        default: "24h",
+        allowed: "`1m` to `365d`",
+        meaning: "Partial uploads that nobody goes on with are removed after this; while no byte has come, after an hour at most.",
+        set: |c, x| v::time(x, 60_000, 365 * 86_400_000).map(|it| c.upload.expire_after_ms = it),
+    },
+    Key {
+        name: "upload.durability",
+        default: "complete",
+        allowed: "`complete`, `chunk`",
+        meaning: "Which answers promise that the bytes survive a power cut: the finishing one, or every one.",
+        set: |c, x| {
+            let words = [("complete", Durability::Complete), ("chunk", Durability::Chunk)];
+            v::one_of(x, &words).map(|it| c.upload.durability = it)
+        },
+    },
+    Key {
+        name: "upload.idle_timeout",
+        default: "60s",
+        allowed: "`1s` to `1h`",
+        meaning: "A body that brings nothing for this long is closed; its bytes are kept.",
+        set: |c, x| v::time(x, 1_000, 3_600_000).map(|it| c.upload.idle_timeout_ms = it),
+    },
+    Key {
+        name: "upload.reserve_free_space",
+        default: "5%",
+        allowed: "a share such as `5%`, or a size such as `10 GiB`",
+        meaning: "Free disk space that uploads leave alone; below it new ones get 507.",
+        set: |c, x| v::reserve(x).map(|it| c.upload.reserve_free_space = it),
+    },
+    Key {
+        name: "media.ladder",
+        default: "auto",
+        allowed: "`auto`, or a list of heights such as `[720, 360]`",
+        meaning: "Heights of the qualities to make; `auto` chooses from the source, never above it.",
+        set: |c, x| v::ladder(x).map(|it| c.media.ladder_heights = it),
+    },
+    Key {
+        name: "media.preset",
+        default: "veryfast",
+        allowed: "an x264 preset from `ultrafast` to `veryslow`",
+        meaning: "How much CPU to spend for smaller files.",
+        set: |c, x| {
+            let words = PRESETS.map(|name| (name, name));
+            v::one_of(x, &words).map(|it| c.media.preset = it.to_owned())
+        },
+    },
+    Key {
+        name: "media.segment_seconds",
+        default: "4",
+        allowed: "1 to 10",
+        meaning: "Length of one HLS or DASH segment of encoded qualities.",
+        set: |c, x| v::number(x, 1, 10).map(|it| c.media.segment_seconds = it as u32),
+    },
+    Key {
+        name: "media.workers",
+        default: "auto",
+        allowed: "`auto` (one for each two cores), or 1 to 64",
+        meaning: "Jobs at once.",
+        set: |c, x| v::workers(x).map(|it| c.media.workers = it),
+    },
+    Key {
+        name: "media.max_pixels",
+        default: "8192x4320",
+        allowed: "`WIDTHxHEIGHT`",
+        meaning: "Largest picture that is opened.",
+        set: |c, x| v::pixels(x).map(|it| c.media.max_pixels = it),
+    },
+    Key {
+        name: "media.max_duration",
+        default: "24h",
+        allowed: "`1s` to `30d`",
+        meaning: "Longest source that is taken.",
+        set: |c, x| v::time(x, 1_000, 30 * 86_400_000).map(|it| c.media.max_duration_ms = it),
+    },
+    Key {
+        name: "media.max_memory",
+        default: "2 GiB",
+        allowed: "from `256 MiB`",
+        meaning: "Address space of one job's process.",
+        set: |c, x| v::size(x, 256 << 20, 1 << 40).map(|it| c.media.max_memory = it),
+    },
+    Key {
+        name: "media.stall_timeout",
+        default: "60s",
+        allowed: "`5s` to `1h`",
+        meaning: "A job's process that reports nothing for this long is killed and tried again.",
+        set: |c, x| v::time(x, 5_000, 3_600_000).map(|it| c.media.stall_timeout_ms = it),
+    },
+    Key {
+        name: "video.default_visibility",
+        default: "unlisted",
+        allowed: "`public`, `unlisted`, `private`",
+        meaning: "Visibility of a video whose uploader names none.",
+        set: |c, x| {
+            let words = [
+                ("public", Visibility::Public),
+                ("unlisted", Visibility::Unlisted),
+                ("private", Visibility::Private),
+            ];
+            v::one_of(x, &words).map(|it| c.default_visibility = it)
+        },
+    },
+    Key {
+        name: "cors.origins",
+        default: "[\"*\"]",
+        allowed: "list of origins such as `https://example.org`, or `*`",
+        meaning: "Sites whose pages may call; never with this server's own cookies.",
+        set: |c, x| v::texts(x).map(|it| c.cors_origins = it),
+    },
+];
+
+/// Returns docs/CONFIGURATION.md.
+pub fn reference() -> String {
+    let mut page = String::from(
+        "# Configuration\n\nMade from the table of keys in `src/config/keys.rs`; don't edit by \
+         hand.\n\nThe file is TOML (`--config FILE`, else `./slipway.toml`, else \
+         `/etc/slipway/slipway.toml`). An environment variable beats the file: `upload.max_size` \
+         is `SLIPWAY_UPLOAD__MAX_SIZE`. A flag beats both: `--set upload.max_size=1GiB`, \
+         `--listen`, `--data-dir`. An unknown key stops the start.\n\n\
+         | key | default | takes | meaning |\n| --- | --- | --- | --- |\n",
+    );
+    for key in KEYS {
+        let default = if key.default == "\"\"" { "" } else { key.default };
+        page.push_str(&format!(
+            "| `{}` | {} | {} | {} |\n",
+            key.name,
+            if default.is_empty() { "none".to_owned() } else { format!("`{default}`") },
+            key.allowed,
+            key.meaning
+        ));
+    }
+    page
+}

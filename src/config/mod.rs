@@ -1,0 +1,456 @@
+//! Configuration: built-in defaults < file < environment < flags, validated once into [`Config`].
+//!
+//! Each key is written once, in [`keys::KEYS`]; the reference in docs/CONFIGURATION.md is made
+//! from that table. Nothing else in the program reads the environment for settings.
+
+pub mod flags;
+pub mod keys;
+mod values;
+
+use crate::model::video::Visibility;
+use crate::units::ByteCount;
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use toml::{Table, Value};
+
+/// Everything the server needs to know, checked.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Config {
+    /// Where to listen when systemd hands over no socket.
+    pub listen: Listen,
+    /// The address the world uses; derived from each request when not set.
+    pub public_url: Option<String>,
+    /// Peers whose `X-Forwarded-*` and `Forwarded` headers count.
+    pub trusted_proxies: Vec<Network>,
+    /// Everything the server keeps.
+    pub data_dir: PathBuf,
+    /// Who is let in.
+    pub auth_mode: AuthMode,
+    /// Uploads.
+    pub upload: UploadConfig,
+    /// Work on videos.
+    pub media: MediaConfig,
+    /// Visibility of a video whose uploader names none.
+    pub default_visibility: Visibility,
+    /// Origins that may call from a browser; `*` for all, without credentials.
+    pub cors_origins: Vec<String>,
+    /// The kernel's boot id as the service unit passes it (`SLIPWAY_BOOT_ID`).
+    pub boot_id: Option<String>,
+}
+
+/// Where to listen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Listen {
+    /// A TCP address.
+    Tcp(SocketAddr),
+    /// A Unix socket.
+    Unix(PathBuf),
+}
+
+impl Listen {
+    /// Says whether only this machine can reach the address.
+    pub fn is_loopback(&self) -> bool {
+        match self {
+            Self::Tcp(address) => address.ip().is_loopback(),
+            Self::Unix(_) => true,
+        }
+    }
+}
+
+impl fmt::Display for Listen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(address) => address.fmt(f),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
+
+/// A network in CIDR form.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Network {
+    /// First address.
+    pub address: std::net::IpAddr,
+    /// Leading bits that count.
+    pub prefix_bits: u8,
+}
+
+impl Network {
+    /// Says whether `ip` lies in the network.
+    pub fn contains(&self, ip: std::net::IpAddr) -> bool {
+        use std::net::IpAddr::{V4, V6};
+        let bits = u32::from(self.prefix_bits);
+        match (self.address, ip.to_canonical()) {
+            (V4(net), V4(ip)) => {
+                let mask = u32::MAX.checked_shl(32 - bits).unwrap_or(0);
+                u32::from(net) & mask == u32::from(ip) & mask
+            }
+            (V6(net), V6(ip)) => {
+                let mask = u128::MAX.checked_shl(128 - bits).unwrap_or(0);
+                u128::from(net) & mask == u128::from(ip) & mask
+            }
+            _ => false,
+        }
+    }
+}
+
+/// Who is let in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AuthMode {
+    /// Holders of an access token, or of a session that a token opened.
+    Token,
+    /// Anybody on this machine; refused unless `listen` is loopback.
+    Open,
+}
+
+/// Settings of uploads.
+#[derive(Clone, Debug, PartialEq)]
+pub struct UploadConfig {
+    /// Largest upload.
+    pub max_size: ByteCount,
+    /// Suggested to clients.
+    pub chunk_size: ByteCount,
+    /// Idle partial uploads are removed after this.
+    pub expire_after_ms: u64,
+    /// When answers promise survival of a power cut.
+    pub durability: Durability,
+    /// A body that brings nothing for this long is closed.
+    pub idle_timeout_ms: u64,
+    /// Free space below which nothing new is taken.
+    pub reserve_free_space: Reserve,
+}
+
+/// Which answers promise survival of a power cut.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Durability {
+    /// The finishing answer; earlier ones promise survival of a killed process.
+    Complete,
+    /// Every answer.
+    Chunk,
+}
+
+/// Free space to leave alone.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Reserve {
+    /// A share of the file system, 0 ..= 100.
+    Percent(f64),
+    /// A fixed size.
+    Bytes(ByteCount),
+}
+
+impl Reserve {
+    /// Returns the bytes to leave alone on a file system of `total` bytes.
+    pub fn of(self, total: ByteCount) -> ByteCount {
+        match self {
+            Self::Percent(share) => ByteCount((total.0 as f64 * share / 100.0) as u64),
+            Self::Bytes(bytes) => bytes,
+        }
+    }
+}
+
+/// Settings of the work on videos.
+#[derive(Clone, Debug, PartialEq)]
+pub struct MediaConfig {
+    /// Heights to make; none means chosen from the source.
+    pub ladder_heights: Option<Vec<u32>>,
+    /// x264 preset.
+    pub preset: String,
+    /// Length of encoded segments.
+    pub segment_seconds: u32,
+    /// Jobs at once.
+    pub workers: usize,
+    /// Largest picture in pixels.
+    pub max_pixels: u64,
+    /// Longest source.
+    pub max_duration_ms: u64,
+    /// Address space of one child.
+    pub max_memory: ByteCount,
+    /// A child without a report for this long is killed.
+    pub stall_timeout_ms: u64,
+}
+
+/// A configuration that can't be used. Its text is one line with the key and the mend.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ConfigError {
+    /// The file can't be read.
+    #[error("configuration file {path}: {cause}")]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Why, in one line.
+        cause: String,
+    },
+    /// A key that doesn't exist.
+    #[error("{origin}: unknown key `{key}`{}", match .suggestion {
+        Some(near) => format!("; did you mean `{near}`?"),
+        None => "; `slipway check-config --keys` lists all".to_owned(),
+    })]
+    UnknownKey {
+        /// Where it was found.
+        origin: String,
+        /// The key.
+        key: String,
+        /// The nearest key that exists.
+        suggestion: Option<String>,
+    },
+    /// A value that the key doesn't take.
+    #[error("{origin}: `{key}` = {value}: {mend}")]
+    BadValue {
+        /// Where it was found.
+        origin: String,
+        /// The key.
+        key: String,
+        /// What was given.
+        value: String,
+        /// What is allowed.
+        mend: String,
+    },
+    /// Values that don't go together.
+    #[error("`{key}`: {mend}")]
+    Conflict {
+        /// The key to change.
+        key: &'static str,
+        /// Why and how.
+        mend: &'static str,
+    },
+}
+
+/// One setting with the place it came from.
+struct Setting {
+    origin: String,
+    value: Value,
+}
+
+/// The layers put together: a value for every key, and the checked form.
+#[derive(Debug)]
+pub struct Loaded {
+    /// The checked configuration.
+    pub config: Config,
+    /// The file that was read, if any.
+    pub file: Option<PathBuf>,
+    effective: Table,
+}
+
+impl Loaded {
+    /// Returns the effective configuration as TOML, one line a key, in the table's order.
+    pub fn to_toml(&self) -> String {
+        keys::KEYS
+            .iter()
+            .filter_map(|key| self.effective.get(key.name).map(|value| (key.name, value)))
+            .map(|(name, value)| format!("{name} = {value}\n"))
+            .collect()
+    }
+}
+
+/// Where a file is looked for when no flag names one.
+const DEFAULT_FILES: [&str; 2] = ["./slipway.toml", "/etc/slipway/slipway.toml"];
+
+/// Puts the layers together: `file` (or the first default file that exists), then variables
+/// `SLIPWAY_…` from `environment`, then `overrides` (key, TOML value or bare word) from flags.
+///
+/// # Errors
+/// The first thing that is wrong, naming its place, key and mend.
+pub fn load(
+    file: Option<&Path>,
+    environment: impl Iterator<Item = (String, String)>,
+    overrides: &[(String, String)],
+) -> Result<Loaded, ConfigError> {
+    let mut settings: Vec<(String, Setting)> = Vec::new();
+    let mut boot_id = None;
+    let path = match file {
+        Some(path) => Some(path.to_owned()),
+        None => DEFAULT_FILES.iter().map(PathBuf::from).find(|path| path.exists()),
+    };
+    if let Some(path) = &path {
+        let cause = |cause: String| ConfigError::File { path: path.clone(), cause };
+        let text = std::fs::read_to_string(path).map_err(|error| cause(error.to_string()))?;
+        let table: Table = text.parse().map_err(|e: toml::de::Error| {
+            let line = e.span().map_or(1, |span| text[..span.start].lines().count().max(1));
+            cause(format!("line {line}: {}", e.message()))
+        })?;
+        flatten("", &Value::Table(table), &format!("{}", path.display()), &mut settings);
+    }
+    for (name, text) in environment {
+        if name == "SLIPWAY_BOOT_ID" {
+            boot_id = Some(text).filter(|text| !text.is_empty());
+        } else if let Some(rest) = name.strip_prefix("SLIPWAY_") {
+            // Variables under these prefixes steer scripts and tests, not the server.
+            if rest.starts_with("TEST_") || rest == "BIN" || rest == "LOG" || rest == "FAIL_AT" {
+                continue;
+            }
+            let key = rest.to_lowercase().replace("__", ".");
+            settings.push((key, Setting { origin: name, value: bare_or_toml(&text) }));
+        }
+    }
+    for (key, text) in overrides {
+        let origin = format!("--{}", key.replace(['.', '_'], "-"));
+        settings.push((key.clone(), Setting { origin, value: bare_or_toml(text) }));
+    }
+    let (mut config, effective) = apply(settings)?;
+    config.boot_id = boot_id;
+    Ok(Loaded { config, file: path, effective })
+}
+
+fn apply(settings: Vec<(String, Setting)>) -> Result<(Config, Table), ConfigError> {
+    let mut config = keys::blank();
+    let mut effective = Table::new();
+    for key in keys::KEYS {
+        let default = bare_or_toml(key.default);
+        if let Err(mend) = (key.set)(&mut config, &default) {
+            return Err(bad_value("built in", key.name, &default, &mend));
+        }
+        effective.insert(key.name.to_owned(), default);
+    }
+    for (name, setting) in settings {
+        let Some(key) = keys::KEYS.iter().find(|key| key.name == name) else {
+            let suggestion = nearest(&name);
+            return Err(ConfigError::UnknownKey { origin: setting.origin, key: name, suggestion });
+        };
+        if let Err(mend) = (key.set)(&mut config, &setting.value) {
+            return Err(bad_value(&setting.origin, key.name, &setting.value, &mend));
+        }
+        effective.insert(name, setting.value);
+    }
+    if config.auth_mode == AuthMode::Open && !config.listen.is_loopback() {
+        return Err(ConfigError::Conflict {
+            key: "auth.mode",
+            mend: "\"open\" lets anybody in, so `listen` must be a loopback address such as \
+                   127.0.0.1:8080; use \"token\" for any other",
+        });
+    }
+    Ok((config, effective))
+}
+
+fn bad_value(origin: &str, key: &str, value: &Value, mend: &str) -> ConfigError {
+    ConfigError::BadValue {
+        origin: origin.to_owned(),
+        key: key.to_owned(),
+        value: value.to_string(),
+        mend: mend.to_owned(),
+    }
+}
+
+/// Lists the leaves of a table under their dotted names.
+fn flatten(prefix: &str, value: &Value, origin: &str, into: &mut Vec<(String, Setting)>) {
+    match value {
+        Value::Table(table) => {
+            for (name, value) in table {
+                let dotted =
+                    if prefix.is_empty() { name.clone() } else { format!("{prefix}.{name}") };
+                flatten(&dotted, value, origin, into);
+            }
+        }
+        leaf => into
+            .push((prefix.to_owned(), Setting { origin: origin.to_owned(), value: leaf.clone() })),
+    }
+}
+
+/// Reads a value from text that may be TOML (`["a", "b"]`, `3`, `true`) or a bare word.
+fn bare_or_toml(text: &str) -> Value {
+    let parsed: Option<Table> = format!("v = {text}").parse().ok();
+    parsed
+        .and_then(|mut table| table.remove("v"))
+        .filter(|value| !value.is_datetime())
+        .unwrap_or_else(|| Value::String(text.to_owned()))
+}
+
+fn nearest(name: &str) -> Option<String> {
+    keys::KEYS
+        .iter()
+        .map(|key| (strsim::damerau_levenshtein(name, key.name), key.name))
+        .min()
+        .filter(|&(distance, near)| distance <= near.len() / 2)
+        .map(|(_, near)| near.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn load_with(file: Option<&str>, env: &[(&str, &str)]) -> Result<Loaded, ConfigError> {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("slipway.toml");
+        std::fs::write(&path, file.unwrap_or_default()).expect("a file");
+        let env = env.iter().map(|&(k, v)| (k.to_owned(), v.to_owned()));
+        load(Some(&path), env, &[])
+    }
+
+    /// Later layers win, and every form of a value is understood.
+    #[test]
+    fn flags_beat_environment_beats_file() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("slipway.toml");
+        let text = "listen = \"127.0.0.1:1\"\n[upload]\nmax_size = \"1 GiB\"\n\
+                    chunk_size = \"16 MiB\"\n[media]\nladder = [720, 360]\n";
+        std::fs::write(&path, text).expect("a file");
+        let env = [("SLIPWAY_LISTEN", "127.0.0.1:2"), ("SLIPWAY_UPLOAD__MAX_SIZE", "2 GiB")];
+        let env = env.iter().map(|&(k, v)| (k.to_owned(), v.to_owned()));
+        let flags = [("listen".to_owned(), "127.0.0.1:3".to_owned())];
+        let config = load(Some(&path), env, &flags).expect("good").config;
+        assert_eq!(config.listen.to_string(), "127.0.0.1:3");
+        assert_eq!(config.upload.max_size, ByteCount(2 << 30));
+        assert_eq!(config.upload.chunk_size, ByteCount(16 << 20));
+        assert_eq!(config.media.ladder_heights, Some(vec![720, 360]));
+    }
+
+    /// What can't be used stops the start with one line that names the key and the mend.
+    #[test]
+    fn mistakes_are_named_in_one_line() {
+        let cases = [
+            (
+                "[upload]\nmax_sise = 1\n",
+                "unknown key `upload.max_sise`; did you mean `upload.max_size`?",
+            ),
+            ("listen = \"nowhere\"\n", "`listen` = \"nowhere\": "),
+            ("[media]\npreset = \"warp\"\n", "`media.preset` = \"warp\": "),
+            ("[media]\nsegment_seconds = 0\n", "`media.segment_seconds` = 0: "),
+            ("[auth]\nmode = \"open\"\n[server]\n", ""),
+            ("listen = \"0.0.0.0:80\"\n[auth]\nmode = \"open\"\n", "`auth.mode`: "),
+            ("listen = \n", "line 1: "),
+            ("quux_zorp = 1\n", "unknown key `quux_zorp`"),
+        ];
+        for (file, expected) in cases {
+            match load_with(Some(file), &[]) {
+                Ok(_) => assert_eq!(expected, "", "{file}"),
+                Err(error) => {
+                    let line = error.to_string();
+                    assert!(line.contains(expected) && !line.contains('\n'), "{line}");
+                }
+            }
+        }
+        assert!(load_with(None, &[("SLIPWAY_LISTN", "x")]).is_err());
+        assert!(load_with(None, &[("SLIPWAY_TEST_MEDIA", "x"), ("HOME", "y")]).is_ok());
+    }
+
+    /// What `check-config` prints is a configuration file with the same meaning.
+    #[test]
+    fn the_printed_configuration_loads_again() {
+        let first = load_with(Some("[upload]\nmax_size = \"7 GB\"\n"), &[]).expect("good");
+        let again = load_with(Some(&first.to_toml()), &[]).expect("printed form loads");
+        assert_eq!(first.config, again.config);
+    }
+
+    /// Networks match by their leading bits, in both families.
+    #[test]
+    fn networks_match_by_prefix() {
+        let net = |text| values::network(text).expect("a network");
+        let ip = |text: &str| text.parse().expect("an address");
+        assert!(net("10.0.0.0/8").contains(ip("10.9.8.7")));
+        assert!(!net("10.0.0.0/8").contains(ip("11.0.0.1")));
+        assert!(net("0.0.0.0/0").contains(ip("8.8.8.8")));
+        assert!(net("127.0.0.1").contains(ip("::ffff:127.0.0.1")));
+        assert!(net("fd00::/8").contains(ip("fd12::1")) && !net("fd00::/8").contains(ip("::1")));
+    }
+
+    /// docs/CONFIGURATION.md is what the table of keys says. SLIPWAY_TEST_BLESS=1 rewrites it.
+    #[test]
+    fn the_reference_is_made_from_the_table() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/CONFIGURATION.md");
+        if std::env::var_os("SLIPWAY_TEST_BLESS").is_some() {
+            std::fs::write(path, keys::reference()).expect("docs can be written");
+        }
+        let written = std::fs::read_to_string(path).expect("docs/CONFIGURATION.md exists");
+        assert_eq!(written, keys::reference());
+    }
+}
