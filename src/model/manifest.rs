@@ -19,6 +19,8 @@ pub struct Manifest {
     pub complete: bool,
     /// Length of the source in seconds, as the probe found it.
     pub duration: f64,
+    /// What a player has to find before anything is shown: pictures, sound, or both.
+    pub kinds: Vec<RenditionKind>,
     /// Published rungs, in the order in which they became playable.
     pub rungs: Vec<Rung>,
     /// The still picture, once there is one.
@@ -64,25 +66,37 @@ pub struct Picture {
 }
 
 impl Manifest {
-    /// Returns a manifest without anything to play yet.
-    pub fn empty(duration: f64) -> Self {
+    /// Returns a manifest without anything to play yet, of a source of `duration` seconds that
+    /// will have rungs of these `kinds`.
+    pub fn empty(duration: f64, kinds: Vec<RenditionKind>) -> Self {
         Self {
             version: MANIFEST_VERSION,
             complete: false,
             duration,
+            kinds,
             rungs: Vec::new(),
             poster: None,
         }
     }
 
-    /// Says whether a player would find something: at least one segment of pictures, or of sound
-    /// where the video has no pictures.
+    /// Says whether a player would find what the video is made of: a first segment of each kind.
+    ///
+    /// A multivariant playlist is read once by most players, so it must not appear before the
+    /// sound does.
     pub fn is_playable(&self) -> bool {
-        let has = |kind| {
-            self.rungs.iter().any(|rung| rung.plan.kind == kind && !rung.segments.is_empty())
+        let has = |kind: &RenditionKind| {
+            self.rungs.iter().any(|rung| rung.plan.kind == *kind && !rung.segments.is_empty())
         };
-        let pictures_planned = self.rungs.iter().any(|rung| rung.plan.kind == RenditionKind::Video);
-        has(RenditionKind::Video) || (!pictures_planned && has(RenditionKind::Audio))
+        !self.rungs.is_empty() && (self.complete || self.kinds.iter().all(has))
+    }
+
+    /// Returns the seconds that can be played so far, of the kind that is furthest behind.
+    pub fn playable_seconds(&self) -> f64 {
+        let furthest = |kind: &RenditionKind| {
+            let rungs = self.rungs.iter().filter(|rung| rung.plan.kind == *kind);
+            rungs.map(Rung::seconds).fold(0.0, f64::max)
+        };
+        self.kinds.iter().map(furthest).fold(f64::INFINITY, f64::min).min(self.duration.max(0.0))
     }
 }
 
