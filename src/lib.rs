@@ -4,7 +4,9 @@
 
 pub mod clock;
 pub mod config;
+pub mod disk;
 pub mod ids;
 pub mod model;
+pub mod state;
 pub mod units;
 pub mod wire;

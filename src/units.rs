@@ -93,6 +93,17 @@ impl Ranges {
         }
     }
 
+    /// Returns what is both here and in `other`.
+    pub fn overlap(&self, other: &Ranges) -> Ranges {
+        let mut both = Ranges::default();
+        for &(start, end) in &self.0 {
+            for &(s, e) in &other.0 {
+                both.insert(ByteOffset(start.max(s)), ByteOffset(end.min(e)));
+            }
+        }
+        both
+    }
+
     /// Returns the ranges in order as `(start, end)`, end excluded.
     pub fn as_slice(&self) -> &[(u64, u64)] {
         &self.0
@@ -155,6 +166,20 @@ mod tests {
         ranges.cut_to(ByteCount(22));
         assert_eq!(ranges.as_slice(), [(0, 12), (20, 22)]);
         assert_eq!(ranges.total(), ByteCount(14));
+    }
+
+    /// An overlap holds what both sides hold.
+    #[test]
+    fn overlaps_are_what_both_have() {
+        let of = |parts: &[(u64, u64)]| {
+            let mut ranges = Ranges::default();
+            parts.iter().for_each(|&(s, e)| ranges.insert(ByteOffset(s), ByteOffset(e)));
+            ranges
+        };
+        let left = of(&[(0, 10), (20, 30), (40, 50)]);
+        assert_eq!(left.overlap(&of(&[(5, 25), (30, 41)])), of(&[(5, 10), (20, 25), (40, 41)]));
+        assert_eq!(left.overlap(&Ranges::default()), Ranges::default());
+        assert_eq!(left.overlap(&left), left);
     }
 
     /// Times are written as the API promises them.

@@ -125,14 +125,16 @@ pub const KEYS: &[Key] = &[
         name: "upload.expire_after",
         default: "24h",
         allowed: "`1m` to `365d`",
-        meaning: "Partial uploads that nobody goes on with are removed after this; while no byte has come, after an hour at most.",
+        meaning: "Partial uploads that nobody goes on with are removed after this; while no byte \
+                  has come, after an hour at most.",
         set: |c, x| v::time(x, 60_000, 365 * 86_400_000).map(|it| c.upload.expire_after_ms = it),
     },
     Key {
         name: "upload.durability",
         default: "complete",
         allowed: "`complete`, `chunk`",
-        meaning: "Which answers promise that the bytes survive a power cut: the finishing one, or every one.",
+        meaning: "Which answers promise that the bytes survive a power cut: the finishing one, \
+                  or every one.",
         set: |c, x| {
             let words = [("complete", Durability::Complete), ("chunk", Durability::Chunk)];
             v::one_of(x, &words).map(|it| c.upload.durability = it)
@@ -156,7 +158,8 @@ pub const KEYS: &[Key] = &[
         name: "media.ladder",
         default: "auto",
         allowed: "`auto`, or a list of heights such as `[720, 360]`",
-        meaning: "Heights of the qualities to make; `auto` chooses from the source, never above it.",
+        meaning: "Heights of the qualities to make; `auto` chooses from the source, never above \
+                  it.",
         set: |c, x| v::ladder(x).map(|it| c.media.ladder_heights = it),
     },
     Key {

@@ -1,5 +1,6 @@
 //! Pure rules of uploads, videos, jobs and renditions: states, allowed moves, names. No I/O.
 
+pub mod access;
 pub mod job;
 pub mod manifest;
 pub mod name;

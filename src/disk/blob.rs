@@ -1,0 +1,151 @@
+//! The bytes of one upload, written at their offsets.
+
+use super::error::DiskError;
+use super::files;
+use crate::units::{ByteCount, ByteOffset};
+use bytes::Bytes;
+use rustix::fs::{Advice, FallocateFlags, OFlags};
+use rustix::io::Errno;
+use std::fs::File;
+use std::io::{self, IoSlice};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// The most that one call of [`Blob::reserve`] reserves: enough for contiguous files, little
+/// enough that an abandoned upload doesn't hold a disk.
+const RESERVE_WINDOW_BYTES: u64 = 256 * 1024 * 1024;
+
+/// Buffers that one system call takes (`UIO_MAXIOV`).
+const PIECES_MAX: usize = 1024;
+
+/// An upload's open file. Shared in an `Arc`; every method may be called from any thread.
+#[derive(Debug)]
+pub struct Blob {
+    file: File,
+    path: PathBuf,
+    /// Up to where blocks were reserved since it was opened.
+    reserved: AtomicU64,
+}
+
+impl Blob {
+    pub(super) fn open(path: &Path) -> Result<Self, DiskError> {
+        let file = files::open("open", path, OFlags::RDWR, 0)?;
+        let blob = Self { file, path: path.to_owned(), reserved: AtomicU64::new(0) };
+        blob.reserved.store(blob.len()?.0, Ordering::Relaxed);
+        Ok(blob)
+    }
+
+    /// Writes `pieces` one behind the other from `at` on.
+    ///
+    /// # Errors
+    /// `NoSpace`, or `Io`; some of the bytes may have been written then.
+    /// # Durability
+    /// They are with the kernel: they survive this process, not a power cut.
+    pub fn write_at(&self, at: ByteOffset, pieces: &[Bytes]) -> Result<(), DiskError> {
+        let mut at = at.0;
+        let mut pieces = pieces.iter().map(|piece| IoSlice::new(piece)).collect::<Vec<_>>();
+        let mut left = pieces.as_mut_slice();
+        // Empty pieces at the front would make "nothing written" look like an error.
+        IoSlice::advance_slices(&mut left, 0);
+        while !left.is_empty() {
+            let call = &left[..left.len().min(PIECES_MAX)];
+            let written = match rustix::io::pwritev(&self.file, call, at) {
+                Ok(0) => return Err(self.error("write", io::ErrorKind::WriteZero.into())),
+                Ok(written) => written,
+                Err(Errno::INTR) => continue,
+                Err(errno) => return Err(self.error("write", errno.into())),
+            };
+            at = at.saturating_add(written as u64);
+            IoSlice::advance_slices(&mut left, written);
+        }
+        Ok(())
+    }
+
+    /// Asks the kernel to begin writing `count` bytes from `at` on to the disk, so that the later
+    /// sync has little to do. Promises nothing, and an error here is met again there.
+    pub fn start_writeback(&self, at: ByteOffset, count: ByteCount) {
+        let Some(count) = std::num::NonZeroU64::new(count.0) else { return };
+        // `sync_file_range` has no safe wrapper. "Don't need" begins with the same write-out
+        // without waiting; the pages stay, since they are still dirty or on their way.
+        let _ = rustix::fs::fadvise(&self.file, at.0, Some(count), Advice::DontNeed);
+    }
+
+    /// Has the disk confirm all bytes and the size.
+    ///
+    /// # Errors
+    /// `SyncFailed`: final. A second try may succeed without the bytes being there, so the
+    /// process has to end and believe only what was confirmed before.
+    pub fn sync_data(&self) -> Result<(), DiskError> {
+        self.file
+            .sync_data()
+            .map_err(|source| DiskError::SyncFailed { path: self.path.clone(), source })
+    }
+
+    /// Reserves blocks for the bytes before `up_to` that have none yet, at most 256 MiB a call,
+    /// without changing the size. Does nothing where the file system can't.
+    ///
+    /// # Errors
+    /// `NoSpace` before a byte is sent in vain; `Io`.
+    pub fn reserve(&self, up_to: ByteOffset) -> Result<(), DiskError> {
+        let from = self.reserved.load(Ordering::Relaxed);
+        if up_to.0 <= from {
+            return Ok(());
+        }
+        let count = (up_to.0 - from).min(RESERVE_WINDOW_BYTES);
+        loop {
+            match rustix::fs::fallocate(&self.file, FallocateFlags::KEEP_SIZE, from, count) {
+                Ok(()) => {
+                    self.reserved.fetch_max(from + count, Ordering::Relaxed);
+                    return Ok(());
+                }
+                Err(Errno::INTR) => {}
+                Err(Errno::OPNOTSUPP | Errno::NOSYS) => {
+                    self.reserved.store(u64::MAX, Ordering::Relaxed);
+                    return Ok(());
+                }
+                Err(errno) => return Err(self.error("reserve", errno.into())),
+            }
+        }
+    }
+
+    /// Returns the size of the file. Bytes up to there aren't all right for that: the record says
+    /// which are.
+    ///
+    /// # Errors
+    /// `Io`.
+    pub fn len(&self) -> Result<ByteCount, DiskError> {
+        let metadata = self.file.metadata().map_err(|e| self.error("look at", e))?;
+        Ok(ByteCount(metadata.len()))
+    }
+
+    /// Says whether the file has no bytes.
+    ///
+    /// # Errors
+    /// `Io`.
+    pub fn is_empty(&self) -> Result<bool, DiskError> {
+        Ok(self.len()? == ByteCount(0))
+    }
+
+    /// Cuts the file to `size`, which also gives reserved blocks behind it back, and has the disk
+    /// confirm all of it.
+    pub(super) fn seal(&self, size: ByteCount) -> Result<(), DiskError> {
+        let found = self.len()?;
+        if found < size {
+            let path = self.path.clone();
+            return Err(DiskError::WrongSize { path, found: found.0, recorded: size.0 });
+        }
+        self.file.set_len(size.0).map_err(|e| self.error("cut", e))?;
+        files::sync_file(&self.file, &self.path)
+    }
+
+    fn error(&self, action: &'static str, source: io::Error) -> DiskError {
+        DiskError::from_io(action, &self.path, source)
+    }
+}
+
+impl AsFd for Blob {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.file.as_fd()
+    }
+}

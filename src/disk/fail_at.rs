@@ -1,0 +1,56 @@
+//! Named moments at which a debug build can be made to die, for crash tests.
+//!
+//! `SLIPWAY_FAIL_AT=<name>` ends the process there at once, as a kill would. Release builds
+//! contain none of it.
+
+/// A moment between two steps that must both happen, sooner or later.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FailAt {
+    /// `after-write-before-record`: bytes of an upload are with the kernel, no record tells so.
+    AfterWriteBeforeRecord,
+    /// `after-sync-before-rename`: a finished blob is confirmed but still lies among the uploads.
+    AfterSyncBeforeRename,
+    /// `after-rename-before-record`: the original is in place, the record says finishing.
+    AfterRenameBeforeRecord,
+    /// `after-record`: everything about the finish is recorded, nobody has been told.
+    AfterRecord,
+    /// `after-publish-before-manifest`: a segment lies among the media, no manifest names it.
+    AfterPublishBeforeManifest,
+}
+
+impl FailAt {
+    /// All moments.
+    pub const ALL: [FailAt; 5] = [
+        Self::AfterWriteBeforeRecord,
+        Self::AfterSyncBeforeRename,
+        Self::AfterRenameBeforeRecord,
+        Self::AfterRecord,
+        Self::AfterPublishBeforeManifest,
+    ];
+
+    /// Returns the name that the environment variable takes.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::AfterWriteBeforeRecord => "after-write-before-record",
+            Self::AfterSyncBeforeRename => "after-sync-before-rename",
+            Self::AfterRenameBeforeRecord => "after-rename-before-record",
+            Self::AfterRecord => "after-record",
+            Self::AfterPublishBeforeManifest => "after-publish-before-manifest",
+        }
+    }
+}
+
+/// Ends the process here if it was asked to; does nothing otherwise.
+pub fn fail_at(moment: FailAt) {
+    #[cfg(debug_assertions)]
+    {
+        use std::sync::OnceLock;
+        static CHOSEN: OnceLock<Option<String>> = OnceLock::new();
+        let chosen = CHOSEN.get_or_init(|| std::env::var("SLIPWAY_FAIL_AT").ok());
+        if chosen.as_deref() == Some(moment.name()) {
+            std::process::abort();
+        }
+    }
+    #[cfg(not(debug_assertions))]
+    let _ = moment;
+}

@@ -1,0 +1,150 @@
+//! Media on disk: `media/ab/<video>/`, what players fetch.
+//!
+//! Segments are written once. Playlists and `manifest.json` are replaced by rename.
+
+use super::Disk;
+use super::error::DiskError;
+use super::fail_at::{FailAt, fail_at};
+use super::files;
+use super::media_file::{MediaFile, RungName};
+use super::originals;
+use super::paths::Place;
+use super::work::Scratch;
+use crate::ids::{Epoch, JobId, VideoId};
+use crate::model::manifest::{MANIFEST_VERSION, Manifest};
+use rustix::fs::OFlags;
+use std::path::PathBuf;
+
+/// The one file beside the media that players don't fetch.
+const MANIFEST_FILE: &str = "manifest.json";
+
+impl Disk {
+    /// Moves a finished file of a child (`360p/1.m4s`) to where players fetch it (`360p-2/1.m4s`),
+    /// making directories as needed. With `sync` unset the file may be lost in a power cut; a
+    /// growing rung is confirmed at its end by [`Disk::sync_rung`].
+    ///
+    /// # Errors
+    /// `Missing` if the child's file isn't there; `BadName` if it isn't an ordinary file or
+    /// either name isn't of a known shape; `NoSpace`, `SyncFailed`, `Io`.
+    /// # Durability
+    /// With `sync`: certain when it returns.
+    pub fn publish(
+        &self,
+        job: JobId,
+        epoch: Epoch,
+        file: &str,
+        video: VideoId,
+        to: &str,
+        sync: bool,
+    ) -> Result<(), DiskError> {
+        let scratch = Scratch::find(self, job, epoch, file)?;
+        let parsed = MediaFile::parse(to).ok_or_else(|| DiskError::BadName(to.to_owned()))?;
+        let target = self.media_file(video, &parsed);
+        let dir_path = files::parent_of(&target)?;
+        files::make_dirs(&self.inner.root, dir_path, true)?;
+        let dir = files::open("open", dir_path, OFlags::RDONLY | OFlags::DIRECTORY, 0)?;
+        let name = to.rsplit('/').next().unwrap_or(to);
+        scratch.take(&dir, &format!(".{name}.incoming"), name, sync)?;
+        if sync {
+            files::sync_file(&dir, dir_path)?;
+        }
+        fail_at(FailAt::AfterPublishBeforeManifest);
+        Ok(())
+    }
+
+    /// Has the disk confirm every file of a rung, its directory and those above it.
+    ///
+    /// # Errors
+    /// `Missing`, `BadName`, `SyncFailed`, `Io`.
+    /// # Durability
+    /// All of the rung is certain when this returns.
+    pub fn sync_rung(&self, video: VideoId, dir: &str) -> Result<(), DiskError> {
+        let path = self.rung_path(video, dir)?;
+        for name in files::names(&path)? {
+            let file = path.join(name);
+            files::sync_file(&files::open("open", &file, OFlags::RDONLY, 0)?, &file)?;
+        }
+        let mut dir = path.as_path();
+        // Up to and with `media` itself: each may have been made without being confirmed.
+        for _ in 0..4 {
+            files::sync_dir(dir)?;
+            dir = files::parent_of(dir)?;
+        }
+        Ok(())
+    }
+
+    /// Puts `bytes` at a playlist's, the manifest's or the poster's name, by rename.
+    ///
+    /// # Errors
+    /// `BadName`, `NoSpace`, `SyncFailed`, `Io`.
+    /// # Durability
+    /// Readers see the old file or the new one. With `sync` the new one is certain when this
+    /// returns.
+    pub fn replace_media(
+        &self,
+        video: VideoId,
+        file: &str,
+        bytes: &[u8],
+        sync: bool,
+    ) -> Result<(), DiskError> {
+        let path = match MediaFile::parse(file) {
+            Some(parsed) => self.media_file(video, &parsed),
+            None if file == MANIFEST_FILE => self.path(Place::Manifest(video)),
+            None => return Err(DiskError::BadName(file.to_owned())),
+        };
+        files::make_dirs(&self.inner.root, files::parent_of(&path)?, true)?;
+        files::replace(&path, bytes, 0o600, sync)
+    }
+
+    /// Reads what of a video is published; `None` if nothing is.
+    ///
+    /// # Errors
+    /// `Unreadable` if it is damaged or of a later version; `Io`.
+    pub fn manifest(&self, video: VideoId) -> Result<Option<Manifest>, DiskError> {
+        files::read_json(&self.path(Place::Manifest(video)), MANIFEST_VERSION)
+    }
+
+    /// Returns where a file that players may fetch lies; it need not exist.
+    pub fn media_file(&self, video: VideoId, file: &MediaFile) -> PathBuf {
+        self.path(Place::Media(video)).join(file.to_string())
+    }
+
+    /// Returns the videos that have a media directory, in the order of their ids.
+    ///
+    /// # Errors
+    /// `Io`.
+    pub fn medias(&self) -> Result<Vec<VideoId>, DiskError> {
+        originals::videos(&self.path(Place::Medias))
+    }
+
+    /// Returns the names of the rungs' directories of a video, sorted; empty without media.
+    ///
+    /// # Errors
+    /// `Io`.
+    pub fn rungs(&self, video: VideoId) -> Result<Vec<String>, DiskError> {
+        let mut names = files::names(&self.path(Place::Media(video)))?;
+        names.retain(|name| RungName::parse(name).is_some());
+        Ok(names)
+    }
+
+    /// Removes one rung's directory; nothing being there is fine.
+    ///
+    /// # Errors
+    /// `BadName`, `Io`.
+    pub fn remove_rung(&self, video: VideoId, dir: &str) -> Result<(), DiskError> {
+        files::remove_tree(&self.rung_path(video, dir)?)
+    }
+
+    /// Removes everything that players fetch of a video; nothing being there is fine.
+    ///
+    /// # Errors
+    /// `Io`.
+    pub fn remove_media(&self, video: VideoId) -> Result<(), DiskError> {
+        files::remove_tree(&self.path(Place::Media(video)))
+    }
+
+    fn rung_path(&self, video: VideoId, dir: &str) -> Result<PathBuf, DiskError> {
+        let name = RungName::parse(dir).ok_or_else(|| DiskError::BadName(dir.to_owned()))?;
+        Ok(self.path(Place::Media(video)).join(name.as_str()))
+    }
+}

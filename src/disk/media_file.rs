@@ -1,0 +1,165 @@
+//! The names under which media can be fetched: a closed set, the only parser of them.
+
+use crate::model::manifest::{INIT_FILE, MEDIA_PLAYLIST_FILE};
+use std::fmt;
+
+/// One file of a video that players may fetch, named relative to the video.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum MediaFile {
+    /// `master.m3u8`: the HLS playlist of all rungs.
+    Master,
+    /// `manifest.mpd`: the DASH manifest.
+    Dash,
+    /// `poster.jpg`: the still picture.
+    Poster,
+    /// `{rung}/init.mp4`: a rung's codec set-up.
+    Init {
+        /// The rung's directory.
+        rung: RungName,
+    },
+    /// `{rung}/media.m3u8`: a rung's own playlist.
+    Playlist {
+        /// The rung's directory.
+        rung: RungName,
+    },
+    /// `{rung}/{number}.m4s`: one segment.
+    Segment {
+        /// The rung's directory.
+        rung: RungName,
+        /// Counted from 1.
+        number: u32,
+    },
+}
+
+/// The directory of one rung, `{name}-{generation}`: letters, digits, `_` and `-` alone.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct RungName(String);
+
+impl RungName {
+    /// Reads a directory's name; `None` for anything but the known shape.
+    pub fn parse(name: &str) -> Option<Self> {
+        let (stem, generation) = name.rsplit_once('-')?;
+        let known = is_plain(name) && !stem.is_empty() && canonical_number(generation).is_some();
+        known.then(|| Self(name.to_owned()))
+    }
+
+    /// Returns the name as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for RungName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Longest name of a rung's directory.
+const RUNG_CHARS_MAX: usize = 48;
+
+impl MediaFile {
+    /// Reads the part of a URL behind the video's id; `None` for anything but the known shapes.
+    pub fn parse(name: &str) -> Option<Self> {
+        match name {
+            "master.m3u8" => return Some(Self::Master),
+            "manifest.mpd" => return Some(Self::Dash),
+            "poster.jpg" => return Some(Self::Poster),
+            _ => {}
+        }
+        let (rung, file) = name.split_once('/')?;
+        let rung = RungName::parse(rung)?;
+        match file {
+            INIT_FILE => Some(Self::Init { rung }),
+            MEDIA_PLAYLIST_FILE => Some(Self::Playlist { rung }),
+            _ => {
+                let number = canonical_number(file.strip_suffix(".m4s")?)?;
+                (number > 0).then_some(Self::Segment { rung, number })
+            }
+        }
+    }
+
+    /// Says whether the bytes behind this name never change once they are there.
+    pub fn is_immutable(&self) -> bool {
+        matches!(self, Self::Init { .. } | Self::Segment { .. })
+    }
+}
+
+impl fmt::Display for MediaFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Master => f.write_str("master.m3u8"),
+            Self::Dash => f.write_str("manifest.mpd"),
+            Self::Poster => f.write_str("poster.jpg"),
+            Self::Init { rung } => write!(f, "{rung}/{INIT_FILE}"),
+            Self::Playlist { rung } => write!(f, "{rung}/{MEDIA_PLAYLIST_FILE}"),
+            Self::Segment { rung, number } => write!(f, "{rung}/{number}.m4s"),
+        }
+    }
+}
+
+/// Says whether `name` is made of lower-case letters, digits, `_` and `-` alone.
+pub(super) fn is_plain(name: &str) -> bool {
+    let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'_';
+    !name.is_empty() && name.len() <= RUNG_CHARS_MAX && name.bytes().all(plain)
+}
+
+/// Reads a number in its only form: no sign, no leading zero, at most nine digits.
+pub(super) fn canonical_number(text: &str) -> Option<u32> {
+    let digits = text.len() <= 9 && text.bytes().all(|b| b.is_ascii_digit());
+    let canonical = text == "0" || !text.starts_with('0');
+    if digits && canonical { text.parse().ok() } else { None }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every accepted name is written back as it was read, and nothing else is accepted.
+    #[test]
+    fn only_known_shapes_are_names() {
+        let good = [
+            "master.m3u8",
+            "manifest.mpd",
+            "poster.jpg",
+            "360p-2/init.mp4",
+            "audio-1/media.m3u8",
+            "1080p60-12/1.m4s",
+            "audio-de-1/100000.m4s",
+        ];
+        for name in good {
+            let file = MediaFile::parse(name).expect(name);
+            assert_eq!(file.to_string(), name);
+        }
+        let bad = [
+            "",
+            "manifest.json",
+            "360p/1.m4s",
+            "360p-2/0.m4s",
+            "360p-2/01.m4s",
+            "360p-2/+1.m4s",
+            "360p-2/1.m4s/",
+            "360p-2//1.m4s",
+            "360p-2/.incoming",
+            "../360p-2/1.m4s",
+            "..-2/1.m4s",
+            "360P-2/1.m4s",
+            "360p-02/1.m4s",
+            "-2/1.m4s",
+            "360p-2/1.m4s\0",
+            "360p-2/99999999999.m4s",
+        ];
+        for name in bad {
+            assert_eq!(MediaFile::parse(name), None, "{name:?}");
+        }
+    }
+
+    /// Only what is addressed by generation may be cached for ever.
+    #[test]
+    fn playlists_change_and_segments_do_not() {
+        let immutable = |name| MediaFile::parse(name).expect(name).is_immutable();
+        assert!(immutable("360p-2/1.m4s") && immutable("360p-2/init.mp4"));
+        assert!(!immutable("360p-2/media.m3u8") && !immutable("master.m3u8"));
+        assert!(!immutable("poster.jpg"));
+    }
+}

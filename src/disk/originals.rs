@@ -1,0 +1,95 @@
+//! Originals on disk: `originals/ab/<video>/{source,facts.json}`, the finished bytes.
+
+use super::Disk;
+use super::error::DiskError;
+use super::files;
+use super::paths::Place;
+use super::sidecar::{FACTS_VERSION, Facts};
+use crate::ids::VideoId;
+use crate::units::ByteCount;
+use rustix::fs::{Mode, OFlags};
+use std::fs::File;
+use std::path::Path;
+
+impl Disk {
+    /// Opens a finished original for reading and returns it with its size.
+    ///
+    /// # Errors
+    /// `Missing`, `Io`.
+    pub fn open_original(&self, video: VideoId) -> Result<(File, ByteCount), DiskError> {
+        open_sized(&self.path(Place::Source(video)))
+    }
+
+    /// Replaces what is kept beside an original, whose directory must exist.
+    ///
+    /// # Errors
+    /// `Missing` without the directory; `NoSpace`, `SyncFailed`, `Io`.
+    /// # Durability
+    /// Certain when it returns; a crash leaves the old or the new, never half of one.
+    pub fn write_facts(&self, video: VideoId, facts: &Facts) -> Result<(), DiskError> {
+        let path = self.path(Place::Facts(video));
+        files::replace(&path, &files::to_json(&path, facts)?, 0o600, true)
+    }
+
+    /// Reads what is kept beside an original; `None` without a file.
+    ///
+    /// # Errors
+    /// `Unreadable` if it is damaged or of a later version; `Io`.
+    pub fn facts(&self, video: VideoId) -> Result<Option<Facts>, DiskError> {
+        files::read_json(&self.path(Place::Facts(video)), FACTS_VERSION)
+    }
+
+    /// Returns the videos that have an original's directory, in the order of their ids.
+    ///
+    /// # Errors
+    /// `Io`.
+    pub fn originals(&self) -> Result<Vec<VideoId>, DiskError> {
+        videos(&self.path(Place::Originals))
+    }
+
+    /// Removes an original and its facts; nothing being there is fine.
+    ///
+    /// # Errors
+    /// `Io`.
+    /// # Durability
+    /// A power cut may bring it back: the record has to go first.
+    pub fn remove_original(&self, video: VideoId) -> Result<(), DiskError> {
+        files::remove_tree(&self.path(Place::Original(video)))
+    }
+
+    pub(super) fn make_original_dir(&self, video: VideoId) -> Result<(), DiskError> {
+        files::make_dirs(&self.inner.root, &self.path(Place::Original(video)), true)
+    }
+}
+
+/// Makes an original read-only, by its name in its final place: a blob that still waits for its
+/// rename has to be opened for writing again after a crash.
+pub(super) fn protect(path: &Path) -> Result<(), DiskError> {
+    let file = files::open("open", path, OFlags::RDONLY, 0)?;
+    rustix::fs::fchmod(&file, Mode::from_raw_mode(0o400))
+        .map_err(|e| DiskError::from_io("protect", path, e.into()))
+}
+
+/// Checks an original that an earlier run has put in place, and has the disk confirm it.
+pub(super) fn check(path: &Path, size: ByteCount) -> Result<(), DiskError> {
+    let (file, found) = open_sized(path)?;
+    if found != size {
+        let path = path.to_owned();
+        return Err(DiskError::WrongSize { path, found: found.0, recorded: size.0 });
+    }
+    files::sync_file(&file, path)
+}
+
+fn open_sized(path: &Path) -> Result<(File, ByteCount), DiskError> {
+    let file = files::open("open", path, OFlags::RDONLY, 0)?;
+    let metadata = file.metadata().map_err(|e| DiskError::from_io("look at", path, e))?;
+    Ok((file, ByteCount(metadata.len())))
+}
+
+/// Returns the videos that have a directory two levels below `path`, in the order of their ids.
+pub(super) fn videos(path: &Path) -> Result<Vec<VideoId>, DiskError> {
+    let names = files::sharded_names(path)?;
+    let mut ids: Vec<_> = names.iter().filter_map(|name| VideoId::parse(name).ok()).collect();
+    ids.sort_unstable();
+    Ok(ids)
+}

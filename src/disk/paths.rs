@@ -1,0 +1,84 @@
+//! Every place in the data directory, in one list.
+
+use crate::ids::{Epoch, JobId, UploadId, VideoId};
+use std::path::{Path, PathBuf};
+
+/// A place in the data directory.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Place {
+    /// `VERSION`: of the layout; read before anything else.
+    Version,
+    /// `lock`: held by the running server.
+    Lock,
+    /// `admin-token`: made at the first start.
+    AdminToken,
+    /// `control.sock`: for commands beside a running server.
+    ControlSocket,
+    /// `reserve`: room to give up when the disk is full.
+    Reserve,
+    /// `state/`: the database.
+    State,
+    /// `tmp/`: everything that isn't finished.
+    Tmp,
+    /// `tmp/uploads/`.
+    Uploads,
+    /// `tmp/uploads/ab/<upload>/`.
+    Upload(UploadId),
+    /// `tmp/uploads/ab/<upload>/blob`: bytes at their offsets.
+    Blob(UploadId),
+    /// `tmp/uploads/ab/<upload>/meta.json`.
+    UploadMeta(UploadId),
+    /// `originals/`.
+    Originals,
+    /// `originals/ab/<video>/`.
+    Original(VideoId),
+    /// `originals/ab/<video>/source`: complete, confirmed, read-only.
+    Source(VideoId),
+    /// `originals/ab/<video>/facts.json`.
+    Facts(VideoId),
+    /// `work/`.
+    Works,
+    /// `work/<job>/`.
+    Work(JobId),
+    /// `work/<job>/<epoch>/`: one child's scratch.
+    Scratch(JobId, Epoch),
+    /// `media/`.
+    Medias,
+    /// `media/ab/<video>/`: what players fetch.
+    Media(VideoId),
+    /// `media/ab/<video>/manifest.json`.
+    Manifest(VideoId),
+}
+
+impl Place {
+    /// Returns the place's path below `root`.
+    pub(super) fn below(self, root: &Path) -> PathBuf {
+        match self {
+            Self::Version => root.join("VERSION"),
+            Self::Lock => root.join("lock"),
+            Self::AdminToken => root.join("admin-token"),
+            Self::ControlSocket => root.join("control.sock"),
+            Self::Reserve => root.join("reserve"),
+            Self::State => root.join("state"),
+            Self::Tmp => root.join("tmp"),
+            Self::Uploads => root.join("tmp/uploads"),
+            Self::Upload(id) => sharded(Self::Uploads, root, &id.shard(), &id.to_string()),
+            Self::Blob(id) => Self::Upload(id).below(root).join("blob"),
+            Self::UploadMeta(id) => Self::Upload(id).below(root).join("meta.json"),
+            Self::Originals => root.join("originals"),
+            Self::Original(id) => sharded(Self::Originals, root, &id.shard(), &id.to_string()),
+            Self::Source(id) => Self::Original(id).below(root).join("source"),
+            Self::Facts(id) => Self::Original(id).below(root).join("facts.json"),
+            Self::Works => root.join("work"),
+            Self::Work(id) => Self::Works.below(root).join(id.to_string()),
+            Self::Scratch(id, epoch) => Self::Work(id).below(root).join(epoch.to_string()),
+            Self::Medias => root.join("media"),
+            Self::Media(id) => sharded(Self::Medias, root, &id.shard(), &id.to_string()),
+            Self::Manifest(id) => Self::Media(id).below(root).join("manifest.json"),
+        }
+    }
+}
+
+fn sharded(parent: Place, root: &Path, shard: &str, name: &str) -> PathBuf {
+    parent.below(root).join(shard).join(name)
+}

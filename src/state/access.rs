@@ -1,0 +1,139 @@
+//! Transactions on tokens, one-time codes and the server's own secrets.
+
+use super::error::StateError;
+use super::record::{LoginCode, TokenRecord};
+use super::writer::Promise;
+use super::{State, keys};
+use crate::ids::TokenId;
+use crate::units::UnixMillis;
+
+impl State {
+    /// Records a token; one of the same id is replaced.
+    ///
+    /// # Errors
+    /// `TooLarge`, `Failed`.
+    /// # Durability
+    /// Synced.
+    pub async fn put_token(&self, token: TokenRecord) -> Result<(), StateError> {
+        self.call(Promise::Synced, move |view| {
+            if let Some(before) = view.find::<TokenRecord>(&keys::token(token.id))? {
+                view.remove(keys::token_hash(&before.hash));
+            }
+            view.put_bytes(keys::token_hash(&token.hash), token.id.as_bytes().to_vec());
+            view.put(keys::token(token.id), &token)
+        })
+        .await
+    }
+
+    /// Reads all tokens, the oldest first.
+    ///
+    /// # Errors
+    /// `Unreadable`, `Failed`.
+    pub fn tokens(&self) -> Result<Vec<TokenRecord>, StateError> {
+        self.scan(keys::TOKENS)
+    }
+
+    /// Reads a token.
+    ///
+    /// # Errors
+    /// `Unreadable`, `Failed`.
+    pub fn token(&self, id: TokenId) -> Result<Option<TokenRecord>, StateError> {
+        self.view().find(&keys::token(id))
+    }
+
+    /// Reads the token whose text has this SHA-256.
+    ///
+    /// # Errors
+    /// `Unreadable`, `Failed`.
+    pub fn token_by_hash(&self, hash: &[u8; 32]) -> Result<Option<TokenRecord>, StateError> {
+        let id = self.view().bytes(&keys::token_hash(hash))?;
+        let Some(id) = id.and_then(|bytes| bytes.try_into().ok()) else { return Ok(None) };
+        // A token that is replaced at this moment may have another hash already.
+        let token = self.token(TokenId::from_bytes(id))?;
+        Ok(token.filter(|token| token.hash == *hash))
+    }
+
+    /// Forgets a token; says whether there was one.
+    ///
+    /// # Errors
+    /// `Unreadable`, `Failed`.
+    /// # Durability
+    /// Synced: it doesn't come back.
+    pub async fn revoke_token(&self, id: TokenId) -> Result<bool, StateError> {
+        self.call(Promise::Synced, move |view| {
+            let Some(token) = view.find::<TokenRecord>(&keys::token(id))? else {
+                return Ok(false);
+            };
+            view.remove(keys::token_hash(&token.hash));
+            view.remove(keys::token(id));
+            Ok(true)
+        })
+        .await
+    }
+
+    /// Records a one-time code by the SHA-256 of its text, and forgets those that have expired.
+    ///
+    /// # Errors
+    /// `Unreadable`, `Failed`.
+    /// # Durability
+    /// Written.
+    pub async fn put_login_code(
+        &self,
+        hash: [u8; 32],
+        code: LoginCode,
+        now: UnixMillis,
+    ) -> Result<(), StateError> {
+        self.call(Promise::Written, move |view| {
+            for key in view.keys(keys::LOGIN_CODES)? {
+                let known: Option<LoginCode> = view.find(&key)?;
+                if known.is_some_and(|known| known.expires_at <= now) {
+                    view.remove(key);
+                }
+            }
+            view.put(keys::login_code(&hash), &code)
+        })
+        .await
+    }
+
+    /// Uses a one-time code up and returns its token; `None` if there is no such code, it was
+    /// used before, or it has expired.
+    ///
+    /// # Errors
+    /// `Unreadable`, `Failed`.
+    /// # Durability
+    /// Synced: it can't be used again.
+    pub async fn take_login_code(
+        &self,
+        hash: &[u8; 32],
+        now: UnixMillis,
+    ) -> Result<Option<TokenId>, StateError> {
+        let key = keys::login_code(hash);
+        self.call(Promise::Synced, move |view| {
+            let Some(code) = view.find::<LoginCode>(&key)? else { return Ok(None) };
+            view.remove(key);
+            Ok((now < code.expires_at).then_some(code.token))
+        })
+        .await
+    }
+
+    /// Returns the server's secret of this name, drawn at its first use and the same ever after.
+    ///
+    /// # Errors
+    /// `Unreadable` if something else lies under the name; `Failed`.
+    /// # Durability
+    /// Synced.
+    pub async fn secret(&self, name: &str) -> Result<[u8; 32], StateError> {
+        let key = keys::secret(name);
+        self.call(Promise::Synced, move |view| {
+            if let Some(bytes) = view.bytes(&key)? {
+                let other = |_| StateError::Unreadable("a secret of another length".to_owned());
+                return bytes.try_into().map_err(other);
+            }
+            let mut secret = [0u8; 32];
+            getrandom::fill(&mut secret).map_err(|error| StateError::Failed(error.to_string()))?;
+            view.put_bytes(key, secret.to_vec());
+            Ok(secret)
+        })
+        .await
+    }
+}

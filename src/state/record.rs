@@ -1,0 +1,333 @@
+//! The stored records. They are the database's types, never the API's.
+//!
+//! A field may be added with `#[serde(default)]`; any other change needs a new version byte in
+//! `codec` and a golden file of its own.
+
+use crate::disk::{FACTS_VERSION, Facts};
+use crate::ids::{Epoch, JobId, Owner, TokenId, UploadId, VideoId};
+use crate::model::access::Role;
+use crate::model::job::{JobState, Stage, StageState};
+use crate::model::manifest::Picture;
+use crate::model::problem::Problem;
+use crate::model::rendition::{RenditionPlan, RenditionState};
+use crate::model::upload::{Protocol, Received, UploadState};
+use crate::model::video::{SourceFacts, VideoKind, VideoState, Visibility, Warning};
+use crate::units::{ByteCount, UnixMillis};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+/// An upload: what its client declared, what has come, who holds it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UploadRecord {
+    /// The upload.
+    pub id: UploadId,
+    /// The video that it becomes; a video's record is made with the upload's.
+    pub video: Option<VideoId>,
+    /// Whose it is.
+    pub owner: Owner,
+    /// The door that it came through.
+    pub protocol: Protocol,
+    /// Where it stands.
+    pub state: UploadState,
+    /// The newest lease on it; writes under an older one have no effect.
+    pub epoch: Epoch,
+    /// Size in bytes, once it was declared.
+    pub length: Option<ByteCount>,
+    /// What has come.
+    pub received: Received,
+    /// Display name that the client gave.
+    pub filename: String,
+    /// The `Upload-Metadata` header as it came, given back by `HEAD`.
+    pub metadata: Option<String>,
+    /// The client's word for a group of uploads.
+    pub session: Option<String>,
+    /// When it was created.
+    pub created_at: UnixMillis,
+    /// When bytes were last recorded.
+    pub changed_at: UnixMillis,
+    /// When it will be given up if nobody goes on.
+    pub expires_at: UnixMillis,
+    /// When it finished, expired or was aborted.
+    pub ended_at: Option<UnixMillis>,
+}
+
+/// A video, from the first byte of its upload until it is deleted.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct VideoRecord {
+    /// The video.
+    pub id: VideoId,
+    /// The upload that brings or brought it, while that is remembered.
+    pub upload: Option<UploadId>,
+    /// The newest job on it.
+    pub job: Option<JobId>,
+    /// Whose it is.
+    pub owner: Owner,
+    /// What the file turned out to hold.
+    pub kind: VideoKind,
+    /// Where it stands.
+    pub state: VideoState,
+    /// A player finds something. Never goes back to false.
+    pub playable: bool,
+    /// Who may see it.
+    pub visibility: Visibility,
+    /// Title.
+    pub title: String,
+    /// Description, empty if there is none.
+    pub description: String,
+    /// Tags in the owner's order.
+    pub tags: Vec<String>,
+    /// Display name that the client gave.
+    pub filename: String,
+    /// The client's word for a group of uploads.
+    pub session: Option<String>,
+    /// Size of the original in bytes; the declared one, or 0, while it is coming.
+    pub size: ByteCount,
+    /// SHA-256 of the original in lower-case hex, if it was computed.
+    pub sha256: Option<String>,
+    /// When the upload was created.
+    pub created_at: UnixMillis,
+    /// When the last byte was confirmed.
+    pub uploaded_at: Option<UnixMillis>,
+    /// When a player first found something.
+    pub playable_at: Option<UnixMillis>,
+    /// When everything planned was there.
+    pub ready_at: Option<UnixMillis>,
+    /// What the probe found.
+    pub facts: Option<SourceFacts>,
+    /// The still picture.
+    pub poster: Option<Picture>,
+    /// What is planned and how far it is, in the order of work.
+    pub renditions: Vec<RenditionRecord>,
+    /// What is worth telling.
+    pub warnings: Vec<Warning>,
+    /// Why it failed.
+    pub problem: Option<Problem>,
+}
+
+/// One quality of a video.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RenditionRecord {
+    /// What is to be made.
+    pub plan: RenditionPlan,
+    /// How far it is.
+    pub state: RenditionState,
+    /// The lease under which its segments were made.
+    pub generation: Epoch,
+    /// RFC 6381 codec string, once known.
+    pub codecs: Option<String>,
+    /// Bits a second at the busiest, once measured.
+    pub bandwidth: Option<u64>,
+}
+
+/// Work on a video.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JobRecord {
+    /// The job.
+    pub id: JobId,
+    /// What it works on.
+    pub video: VideoId,
+    /// Whose video that is.
+    pub owner: Owner,
+    /// Where it stands.
+    pub state: JobState,
+    /// The newest lease on it; results under an older one have no effect.
+    pub epoch: Epoch,
+    /// How often it was begun.
+    pub attempt: u32,
+    /// A higher number goes first.
+    pub priority: i32,
+    /// Not to be begun before.
+    pub run_at: UnixMillis,
+    /// When the lease ends unless renewed. Means something only while it runs.
+    pub lease_until: UnixMillis,
+    /// When it was queued first.
+    pub created_at: UnixMillis,
+    /// When the newest attempt began.
+    pub started_at: Option<UnixMillis>,
+    /// When it ended, however.
+    pub finished_at: Option<UnixMillis>,
+    /// Its stages, in the order that people see.
+    pub stages: Vec<StageRecord>,
+    /// Why the last attempt failed.
+    pub problem: Option<Problem>,
+}
+
+/// One stage of a job.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StageRecord {
+    /// Which.
+    pub stage: Stage,
+    /// How far.
+    pub state: StageState,
+    /// The attempt that last worked on it; 0 before the first.
+    pub attempt: u32,
+    /// When that began.
+    pub started_at: Option<UnixMillis>,
+    /// When that ended.
+    pub finished_at: Option<UnixMillis>,
+}
+
+/// An access token. Only its hash is kept.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TokenRecord {
+    /// Names the token; not secret.
+    pub id: TokenId,
+    /// SHA-256 of the token's text.
+    #[serde(serialize_with = "hex_out", deserialize_with = "hex_in")]
+    pub hash: [u8; 32],
+    /// What it allows.
+    pub role: Role,
+    /// Who its uploads belong to.
+    pub owner: Owner,
+    /// What people call it.
+    pub name: Option<String>,
+    /// What it is confined to; empty means everything its role allows.
+    pub scopes: Vec<String>,
+    /// When it was made.
+    pub created_at: UnixMillis,
+    /// When it stops working.
+    pub expires_at: Option<UnixMillis>,
+}
+
+/// A one-time code that stands for a token while somebody signs in.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LoginCode {
+    /// The token.
+    pub token: TokenId,
+    /// When the code stops working.
+    pub expires_at: UnixMillis,
+}
+
+/// What people may change of a video; `None` leaves a field as it is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct VideoChange {
+    /// New title.
+    pub title: Option<String>,
+    /// New description.
+    pub description: Option<String>,
+    /// New tags, all of them.
+    pub tags: Option<Vec<String>>,
+    /// Who may see it from now on.
+    pub visibility: Option<Visibility>,
+}
+
+impl JobRecord {
+    /// Makes a job that may begin at once, with nothing done yet.
+    pub fn new(id: JobId, video: VideoId, owner: Owner, now: UnixMillis) -> Self {
+        let stage = |stage| StageRecord {
+            stage,
+            state: StageState::Pending,
+            attempt: 0,
+            started_at: None,
+            finished_at: None,
+        };
+        Self {
+            id,
+            video,
+            owner,
+            state: JobState::Queued,
+            epoch: Epoch(0),
+            attempt: 0,
+            priority: 0,
+            run_at: now,
+            lease_until: UnixMillis(0),
+            created_at: now,
+            started_at: None,
+            finished_at: None,
+            stages: Stage::ALL.into_iter().map(stage).collect(),
+            problem: None,
+        }
+    }
+
+    /// Says whether work is still to come or under way.
+    pub fn is_open(&self) -> bool {
+        matches!(self.state, JobState::Queued | JobState::Running)
+    }
+}
+
+impl VideoRecord {
+    /// Applies what people changed.
+    pub fn apply(&mut self, change: VideoChange) {
+        if let Some(title) = change.title {
+            self.title = title;
+        }
+        if let Some(description) = change.description {
+            self.description = description;
+        }
+        if let Some(tags) = change.tags {
+            self.tags = tags;
+        }
+        if let Some(visibility) = change.visibility {
+            self.visibility = visibility;
+        }
+    }
+
+    /// Returns what is kept beside the original, so that a lost database costs no title.
+    pub fn to_facts(&self) -> Facts {
+        Facts {
+            version: FACTS_VERSION,
+            video: self.id,
+            owner: self.owner.clone(),
+            kind: self.kind,
+            title: self.title.clone(),
+            description: self.description.clone(),
+            tags: self.tags.clone(),
+            filename: self.filename.clone(),
+            session: self.session.clone(),
+            size: self.size,
+            visibility: self.visibility,
+            sha256: self.sha256.clone(),
+            created_at: self.created_at,
+            uploaded_at: self.uploaded_at,
+            source: self.facts.clone(),
+        }
+    }
+
+    /// Rebuilds a record from what lies beside the original: queued, nothing made yet.
+    pub fn from_facts(facts: Facts) -> Self {
+        Self {
+            id: facts.video,
+            upload: None,
+            job: None,
+            owner: facts.owner,
+            kind: facts.kind,
+            state: VideoState::Queued,
+            playable: false,
+            visibility: facts.visibility,
+            title: facts.title,
+            description: facts.description,
+            tags: facts.tags,
+            filename: facts.filename,
+            session: facts.session,
+            size: facts.size,
+            sha256: facts.sha256,
+            created_at: facts.created_at,
+            uploaded_at: facts.uploaded_at,
+            playable_at: None,
+            ready_at: None,
+            facts: facts.source,
+            poster: None,
+            renditions: Vec::new(),
+            warnings: Vec::new(),
+            problem: None,
+        }
+    }
+}
+
+fn hex_out<S: Serializer>(bytes: &[u8; 32], to: S) -> Result<S::Ok, S::Error> {
+    let text: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    to.serialize_str(&text)
+}
+
+fn hex_in<'de, D: Deserializer<'de>>(from: D) -> Result<[u8; 32], D::Error> {
+    let text = String::deserialize(from)?;
+    let digits = text.as_bytes();
+    let mut bytes = [0u8; 32];
+    if digits.len() != 64 || !digits.iter().all(u8::is_ascii_hexdigit) {
+        return Err(serde::de::Error::custom("not 64 hex digits"));
+    }
+    for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
+        let value = |digit: u8| char::from(digit).to_digit(16).unwrap_or_default() as u8;
+        *byte = value(pair[0]) << 4 | value(pair[1]);
+    }
+    Ok(bytes)
+}

@@ -1,0 +1,199 @@
+//! Transactions on what a job has achieved so far, stage by stage.
+
+use super::State;
+use super::error::StateError;
+use super::jobs::{held_with_video, put_both};
+use super::record::{JobRecord, RenditionRecord, VideoRecord};
+use super::writer::Promise;
+use crate::ids::{Epoch, JobId};
+use crate::model::job::{Stage, StageState};
+use crate::model::manifest::Picture;
+use crate::model::rendition::{RenditionPlan, RenditionState};
+use crate::model::video::{SourceFacts, VideoKind};
+use crate::units::UnixMillis;
+
+impl State {
+    /// Records what the source holds and what will be made of it. Qualities that an earlier
+    /// attempt made ready stay so, planned again or not: what is published never disappears.
+    ///
+    /// # Errors
+    /// `Stale` under an older lease; `Missing`; `TooLarge`, `Failed`.
+    /// # Durability
+    /// Synced.
+    pub async fn commit_probe(
+        &self,
+        id: JobId,
+        epoch: Epoch,
+        facts: SourceFacts,
+        kind: VideoKind,
+        plan: Vec<RenditionPlan>,
+        now: UnixMillis,
+    ) -> Result<VideoRecord, StateError> {
+        self.advance(id, epoch, move |job, video| {
+            video.facts = Some(facts);
+            video.kind = kind;
+            video.renditions = merge(std::mem::take(&mut video.renditions), plan, epoch);
+            set(job, Stage::Probe, StageState::Done, now);
+            set(job, Stage::Poster, StageState::Running, now);
+            set(job, Stage::Renditions, StageState::Running, now);
+        })
+        .await
+    }
+
+    /// Records that the still picture is published.
+    ///
+    /// # Errors
+    /// As [`State::commit_probe`].
+    /// # Durability
+    /// Synced.
+    pub async fn commit_poster(
+        &self,
+        id: JobId,
+        epoch: Epoch,
+        picture: Picture,
+        now: UnixMillis,
+    ) -> Result<VideoRecord, StateError> {
+        self.advance(id, epoch, move |job, video| {
+            video.poster = Some(picture);
+            set(job, Stage::Poster, StageState::Done, now);
+        })
+        .await
+    }
+
+    /// Records that a player finds something from now on. Doing it again changes nothing.
+    ///
+    /// # Errors
+    /// As [`State::commit_probe`].
+    /// # Durability
+    /// Synced.
+    pub async fn commit_playable(
+        &self,
+        id: JobId,
+        epoch: Epoch,
+        now: UnixMillis,
+    ) -> Result<VideoRecord, StateError> {
+        self.advance(id, epoch, move |_, video| {
+            video.playable = true;
+            video.playable_at.get_or_insert(now);
+        })
+        .await
+    }
+
+    /// Records how far one quality is, whatever was recorded of it before.
+    ///
+    /// # Errors
+    /// As [`State::commit_probe`].
+    /// # Durability
+    /// Synced. A rendition may be called ready only when its files are certain.
+    pub async fn commit_rendition(
+        &self,
+        id: JobId,
+        epoch: Epoch,
+        rendition: RenditionRecord,
+        now: UnixMillis,
+    ) -> Result<VideoRecord, StateError> {
+        self.advance(id, epoch, move |job, video| {
+            let name = &rendition.plan.name;
+            match video.renditions.iter_mut().find(|known| known.plan.name == *name) {
+                Some(known) => *known = rendition,
+                None => video.renditions.push(rendition),
+            }
+            if video.renditions.iter().all(|known| known.state == RenditionState::Ready) {
+                set(job, Stage::Renditions, StageState::Done, now);
+                set(job, Stage::Publish, StageState::Running, now);
+            }
+        })
+        .await
+    }
+
+    /// Changes a running job and its video on behalf of its holder.
+    async fn advance(
+        &self,
+        id: JobId,
+        epoch: Epoch,
+        change: impl FnOnce(&mut JobRecord, &mut VideoRecord) + Send + 'static,
+    ) -> Result<VideoRecord, StateError> {
+        self.call(Promise::Synced, move |view| {
+            let (mut job, mut video) = held_with_video(view, id, epoch)?;
+            change(&mut job, &mut video);
+            put_both(view, &job, video)
+        })
+        .await
+    }
+}
+
+/// Joins what is there with what is planned, in the order of the plan.
+fn merge(
+    known: Vec<RenditionRecord>,
+    plan: Vec<RenditionPlan>,
+    epoch: Epoch,
+) -> Vec<RenditionRecord> {
+    let mut ready: Vec<_> =
+        known.into_iter().filter(|known| known.state == RenditionState::Ready).collect();
+    let mut renditions = Vec::with_capacity(plan.len());
+    for plan in plan {
+        match ready.iter().position(|known| known.plan.name == plan.name) {
+            Some(at) => renditions.push(ready.remove(at)),
+            None => renditions.push(RenditionRecord {
+                plan,
+                state: RenditionState::Pending,
+                generation: epoch,
+                codecs: None,
+                bandwidth: None,
+            }),
+        }
+    }
+    renditions.append(&mut ready);
+    renditions
+}
+
+/// Begins an attempt with the probe; every attempt looks at the source again.
+pub(super) fn begin(job: &mut JobRecord, now: UnixMillis) {
+    set(job, Stage::Probe, StageState::Running, now);
+}
+
+/// Ends what was under way so that a later attempt begins it again.
+pub(super) fn interrupt(job: &mut JobRecord) {
+    for stage in job.stages.iter_mut().filter(|stage| stage.state == StageState::Running) {
+        stage.state = StageState::Pending;
+    }
+}
+
+/// Ends what was under way without success.
+pub(super) fn stop(job: &mut JobRecord, now: UnixMillis) {
+    for stage in job.stages.iter_mut().filter(|stage| stage.state == StageState::Running) {
+        stage.state = StageState::Failed;
+        stage.finished_at = Some(now);
+    }
+}
+
+/// Ends all stages with success; what never began, or left no picture, wasn't part of this job.
+pub(super) fn finish(job: &mut JobRecord, has_poster: bool, now: UnixMillis) {
+    for stage in &mut job.stages {
+        let skipped = stage.stage == Stage::Poster && !has_poster;
+        match stage.state {
+            StageState::Running if !skipped => {
+                stage.state = StageState::Done;
+                stage.finished_at = Some(now);
+            }
+            StageState::Pending | StageState::Running => stage.state = StageState::Skipped,
+            StageState::Done | StageState::Failed | StageState::Skipped => {}
+        }
+    }
+}
+
+/// Moves one stage, except that a finished one doesn't begin again within the attempt.
+fn set(job: &mut JobRecord, which: Stage, to: StageState, now: UnixMillis) {
+    let attempt = job.attempt;
+    let Some(stage) = job.stages.iter_mut().find(|stage| stage.stage == which) else { return };
+    let done = stage.state == StageState::Done;
+    if done && to == StageState::Running && stage.attempt == attempt {
+        return;
+    }
+    if stage.attempt != attempt || stage.started_at.is_none() {
+        stage.attempt = attempt;
+        stage.started_at = Some(now);
+    }
+    stage.state = to;
+    stage.finished_at = (to == StageState::Done).then_some(now);
+}

@@ -1,0 +1,187 @@
+//! Records as they lie in databases out there: what was written once is read for ever.
+
+use super::*;
+use crate::model::access::Role;
+use crate::model::job::{JobState, Stage, StageState};
+use crate::model::manifest::Picture;
+use crate::model::problem::{Problem, ProblemCode};
+use crate::model::rendition::{RenditionKind, RenditionPlan, RenditionState};
+use crate::model::video::{SourceFacts, Warning};
+use crate::state::codec::{VALUE_BYTES_MAX, decode, encode};
+use std::fmt::Debug;
+
+fn bytes(last: u8) -> [u8; 16] {
+    let mut bytes = [0x11; 16];
+    bytes[0..8].copy_from_slice(&[0x01, 0x8b, 0xcf, 0xe5, 0x68, 0x00, 0x7a, 0xbc]);
+    bytes[8] = 0x9d;
+    bytes[15] = last;
+    bytes
+}
+
+fn upload() -> UploadRecord {
+    let mut written = up_to(4_194_304);
+    written.insert(ByteOffset(8_388_608), ByteOffset(9_000_000));
+    UploadRecord {
+        protocol: Protocol::Form,
+        state: UploadState::Finishing,
+        epoch: Epoch(7),
+        received: Received { boot: "0a1b".to_owned(), written, durable: up_to(1_048_576) },
+        metadata: Some("filename ZmlsbS5tb3Y=,is_confidential".to_owned()),
+        session: Some("holiday".to_owned()),
+        ended_at: Some(NOW.plus_ms(5)),
+        filename: "Grüße \"🎬\".mov".to_owned(),
+        ..upload_record(UploadId::from_bytes(bytes(1)), VideoId::from_bytes(bytes(2)), 9_000_000)
+    }
+}
+
+fn rendition() -> RenditionRecord {
+    RenditionRecord {
+        plan: RenditionPlan {
+            name: "720p".to_owned(),
+            kind: RenditionKind::Video,
+            width: 1280,
+            height: 720,
+            frame_rate: 29.97,
+            bandwidth_cap: 3_000_000,
+            copied: false,
+            language: None,
+        },
+        state: RenditionState::Ready,
+        generation: Epoch(2),
+        codecs: Some("avc1.64001f".to_owned()),
+        bandwidth: Some(2_750_000),
+    }
+}
+
+fn video() -> VideoRecord {
+    VideoRecord {
+        job: Some(JobId::from_bytes(bytes(3))),
+        state: VideoState::Failed,
+        playable: true,
+        visibility: Visibility::Private,
+        description: "Two lines\nof text".to_owned(),
+        tags: vec!["sea".to_owned(), "sun".to_owned()],
+        session: Some("holiday".to_owned()),
+        sha256: Some("ab".repeat(32)),
+        uploaded_at: Some(NOW.plus_ms(1)),
+        playable_at: Some(NOW.plus_ms(2)),
+        ready_at: Some(NOW.plus_ms(3)),
+        facts: Some(SourceFacts {
+            container: "mov,mp4".to_owned(),
+            duration: 12.5,
+            width: 1920,
+            height: 1080,
+            rotation: 90,
+            frame_rate: 29.97,
+            video_codec: Some("h264".to_owned()),
+            audio_codec: Some("aac".to_owned()),
+            bit_rate: 8_000_000,
+        }),
+        poster: Some(Picture { width: 640, height: 360 }),
+        renditions: vec![rendition()],
+        warnings: vec![Warning {
+            code: "no-sound".to_owned(),
+            detail: "The file has no sound.".to_owned(),
+        }],
+        problem: Some(Problem::new(ProblemCode::TimedOut, "It took too long.")),
+        ..video_record(VideoId::from_bytes(bytes(2)), UploadId::from_bytes(bytes(1)))
+    }
+}
+
+fn job() -> JobRecord {
+    let video = VideoId::from_bytes(bytes(2));
+    let mut job = JobRecord::new(JobId::from_bytes(bytes(3)), video, owner(), NOW);
+    job.state = JobState::Running;
+    job.epoch = Epoch(2);
+    job.attempt = 2;
+    job.priority = -1;
+    job.lease_until = NOW.plus_ms(30_000);
+    job.started_at = Some(NOW);
+    job.finished_at = Some(NOW);
+    job.stages[0] = StageRecord {
+        stage: Stage::Probe,
+        state: StageState::Done,
+        attempt: 2,
+        started_at: Some(NOW),
+        finished_at: Some(NOW.plus_ms(9)),
+    };
+    job.problem = Some(Problem::new(ProblemCode::WorkerCrashed, "It stopped."));
+    job
+}
+
+fn token() -> TokenRecord {
+    TokenRecord {
+        id: TokenId::from_bytes(bytes(4)),
+        hash: std::array::from_fn(|at| at as u8 * 7),
+        role: Role::Uploader,
+        owner: owner(),
+        name: Some("camera".to_owned()),
+        scopes: vec!["upload".to_owned()],
+        created_at: NOW,
+        expires_at: Some(NOW.plus_ms(60_000)),
+    }
+}
+
+fn login_code() -> LoginCode {
+    LoginCode { token: TokenId::from_bytes(bytes(4)), expires_at: NOW.plus_ms(900_000) }
+}
+
+use crate::ids::TokenId;
+
+/// Reads the golden file of a type's present version and compares both ways.
+fn check<R: Record + PartialEq + Debug>(record: R) {
+    let name = format!("{}.{}", R::NAME, R::VERSION);
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(&name);
+    let written = encode(&record).expect("it is small enough");
+    let Ok(golden) = std::fs::read(&path) else {
+        std::fs::write(&path, &written).expect("the directory is there");
+        panic!("{name} was missing and has been written: look at it and commit it");
+    };
+    assert_eq!(decode::<R>(&golden).expect("it is readable"), record, "{name}");
+    assert_eq!(String::from_utf8_lossy(&golden), String::from_utf8_lossy(&written), "{name}");
+}
+
+/// Today's program reads every stored type as it was first written, and writes it the same.
+#[test]
+fn records_keep_their_bytes() {
+    check(upload());
+    check(video());
+    check(job());
+    check(token());
+    check(login_code());
+}
+
+/// A record of a later program is refused by name and number, and damage never panics.
+#[test]
+fn later_versions_and_damage_are_refused() {
+    let mut bytes = encode(&job()).expect("it is small enough");
+    bytes[0] = 2;
+    match decode::<JobRecord>(&bytes) {
+        Err(StateError::Unreadable(why)) => {
+            assert_eq!(why, "job: it has version 2, this program knows 1");
+        }
+        other => panic!("{other:?}"),
+    }
+    bytes[0] = 1;
+    for cut in [0, 1, bytes.len() / 2, bytes.len() - 1] {
+        let damaged = decode::<JobRecord>(&bytes[..cut]);
+        assert!(matches!(damaged, Err(StateError::Unreadable(_))), "{cut}");
+    }
+}
+
+/// No value is longer than the database keeps in its own pages.
+#[test]
+fn records_are_bounded() {
+    let mut record = video();
+    record.description = "x".repeat(VALUE_BYTES_MAX);
+    assert_eq!(encode(&record), Err(StateError::TooLarge));
+}
+
+/// What is kept beside an original gives back everything that people wrote.
+#[test]
+fn facts_rebuild_what_people_wrote() {
+    let before = video();
+    let after = VideoRecord::from_facts(before.to_facts());
+    assert_eq!(after.to_facts(), before.to_facts());
+    assert_eq!((after.state, after.playable), (VideoState::Queued, false));
+}

@@ -1,0 +1,206 @@
+//! The queue: one holder, in order, with effect once.
+
+use super::*;
+use crate::model::job::{JobState, Stage, StageState};
+use crate::model::manifest::Picture;
+use crate::model::problem::{Problem, ProblemCode};
+use crate::model::rendition::{RenditionKind, RenditionPlan, RenditionState};
+use crate::model::video::SourceFacts;
+
+async fn claim(it: &Fixture, now: UnixMillis) -> Option<JobRecord> {
+    it.state.claim_job(now, 30).await.expect("asked").map(|(job, _)| job)
+}
+
+fn plan(name: &str) -> RenditionPlan {
+    RenditionPlan {
+        name: name.to_owned(),
+        kind: RenditionKind::Video,
+        width: 640,
+        height: 360,
+        frame_rate: 25.0,
+        bandwidth_cap: 800_000,
+        copied: false,
+        language: None,
+    }
+}
+
+fn rendition(name: &str, state: RenditionState, generation: Epoch) -> RenditionRecord {
+    let (codecs, bandwidth) = (Some("avc1.64001f".to_owned()), Some(1));
+    RenditionRecord { plan: plan(name), state, generation, codecs, bandwidth }
+}
+
+fn problem() -> Problem {
+    Problem::new(ProblemCode::WorkerCrashed, "It stopped.")
+}
+
+fn stage(job: &JobRecord, which: Stage) -> StageState {
+    job.stages.iter().find(|stage| stage.stage == which).expect("every job has it").state
+}
+
+/// Higher priorities go first, then those due longest; what isn't due waits.
+#[tokio::test]
+async fn jobs_are_claimed_in_order() {
+    let it = fixture();
+    let at = |ms: i64| UnixMillis(NOW.0 + ms);
+    let (_, late) = it.queued(0, at(-1)).await;
+    let (_, early) = it.queued(0, at(-2)).await;
+    let (_, urgent) = it.queued(5, at(0)).await;
+    let (_, future) = it.queued(9, at(100)).await;
+    assert_eq!(it.state.next_run_at(), Ok(Some(at(-2))));
+    assert_eq!(it.state.jobs_waiting(), Ok(4));
+    for expected in [urgent, early, late] {
+        assert_eq!(claim(&it, NOW).await.map(|job| job.id), Some(expected));
+    }
+    assert_eq!(claim(&it, NOW).await, None);
+    assert_eq!(it.state.next_run_at(), Ok(Some(at(30))));
+    assert_eq!(it.job_now(future).state, JobState::Queued);
+}
+
+/// A lease that runs out is taken over; its old holder is stale in everything.
+#[tokio::test]
+async fn lost_leases_are_taken_over() {
+    let it = fixture();
+    let (video, id) = it.queued(0, NOW).await;
+    let old = claim(&it, NOW).await.expect("due").epoch;
+    it.state.renew_lease(id, old, NOW.plus_ms(50)).await.expect("renewed");
+    assert_eq!(claim(&it, NOW.plus_ms(49)).await, None);
+    let new = claim(&it, NOW.plus_ms(50)).await.expect("due again");
+    assert_eq!((new.epoch, new.attempt), (old.next(), 2));
+    let before = (it.job_now(id), it.video_now(video));
+    let (state, facts) = (&it.state, SourceFacts::default());
+    let ready = rendition("360p", RenditionState::Ready, old);
+    let picture = Picture { width: 1, height: 1 };
+    let stale = || Err(StateError::Stale);
+    assert_eq!(state.renew_lease(id, old, NOW).await, Err(StateError::Stale));
+    let kind = VideoKind::Audio;
+    assert_eq!(state.commit_probe(id, old, facts, kind, vec![plan("x")], NOW).await, stale());
+    assert_eq!(state.commit_poster(id, old, picture, NOW).await, stale());
+    assert_eq!(state.commit_playable(id, old, NOW).await, stale());
+    assert_eq!(state.commit_rendition(id, old, ready, NOW).await, stale());
+    assert_eq!(state.finish_job(id, old, NOW, Vec::new()).await, stale());
+    assert_eq!(state.retry_job(id, old, NOW, problem()).await, stale());
+    assert_eq!(state.fail_job(id, old, NOW, problem()).await, stale());
+    assert_eq!(state.release_job(id, old).await, Err(StateError::Stale));
+    assert_eq!((it.job_now(id), it.video_now(video)), before);
+}
+
+/// The stages of a job lead a video to ready, and each is seen in both records.
+#[tokio::test]
+async fn a_job_runs_through_its_stages() {
+    let it = fixture();
+    let (id, job) = it.queued(0, NOW).await;
+    let epoch = claim(&it, NOW).await.expect("due").epoch;
+    assert_eq!(it.video_now(id).state, VideoState::Processing);
+    assert_eq!(stage(&it.job_now(job), Stage::Probe), StageState::Running);
+    let facts = SourceFacts { duration: 3.0, ..SourceFacts::default() };
+    let plans = vec![plan("360p"), plan("720p")];
+    let kind = VideoKind::Video;
+    let video = it.state.commit_probe(job, epoch, facts.clone(), kind, plans, NOW).await;
+    let video = video.expect("probed");
+    assert_eq!((video.facts, video.renditions.len()), (Some(facts), 2));
+    it.state.commit_poster(job, epoch, Picture { width: 2, height: 1 }, NOW).await.expect("ok");
+    for at in [5, 6] {
+        let video = it.state.commit_playable(job, epoch, NOW.plus_ms(at)).await.expect("ok");
+        assert_eq!((video.playable, video.playable_at), (true, Some(NOW.plus_ms(5))));
+    }
+    for name in ["360p", "720p"] {
+        let ready = rendition(name, RenditionState::Ready, epoch);
+        it.state.commit_rendition(job, epoch, ready, NOW).await.expect("ok");
+    }
+    assert_eq!(stage(&it.job_now(job), Stage::Renditions), StageState::Done);
+    let video = it.state.finish_job(job, epoch, NOW.plus_ms(9), Vec::new()).await.expect("ok");
+    assert_eq!((video.state, video.ready_at), (VideoState::Ready, Some(NOW.plus_ms(9))));
+    let job_after = it.job_now(job);
+    assert_eq!((job_after.state, job_after.finished_at), (JobState::Done, Some(NOW.plus_ms(9))));
+    let states = Stage::ALL.map(|which| stage(&job_after, which));
+    use StageState::{Done, Skipped};
+    assert_eq!(states, [Done, Done, Done, Skipped, Skipped, Done]);
+    let again = it.state.finish_job(job, epoch, NOW, Vec::new()).await;
+    assert_eq!(again, Err(StateError::Stale));
+    assert_eq!(it.state.next_run_at(), Ok(None));
+}
+
+/// What one attempt completed is kept by the next; the rest is begun again.
+#[tokio::test]
+async fn retries_keep_what_is_ready() {
+    let it = fixture();
+    let (id, job) = it.queued(0, NOW).await;
+    let first = claim(&it, NOW).await.expect("due").epoch;
+    let kind = VideoKind::Video;
+    let plans = || vec![plan("360p"), plan("720p")];
+    let facts = SourceFacts::default;
+    it.state.commit_probe(job, first, facts(), kind, plans(), NOW).await.expect("ok");
+    let ready = rendition("360p", RenditionState::Ready, first);
+    it.state.commit_rendition(job, first, ready.clone(), NOW).await.expect("ok");
+    let running = rendition("720p", RenditionState::Running, first);
+    it.state.commit_rendition(job, first, running, NOW).await.expect("ok");
+    let later = NOW.plus_ms(100);
+    let video = it.state.retry_job(job, first, later, problem()).await.expect("ok");
+    assert_eq!((video.state, video.problem), (VideoState::Queued, None));
+    assert_eq!(it.job_now(job).problem, Some(problem()));
+    assert_eq!(claim(&it, NOW).await, None);
+    let second = claim(&it, later).await.expect("due").epoch;
+    let video = it.state.commit_probe(job, second, facts(), kind, plans(), later).await;
+    let video = video.expect("ok");
+    assert_eq!(video.renditions[0], ready);
+    assert_eq!(video.renditions[1].state, RenditionState::Pending);
+    assert_eq!(video.renditions[1].generation, second);
+    let video = it.state.fail_job(job, second, later, problem()).await.expect("ok");
+    assert_eq!((video.state, video.problem), (VideoState::Failed, Some(problem())));
+    assert_eq!(it.video_now(id).renditions[0], ready);
+    assert_eq!(it.video_now(id).renditions[1].state, RenditionState::Failed);
+}
+
+/// A stopping server gives jobs back as if they hadn't begun; a killed one at its next start.
+#[tokio::test]
+async fn stopped_work_is_put_back_at_once() {
+    let it = fixture();
+    let (video, job) = it.queued(0, NOW).await;
+    let epoch = claim(&it, NOW).await.expect("due").epoch;
+    it.state.release_job(job, epoch).await.expect("released");
+    assert_eq!((it.job_now(job).attempt, it.video_now(video).state), (0, VideoState::Queued));
+    let epoch = claim(&it, NOW).await.expect("due").epoch;
+    let it = it.reopen();
+    assert_eq!(it.state.reclaim_jobs(NOW).await, Ok(1));
+    assert_eq!(it.state.reclaim_jobs(NOW).await, Ok(0));
+    assert_eq!(it.video_now(video).state, VideoState::Queued);
+    let again = claim(&it, NOW).await.expect("due at once");
+    assert_eq!((again.epoch, again.attempt), (epoch.next(), 2));
+}
+
+/// Cancelling ends an open job, and only such; afterwards it can be queued anew, once.
+#[tokio::test]
+async fn cancelled_work_can_be_queued_anew() {
+    let it = fixture();
+    let (video, job) = it.queued(0, NOW).await;
+    let busy = it.state.requeue(video, job_record(video, 0, NOW)).await;
+    assert_eq!(busy, Err(StateError::Conflict(Conflict::Job(JobState::Queued))));
+    let epoch = claim(&it, NOW).await.expect("due").epoch;
+    let cancelled = it.state.cancel_job(video, NOW).await.expect("cancelled");
+    let code = cancelled.problem.map(|problem| problem.code);
+    assert_eq!((cancelled.state, code), (VideoState::Failed, Some(ProblemCode::Cancelled)));
+    let late = it.state.finish_job(job, epoch, NOW, Vec::new()).await;
+    assert_eq!(late, Err(StateError::Stale));
+    let twice = it.state.cancel_job(video, NOW).await;
+    assert_eq!(twice, Err(StateError::Conflict(Conflict::Video(VideoState::Failed))));
+    let foreign = it.state.requeue(video, job_record(VideoId::fresh(NOW), 0, NOW)).await;
+    assert_eq!(foreign, Err(StateError::Missing));
+    let anew = job_record(video, 0, NOW);
+    let queued = it.state.requeue(video, anew.clone()).await.expect("queued");
+    assert_eq!((queued.state, queued.job), (VideoState::Queued, Some(anew.id)));
+    assert_eq!(claim(&it, NOW).await.map(|job| job.id), Some(anew.id));
+}
+
+/// A video that only its files knew comes back once, with its work.
+#[tokio::test]
+async fn rebuilt_videos_are_adopted_once() {
+    let it = fixture();
+    let known = video_record(VideoId::fresh(NOW), UploadId::fresh(NOW));
+    let video = VideoRecord::from_facts(known.to_facts());
+    let job = job_record(video.id, 0, NOW);
+    it.state.adopt_video(video.clone(), Some(job.clone())).await.expect("adopted");
+    let twice = it.state.adopt_video(video.clone(), Some(job_record(video.id, 0, NOW))).await;
+    assert_eq!(twice, Err(StateError::Conflict(Conflict::Exists)));
+    assert_eq!(claim(&it, NOW).await.map(|claimed| claimed.id), Some(job.id));
+    assert_eq!(claim(&it, NOW).await, None);
+}

@@ -1,0 +1,133 @@
+//! Tests of the transactions on a temporary database.
+
+mod golden;
+mod history;
+mod jobs;
+mod safety;
+mod uploads;
+
+use super::*;
+use crate::ids::{Epoch, JobId, Owner, UploadId, VideoId};
+use crate::model::upload::{Protocol, Received, UploadState};
+use crate::model::video::{VideoKind, VideoState, Visibility};
+use crate::units::{ByteCount, ByteOffset, Ranges};
+
+const NOW: UnixMillis = UnixMillis(1_700_000_000_000);
+
+/// A database in a directory that goes with it.
+struct Fixture {
+    state: State,
+    dir: tempfile::TempDir,
+}
+
+fn fixture() -> Fixture {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let state = State::open(&dir.path().join("state")).expect("a fresh database");
+    Fixture { state, dir }
+}
+
+impl Fixture {
+    /// Drops the database without closing it and opens it again.
+    fn reopen(self) -> Fixture {
+        let Fixture { state, dir } = self;
+        drop(state);
+        let state = State::open(&dir.path().join("state")).expect("it opens again");
+        Fixture { state, dir }
+    }
+
+    /// Records an upload of `length` bytes with its video.
+    async fn upload(&self, length: u64) -> (UploadId, VideoId) {
+        let (upload, video) = (UploadId::fresh(NOW), VideoId::fresh(NOW));
+        let record = upload_record(upload, video, length);
+        let created = self.state.create_upload(record, Some(video_record(video, upload))).await;
+        created.expect("created");
+        (upload, video)
+    }
+
+    /// Records a finished upload whose video waits for a job.
+    async fn queued(&self, priority: i32, run_at: UnixMillis) -> (VideoId, JobId) {
+        let (upload, video) = self.upload(10).await;
+        let job = job_record(video, priority, run_at);
+        let id = job.id;
+        let leased = self.state.lease_upload(upload).await.expect("leased");
+        let size = ByteCount(10);
+        let finished = self.state.finish_upload(upload, leased.epoch, NOW, size, Some(job)).await;
+        finished.expect("finished");
+        (video, id)
+    }
+
+    fn upload_now(&self, id: UploadId) -> UploadRecord {
+        self.state.upload(id).expect("read").expect("it is there")
+    }
+
+    fn video_now(&self, id: VideoId) -> VideoRecord {
+        self.state.video(id).expect("read").expect("it is there")
+    }
+
+    fn job_now(&self, id: JobId) -> JobRecord {
+        self.state.job(id).expect("read").expect("it is there")
+    }
+}
+
+fn owner() -> Owner {
+    Owner("ann".to_owned())
+}
+
+fn up_to(end: u64) -> Ranges {
+    Ranges::up_to(ByteOffset(end))
+}
+
+fn upload_record(id: UploadId, video: VideoId, length: u64) -> UploadRecord {
+    UploadRecord {
+        id,
+        video: Some(video),
+        owner: owner(),
+        protocol: Protocol::Tus,
+        state: UploadState::Partial,
+        epoch: Epoch(0),
+        length: Some(ByteCount(length)),
+        received: Received::default(),
+        filename: "film.mov".to_owned(),
+        metadata: None,
+        session: None,
+        created_at: NOW,
+        changed_at: NOW,
+        expires_at: NOW.plus_ms(1000),
+        ended_at: None,
+    }
+}
+
+fn video_record(id: VideoId, upload: UploadId) -> VideoRecord {
+    VideoRecord {
+        id,
+        upload: Some(upload),
+        job: None,
+        owner: owner(),
+        kind: VideoKind::Video,
+        state: VideoState::Uploading,
+        playable: false,
+        visibility: Visibility::Unlisted,
+        title: "film".to_owned(),
+        description: String::new(),
+        tags: Vec::new(),
+        filename: "film.mov".to_owned(),
+        session: None,
+        size: ByteCount(10),
+        sha256: None,
+        created_at: NOW,
+        uploaded_at: None,
+        playable_at: None,
+        ready_at: None,
+        facts: None,
+        poster: None,
+        renditions: Vec::new(),
+        warnings: Vec::new(),
+        problem: None,
+    }
+}
+
+fn job_record(video: VideoId, priority: i32, run_at: UnixMillis) -> JobRecord {
+    let mut job = JobRecord::new(JobId::fresh(NOW), video, owner(), run_at);
+    job.priority = priority;
+    job
+}

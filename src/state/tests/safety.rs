@@ -1,0 +1,203 @@
+//! What survives, what is refused, and what happens when the disk lets the database down.
+
+use super::*;
+use crate::ids::TokenId;
+use crate::model::access::Role;
+use std::fs;
+
+fn token(hash: [u8; 32]) -> TokenRecord {
+    TokenRecord {
+        id: TokenId::fresh(NOW),
+        hash,
+        role: Role::Viewer,
+        owner: owner(),
+        name: None,
+        scopes: Vec::new(),
+        created_at: NOW,
+        expires_at: None,
+    }
+}
+
+/// Copies a database's files as a kill would leave them: whatever the kernel has.
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir(to).expect("made");
+    for entry in fs::read_dir(from).expect("listed") {
+        let path = entry.expect("an entry").path();
+        let target = to.join(path.file_name().expect("it has a name"));
+        if path.is_dir() {
+            copy(&path, &target);
+        } else {
+            fs::copy(&path, &target).expect("copied");
+        }
+    }
+}
+
+/// Everything acknowledged is there after the database is dropped without being closed, and is
+/// with the kernel at the moment of its acknowledgement.
+#[tokio::test]
+async fn acknowledged_is_there_after_a_kill() {
+    let it = fixture();
+    let mut ids = Vec::new();
+    for round in 1..=20u64 {
+        let (id, video) = it.upload(100).await;
+        let epoch = it.state.lease_upload(id).await.expect("leased").epoch;
+        let noted = it.state.note_written(id, epoch, "b", up_to(round), NOW, NOW).await;
+        noted.expect("noted");
+        ids.push((id, video, round));
+    }
+    let killed = it.dir.path().join("killed");
+    copy(&it.dir.path().join("state"), &killed);
+    let killed = State::open(&killed).expect("a killed database opens");
+    let it = it.reopen();
+    for state in [&killed, &it.state] {
+        for (id, video, round) in &ids {
+            let upload = state.upload(*id).expect("read").expect("it is there");
+            assert_eq!(upload.received.written, up_to(*round));
+            assert!(state.video(*video).expect("read").is_some());
+        }
+        assert_eq!(state.unfinished_uploads().expect("read").len(), ids.len());
+    }
+}
+
+/// Many callers at once are all answered, and each sees its own effect.
+#[tokio::test]
+async fn many_callers_share_one_writer() {
+    let it = fixture();
+    let (id, _) = it.upload(10).await;
+    let leases = (0..600).map(|_| it.state.lease_upload(id));
+    let answers = futures_util::future::join_all(leases).await;
+    let mut epochs: Vec<_> =
+        answers.into_iter().map(|answer| answer.expect("leased").epoch.0).collect();
+    epochs.sort_unstable();
+    assert_eq!(epochs, (1..=600).collect::<Vec<_>>());
+}
+
+/// Closing commits what is in line; afterwards nothing is promised any more.
+#[tokio::test]
+async fn closing_ends_promises() {
+    let it = fixture();
+    let clone = it.state.clone();
+    let (id, _) = it.upload(10).await;
+    it.state.close().await;
+    assert!(matches!(clone.lease_upload(id).await, Err(StateError::Failed(_))));
+    assert!(clone.upload(id).expect("reads still work").is_some());
+    assert_eq!(*clone.failed().borrow(), None);
+    drop(clone);
+    let state = State::open(&it.dir.path().join("state")).expect("it opens again");
+    assert!(state.upload(id).expect("read").is_some());
+}
+
+/// After the disk has failed to confirm once, nothing is acknowledged, whatever is tried; what
+/// was acknowledged before is there at the next start.
+#[tokio::test]
+async fn a_failed_sync_is_final() {
+    let it = fixture();
+    let (id, _) = it.upload(10).await;
+    let path = it.dir.path().join("state");
+    it.state.close().await;
+    let db = open_database(&path).expect("it opens");
+    // The null device takes everything and confirms nothing.
+    let log = SyncHandle::open(Path::new("/dev/null")).expect("it is there");
+    let state = State::start(db, log).expect("a thread");
+    let mut failed = state.failed();
+    state.lease_upload(id).await.expect("written needs no confirmation");
+    let refused = state.note_durable(id, Epoch(1), up_to(5)).await;
+    assert!(matches!(refused, Err(StateError::Failed(_))), "{refused:?}");
+    let why = failed.wait_for(Option::is_some).await.expect("told").clone();
+    assert!(why.expect("a reason").contains("confirm"));
+    assert!(matches!(state.lease_upload(id).await, Err(StateError::Failed(_))));
+    assert!(matches!(state.synced().await, Err(StateError::Failed(_))));
+    drop(state);
+    let state = State::open(&path).expect("it opens again");
+    assert_eq!(state.upload(id).expect("read").expect("there").epoch, Epoch(1));
+}
+
+/// Damaged files, a later schema and a second opener are told apart; only damage is set aside.
+#[tokio::test]
+async fn databases_that_do_not_open_say_why() {
+    let it = fixture();
+    let dir = it.dir.path().join("state");
+    assert!(matches!(State::open(&dir), Err(OpenError::Io(_))));
+    it.state.close().await;
+
+    let db = open_database(&dir).expect("it opens");
+    db.insert(keys::SCHEMA, &9u32.to_be_bytes()).expect("written");
+    drop(db);
+    assert!(matches!(State::open(&dir), Err(OpenError::NewerSchema(9))));
+
+    for name in ["conf", "db"] {
+        let length = fs::metadata(dir.join(name)).expect("there").len() as usize;
+        fs::write(dir.join(name), vec![0xa5; length]).expect("damaged");
+    }
+    assert!(matches!(State::open(&dir), Err(OpenError::Broken(_))));
+    let aside = State::set_aside(&dir, NOW).expect("renamed");
+    assert_eq!(aside.file_name().expect("a name"), "state.broken-1700000000000");
+    assert!(aside.join("db").exists());
+    State::open(&dir).expect("a fresh one in its place");
+}
+
+/// Tokens are found by their hash until they are revoked or replaced.
+#[tokio::test]
+async fn tokens_are_found_by_hash() {
+    let it = fixture();
+    let mut record = token([7; 32]);
+    it.state.put_token(record.clone()).await.expect("put");
+    assert_eq!(it.state.token_by_hash(&[7; 32]), Ok(Some(record.clone())));
+    record.hash = [8; 32];
+    it.state.put_token(record.clone()).await.expect("put");
+    assert_eq!(it.state.token_by_hash(&[7; 32]), Ok(None));
+    let it = it.reopen();
+    assert_eq!(it.state.token_by_hash(&[8; 32]), Ok(Some(record.clone())));
+    assert_eq!(it.state.tokens().expect("read").len(), 1);
+    assert_eq!(it.state.revoke_token(record.id).await, Ok(true));
+    assert_eq!(it.state.revoke_token(record.id).await, Ok(false));
+    assert_eq!(it.state.token_by_hash(&[8; 32]), Ok(None));
+    assert_eq!(it.state.token(record.id), Ok(None));
+}
+
+/// A one-time code works once and in time, and dead ones don't pile up.
+#[tokio::test]
+async fn login_codes_work_once() {
+    let it = fixture();
+    let token = TokenId::fresh(NOW);
+    let code = |ms| LoginCode { token, expires_at: NOW.plus_ms(ms) };
+    it.state.put_login_code([1; 32], code(10), NOW).await.expect("put");
+    it.state.put_login_code([2; 32], code(10), NOW).await.expect("put");
+    assert_eq!(it.state.take_login_code(&[1; 32], NOW.plus_ms(9)).await, Ok(Some(token)));
+    assert_eq!(it.state.take_login_code(&[1; 32], NOW).await, Ok(None));
+    assert_eq!(it.state.take_login_code(&[2; 32], NOW.plus_ms(10)).await, Ok(None));
+    it.state.put_login_code([3; 32], code(10), NOW).await.expect("put");
+    it.state.put_login_code([4; 32], code(99), NOW.plus_ms(10)).await.expect("put");
+    assert_eq!(it.state.view().keys(keys::LOGIN_CODES).expect("read").len(), 1);
+}
+
+/// A secret is drawn once and kept; another name has another one.
+#[tokio::test]
+async fn secrets_are_kept() {
+    let it = fixture();
+    let cookie = it.state.secret("cookie").await.expect("drawn");
+    let other = it.state.secret("other").await.expect("drawn");
+    assert_ne!(cookie, other);
+    let it = it.reopen();
+    assert_eq!(it.state.secret("cookie").await, Ok(cookie));
+}
+
+/// What people change is changed, and nothing else.
+#[tokio::test]
+async fn changes_touch_only_what_they_name() {
+    let it = fixture();
+    let (_, id) = it.upload(10).await;
+    let before = it.video_now(id);
+    let change = VideoChange {
+        title: Some("New".to_owned()),
+        tags: Some(vec!["a".to_owned()]),
+        ..VideoChange::default()
+    };
+    let after = it.state.change_video(id, change).await.expect("changed");
+    let expected =
+        VideoRecord { title: "New".to_owned(), tags: vec!["a".to_owned()], ..before.clone() };
+    assert_eq!(after, expected);
+    let long = VideoChange { title: Some("x".repeat(70_000)), ..VideoChange::default() };
+    assert_eq!(it.state.change_video(id, long).await, Err(StateError::TooLarge));
+    assert_eq!(it.video_now(id), expected);
+}

@@ -1,0 +1,201 @@
+//! Uploads: one holder, honest claims, one finish.
+
+use super::*;
+
+/// The newest lease is the only one whose notes count; an older one changes nothing.
+#[tokio::test]
+async fn only_the_newest_lease_writes() {
+    let it = fixture();
+    let (id, _) = it.upload(10).await;
+    let old = it.state.lease_upload(id).await.expect("leased").epoch;
+    let new = it.state.lease_upload(id).await.expect("leased").epoch;
+    assert!(new > old);
+    let later = NOW.plus_ms(5);
+    it.state.note_written(id, new, "b", up_to(4), NOW, later).await.expect("noted");
+    let before = it.upload_now(id);
+    let stale = Err(StateError::Stale);
+    assert_eq!(it.state.note_written(id, old, "b", up_to(9), NOW, later).await, stale);
+    assert_eq!(it.state.note_durable(id, old, up_to(9)).await, stale);
+    assert_eq!(it.state.declare_length(id, old, ByteCount(10)).await, stale);
+    assert_eq!(it.state.begin_finish(id, old, ByteCount(10)).await, stale);
+    assert_eq!(it.state.finish_upload(id, old, NOW, ByteCount(10), None).await, stale);
+    assert_eq!(it.upload_now(id), before);
+    assert_eq!((before.received.boot.as_str(), before.received.end()), ("b", ByteOffset(4)));
+    assert_eq!(before.expires_at, later);
+}
+
+/// Confirmations add up in any order and never shrink within a lease.
+#[tokio::test]
+async fn durable_bytes_add_up() {
+    let it = fixture();
+    let (id, _) = it.upload(10).await;
+    let epoch = it.state.lease_upload(id).await.expect("leased").epoch;
+    for end in [6, 3] {
+        it.state.note_durable(id, epoch, up_to(end)).await.expect("noted");
+    }
+    assert_eq!(it.upload_now(id).received.durable, up_to(6));
+}
+
+/// A finish moves upload, video and job together, once, however often it is repeated.
+#[tokio::test]
+async fn finishing_has_effect_once() {
+    let it = fixture();
+    let (id, video) = it.upload(10).await;
+    let epoch = it.state.lease_upload(id).await.expect("leased").epoch;
+    for _ in 0..2 {
+        it.state.begin_finish(id, epoch, ByteCount(10)).await.expect("begun");
+    }
+    assert_eq!(it.upload_now(id).state, UploadState::Finishing);
+    let refused = it.state.lease_upload(id).await;
+    assert_eq!(refused, Err(StateError::Conflict(Conflict::Upload(UploadState::Finishing))));
+    let first = job_record(video, 0, NOW);
+    for job in [first.clone(), job_record(video, 0, NOW)] {
+        let size = ByteCount(10);
+        it.state.finish_upload(id, epoch, NOW, size, Some(job)).await.expect("finished");
+    }
+    let upload = it.upload_now(id);
+    assert_eq!((upload.state, upload.received.durable), (UploadState::Finished, up_to(10)));
+    let after = it.video_now(video);
+    assert_eq!((after.state, after.job), (VideoState::Queued, Some(first.id)));
+    assert_eq!(after.uploaded_at, Some(NOW));
+    assert_eq!(it.state.jobs(&|_| true, 9).expect("read"), [first]);
+    assert_eq!(it.state.unfinished_uploads().expect("read"), []);
+    assert_eq!(it.state.uploads().expect("read").len(), 1);
+}
+
+/// A size that was declared can't be changed by finishing or declaring again.
+#[tokio::test]
+async fn declared_sizes_stay() {
+    let it = fixture();
+    let (id, video) = it.upload(10).await;
+    let epoch = it.state.lease_upload(id).await.expect("leased").epoch;
+    let other = Err(StateError::Conflict(Conflict::Length));
+    assert_eq!(it.state.declare_length(id, epoch, ByteCount(11)).await, other);
+    assert_eq!(it.state.begin_finish(id, epoch, ByteCount(9)).await, other);
+    assert_eq!(it.state.finish_upload(id, epoch, NOW, ByteCount(9), None).await, other);
+    it.state.declare_length(id, epoch, ByteCount(10)).await.expect("the same");
+    assert_eq!(it.video_now(video).state, VideoState::Uploading);
+}
+
+/// Given-up uploads are remembered without their video, and only when they are due.
+#[tokio::test]
+async fn giving_up_forgets_the_video_and_keeps_the_answer() {
+    let it = fixture();
+    let (id, video) = it.upload(10).await;
+    let epoch = it.state.lease_upload(id).await.expect("leased").epoch;
+    let early = it.state.end_upload(id, UploadState::Expired, NOW).await;
+    assert_eq!(early, Err(StateError::Conflict(Conflict::NotDue)));
+    let due = NOW.plus_ms(1000);
+    let ended = it.state.end_upload(id, UploadState::Expired, due).await;
+    assert_eq!(ended, Ok(Some(video)));
+    assert_eq!(it.state.end_upload(id, UploadState::Expired, due).await, Ok(None));
+    assert_eq!(it.state.video(video), Ok(None));
+    assert_eq!(it.upload_now(id).ended_at, Some(due));
+    let late = it.state.note_written(id, epoch, "b", up_to(9), NOW, due).await;
+    assert_eq!(late, Err(StateError::Stale));
+    let gone = Err(StateError::Conflict(Conflict::Upload(UploadState::Expired)));
+    assert_eq!(it.state.lease_upload(id).await, gone);
+    assert_eq!(it.state.unfinished_uploads().expect("read").len(), 1);
+    for _ in 0..2 {
+        it.state.forget_upload(id).await.expect("forgotten");
+    }
+    assert_eq!(it.state.upload(id), Ok(None));
+    assert_eq!(it.state.unfinished_uploads().expect("read"), []);
+}
+
+/// Aborting a finished upload costs nobody a video, and it never becomes anything else.
+#[tokio::test]
+async fn finished_uploads_lose_only_their_record() {
+    let it = fixture();
+    let (video, _) = it.queued(0, NOW).await;
+    let id = it.video_now(video).upload.expect("its upload");
+    let odd = it.state.end_upload(id, UploadState::Partial, NOW).await;
+    assert_eq!(odd, Err(StateError::Conflict(Conflict::Upload(UploadState::Finished))));
+    assert_eq!(it.state.end_upload(id, UploadState::Aborted, NOW).await, Ok(None));
+    assert_eq!(it.video_now(video).upload, None);
+    assert_eq!(it.upload_now(id).state, UploadState::Aborted);
+}
+
+/// A start believes what the file holds, and takes bytes again from there.
+#[tokio::test]
+async fn claims_are_lowered_to_what_is_there() {
+    let it = fixture();
+    let (id, _) = it.upload(10).await;
+    let epoch = it.state.lease_upload(id).await.expect("leased").epoch;
+    it.state.note_written(id, epoch, "a", up_to(9), NOW, NOW).await.expect("noted");
+    it.state.note_durable(id, epoch, up_to(7)).await.expect("noted");
+    it.state.begin_finish(id, epoch, ByteCount(10)).await.expect("begun");
+    let lowered = it.state.lower_upload(id, "b", up_to(5)).await.expect("lowered");
+    let expected = Received { boot: "b".to_owned(), written: up_to(5), durable: up_to(5) };
+    assert_eq!((lowered.state, lowered.received), (UploadState::Partial, expected));
+    let stale = it.state.finish_upload(id, epoch, NOW, ByteCount(10), None).await;
+    assert_eq!(stale, Err(StateError::Stale));
+}
+
+/// Neither an upload nor its video can be made twice, and a refused creation leaves nothing.
+#[tokio::test]
+async fn creation_is_whole_or_nothing() {
+    let it = fixture();
+    let (id, video) = it.upload(10).await;
+    let exists = Err(StateError::Conflict(Conflict::Exists));
+    assert_eq!(it.state.create_upload(upload_record(id, video, 1), None).await, exists);
+    let other = UploadId::fresh(NOW);
+    let twice =
+        it.state.create_upload(upload_record(other, video, 1), Some(video_record(video, other)));
+    assert_eq!(twice.await, exists);
+    assert_eq!(it.state.upload(other), Ok(None));
+    let mut long = upload_record(other, VideoId::fresh(NOW), 1);
+    long.metadata = Some("x".repeat(70_000));
+    let fresh = video_record(VideoId::fresh(NOW), other);
+    let answer = it.state.create_upload(long, Some(fresh.clone())).await;
+    assert_eq!(answer, Err(StateError::TooLarge));
+    assert_eq!(it.state.video(fresh.id), Ok(None));
+}
+
+/// Videos are listed newest first, in pages, filtered before they are counted.
+#[tokio::test]
+async fn videos_are_listed_in_pages() {
+    let it = fixture();
+    let mut ids = Vec::new();
+    for at in 0..5 {
+        let now = UnixMillis(NOW.0 + at);
+        let (upload, video) = (UploadId::fresh(now), VideoId::fresh(now));
+        let record = upload_record(upload, video, 1);
+        let created = it.state.create_upload(record, Some(video_record(video, upload)));
+        created.await.expect("created");
+        ids.push(video);
+    }
+    ids.reverse();
+    let page = |before, limit, skip: VideoId| {
+        let videos = it.state.videos(before, limit, &|video| video.id != skip).expect("read");
+        videos.into_iter().map(|video| video.id).collect::<Vec<_>>()
+    };
+    let nobody = VideoId::from_bytes([0; 16]);
+    assert_eq!(page(None, 9, nobody), ids);
+    assert_eq!(page(None, 2, ids[0]), ids[1..3]);
+    assert_eq!(page(Some(ids[2]), 9, nobody), ids[3..]);
+    assert_eq!(page(Some(ids[4]), 9, nobody), []);
+}
+
+/// Deleting takes the video, ends its upload, and leaves nothing that could go on.
+#[tokio::test]
+async fn deletion_ends_everything() {
+    let it = fixture();
+    let (id, video) = it.upload(10).await;
+    let epoch = it.state.lease_upload(id).await.expect("leased").epoch;
+    it.state.delete_video(video, NOW).await.expect("deleted");
+    assert_eq!(it.state.video(video), Ok(None));
+    assert_eq!(it.upload_now(id).state, UploadState::Aborted);
+    let late = it.state.finish_upload(id, epoch, NOW, ByteCount(10), None).await;
+    assert_eq!(late, Err(StateError::Stale));
+
+    let (video, job) = it.queued(0, NOW).await;
+    let upload = it.video_now(video).upload.expect("its upload");
+    let (claimed, _) = it.state.claim_job(NOW, 10).await.expect("claimed").expect("one is due");
+    it.state.delete_video(video, NOW).await.expect("deleted");
+    assert_eq!(it.upload_now(upload).state, UploadState::Aborted);
+    let renewed = it.state.renew_lease(job, claimed.epoch, NOW.plus_ms(9)).await;
+    assert_eq!(renewed, Err(StateError::Stale));
+    assert_eq!(it.state.next_run_at(), Ok(None));
+    assert_eq!(it.state.delete_video(video, NOW).await, Err(StateError::Missing));
+}

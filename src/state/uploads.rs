@@ -1,0 +1,402 @@
+//! Transactions on uploads: created, leased, noted, finished or given up.
+
+use super::error::{Conflict, StateError};
+use super::record::{JobRecord, UploadRecord, VideoRecord};
+use super::view::View;
+use super::writer::Promise;
+use super::{State, keys, videos};
+use crate::ids::{Epoch, UploadId, VideoId};
+use crate::model::upload::{Received, UploadState};
+use crate::units::{ByteCount, ByteOffset, Ranges, UnixMillis};
+
+impl State {
+    /// Records a new upload, and the video that it becomes.
+    ///
+    /// # Errors
+    /// `Conflict(Exists)`, `TooLarge`, `Failed`.
+    /// # Durability
+    /// Synced.
+    pub async fn create_upload(
+        &self,
+        upload: UploadRecord,
+        video: Option<VideoRecord>,
+    ) -> Result<(), StateError> {
+        self.call(Promise::Synced, move |view| {
+            if view.bytes(&keys::upload(upload.id))?.is_some() {
+                return Err(StateError::Conflict(Conflict::Exists));
+            }
+            if let Some(video) = &video {
+                videos::put_new(view, video)?;
+            }
+            put(view, &upload)
+        })
+        .await
+    }
+
+    /// Takes the upload over: from now on only writes under the returned record's epoch count.
+    ///
+    /// # Errors
+    /// `Missing`; `Conflict` with the state of an upload that takes no more bytes; `Failed`.
+    /// # Durability
+    /// Written.
+    pub async fn lease_upload(&self, id: UploadId) -> Result<UploadRecord, StateError> {
+        self.call(Promise::Written, move |view| {
+            let mut upload: UploadRecord = view.get(&keys::upload(id))?;
+            if !upload.state.is_open() {
+                return Err(StateError::Conflict(Conflict::Upload(upload.state)));
+            }
+            upload.epoch = upload.epoch.next();
+            put(view, &upload)?;
+            Ok(upload)
+        })
+        .await
+    }
+
+    /// Records which bytes the kernel has been given since the machine's start `boot`.
+    ///
+    /// # Errors
+    /// `Missing`; `Stale` under an older lease; `Conflict` with the state if it isn't partial;
+    /// `TooLarge`, `Failed`.
+    /// # Durability
+    /// Written. The bytes themselves must have been given to the kernel before.
+    pub async fn note_written(
+        &self,
+        id: UploadId,
+        epoch: Epoch,
+        boot: &str,
+        written: Ranges,
+        now: UnixMillis,
+        expires_at: UnixMillis,
+    ) -> Result<(), StateError> {
+        let boot = boot.to_owned();
+        self.call(Promise::Written, move |view| {
+            let mut upload = open(view, id, epoch)?;
+            upload.received.boot = boot;
+            upload.received.written = written;
+            upload.changed_at = now;
+            upload.expires_at = expires_at;
+            put(view, &upload)
+        })
+        .await
+    }
+
+    /// Adds bytes that the disk has confirmed. Under one lease they only grow, so that
+    /// confirmations may arrive in any order.
+    ///
+    /// # Errors
+    /// As [`State::note_written`]; an upload that is finishing still takes it.
+    /// # Durability
+    /// Synced. The bytes themselves must have been confirmed before.
+    pub async fn note_durable(
+        &self,
+        id: UploadId,
+        epoch: Epoch,
+        durable: Ranges,
+    ) -> Result<(), StateError> {
+        self.call(Promise::Synced, move |view| {
+            let mut upload = held(view, id, epoch)?;
+            if !matches!(upload.state, UploadState::Partial | UploadState::Finishing) {
+                return Err(StateError::Conflict(Conflict::Upload(upload.state)));
+            }
+            for &(start, end) in durable.as_slice() {
+                upload.received.durable.insert(ByteOffset(start), ByteOffset(end));
+            }
+            put(view, &upload)
+        })
+        .await
+    }
+
+    /// Fixes the size of an upload that began without one. Repeating the same size is fine.
+    ///
+    /// # Errors
+    /// As [`State::note_written`]; `Conflict(Length)` if another size was declared.
+    /// # Durability
+    /// Synced.
+    pub async fn declare_length(
+        &self,
+        id: UploadId,
+        epoch: Epoch,
+        length: ByteCount,
+    ) -> Result<(), StateError> {
+        self.call(Promise::Synced, move |view| {
+            let mut upload = open(view, id, epoch)?;
+            fix_length(&mut upload, length)?;
+            if let Some(video) = upload.video {
+                let mut video = videos::get(view, video)?;
+                video.size = length;
+                videos::put(view, &video)?;
+            }
+            put(view, &upload)
+        })
+        .await
+    }
+
+    /// Says that all `size` bytes are with the kernel and that the blob is about to leave the
+    /// uploads' directory. Repeating it is fine.
+    ///
+    /// # Errors
+    /// `Missing`; `Stale` under an older lease; `Conflict` with the state, or with `Length` if
+    /// another size was declared; `Failed`.
+    /// # Durability
+    /// Synced: a start after a power cut knows that the blob may be in either place.
+    pub async fn begin_finish(
+        &self,
+        id: UploadId,
+        epoch: Epoch,
+        size: ByteCount,
+    ) -> Result<(), StateError> {
+        self.call(Promise::Synced, move |view| {
+            let mut upload = held(view, id, epoch)?;
+            fix_length(&mut upload, size)?;
+            if upload.state != UploadState::Finishing {
+                step(&mut upload, UploadState::Finishing)?;
+            }
+            put(view, &upload)
+        })
+        .await
+    }
+
+    /// Records that the bytes are the original of the video now: the upload is finished, the
+    /// video is queued, and `job` waits for a worker, all or nothing. Repeating it under the same
+    /// lease changes nothing.
+    ///
+    /// # Errors
+    /// As [`State::begin_finish`].
+    /// # Durability
+    /// Synced. The original must be certain before.
+    pub async fn finish_upload(
+        &self,
+        id: UploadId,
+        epoch: Epoch,
+        now: UnixMillis,
+        size: ByteCount,
+        job: Option<JobRecord>,
+    ) -> Result<(), StateError> {
+        self.call(Promise::Synced, move |view| {
+            let mut upload = held(view, id, epoch)?;
+            fix_length(&mut upload, size)?;
+            match upload.state {
+                UploadState::Finished => return Ok(()),
+                UploadState::Partial => step(&mut upload, UploadState::Finishing)?,
+                _ => {}
+            }
+            step(&mut upload, UploadState::Finished)?;
+            let all = Ranges::up_to(ByteOffset(size.0));
+            upload.received.written = all.clone();
+            upload.received.durable = all;
+            upload.changed_at = now;
+            upload.ended_at = Some(now);
+            if let Some(video) = upload.video {
+                let mut video = videos::get(view, video)?;
+                video.size = size;
+                video.uploaded_at = Some(now);
+                videos::queue(view, video, job)?;
+            }
+            put(view, &upload)
+        })
+        .await
+    }
+
+    /// Gives an upload up: `Expired` if nobody went on by `expires_at`, or `Aborted` by its
+    /// owner. Its record stays, so that clients are told; a running writer's lease ends. Returns
+    /// the video that was forgotten with it; aborting a finished upload keeps the video. Doing it
+    /// again changes nothing.
+    ///
+    /// # Errors
+    /// `Missing`; `Conflict(NotDue)` for one that was continued meanwhile; `Conflict` with the
+    /// state if it can't be given up; `Failed`.
+    /// # Durability
+    /// Synced: the bytes may be removed now.
+    pub async fn end_upload(
+        &self,
+        id: UploadId,
+        to: UploadState,
+        now: UnixMillis,
+    ) -> Result<Option<VideoId>, StateError> {
+        self.call(Promise::Synced, move |view| {
+            let mut upload: UploadRecord = view.get(&keys::upload(id))?;
+            if upload.state == to && to.is_gone() {
+                return Ok(None);
+            }
+            if to == UploadState::Expired && now < upload.expires_at {
+                return Err(StateError::Conflict(Conflict::NotDue));
+            }
+            let finished = upload.state == UploadState::Finished;
+            if !to.is_gone() {
+                return Err(StateError::Conflict(Conflict::Upload(upload.state)));
+            }
+            step(&mut upload, to)?;
+            end(&mut upload, now);
+            put(view, &upload)?;
+            let Some(video) = upload.video else { return Ok(None) };
+            if finished {
+                videos::forget_upload_of(view, video)?;
+                return Ok(None);
+            }
+            view.remove(keys::video(video));
+            Ok(Some(video))
+        })
+        .await
+    }
+
+    /// Drops the record of an upload that has ended, however; nothing being there is fine.
+    ///
+    /// # Errors
+    /// `Conflict` with the state of one that hasn't ended; `Failed`.
+    /// # Durability
+    /// Written.
+    pub async fn forget_upload(&self, id: UploadId) -> Result<(), StateError> {
+        self.call(Promise::Written, move |view| {
+            let Some(upload) = view.find::<UploadRecord>(&keys::upload(id))? else {
+                return Ok(());
+            };
+            match (upload.state, upload.video) {
+                (UploadState::Partial | UploadState::Finishing, _) => {
+                    return Err(StateError::Conflict(Conflict::Upload(upload.state)));
+                }
+                (UploadState::Finished, Some(video)) => videos::forget_upload_of(view, video)?,
+                _ => {}
+            }
+            remove(view, id);
+            Ok(())
+        })
+        .await
+    }
+
+    /// At the start, lowers the claims on an upload to `believed`, what its file really holds
+    /// under the boot id `boot`. It takes bytes again afterwards, under a new lease.
+    ///
+    /// # Errors
+    /// `Missing`; `Conflict` with the state of one that has ended; `Failed`.
+    /// # Durability
+    /// Synced.
+    pub async fn lower_upload(
+        &self,
+        id: UploadId,
+        boot: &str,
+        believed: Ranges,
+    ) -> Result<UploadRecord, StateError> {
+        let boot = boot.to_owned();
+        self.call(Promise::Synced, move |view| {
+            let mut upload: UploadRecord = view.get(&keys::upload(id))?;
+            if upload.state != UploadState::Partial {
+                step(&mut upload, UploadState::Partial)?;
+            }
+            let durable = upload.received.durable.overlap(&believed);
+            upload.received = Received { boot, written: believed, durable };
+            upload.epoch = upload.epoch.next();
+            put(view, &upload)?;
+            Ok(upload)
+        })
+        .await
+    }
+
+    /// Reads an upload.
+    ///
+    /// # Errors
+    /// `Unreadable`, `Failed`.
+    pub fn upload(&self, id: UploadId) -> Result<Option<UploadRecord>, StateError> {
+        self.view().find(&keys::upload(id))
+    }
+
+    /// Reads all uploads, the oldest first.
+    ///
+    /// # Errors
+    /// `Unreadable`, `Failed`.
+    pub fn uploads(&self) -> Result<Vec<UploadRecord>, StateError> {
+        self.scan(keys::UPLOADS)
+    }
+
+    /// Reads the uploads that aren't finished, given-up ones with them, the oldest first: all
+    /// that expiry and recovery care for, however many have finished.
+    ///
+    /// # Errors
+    /// `Unreadable`, `Failed`.
+    pub fn unfinished_uploads(&self) -> Result<Vec<UploadRecord>, StateError> {
+        let view = self.view();
+        let mut uploads = Vec::new();
+        for key in view.keys(keys::UNFINISHED)? {
+            let id = key.strip_prefix(keys::UNFINISHED).unwrap_or_default();
+            // The index may be a moment older than the record.
+            uploads.extend(view.find(&[keys::UPLOADS, id].concat())?);
+        }
+        Ok(uploads)
+    }
+}
+
+/// Writes a record and its index entry.
+fn put(view: &mut View<'_>, upload: &UploadRecord) -> Result<(), StateError> {
+    let index = keys::unfinished(upload.id);
+    if upload.state == UploadState::Finished {
+        view.remove(index);
+    } else {
+        view.put_bytes(index, Vec::new());
+    }
+    view.put(keys::upload(upload.id), upload)
+}
+
+fn remove(view: &mut View<'_>, id: UploadId) {
+    view.remove(keys::upload(id));
+    view.remove(keys::unfinished(id));
+}
+
+/// Reads an upload for a writer under the lease `epoch`.
+fn held(view: &View<'_>, id: UploadId, epoch: Epoch) -> Result<UploadRecord, StateError> {
+    let upload: UploadRecord = view.get(&keys::upload(id))?;
+    if upload.epoch == epoch { Ok(upload) } else { Err(StateError::Stale) }
+}
+
+/// Reads an upload that takes bytes under the lease `epoch`.
+fn open(view: &View<'_>, id: UploadId, epoch: Epoch) -> Result<UploadRecord, StateError> {
+    let upload = held(view, id, epoch)?;
+    if upload.state.is_open() {
+        Ok(upload)
+    } else {
+        Err(StateError::Conflict(Conflict::Upload(upload.state)))
+    }
+}
+
+fn step(upload: &mut UploadRecord, to: UploadState) -> Result<(), StateError> {
+    if !upload.state.may_become(to) {
+        return Err(StateError::Conflict(Conflict::Upload(upload.state)));
+    }
+    upload.state = to;
+    Ok(())
+}
+
+fn fix_length(upload: &mut UploadRecord, length: ByteCount) -> Result<(), StateError> {
+    match upload.length {
+        Some(declared) if declared != length => Err(StateError::Conflict(Conflict::Length)),
+        _ => {
+            upload.length = Some(length);
+            Ok(())
+        }
+    }
+}
+
+/// Ends every lease on an upload whose bytes are gone.
+fn end(upload: &mut UploadRecord, now: UnixMillis) {
+    upload.epoch = upload.epoch.next();
+    upload.received = Received::default();
+    upload.changed_at = now;
+    upload.ended_at = Some(now);
+}
+
+/// Ends the upload of a video that is deleted. It is remembered as aborted for a while: its client
+/// is told 410, and a start that finds bytes of the video knows that they are to go.
+pub(super) fn end_of_deleted(
+    view: &mut View<'_>,
+    id: UploadId,
+    now: UnixMillis,
+) -> Result<(), StateError> {
+    let Some(mut upload) = view.find::<UploadRecord>(&keys::upload(id))? else { return Ok(()) };
+    match upload.state {
+        UploadState::Finished | UploadState::Partial | UploadState::Finishing => {
+            step(&mut upload, UploadState::Aborted)?;
+            end(&mut upload, now);
+            put(view, &upload)?;
+        }
+        UploadState::Expired | UploadState::Aborted => {}
+    }
+    Ok(())
+}

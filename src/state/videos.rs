@@ -1,0 +1,148 @@
+//! Transactions on videos: changed by people, deleted, rebuilt.
+
+use super::error::{Conflict, StateError};
+use super::record::{JobRecord, VideoChange, VideoRecord};
+use super::view::View;
+use super::writer::Promise;
+use super::{State, jobs, keys, uploads};
+use crate::ids::VideoId;
+use crate::model::video::VideoState;
+use crate::units::UnixMillis;
+
+impl State {
+    /// Reads a video.
+    ///
+    /// # Errors
+    /// `Unreadable`, `Failed`.
+    pub fn video(&self, id: VideoId) -> Result<Option<VideoRecord>, StateError> {
+        self.view().find(&keys::video(id))
+    }
+
+    /// Reads at most `limit` videos that `keep` wants, the newest first, from before `before` on.
+    ///
+    /// # Errors
+    /// `Unreadable`, `Failed`.
+    pub fn videos(
+        &self,
+        before: Option<VideoId>,
+        limit: usize,
+        keep: &dyn Fn(&VideoRecord) -> bool,
+    ) -> Result<Vec<VideoRecord>, StateError> {
+        let end = before.map_or_else(|| keys::behind(keys::VIDEOS), keys::video);
+        self.newest(keys::VIDEOS, &end, limit, keep)
+    }
+
+    /// Changes what people may change, and returns the video as it is then.
+    ///
+    /// # Errors
+    /// `Missing`, `TooLarge`, `Failed`.
+    /// # Durability
+    /// Synced.
+    pub async fn change_video(
+        &self,
+        id: VideoId,
+        change: VideoChange,
+    ) -> Result<VideoRecord, StateError> {
+        self.call(Promise::Synced, move |view| {
+            let mut video = get(view, id)?;
+            video.apply(change);
+            put(view, &video)?;
+            Ok(video)
+        })
+        .await
+    }
+
+    /// Forgets a video, cancels its job and ends its upload; returns what it was. A worker or an
+    /// uploader that goes on is stale.
+    ///
+    /// # Errors
+    /// `Missing`, `Failed`.
+    /// # Durability
+    /// Synced: the bytes may be removed now.
+    pub async fn delete_video(
+        &self,
+        id: VideoId,
+        now: UnixMillis,
+    ) -> Result<VideoRecord, StateError> {
+        self.call(Promise::Synced, move |view| {
+            let video = get(view, id)?;
+            if let Some(job) = video.job {
+                jobs::cancel_open(view, job, now)?;
+            }
+            if let Some(upload) = video.upload {
+                uploads::end_of_deleted(view, upload, now)?;
+            }
+            view.remove(keys::video(id));
+            Ok(video)
+        })
+        .await
+    }
+
+    /// Puts a video back that only its files knew, with a job if work is left to do.
+    ///
+    /// # Errors
+    /// `Conflict(Exists)`, `TooLarge`, `Failed`.
+    /// # Durability
+    /// Synced.
+    pub async fn adopt_video(
+        &self,
+        mut video: VideoRecord,
+        job: Option<JobRecord>,
+    ) -> Result<(), StateError> {
+        self.call(Promise::Synced, move |view| {
+            if let Some(job) = &job {
+                jobs::put_new(view, job)?;
+                video.job = Some(job.id);
+            }
+            put_new(view, &video)
+        })
+        .await
+    }
+}
+
+pub(super) fn get(view: &View<'_>, id: VideoId) -> Result<VideoRecord, StateError> {
+    view.get(&keys::video(id))
+}
+
+pub(super) fn put(view: &mut View<'_>, video: &VideoRecord) -> Result<(), StateError> {
+    view.put(keys::video(video.id), video)
+}
+
+pub(super) fn put_new(view: &mut View<'_>, video: &VideoRecord) -> Result<(), StateError> {
+    if view.bytes(&keys::video(video.id))?.is_some() {
+        return Err(StateError::Conflict(Conflict::Exists));
+    }
+    put(view, video)
+}
+
+/// Moves a video to `to`; staying where it is is fine.
+pub(super) fn step(video: &mut VideoRecord, to: VideoState) -> Result<(), StateError> {
+    if video.state != to && !video.state.may_become(to) {
+        return Err(StateError::Conflict(Conflict::Video(video.state)));
+    }
+    video.state = to;
+    Ok(())
+}
+
+/// Queues a video with a new job. Without one it waits until somebody queues it again.
+pub(super) fn queue(
+    view: &mut View<'_>,
+    mut video: VideoRecord,
+    job: Option<JobRecord>,
+) -> Result<VideoRecord, StateError> {
+    step(&mut video, VideoState::Queued)?;
+    video.problem = None;
+    if let Some(job) = job {
+        jobs::put_new(view, &job)?;
+        video.job = Some(job.id);
+    }
+    put(view, &video)?;
+    Ok(video)
+}
+
+/// Takes the name of its upload off a video, if it is still there.
+pub(super) fn forget_upload_of(view: &mut View<'_>, id: VideoId) -> Result<(), StateError> {
+    let Some(mut video) = view.find::<VideoRecord>(&keys::video(id))? else { return Ok(()) };
+    video.upload = None;
+    put(view, &video)
+}

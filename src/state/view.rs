@@ -1,0 +1,113 @@
+//! What a transaction sees: the database under what is about to be written to it.
+
+use super::codec::{self, Record};
+use super::error::StateError;
+use super::keys;
+use std::collections::BTreeMap;
+use std::ops::Bound;
+
+/// Values to be put, or `None` for keys to be removed.
+pub(super) type Overlay = BTreeMap<Vec<u8>, Option<Vec<u8>>>;
+
+/// The database as one transaction sees it. What it puts stays its own until it succeeds.
+pub(super) struct View<'a> {
+    db: &'a sled::Db,
+    /// What earlier transactions of the same group put.
+    group: Option<&'a Overlay>,
+    own: Overlay,
+}
+
+impl<'a> View<'a> {
+    /// A view for reading only.
+    pub(super) fn of(db: &'a sled::Db) -> Self {
+        Self { db, group: None, own: Overlay::new() }
+    }
+
+    /// A view on top of what `group` is about to write.
+    pub(super) fn over(db: &'a sled::Db, group: &'a Overlay) -> Self {
+        Self { db, group: Some(group), own: Overlay::new() }
+    }
+
+    /// Returns what the transaction put.
+    pub(super) fn into_writes(self) -> Overlay {
+        self.own
+    }
+
+    /// Reads a value's bytes.
+    pub(super) fn bytes(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StateError> {
+        match self.pending(key) {
+            Some(pending) => Ok(pending.clone()),
+            None => Ok(self.db.get(key).map_err(failed)?.map(|value| value.to_vec())),
+        }
+    }
+
+    /// Reads a record.
+    pub(super) fn find<R: Record>(&self, key: &[u8]) -> Result<Option<R>, StateError> {
+        self.bytes(key)?.map(|bytes| codec::decode(&bytes)).transpose()
+    }
+
+    /// Reads a record that must be there.
+    pub(super) fn get<R: Record>(&self, key: &[u8]) -> Result<R, StateError> {
+        self.find(key)?.ok_or(StateError::Missing)
+    }
+
+    /// Puts a record.
+    pub(super) fn put<R: Record>(&mut self, key: Vec<u8>, record: &R) -> Result<(), StateError> {
+        self.put_bytes(key, codec::encode(record)?);
+        Ok(())
+    }
+
+    /// Puts a value that isn't a record: an index entry or a secret.
+    pub(super) fn put_bytes(&mut self, key: Vec<u8>, value: Vec<u8>) {
+        self.own.insert(key, Some(value));
+    }
+
+    /// Removes a key, there or not.
+    pub(super) fn remove(&mut self, key: Vec<u8>) {
+        self.own.insert(key, None);
+    }
+
+    /// Returns the first key at or behind `from` that begins with `prefix`.
+    pub(super) fn first(&self, prefix: &[u8], from: &[u8]) -> Result<Option<Vec<u8>>, StateError> {
+        let end = keys::behind(prefix);
+        let mut from = prefix.max(from).to_vec();
+        while from < end {
+            let range = (Bound::Included(from.as_slice()), Bound::Excluded(end.as_slice()));
+            let stored = match self.db.range::<&[u8], _>(range).next() {
+                Some(entry) => Some(entry.map_err(failed)?.0.to_vec()),
+                None => None,
+            };
+            let own = self.own.range::<[u8], _>(range).next().map(|(key, _)| key);
+            let group = self.group.and_then(|group| group.range::<[u8], _>(range).next());
+            let pending = own.into_iter().chain(group.map(|(key, _)| key)).min().cloned();
+            let Some(key) = stored.into_iter().chain(pending).min() else { return Ok(None) };
+            if self.pending(&key).is_none_or(Option::is_some) {
+                return Ok(Some(key));
+            }
+            // Removed by a transaction that isn't written yet: look behind it.
+            from = key;
+            from.push(0);
+        }
+        Ok(None)
+    }
+
+    /// Returns all keys that begin with `prefix`, in order.
+    pub(super) fn keys(&self, prefix: &[u8]) -> Result<Vec<Vec<u8>>, StateError> {
+        let mut keys = Vec::new();
+        let mut from = Vec::new();
+        while let Some(key) = self.first(prefix, &from)? {
+            from.clone_from(&key);
+            from.push(0);
+            keys.push(key);
+        }
+        Ok(keys)
+    }
+
+    fn pending(&self, key: &[u8]) -> Option<&Option<Vec<u8>>> {
+        self.own.get(key).or_else(|| self.group.and_then(|group| group.get(key)))
+    }
+}
+
+pub(super) fn failed(error: sled::Error) -> StateError {
+    StateError::Failed(error.to_string())
+}
