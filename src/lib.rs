@@ -5,8 +5,12 @@
 pub mod clock;
 pub mod config;
 pub mod disk;
+pub mod events;
 pub mod ids;
+pub mod janitor;
+pub mod library;
 pub mod model;
 pub mod state;
 pub mod units;
+pub mod upload;
 pub mod wire;

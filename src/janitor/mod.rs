@@ -1,0 +1,155 @@
+//! Keeps the house: gives up what nobody goes on with, mends what a crash left, and rebuilds a
+//! lost database from the files.
+//!
+//! An original is never removed because a record is missing; it is taken in again. What can be
+//! made again from originals and records may go. Run by the server.
+
+mod rebuild;
+
+pub use rebuild::Rebuilt;
+
+use crate::clock::Clock;
+use crate::disk::{Disk, DiskError};
+use crate::ids::VideoId;
+use crate::model::video::Visibility;
+use crate::state::{State, StateError};
+use crate::upload::{UploadError, Uploads};
+use std::collections::HashSet;
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+/// Time between two rounds.
+const ROUND: Duration = Duration::from_secs(60);
+
+/// The keeper of the house. Clones share everything.
+#[derive(Clone)]
+pub struct Janitor {
+    uploads: Uploads,
+    state: State,
+    disk: Disk,
+    clock: Clock,
+}
+
+/// Why the house can't be kept.
+#[derive(Debug, thiserror::Error)]
+pub enum JanitorError {
+    /// An upload couldn't be mended or given up.
+    #[error(transparent)]
+    Upload(#[from] UploadError),
+    /// A file operation failed.
+    #[error(transparent)]
+    Disk(#[from] DiskError),
+    /// The database refused or failed.
+    #[error(transparent)]
+    State(#[from] StateError),
+    /// A task of ours ended without a result.
+    #[error("a task of the janitor ended without a result")]
+    Task,
+}
+
+/// What a start found and mended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Swept {
+    /// Originals that no record knew, taken in again.
+    pub adopted: usize,
+    /// Originals of deleted videos, removed.
+    pub originals: usize,
+    /// Media directories without a video, removed.
+    pub medias: usize,
+    /// Working directories of jobs that are over, removed.
+    pub works: usize,
+}
+
+impl Janitor {
+    /// Makes the keeper of this state and these files.
+    pub fn new(uploads: Uploads, state: State, disk: Disk, clock: Clock) -> Self {
+        Self { uploads, state, disk, clock }
+    }
+
+    /// Mends what a stop at any moment left behind; run once, before the first request and job.
+    ///
+    /// # Errors
+    /// Whatever keeps the state or the disk from being read or written; the server shouldn't
+    /// start then.
+    pub async fn start(&self) -> Result<Swept, JanitorError> {
+        self.uploads.recover().await?;
+        let mut swept = Swept::default();
+        let deleted = self.deleted()?;
+        for video in self.blocking(|disk| disk.originals()).await? {
+            if self.state.video(video)?.is_some() {
+                continue;
+            }
+            if deleted.contains(&video) || !self.has_source(video).await? {
+                self.blocking(move |disk| disk.remove_original(video)).await?;
+                swept.originals += 1;
+            } else {
+                // A power cut may have brought back the bytes of a deleted video, whose record
+                // went for good: nobody but its owner may see it again unasked.
+                self.adopt(video, Some(Visibility::Private)).await?;
+                swept.adopted += 1;
+            }
+        }
+        for video in self.blocking(|disk| disk.medias()).await? {
+            if self.state.video(video)?.is_none() {
+                self.blocking(move |disk| disk.remove_media(video)).await?;
+                swept.medias += 1;
+            }
+        }
+        for job in self.blocking(|disk| disk.works()).await? {
+            if !self.state.job(job)?.is_some_and(|job| job.is_open()) {
+                self.blocking(move |disk| disk.remove_work(job)).await?;
+                swept.works += 1;
+            }
+        }
+        if swept != Swept::default() {
+            info!(?swept, "mended what an earlier stop left behind");
+        }
+        Ok(swept)
+    }
+
+    /// Makes its rounds until `stop` is cancelled. A round that fails is tried again later.
+    pub async fn run(&self, stop: CancellationToken) {
+        let mut rounds = tokio::time::interval(ROUND);
+        rounds.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                _ = rounds.tick() => (),
+            }
+            match self.uploads.expire_due().await {
+                Ok(0) => (),
+                Ok(expired) => info!(expired, "gave up {expired} uploads that nobody went on with"),
+                Err(failed) => warn!("a round of the janitor failed: {failed}"),
+            }
+        }
+    }
+
+    /// Returns the videos of uploads that have ended: one of them without a record was deleted.
+    fn deleted(&self) -> Result<HashSet<VideoId>, JanitorError> {
+        let uploads = self.state.unfinished_uploads()?;
+        Ok(uploads.iter().filter(|u| u.state.is_gone()).filter_map(|u| u.video).collect())
+    }
+
+    async fn has_source(&self, video: VideoId) -> Result<bool, JanitorError> {
+        self.blocking(move |disk| match disk.open_original(video) {
+            Ok(_) => Ok(true),
+            Err(DiskError::Missing) => Ok(false),
+            Err(failed) => Err(failed),
+        })
+        .await
+    }
+
+    /// Runs `work` where blocking is allowed.
+    async fn blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Disk) -> Result<T, DiskError> + Send + 'static,
+    ) -> Result<T, JanitorError> {
+        let disk = self.disk.clone();
+        let done = tokio::task::spawn_blocking(move || work(&disk)).await;
+        Ok(done.map_err(|_| JanitorError::Task)??)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,160 @@
+//! Filling an empty database from what lies beside the bytes.
+
+use super::{Janitor, JanitorError};
+use crate::disk::DiskError;
+use crate::ids::{JobId, Owner, VideoId};
+use crate::model::manifest::{Manifest, Rung};
+use crate::model::rendition::RenditionState;
+use crate::model::video::{VideoState, Visibility};
+use crate::state::{JobRecord, RenditionRecord, VideoRecord};
+use crate::units::{ByteCount, UnixMillis};
+use tracing::{info, warn};
+
+/// Who has what nobody is known to have: only admins see it.
+const NOBODY: &str = "unknown";
+
+/// What a rebuild brought back.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Rebuilt {
+    /// Videos that can be played as they are.
+    pub ready: usize,
+    /// Videos whose work is queued anew.
+    pub queued: usize,
+    /// Partial uploads, to be sent again from their start.
+    pub uploads: usize,
+    /// Files that told nothing usable; they are left where they are.
+    pub skipped: usize,
+}
+
+impl Janitor {
+    /// Fills an empty database from the files: videos from what lies beside their originals and
+    /// media, partial uploads from their descriptions. To be run before [`Janitor::start`].
+    ///
+    /// What of a partial upload was confirmed is known only to the database, so it begins anew
+    /// under its old address. What has lost its description comes back private.
+    ///
+    /// # Errors
+    /// Whatever keeps the state or the disk from being read or written. May be run again.
+    pub async fn rebuild(&self) -> Result<Rebuilt, JanitorError> {
+        let mut rebuilt = Rebuilt::default();
+        for video in self.blocking(|disk| disk.originals()).await? {
+            if self.state.video(video)?.is_some() || !self.has_source(video).await? {
+                continue;
+            }
+            match self.adopt(video, None).await? {
+                VideoState::Ready => rebuilt.ready += 1,
+                _ => rebuilt.queued += 1,
+            }
+        }
+        for id in self.blocking(|disk| disk.uploads()).await? {
+            let read = self.blocking(move |disk| match disk.open_blob(id) {
+                Ok(_) => disk.upload_meta(id),
+                Err(DiskError::Missing) => Ok(None),
+                Err(failed) => Err(failed),
+            });
+            match read.await {
+                Ok(Some(meta)) => {
+                    rebuilt.uploads += usize::from(self.uploads.adopt(meta).await?);
+                }
+                Ok(None) => (),
+                Err(JanitorError::Disk(DiskError::Unreadable { reason, .. })) => {
+                    warn!(upload.id = %id, "upload {id} can't be rebuilt: {reason}");
+                    rebuilt.skipped += 1;
+                }
+                Err(failed) => return Err(failed),
+            }
+        }
+        info!(?rebuilt, "rebuilt the database from the files");
+        Ok(rebuilt)
+    }
+
+    /// Makes a record for an original that has none, seen by whom `visibility` says or, without
+    /// it, by whom its facts say; returns the state that the video is in then.
+    pub(super) async fn adopt(
+        &self,
+        id: VideoId,
+        visibility: Option<Visibility>,
+    ) -> Result<VideoState, JanitorError> {
+        let now = self.clock.now();
+        let video = self.blocking(move |disk| {
+            let (_, size) = disk.open_original(id)?;
+            let facts = readable(disk.facts(id))?.filter(|facts| facts.video == id);
+            let mut video = facts.map_or_else(|| nobodys(id, size, now), VideoRecord::from_facts);
+            video.size = size;
+            video.visibility = visibility.unwrap_or(video.visibility);
+            video.uploaded_at = video.uploaded_at.or(Some(now));
+            if let Some(manifest) = readable(disk.manifest(id))? {
+                publish(&mut video, manifest, now);
+            }
+            Ok(video)
+        });
+        let mut video = video.await?;
+        let state = video.state;
+        let job = (state == VideoState::Queued)
+            .then(|| JobRecord::new(JobId::fresh(now), id, video.owner.clone(), now));
+        video.job = job.as_ref().map(|job| job.id);
+        self.state.adopt_video(video, job).await?;
+        warn!(video.id = %id, "video {id} was taken in again from its files");
+        Ok(state)
+    }
+}
+
+/// Takes a file that can't be understood for one that isn't there.
+fn readable<T>(read: Result<Option<T>, DiskError>) -> Result<Option<T>, DiskError> {
+    match read {
+        Err(unreadable @ DiskError::Unreadable { .. }) => {
+            warn!("{unreadable}");
+            Ok(None)
+        }
+        read => read,
+    }
+}
+
+/// Describes a video of which only the bytes are left.
+fn nobodys(id: VideoId, size: ByteCount, now: UnixMillis) -> VideoRecord {
+    let facts = crate::disk::Facts {
+        version: crate::disk::FACTS_VERSION,
+        video: id,
+        owner: Owner(NOBODY.to_owned()),
+        kind: Default::default(),
+        title: id.to_string(),
+        description: String::new(),
+        tags: Vec::new(),
+        filename: "video".to_owned(),
+        session: None,
+        size,
+        visibility: Visibility::Private,
+        sha256: None,
+        created_at: now,
+        uploaded_at: Some(now),
+        source: None,
+    };
+    VideoRecord::from_facts(facts)
+}
+
+/// Adds what the manifest tells of published rungs.
+fn publish(video: &mut VideoRecord, manifest: Manifest, now: UnixMillis) {
+    video.playable = manifest.is_playable();
+    video.playable_at = video.playable.then_some(now);
+    video.renditions = manifest.rungs.iter().map(rendition).collect();
+    video.poster = manifest.poster;
+    if manifest.complete {
+        video.state = VideoState::Ready;
+        video.ready_at = Some(now);
+    }
+}
+
+fn rendition(rung: &Rung) -> RenditionRecord {
+    let timescale = u128::from(rung.timescale);
+    let peak = rung.segments.iter().filter(|segment| segment.ticks > 0).map(|segment| {
+        let bits = u128::from(segment.bytes) * 8 * timescale / u128::from(segment.ticks);
+        u64::try_from(bits).unwrap_or(u64::MAX)
+    });
+    RenditionRecord {
+        plan: rung.plan.clone(),
+        state: if rung.complete { RenditionState::Ready } else { RenditionState::Pending },
+        generation: rung.generation,
+        codecs: Some(rung.codecs.clone()),
+        bandwidth: peak.max(),
+    }
+}

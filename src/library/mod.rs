@@ -1,0 +1,171 @@
+//! Who may see, change and fetch which video.
+//!
+//! A video that somebody may not see is missing for them, not forbidden. Before its upload has
+//! finished a video is its owner's alone, whatever its visibility. Called by the API, the pages
+//! and the media routes in `http`.
+
+mod change;
+mod query;
+
+pub use change::{DESCRIPTION_BYTES_MAX, TAG_CHARS_MAX, TAGS_MAX, TITLE_CHARS_MAX};
+pub use query::{Page, Query, UploadQuery, VIDEOS_MAX};
+
+use crate::clock::Clock;
+use crate::disk::{Disk, DiskError, MediaFile};
+use crate::events::Hub;
+use crate::ids::VideoId;
+use crate::model::access::{Role, Viewer};
+use crate::model::video::{VideoState, Visibility};
+use crate::state::{State, StateError, VideoRecord};
+use crate::units::ByteCount;
+use std::fs::File;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// The videos, seen by somebody. Clones share it.
+#[derive(Clone)]
+pub struct Library {
+    shelf: Arc<Shelf>,
+}
+
+struct Shelf {
+    state: State,
+    disk: Disk,
+    hub: Hub,
+    clock: Clock,
+    /// One change of words at a time, so that the files beside the originals and the records
+    /// agree. People change words rarely.
+    changing: tokio::sync::Mutex<()>,
+}
+
+/// Why the library refused.
+#[derive(Debug, thiserror::Error)]
+pub enum LibraryError {
+    /// There is no such video, or it isn't for this viewer.
+    #[error("no such video")]
+    Missing,
+    /// It is the viewer's own, but their role doesn't allow this.
+    #[error("the role doesn't allow it")]
+    Forbidden,
+    /// A value isn't allowed.
+    #[error("{field} {rule}")]
+    Invalid {
+        /// The field, as the API names it.
+        field: &'static str,
+        /// What it has to be.
+        rule: &'static str,
+    },
+    /// The disk has no room for a few bytes.
+    #[error("no space left on the disk")]
+    NoSpace,
+    /// A file operation failed.
+    #[error(transparent)]
+    Disk(DiskError),
+    /// The database refused or failed.
+    #[error(transparent)]
+    State(StateError),
+    /// A task of ours ended without a result.
+    #[error("a task of the library ended without a result")]
+    Task,
+}
+
+impl From<DiskError> for LibraryError {
+    fn from(error: DiskError) -> Self {
+        match error {
+            DiskError::Missing => Self::Missing,
+            DiskError::NoSpace => Self::NoSpace,
+            other => Self::Disk(other),
+        }
+    }
+}
+
+impl From<StateError> for LibraryError {
+    fn from(error: StateError) -> Self {
+        match error {
+            StateError::Missing => Self::Missing,
+            other => Self::State(other),
+        }
+    }
+}
+
+impl Library {
+    /// Makes the library over the same state, files and hub as everybody's.
+    pub fn new(state: State, disk: Disk, hub: Hub, clock: Clock) -> Self {
+        let changing = tokio::sync::Mutex::new(());
+        Self { shelf: Arc::new(Shelf { state, disk, hub, clock, changing }) }
+    }
+
+    /// Returns a video for `viewer`, `None` being anybody.
+    ///
+    /// # Errors
+    /// `Missing` if there is none, or not for them.
+    pub fn video(&self, id: VideoId, viewer: Option<&Viewer>) -> Result<VideoRecord, LibraryError> {
+        let video = self.shelf.state.video(id)?.ok_or(LibraryError::Missing)?;
+        if may_see(&video, viewer) { Ok(video) } else { Err(LibraryError::Missing) }
+    }
+
+    /// Returns a video that `viewer` may change.
+    ///
+    /// # Errors
+    /// `Missing` unless it is theirs, or they are an admin; `Forbidden` if it is theirs and they
+    /// may only look.
+    pub fn own_video(&self, id: VideoId, viewer: &Viewer) -> Result<VideoRecord, LibraryError> {
+        let video = self.shelf.state.video(id)?.ok_or(LibraryError::Missing)?;
+        match viewer.is_over(&video.owner) {
+            false => Err(LibraryError::Missing),
+            true if viewer.role < Role::Uploader => Err(LibraryError::Forbidden),
+            true => Ok(video),
+        }
+    }
+
+    /// Returns where a media file of a video lies, for a viewer who may see the video. The file
+    /// itself may not be there yet.
+    ///
+    /// # Errors
+    /// `Missing` if there is no such video, or not for them.
+    pub fn media_path(
+        &self,
+        id: VideoId,
+        file: &MediaFile,
+        viewer: Option<&Viewer>,
+    ) -> Result<PathBuf, LibraryError> {
+        self.video(id, viewer)?;
+        Ok(self.shelf.disk.media_file(id, file))
+    }
+
+    /// Opens the original of a video for its owner or an admin, and returns it with its size.
+    ///
+    /// # Errors
+    /// `Missing` if there is none yet, or it isn't theirs.
+    pub async fn original(
+        &self,
+        id: VideoId,
+        viewer: &Viewer,
+    ) -> Result<(File, ByteCount, VideoRecord), LibraryError> {
+        let video = self.video(id, Some(viewer))?;
+        if !viewer.is_over(&video.owner) || video.state == VideoState::Uploading {
+            return Err(LibraryError::Missing);
+        }
+        let (file, size) = self.blocking(move |shelf| Ok(shelf.disk.open_original(id)?)).await?;
+        Ok((file, size, video))
+    }
+
+    /// Runs `work` where blocking is allowed.
+    async fn blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Shelf) -> Result<T, LibraryError> + Send + 'static,
+    ) -> Result<T, LibraryError> {
+        let shelf = self.shelf.clone();
+        tokio::task::spawn_blocking(move || work(&shelf)).await.unwrap_or(Err(LibraryError::Task))
+    }
+}
+
+/// Says whether `viewer`, `None` being anybody, may see a video whose address they have.
+pub fn may_see(video: &VideoRecord, viewer: Option<&Viewer>) -> bool {
+    let is_theirs = viewer.is_some_and(|viewer| viewer.is_over(&video.owner));
+    let is_open = matches!(video.visibility, Visibility::Public | Visibility::Unlisted);
+    is_theirs || (is_open && video.state != VideoState::Uploading)
+}
+
+#[cfg(test)]
+mod tests;

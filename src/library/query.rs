@@ -1,0 +1,155 @@
+//! Lists: which videos and uploads somebody finds, page by page.
+
+use super::{Library, LibraryError};
+use crate::ids::{Owner, VideoId};
+use crate::model::access::{Role, Viewer};
+use crate::model::upload::UploadState;
+use crate::model::video::{VideoState, Visibility};
+use crate::state::{UploadRecord, VideoRecord};
+use std::cell::RefCell;
+use std::collections::VecDeque;
+
+/// Most videos on a page.
+pub const VIDEOS_MAX: usize = 100;
+
+/// Most uploads that a list returns, the newest first.
+const UPLOADS_MAX: usize = 1000;
+
+/// What to list. The default lists the newest of everything.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Query {
+    /// Only videos in this state.
+    pub state: Option<VideoState>,
+    /// Only videos with this text, in any case, in title, description, file name or a tag.
+    pub text: Option<String>,
+    /// Only videos with this tag.
+    pub tag: Option<String>,
+    /// Only videos of this group of uploads.
+    pub session: Option<String>,
+    /// Only videos of this owner.
+    pub owner: Option<Owner>,
+    /// The oldest first.
+    pub oldest_first: bool,
+    /// Go on behind this video: the `next` of the page before.
+    pub cursor: Option<VideoId>,
+    /// Videos on the page, 1 ..= [`VIDEOS_MAX`].
+    pub limit: usize,
+}
+
+/// One page of a list.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Page {
+    /// The videos in order.
+    pub items: Vec<VideoRecord>,
+    /// The cursor of the next page, if there is one.
+    pub next: Option<VideoId>,
+}
+
+/// Which uploads to list.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct UploadQuery {
+    /// Only uploads in this state.
+    pub state: Option<UploadState>,
+    /// Only uploads of this group.
+    pub session: Option<String>,
+}
+
+impl Library {
+    /// Lists videos that `viewer` finds: their own and public ones; an admin finds all.
+    ///
+    /// # Errors
+    /// `State` if the database can't be read.
+    pub async fn list(&self, viewer: &Viewer, query: Query) -> Result<Page, LibraryError> {
+        let viewer = viewer.clone();
+        self.blocking(move |shelf| {
+            let limit = query.limit.clamp(1, VIDEOS_MAX);
+            let needle = query.text.as_ref().map(|text| text.to_lowercase());
+            let keep = |video: &VideoRecord| {
+                finds(&viewer, video) && query.matches(video, needle.as_deref())
+            };
+            let mut items = match query.oldest_first {
+                false => shelf.state.videos(query.cursor, limit + 1, &keep)?,
+                true => oldest(query.cursor, limit + 1, &keep, |keep| {
+                    shelf.state.videos(None, usize::MAX, keep)
+                })?,
+            };
+            let has_more = items.len() > limit;
+            items.truncate(limit);
+            let next = items.last().map(|video| video.id).filter(|_| has_more);
+            Ok(Page { items, next })
+        })
+        .await
+    }
+
+    /// Lists the uploads of `viewer`, the newest first; at most a thousand.
+    ///
+    /// # Errors
+    /// `State` if the database can't be read.
+    pub async fn uploads(
+        &self,
+        viewer: &Viewer,
+        query: UploadQuery,
+    ) -> Result<Vec<UploadRecord>, LibraryError> {
+        let owner = viewer.owner.clone();
+        self.blocking(move |shelf| {
+            let mut uploads = match query.state {
+                Some(UploadState::Finished) | None => shelf.state.uploads()?,
+                Some(_) => shelf.state.unfinished_uploads()?,
+            };
+            uploads.retain(|upload| {
+                upload.owner == owner
+                    && query.state.is_none_or(|state| upload.state == state)
+                    && (query.session.is_none() || upload.session == query.session)
+            });
+            uploads.sort_by_key(|upload| std::cmp::Reverse(upload.id));
+            uploads.truncate(UPLOADS_MAX);
+            Ok(uploads)
+        })
+        .await
+    }
+}
+
+impl Query {
+    /// Says whether a video is among what is asked for; `needle` is `text` in lower case.
+    fn matches(&self, video: &VideoRecord, needle: Option<&str>) -> bool {
+        let has = |text: &str, needle: &str| text.to_lowercase().contains(needle);
+        self.state.is_none_or(|state| video.state == state)
+            && self.owner.as_ref().is_none_or(|owner| video.owner == *owner)
+            && (self.session.is_none() || video.session == self.session)
+            && self.tag.as_ref().is_none_or(|tag| video.tags.contains(tag))
+            && needle.is_none_or(|needle| {
+                has(&video.title, needle)
+                    || has(&video.description, needle)
+                    || has(&video.filename, needle)
+                    || video.tags.iter().any(|tag| has(tag, needle))
+            })
+    }
+}
+
+/// Says whether a video is listed for `viewer`. Unlisted ones aren't, except for their owner.
+fn finds(viewer: &Viewer, video: &VideoRecord) -> bool {
+    let is_public = video.visibility == Visibility::Public && video.state != VideoState::Uploading;
+    viewer.role == Role::Admin || video.owner == viewer.owner || is_public
+}
+
+/// Keeps of a walk from the newest to the oldest only the last `limit` behind `cursor`, so that
+/// memory is bounded however many match, and returns them the oldest first.
+fn oldest<E>(
+    cursor: Option<VideoId>,
+    limit: usize,
+    keep: &dyn Fn(&VideoRecord) -> bool,
+    walk: impl FnOnce(&dyn Fn(&VideoRecord) -> bool) -> Result<Vec<VideoRecord>, E>,
+) -> Result<Vec<VideoRecord>, E> {
+    let kept: RefCell<VecDeque<VideoRecord>> = RefCell::default();
+    walk(&|video| {
+        if cursor.is_none_or(|cursor| video.id > cursor) && keep(video) {
+            let mut kept = kept.borrow_mut();
+            if kept.len() == limit {
+                kept.pop_front();
+            }
+            kept.push_back(video.clone());
+        }
+        false
+    })?;
+    Ok(kept.into_inner().into_iter().rev().collect())
+}

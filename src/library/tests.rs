@@ -1,0 +1,194 @@
+//! Who sees what, and what a change or a deletion leaves behind.
+
+use super::*;
+use crate::disk::{Facts, UPLOAD_META_VERSION, UploadMeta};
+use crate::events::{EventKind, News};
+use crate::ids::{Owner, UploadId};
+use crate::model::upload::UploadState;
+use crate::state::{JobRecord, VideoChange};
+use crate::units::UnixMillis;
+
+const START: UnixMillis = UnixMillis(1_700_000_000_000);
+
+struct House {
+    library: Library,
+    state: State,
+    disk: Disk,
+    hub: Hub,
+    clock: Clock,
+    _dir: tempfile::TempDir,
+}
+
+impl House {
+    fn open() -> Self {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let disk = Disk::open(dir.path()).expect("the directory is ours");
+        let state = State::open(&disk.state_dir()).expect("the database opens");
+        let (hub, clock) = (Hub::new(START), Clock::by_hand(START));
+        let library = Library::new(state.clone(), disk.clone(), hub.clone(), clock.clone());
+        House { library, state, disk, hub, clock, _dir: dir }
+    }
+
+    /// Puts a finished video of `owner` on disk and into the database.
+    async fn video(&self, owner: &str, title: &str, visibility: Visibility) -> VideoRecord {
+        self.clock.advance_ms(1);
+        let now = self.clock.now();
+        let (upload, id) = (UploadId::fresh(now), VideoId::fresh(now));
+        let facts = Facts {
+            version: crate::disk::FACTS_VERSION,
+            video: id,
+            owner: Owner(owner.into()),
+            kind: Default::default(),
+            title: title.into(),
+            description: String::new(),
+            tags: vec!["sea".into()],
+            filename: "a.mp4".into(),
+            session: None,
+            size: ByteCount(0),
+            visibility,
+            sha256: None,
+            created_at: now,
+            uploaded_at: Some(now),
+            source: None,
+        };
+        let meta = UploadMeta {
+            version: UPLOAD_META_VERSION,
+            upload,
+            video: Some(id),
+            owner: facts.owner.clone(),
+            filename: facts.filename.clone(),
+            length: Some(ByteCount(0)),
+            metadata: String::new(),
+            created_at: now,
+        };
+        self.disk.create_blob(upload, &meta).expect("there is room");
+        self.disk.finish_blob(upload, id, ByteCount(0), &facts).expect("in place");
+        let job = JobRecord::new(crate::ids::JobId::fresh(now), id, facts.owner.clone(), now);
+        let mut video = VideoRecord::from_facts(facts);
+        video.job = Some(job.id);
+        self.state.adopt_video(video, Some(job)).await.expect("adopted");
+        self.state.video(id).expect("it reads").expect("it is there")
+    }
+
+    async fn titles(&self, viewer: &Viewer, query: Query) -> Vec<String> {
+        let query = Query { limit: 100, ..query };
+        let page = self.library.list(viewer, query).await.expect("a page");
+        page.items.into_iter().map(|video| video.title).collect()
+    }
+}
+
+fn viewer(owner: &str, role: Role) -> Viewer {
+    Viewer { owner: Owner(owner.into()), role }
+}
+
+/// Each kind of visibility lets in exactly whom it names, before and after the upload.
+#[tokio::test]
+async fn visibility_is_kept() {
+    let house = House::open();
+    let [anna, ben] = ["anna", "ben"].map(|name| viewer(name, Role::Uploader));
+    let admin = viewer("root", Role::Admin);
+    for visibility in [Visibility::Public, Visibility::Unlisted, Visibility::Private] {
+        let mut video = house.video("anna", "a", visibility).await;
+        let is_open = visibility != Visibility::Private;
+        let poster = MediaFile::Poster;
+        for (who, sees) in
+            [(Some(&anna), true), (Some(&admin), true), (Some(&ben), is_open), (None, is_open)]
+        {
+            assert_eq!(house.library.video(video.id, who).is_ok(), sees, "{visibility:?} {who:?}");
+            assert_eq!(house.library.media_path(video.id, &poster, who).is_ok(), sees);
+        }
+        assert!(house.library.original(video.id, &anna).await.is_ok());
+        assert!(matches!(house.library.original(video.id, &ben).await, Err(LibraryError::Missing)));
+        video.state = VideoState::Uploading;
+        assert!(may_see(&video, Some(&anna)) && may_see(&video, Some(&admin)));
+        assert!(!may_see(&video, Some(&ben)) && !may_see(&video, None));
+    }
+}
+
+/// Lists hold one's own and public videos, filtered, in either order, page by page.
+#[tokio::test]
+async fn lists_are_filtered_and_paged() {
+    let house = House::open();
+    let anna = viewer("anna", Role::Viewer);
+    for title in ["One", "Two", "Three", "Four", "Five"] {
+        house.video("anna", title, Visibility::Private).await;
+    }
+    house.video("ben", "Ben's", Visibility::Public).await;
+    house.video("ben", "Hidden", Visibility::Unlisted).await;
+    let all = house.titles(&anna, Query::default()).await;
+    assert_eq!(all, ["Ben's", "Five", "Four", "Three", "Two", "One"]);
+    let admin = viewer("root", Role::Admin);
+    let of_ben = Query { owner: Some(Owner("ben".into())), ..Query::default() };
+    assert_eq!(house.titles(&admin, of_ben).await, ["Hidden", "Ben's"]);
+    let text = |text: &str| Query { text: Some(text.into()), ..Query::default() };
+    assert_eq!(house.titles(&anna, text("FIV")).await, ["Five"]);
+    assert_eq!(house.titles(&anna, text("hid")).await, [""; 0]);
+    let tag = |tag: &str| Query { tag: Some(tag.into()), ..Query::default() };
+    assert_eq!(house.titles(&anna, tag("sea")).await.len(), 6);
+    assert_eq!(house.titles(&anna, tag("se")).await.len(), 0);
+    for oldest_first in [false, true] {
+        let mut expected = all.clone();
+        if oldest_first {
+            expected.reverse();
+        }
+        let mut query = Query { limit: 4, oldest_first, ..Query::default() };
+        let first = house.library.list(&anna, query.clone()).await.expect("a page");
+        query.cursor = first.next;
+        let last = house.library.list(&anna, query).await.expect("a page");
+        assert_eq!((first.items.len(), last.items.len(), last.next), (4, 2, None));
+        let titles = first.items.into_iter().chain(last.items).map(|video| video.title);
+        assert_eq!(titles.collect::<Vec<_>>(), expected);
+    }
+}
+
+/// Words change in the record and beside the original, for whom they belong to.
+#[tokio::test]
+async fn words_change_in_both_places() {
+    let house = House::open();
+    let video = house.video("anna", "old", Visibility::Public).await;
+    let change = VideoChange {
+        title: Some(" new ".into()),
+        visibility: Some(Visibility::Private),
+        ..VideoChange::default()
+    };
+    let mut news = house.hub.subscribe(None);
+    for (who, forbidden) in
+        [(viewer("ben", Role::Uploader), false), (viewer("anna", Role::Viewer), true)]
+    {
+        match house.library.change(video.id, &who, change.clone()).await {
+            Err(LibraryError::Forbidden) => assert!(forbidden),
+            Err(LibraryError::Missing) => assert!(!forbidden),
+            other => panic!("{other:?}"),
+        }
+    }
+    let anna = viewer("anna", Role::Uploader);
+    let changed = house.library.change(video.id, &anna, change).await.expect("it is hers");
+    let facts = house.disk.facts(video.id).expect("they read").expect("they are there");
+    for (title, visibility) in
+        [(changed.title, changed.visibility), (facts.title, facts.visibility)]
+    {
+        assert_eq!((title.as_str(), visibility), ("new", Visibility::Private));
+    }
+    match news.next().await {
+        Some(News::Event(event)) => assert_eq!(event.kind, EventKind::VideoState),
+        other => panic!("{other:?}"),
+    }
+}
+
+/// A deleted video is gone for everybody, with its bytes and its work.
+#[tokio::test]
+async fn deletion_takes_everything() {
+    let house = House::open();
+    let video = house.video("anna", "a", Visibility::Public).await;
+    house.disk.replace_media(video.id, "poster.jpg", b"jpeg", true).expect("there is room");
+    let ben = viewer("ben", Role::Uploader);
+    assert!(matches!(house.library.delete(video.id, &ben).await, Err(LibraryError::Missing)));
+    house.library.delete(video.id, &viewer("root", Role::Admin)).await.expect("an admin may");
+    assert!(matches!(house.library.video(video.id, None), Err(LibraryError::Missing)));
+    assert!(house.disk.originals().expect("they read").is_empty());
+    assert!(house.disk.medias().expect("they read").is_empty());
+    let job = house.state.job(video.job.expect("queued")).expect("it reads");
+    assert!(job.is_none_or(|job| !job.is_open()));
+    let list = UploadQuery { state: Some(UploadState::Partial), session: None };
+    assert!(house.library.uploads(&ben, list).await.expect("a list").is_empty());
+}

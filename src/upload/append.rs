@@ -1,0 +1,248 @@
+//! Taking one body: checks, the turn, and reading piece by piece in the request's own task.
+
+use super::feed::{self, End, Inlet};
+use super::turn::Turn;
+use super::writer::Writer;
+use super::{Engine, Fault, UploadError, Uploads};
+use crate::ids::UploadId;
+use crate::model::upload::UploadState;
+use crate::state::UploadRecord;
+use crate::units::{ByteCount, ByteOffset, UnixMillis};
+use bytes::Bytes;
+use futures_util::{Stream, StreamExt};
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+
+/// Where a body belongs, and what the client says about it.
+#[derive(Clone, Copy, Debug)]
+pub struct Append {
+    /// The upload.
+    pub id: UploadId,
+    /// Where the body begins; has to be where the upload goes on.
+    pub at: ByteOffset,
+    /// The length of the whole upload, where the client declares it only now.
+    pub declared: Option<ByteCount>,
+    /// The length of the body, where the client says it beforehand.
+    pub content_length: Option<ByteCount>,
+}
+
+/// What an append came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Appended {
+    /// Where the upload goes on; its length when it is finished.
+    pub offset: ByteOffset,
+    /// All bytes are here, and are the original of a video.
+    pub finished: bool,
+    /// When it is given up if nobody goes on.
+    pub expires_at: UnixMillis,
+}
+
+/// How many bytes may come, and what is wrong when more do.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Bound {
+    Length(ByteCount),
+    MaxSize(ByteCount),
+}
+
+impl Bound {
+    pub(super) fn end(self) -> u64 {
+        match self {
+            Self::Length(bytes) | Self::MaxSize(bytes) => bytes.0,
+        }
+    }
+
+    pub(super) fn exceeded(self) -> UploadError {
+        match self {
+            Self::Length(length) => UploadError::TooLong { length },
+            Self::MaxSize(max) => UploadError::MaxSize { max },
+        }
+    }
+}
+
+/// What the checks came to.
+enum Checked {
+    Write(Box<Writer>),
+    /// Finished before; right if the body is empty.
+    Finished(Appended, Turn),
+}
+
+impl Uploads {
+    /// Stores a body at the end of an upload, and finishes the upload with its last byte.
+    ///
+    /// The newest request wins: one that is still writing to this upload is told to let go, and
+    /// ends with what it had written recorded. An upload whose bytes are all here is finished
+    /// whatever became of the body.
+    ///
+    /// # Errors
+    /// `Missing`, `Gone`; `OffsetMismatch`, `LengthFixed`, `LengthInvalid`, `TooLong`, `MaxSize`
+    /// and `Finished` change nothing, except that a body of unknown length may be found too long
+    /// only on its way: the pieces before are kept, none goes past the length. `NoSpace`, `Idle`,
+    /// `Taken`, `BodyBroken` and `Stopping` keep what came.
+    /// # Durability
+    /// What is acknowledged survives a kill, and with `durability = "chunk"` a power cut; a
+    /// finished upload survives a power cut.
+    /// # Cancel
+    /// Safe: what came is written and recorded by a task of its own.
+    pub async fn append<S, E>(&self, append: Append, body: S) -> Result<Appended, UploadError>
+    where
+        S: Stream<Item = Result<Bytes, E>> + Unpin,
+    {
+        let engine = &self.engine;
+        let idle = Duration::from_millis(engine.limits.idle_timeout_ms);
+        engine.known(append.id)?;
+        let turn = engine.turn(append.id).await?;
+        let letting_go = turn.token().clone();
+        let writer = match self.run(|engine| engine.check(turn, append)).await? {
+            Checked::Write(writer) => writer,
+            Checked::Finished(appended, _turn) => {
+                let checked = nothing_follows(body, append.content_length, idle, &letting_go);
+                return checked.await.map(|()| appended);
+            }
+        };
+        let left = writer.bound().end().saturating_sub(append.at.0);
+        let (mut inlet, outlet) = feed::feed();
+        let writing = engine.tasks.spawn(writer.run(outlet));
+        let end = pour(body, &mut inlet, &letting_go, idle, left).await;
+        inlet.end(end);
+        writing.await.unwrap_or(Err(UploadError::Internal(Fault::Task)))
+    }
+}
+
+impl Engine {
+    /// Checks an append against the record and takes the lease; nothing has changed on an error.
+    async fn check(self: Arc<Self>, turn: Turn, append: Append) -> Result<Checked, UploadError> {
+        let mut record = self.known(append.id)?;
+        if record.state == UploadState::Finishing {
+            record = self.finish(&turn, record, None).await?;
+        }
+        check_length(&record, append, self.limits.max_size)?;
+        if record.state == UploadState::Finished {
+            let appended = finished_before(&record, append)?;
+            // Repeating the promise has to wait for the disk like making it.
+            self.state.synced().await?;
+            return Ok(Checked::Finished(appended, turn));
+        }
+        let id = append.id;
+        // Opened before the first write, so that its confirmation can miss no error.
+        let (blob, file_bytes) = self
+            .clone()
+            .blocking(move |engine| {
+                let blob = engine.disk.open_blob(id)?;
+                let file_bytes = blob.len()?;
+                Ok((Arc::new(blob), file_bytes))
+            })
+            .await?;
+        let believed = record.received.believed(&self.boot, file_bytes);
+        if believed != record.received.written {
+            record = self.state.lower_upload(id, &self.boot, believed).await?;
+        }
+        let actual = record.received.end();
+        if append.at != actual {
+            return Err(UploadError::OffsetMismatch { actual });
+        }
+        let length = append.declared.or(record.length);
+        let bound = length.map_or(Bound::MaxSize(self.limits.max_size), Bound::Length);
+        let body_end = append.content_length.map(|count| actual.checked_add(count));
+        if body_end.is_some_and(|end| end.is_none_or(|end| end.0 > bound.end())) {
+            return Err(bound.exceeded());
+        }
+        let known_end = length.map(|length| ByteOffset(length.0)).or(body_end.flatten());
+        let until = known_end.unwrap_or(actual);
+        let fits = self.clone().blocking(move |engine| {
+            Ok(engine.room.admit(id, actual, until, engine.disk.free_space()?))
+        });
+        if !fits.await? {
+            return Err(UploadError::NoSpace);
+        }
+        let mut record = self.state.lease_upload(id).await?;
+        if let (Some(length), None) = (append.declared, record.length) {
+            self.state.declare_length(id, record.epoch, length).await?;
+            record.length = Some(length);
+        }
+        Ok(Checked::Write(Box::new(Writer::new(self, turn, blob, record, bound, known_end))))
+    }
+}
+
+/// Checks a length that is declared with a body against what is known.
+fn check_length(record: &UploadRecord, append: Append, max: ByteCount) -> Result<(), UploadError> {
+    let Some(declared) = append.declared else { return Ok(()) };
+    match record.length {
+        Some(length) if length != declared => Err(UploadError::LengthFixed),
+        Some(_) => Ok(()),
+        None if declared.0 < record.received.end().0 => Err(UploadError::LengthInvalid),
+        None if declared > max => Err(UploadError::MaxSize { max }),
+        None => Ok(()),
+    }
+}
+
+/// Answers an append to a finished upload: right when it repeats the end and brings nothing.
+fn finished_before(record: &UploadRecord, append: Append) -> Result<Appended, UploadError> {
+    let offset = ByteOffset(record.length.unwrap_or_default().0);
+    if append.at != offset {
+        return Err(UploadError::OffsetMismatch { actual: offset });
+    }
+    let expires_at = record.expires_at;
+    Ok(Appended { offset, finished: true, expires_at })
+}
+
+/// Reads a body that has to be empty.
+async fn nothing_follows<S, E>(
+    mut body: S,
+    content_length: Option<ByteCount>,
+    idle: Duration,
+    letting_go: &CancellationToken,
+) -> Result<(), UploadError>
+where
+    S: Stream<Item = Result<Bytes, E>> + Unpin,
+{
+    if let Some(count) = content_length {
+        return if count.0 == 0 { Ok(()) } else { Err(UploadError::Finished) };
+    }
+    let first = tokio::select! {
+        biased;
+        () = letting_go.cancelled() => return Ok(()),
+        first = timeout(idle, body.next()) => first,
+    };
+    match first {
+        Ok(Some(Ok(piece))) if !piece.is_empty() => Err(UploadError::Finished),
+        _ => Ok(()),
+    }
+}
+
+/// Reads a body into `inlet` until it ends or has to, never more than `left` bytes.
+async fn pour<S, E>(
+    mut body: S,
+    inlet: &mut Inlet,
+    letting_go: &CancellationToken,
+    idle: Duration,
+    mut left: u64,
+) -> End
+where
+    S: Stream<Item = Result<Bytes, E>> + Unpin,
+{
+    let mut cancelled = pin!(letting_go.cancelled());
+    loop {
+        let piece = tokio::select! {
+            biased;
+            () = &mut cancelled => return End::Taken,
+            piece = timeout(idle, body.next()) => piece,
+        };
+        let piece = match piece {
+            Err(_) => return End::Idle,
+            Ok(None) => return End::Whole,
+            Ok(Some(Err(_))) => return End::Broken,
+            Ok(Some(Ok(piece))) => piece,
+        };
+        match left.checked_sub(piece.len() as u64) {
+            Some(rest) => left = rest,
+            None => return End::TooLong,
+        }
+        // A writer that has gone tells its own error.
+        if !piece.is_empty() && !inlet.push(piece).await {
+            return End::Taken;
+        }
+    }
+}

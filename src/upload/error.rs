@@ -1,0 +1,115 @@
+//! Why an upload can't go on, in words that know nothing of the protocol it came by.
+
+use super::metadata::MetadataError;
+use crate::disk::DiskError;
+use crate::model::upload::UploadState;
+use crate::state::{Conflict, StateError};
+use crate::units::{ByteCount, ByteOffset};
+
+/// Why the engine refused, or stopped early. Where an offset is told, everything before it is
+/// stored and recorded.
+#[derive(Debug, thiserror::Error)]
+pub enum UploadError {
+    /// No upload has this id.
+    #[error("no such upload")]
+    Missing,
+    /// The upload was given up: expired or aborted.
+    #[error("the upload is {0:?}")]
+    Gone(UploadState),
+    /// All bytes are here already; more can't be added.
+    #[error("the upload is finished")]
+    Finished,
+    /// The bytes belong elsewhere than where the upload goes on.
+    #[error("the upload goes on at {actual}")]
+    OffsetMismatch {
+        /// Where it goes on.
+        actual: ByteOffset,
+    },
+    /// More bytes than were declared.
+    #[error("the upload is only {length} bytes long")]
+    TooLong {
+        /// What was declared.
+        length: ByteCount,
+    },
+    /// The length was declared before, and differently.
+    #[error("the length can't be changed")]
+    LengthFixed,
+    /// The length is smaller than what has come already.
+    #[error("the length is smaller than what has come")]
+    LengthInvalid,
+    /// The metadata can't be read.
+    #[error(transparent)]
+    BadMetadata(#[from] MetadataError),
+    /// Larger than the server takes.
+    #[error("larger than {max} bytes")]
+    MaxSize {
+        /// The largest upload.
+        max: ByteCount,
+    },
+    /// The disk has no room for it.
+    #[error("no room for it on the disk")]
+    NoSpace,
+    /// Nothing came for too long.
+    #[error("no bytes came for too long; stored up to {offset}")]
+    Idle {
+        /// Where it goes on.
+        offset: ByteOffset,
+    },
+    /// A newer request on the same upload took over.
+    #[error("a newer request took over; stored up to {offset}")]
+    Taken {
+        /// Where this request had come to.
+        offset: ByteOffset,
+    },
+    /// The body ended with an error: the client went away.
+    #[error("the body broke off; stored up to {offset}")]
+    BodyBroken {
+        /// Where it goes on.
+        offset: ByteOffset,
+    },
+    /// The server is stopping; the upload goes on after its start.
+    #[error("the server is stopping; stored up to {offset}")]
+    Stopping {
+        /// Where it goes on.
+        offset: ByteOffset,
+    },
+    /// The server's own fault; the cause is for the log.
+    #[error("the server couldn't store the upload")]
+    Internal(#[source] Fault),
+}
+
+/// What is behind [`UploadError::Internal`].
+#[derive(Debug, thiserror::Error)]
+pub enum Fault {
+    /// A file operation failed.
+    #[error(transparent)]
+    Disk(DiskError),
+    /// The database refused or failed.
+    #[error(transparent)]
+    State(StateError),
+    /// A task of ours ended without a result.
+    #[error("a task of the upload engine ended without a result")]
+    Task,
+    /// A record breaks a rule of ours.
+    #[error("bug: {0}")]
+    Bug(&'static str),
+}
+
+impl From<DiskError> for UploadError {
+    fn from(error: DiskError) -> Self {
+        match error {
+            DiskError::NoSpace => Self::NoSpace,
+            other => Self::Internal(Fault::Disk(other)),
+        }
+    }
+}
+
+impl From<StateError> for UploadError {
+    fn from(error: StateError) -> Self {
+        match error {
+            StateError::Missing => Self::Missing,
+            StateError::Conflict(Conflict::Upload(state)) if state.is_gone() => Self::Gone(state),
+            other => Self::Internal(Fault::State(other)),
+        }
+    }
+}

@@ -1,0 +1,114 @@
+//! The end of an upload: its bytes become the original of a video, and a job is queued.
+//!
+//! Each step can be repeated, so a finish that was cut off anywhere is simply done again: by the
+//! next request on the upload, or at the next start.
+
+use super::turn::Turn;
+use super::{Engine, Fault, UploadError};
+use crate::disk::{Blob, FailAt, fail_at};
+use crate::events::{Event, EventBody, EventKind};
+use crate::ids::{JobId, UploadId, VideoId};
+use crate::model::upload::UploadState;
+use crate::state::{JobRecord, UploadRecord, VideoRecord};
+use crate::units::ByteCount;
+use std::sync::Arc;
+use tracing::info;
+
+impl Engine {
+    /// Finishes an upload whose bytes are all with the kernel, and returns its new record.
+    ///
+    /// Confirms the bytes, renames them into place and queues the job, in this order. `blob` is
+    /// the file that they were written through, if it is still open.
+    pub(super) async fn finish(
+        self: &Arc<Self>,
+        _turn: &Turn,
+        record: UploadRecord,
+        blob: Option<Arc<Blob>>,
+    ) -> Result<UploadRecord, UploadError> {
+        let (Some(size), Some(video)) = (record.length, record.video) else {
+            return Err(UploadError::Internal(Fault::Bug("a full upload without length or video")));
+        };
+        let id = record.id;
+        let recording = async {
+            match record.state {
+                UploadState::Partial => self.state.begin_finish(id, record.epoch, size).await,
+                _ => Ok(()),
+            }
+        };
+        // Both wait for the disk; neither needs the other.
+        let (recorded, confirmed) = tokio::join!(recording, self.confirm_all(blob));
+        recorded?;
+        confirmed?;
+        let told = self.place(&record, video, size).await?;
+        self.room.forget(id);
+        self.correct_facts(told).await?;
+        let at = self.clock.now();
+        info!(upload.id = %id, video.id = %video, size_bytes = size.0, "upload {id} complete");
+        let body = EventBody::Upload { upload: id, received: size, size: Some(size) };
+        self.tell(EventKind::UploadCompleted, &record, body);
+        self.tell(EventKind::VideoState, &record, EventBody::Video);
+        self.hub.publish(Event::of_queue(at));
+        self.bell.notify_one();
+        self.known(id)
+    }
+
+    async fn confirm_all(self: &Arc<Self>, blob: Option<Arc<Blob>>) -> Result<(), UploadError> {
+        match blob {
+            Some(blob) => self.clone().blocking(move |_| blob.sync_data()).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Moves the bytes into place and records it; returns the video as its facts tell it.
+    async fn place(
+        self: &Arc<Self>,
+        record: &UploadRecord,
+        video: VideoId,
+        size: ByteCount,
+    ) -> Result<VideoRecord, UploadError> {
+        let (id, now) = (record.id, self.clock.now());
+        let mut told = self.state.video(video)?.ok_or(UploadError::Missing)?;
+        told.size = size;
+        told.uploaded_at = Some(now);
+        let facts = told.to_facts();
+        self.clone()
+            .blocking(move |engine| engine.disk.finish_blob(id, video, size, &facts))
+            .await?;
+        let job = JobRecord::new(JobId::fresh(now), video, record.owner.clone(), now);
+        let done = self.state.finish_upload(id, record.epoch, now, size, Some(job)).await;
+        if let Err(refused) = done {
+            return Err(self.undo_place(id, video, refused.into()).await);
+        }
+        fail_at(FailAt::AfterRecord);
+        // What is left of the upload's directory; the start looks after it if this is cut off.
+        self.clone().blocking(move |engine| engine.disk.remove_upload(id)).await?;
+        Ok(told)
+    }
+
+    /// Removes an original whose video was deleted while its upload was being finished.
+    async fn undo_place(
+        self: &Arc<Self>,
+        id: UploadId,
+        video: VideoId,
+        refused: UploadError,
+    ) -> UploadError {
+        let is_deleted = matches!(self.state.video(video), Ok(None));
+        if is_deleted && matches!(refused, UploadError::Missing | UploadError::Gone(_)) {
+            self.room.forget(id);
+            let removed = self.clone().blocking(move |engine| engine.disk.remove_original(video));
+            return removed.await.err().unwrap_or(refused);
+        }
+        refused
+    }
+
+    /// Writes the facts again if somebody changed the video's words meanwhile.
+    async fn correct_facts(self: &Arc<Self>, told: VideoRecord) -> Result<(), UploadError> {
+        let id = told.id;
+        let Some(now) = self.state.video(id)? else { return Ok(()) };
+        let facts = now.to_facts();
+        if facts == told.to_facts() {
+            return Ok(());
+        }
+        self.clone().blocking(move |engine| engine.disk.write_facts(id, &facts)).await
+    }
+}

@@ -1,0 +1,444 @@
+//! The one upload engine: whatever door the bytes come through, they are stored here.
+//!
+//! What holds at every moment: an offset that the engine tells has right bytes before it; one
+//! request at a time writes to an upload, and the newest wins; a finished upload is an original
+//! on disk, confirmed, with a job in the queue. The records in `state` are the truth and are
+//! written after the bytes; files only ever lower what they claim.
+//!
+//! Called by the doors in `http` and by the janitor.
+
+mod append;
+mod confirm;
+mod error;
+mod feed;
+mod finish;
+mod metadata;
+mod room;
+mod turn;
+mod upkeep;
+mod writer;
+
+pub use append::{Append, Appended};
+pub use error::{Fault, UploadError};
+pub use metadata::{METADATA_BYTES_MAX, METADATA_KEYS_MAX, Metadata, MetadataError, TAGS_MAX};
+pub use upkeep::ENDED_REMEMBERED_MS;
+
+use crate::clock::Clock;
+use crate::config::{Config, Durability, Reserve};
+use crate::disk::{Disk, DiskError, UPLOAD_META_VERSION, UploadMeta};
+use crate::events::{Event, EventBody, EventKind, Hub};
+use crate::ids::{Epoch, Owner, UploadId, VideoId};
+use crate::model::upload::{Protocol, Received, UploadState};
+use crate::model::video::{VideoKind, VideoState, Visibility};
+use crate::state::{State, StateError, UploadRecord, VideoRecord};
+use crate::units::{ByteCount, ByteOffset, UnixMillis};
+use std::future::Future;
+use std::sync::Arc;
+use tokio::sync::{Notify, watch};
+use tokio_util::task::TaskTracker;
+use tracing::{error, info};
+use turn::Turn;
+
+/// The upload engine. Clones share it.
+#[derive(Clone)]
+pub struct Uploads {
+    engine: Arc<Engine>,
+}
+
+/// What bounds an upload.
+#[derive(Clone, Debug)]
+pub struct UploadLimits {
+    /// Largest upload.
+    pub max_size: ByteCount,
+    /// A partial upload is given up when no byte came for this long.
+    pub expire_after_ms: u64,
+    /// The same while no byte has come at all; never longer than `expire_after_ms`.
+    pub expire_empty_ms: u64,
+    /// A body that brings nothing for this long is ended, its bytes kept.
+    pub idle_timeout_ms: u64,
+    /// Space on the disk that uploads never use.
+    pub reserve_free_space: Reserve,
+    /// Which answers promise survival of a power cut.
+    pub durability: Durability,
+    /// Visibility of a video whose uploader names none.
+    pub default_visibility: Visibility,
+}
+
+impl UploadLimits {
+    /// Takes the limits from the configuration.
+    pub fn of(config: &Config) -> Self {
+        let upload = &config.upload;
+        Self {
+            max_size: upload.max_size,
+            expire_after_ms: upload.expire_after_ms,
+            expire_empty_ms: EXPIRE_EMPTY_MS,
+            idle_timeout_ms: upload.idle_timeout_ms,
+            reserve_free_space: upload.reserve_free_space,
+            durability: upload.durability,
+            default_visibility: config.default_visibility,
+        }
+    }
+}
+
+/// How long an upload without a byte is kept, unless `expire_after` is shorter.
+pub const EXPIRE_EMPTY_MS: u64 = 3_600_000;
+
+/// An upload to be begun.
+#[derive(Clone, Debug)]
+pub struct NewUpload {
+    /// Whose it is.
+    pub owner: Owner,
+    /// The door it comes through.
+    pub protocol: Protocol,
+    /// Size in bytes, where the client knows it.
+    pub length: Option<ByteCount>,
+    /// What the client says about the file.
+    pub metadata: Metadata,
+    /// The `Upload-Metadata` header as it came, to be given back byte by byte.
+    pub raw_metadata: Option<String>,
+}
+
+struct Engine {
+    disk: Disk,
+    state: State,
+    hub: Hub,
+    clock: Clock,
+    limits: UploadLimits,
+    /// The kernel's boot id: claims recorded under another one count only as far as confirmed.
+    boot: String,
+    turns: Arc<turn::Turns>,
+    room: room::Room,
+    confirmations: confirm::Confirmations,
+    bell: Arc<Notify>,
+    failed: watch::Sender<Option<String>>,
+    tasks: TaskTracker,
+}
+
+impl Uploads {
+    /// Makes the engine. [`Uploads::recover`] has to run before the first request.
+    pub fn new(
+        disk: Disk,
+        state: State,
+        hub: Hub,
+        clock: Clock,
+        limits: UploadLimits,
+        boot_id: String,
+    ) -> Self {
+        let room = room::Room::new(limits.reserve_free_space);
+        let engine = Engine {
+            disk,
+            state,
+            hub,
+            clock,
+            limits,
+            boot: boot_id,
+            turns: Arc::default(),
+            room,
+            confirmations: confirm::Confirmations::default(),
+            bell: Arc::default(),
+            failed: watch::Sender::new(None),
+            tasks: TaskTracker::new(),
+        };
+        Self { engine: Arc::new(engine) }
+    }
+
+    /// Begins an upload and the video that it becomes. One of length 0 is finished at once.
+    ///
+    /// # Errors
+    /// `MaxSize`, `NoSpace` (also when the room is promised to other uploads), `Stopping`.
+    /// # Durability
+    /// The upload survives a power cut when this returns.
+    /// # Cancel
+    /// A dropped call goes on by itself; the upload then expires, as nobody knows it.
+    pub async fn create(&self, new: NewUpload) -> Result<UploadRecord, UploadError> {
+        let max = self.engine.limits.max_size;
+        if new.length.is_some_and(|length| length > max) {
+            return Err(UploadError::MaxSize { max });
+        }
+        self.run(|engine| async move { engine.create(new).await }).await
+    }
+
+    /// Returns an upload's record with an offset that is final: a running request on it is told
+    /// to let go first. One whose finish was interrupted is finished before this returns.
+    ///
+    /// # Errors
+    /// `Missing`; `Gone` once it has expired or was aborted; `Taken` when a newer request came.
+    pub async fn look(&self, id: UploadId) -> Result<UploadRecord, UploadError> {
+        let record = self.engine.known(id)?;
+        if record.state == UploadState::Finished {
+            // The record can be read shortly before the disk has confirmed it.
+            self.engine.state.synced().await?;
+            return Ok(record);
+        }
+        self.run(move |engine| async move {
+            let turn = engine.turn(id).await?;
+            let record = engine.known(id)?;
+            match record.state {
+                UploadState::Finishing => engine.finish(&turn, record, None).await,
+                _ => Ok(record),
+            }
+        })
+        .await
+    }
+
+    /// Returns an upload's record as it stands, without disturbing a running request: for status.
+    ///
+    /// # Errors
+    /// `Missing`; `Gone` once it has expired or was aborted.
+    pub fn peek(&self, id: UploadId) -> Result<UploadRecord, UploadError> {
+        self.engine.known(id)
+    }
+
+    /// Ends an upload: a partial one with its bytes and its video; a finished one is only
+    /// forgotten, its video stays.
+    ///
+    /// # Errors
+    /// `Missing`; `Gone` when it has ended already; `Taken` when a newer request came.
+    /// # Durability
+    /// The end survives a power cut.
+    pub async fn terminate(&self, id: UploadId) -> Result<(), UploadError> {
+        self.engine.known(id)?;
+        self.run(move |engine| async move {
+            let turn = engine.turn(id).await?;
+            let record = engine.known(id)?;
+            engine.end(&turn, &record, UploadState::Aborted).await
+        })
+        .await
+    }
+
+    /// Tells all requests to let go and waits until everything received is recorded.
+    pub async fn stop(&self) {
+        self.engine.turns.stop();
+        self.engine.tasks.close();
+        self.engine.tasks.wait().await;
+    }
+
+    /// Returns the bell that rings when a job was queued.
+    pub fn finished(&self) -> Arc<Notify> {
+        self.engine.bell.clone()
+    }
+
+    /// Tells when the disk failed to confirm bytes: the process has to end then, with an error,
+    /// because what a later confirmation says can't be believed.
+    pub fn failed(&self) -> watch::Receiver<Option<String>> {
+        self.engine.failed.subscribe()
+    }
+
+    /// Returns the bytes that open uploads have announced and that haven't come.
+    pub fn announced(&self) -> ByteCount {
+        self.engine.room.open_total()
+    }
+
+    /// Runs `work` as a task of its own, so that it isn't torn off when its request is dropped.
+    async fn run<T, F>(&self, work: impl FnOnce(Arc<Engine>) -> F) -> Result<T, UploadError>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T, UploadError>> + Send + 'static,
+    {
+        let task = self.engine.tasks.spawn(work(self.engine.clone()));
+        task.await.unwrap_or(Err(UploadError::Internal(Fault::Task)))
+    }
+}
+
+impl Engine {
+    async fn create(self: Arc<Self>, new: NewUpload) -> Result<UploadRecord, UploadError> {
+        if self.turns.is_stopping() {
+            return Err(UploadError::Stopping { offset: ByteOffset(0) });
+        }
+        let (upload, video) = self.records(new);
+        let (id, length) = (upload.id, upload.length.unwrap_or_default());
+        let meta = meta_of(&upload);
+        let made = self.clone().blocking(move |engine| {
+            let until = ByteOffset(length.0);
+            if !engine.room.admit(id, ByteOffset(0), until, engine.disk.free_space()?) {
+                return Err(DiskError::NoSpace);
+            }
+            engine.disk.create_blob(id, &meta)
+        });
+        let recorded = match made.await {
+            Ok(()) => self.state.create_upload(upload.clone(), Some(video)).await,
+            Err(failed) => {
+                self.room.forget(id);
+                return Err(failed);
+            }
+        };
+        if let Err(refused) = recorded {
+            self.room.forget(id);
+            self.blocking(move |engine| engine.disk.remove_upload(id)).await?;
+            return Err(refused.into());
+        }
+        info!(upload.id = %id, size_bytes = length.0, "upload {id} begun");
+        self.tell(EventKind::VideoState, &upload, EventBody::Video);
+        if upload.length == Some(ByteCount(0)) {
+            let turn = self.turn(id).await?;
+            return self.finish(&turn, upload, None).await;
+        }
+        Ok(upload)
+    }
+
+    fn records(&self, new: NewUpload) -> (UploadRecord, VideoRecord) {
+        let now = self.clock.now();
+        let (id, video_id) = (UploadId::fresh(now), VideoId::fresh(now));
+        let metadata = &new.metadata;
+        let video = VideoRecord {
+            id: video_id,
+            upload: Some(id),
+            job: None,
+            owner: new.owner.clone(),
+            kind: VideoKind::default(),
+            state: VideoState::Uploading,
+            playable: false,
+            visibility: metadata.visibility().unwrap_or(self.limits.default_visibility),
+            title: metadata.title(),
+            description: metadata.description(),
+            tags: metadata.tags(),
+            filename: metadata.filename(),
+            session: metadata.session(),
+            size: new.length.unwrap_or_default(),
+            sha256: None,
+            created_at: now,
+            uploaded_at: None,
+            playable_at: None,
+            ready_at: None,
+            facts: None,
+            poster: None,
+            renditions: Vec::new(),
+            warnings: Vec::new(),
+            problem: None,
+        };
+        let upload = UploadRecord {
+            id,
+            video: Some(video_id),
+            owner: new.owner,
+            protocol: new.protocol,
+            state: UploadState::Partial,
+            epoch: Epoch(0),
+            length: new.length,
+            received: Received { boot: self.boot.clone(), ..Received::default() },
+            filename: video.filename.clone(),
+            metadata: new.raw_metadata,
+            session: video.session.clone(),
+            created_at: now,
+            changed_at: now,
+            expires_at: self.expires_at(now, ByteCount(0)),
+            ended_at: None,
+        };
+        (upload, video)
+    }
+
+    /// Returns when a partial upload that has `received` bytes is given up, if nobody goes on.
+    fn expires_at(&self, now: UnixMillis, received: ByteCount) -> UnixMillis {
+        let limits = &self.limits;
+        match received.0 {
+            0 => now.plus_ms(limits.expire_empty_ms.min(limits.expire_after_ms)),
+            _ => now.plus_ms(limits.expire_after_ms),
+        }
+    }
+
+    /// Returns the record of an upload that hasn't been given up.
+    fn known(&self, id: UploadId) -> Result<UploadRecord, UploadError> {
+        let record = self.state.upload(id)?.ok_or(UploadError::Missing)?;
+        if record.state.is_gone() {
+            return Err(UploadError::Gone(record.state));
+        }
+        Ok(record)
+    }
+
+    /// Waits for the turn on an upload; see [`turn::Turns::take`].
+    async fn turn(&self, id: UploadId) -> Result<Turn, UploadError> {
+        let turn = self.turns.take(id).await;
+        turn.ok_or_else(|| {
+            let offset = self.state.upload(id).ok().flatten();
+            self.let_go(offset.map(|record| record.received.end()).unwrap_or_default())
+        })
+    }
+
+    /// Says why a request had to let go.
+    fn let_go(&self, offset: ByteOffset) -> UploadError {
+        match self.turns.is_stopping() {
+            true => UploadError::Stopping { offset },
+            false => UploadError::Taken { offset },
+        }
+    }
+
+    /// Ends an upload for good: the record first, then the bytes.
+    async fn end(
+        self: &Arc<Self>,
+        _turn: &Turn,
+        record: &UploadRecord,
+        to: UploadState,
+    ) -> Result<(), UploadError> {
+        let id = record.id;
+        self.state.end_upload(id, to, self.clock.now()).await?;
+        self.room.forget(id);
+        if record.state == UploadState::Finished {
+            return Ok(());
+        }
+        self.clone().blocking(move |engine| engine.disk.remove_upload(id)).await?;
+        info!(upload.id = %id, "upload {id} {to:?}");
+        match to {
+            UploadState::Expired => {
+                self.tell(EventKind::UploadExpired, record, self.progress_of(record));
+            }
+            _ => self.tell(EventKind::VideoState, record, EventBody::Video),
+        }
+        Ok(())
+    }
+
+    fn progress_of(&self, record: &UploadRecord) -> EventBody {
+        let received = record.received.written.total();
+        EventBody::Upload { upload: record.id, received, size: record.length }
+    }
+
+    fn tell(&self, kind: EventKind, record: &UploadRecord, body: EventBody) {
+        if let Some(video) = record.video {
+            let event = Event::of_video(kind, self.clock.now(), video, record.owner.clone());
+            self.hub.publish(event.with(body));
+        }
+    }
+
+    /// Runs `work` where blocking is allowed.
+    async fn blocking<T: Send + 'static>(
+        self: Arc<Self>,
+        work: impl FnOnce(&Self) -> Result<T, DiskError> + Send + 'static,
+    ) -> Result<T, UploadError> {
+        let engine = self.clone();
+        let done = tokio::task::spawn_blocking(move || work(&engine)).await;
+        match done {
+            Ok(Err(failed @ DiskError::SyncFailed { .. })) => {
+                self.give_up(&failed);
+                Err(failed.into())
+            }
+            Ok(done) => Ok(done?),
+            Err(_) => Err(UploadError::Internal(Fault::Task)),
+        }
+    }
+
+    /// Stops the engine after the disk failed to confirm bytes.
+    fn give_up(&self, cause: &DiskError) {
+        error!("uploads stop because the disk can't be trusted: {cause}");
+        self.turns.stop();
+        self.failed.send_replace(Some(cause.to_string()));
+    }
+}
+
+fn meta_of(upload: &UploadRecord) -> UploadMeta {
+    UploadMeta {
+        version: UPLOAD_META_VERSION,
+        upload: upload.id,
+        video: upload.video,
+        owner: upload.owner.clone(),
+        filename: upload.filename.clone(),
+        length: upload.length,
+        metadata: upload.metadata.clone().unwrap_or_default(),
+        created_at: upload.created_at,
+    }
+}
+
+/// Says whether a record was changed or taken by a newer lease, so that ours doesn't count.
+fn is_overtaken(error: &StateError) -> bool {
+    matches!(error, StateError::Stale | StateError::Conflict(_) | StateError::Missing)
+}
+
+#[cfg(test)]
+mod tests;

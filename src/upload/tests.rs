@@ -1,0 +1,6 @@
+//! The engine over the real disk and database: one runtime is one life of the server, and
+//! dropping it is a kill.
+
+mod histories;
+mod life;
+mod rules;

@@ -1,0 +1,157 @@
+//! One request at a time for each upload, and the newest wins.
+//!
+//! A newer request doesn't wait for an older one to finish its business: it tells it to let go and
+//! gets its turn as soon as the older one has recorded what it wrote. Requests that were overtaken
+//! while they waited give up. Entries exist only while a request is being served, so the map is
+//! bounded by the connections that the server takes.
+
+use crate::ids::UploadId;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::sync::OwnedMutexGuard;
+use tokio_util::sync::CancellationToken;
+
+/// Who is being served, upload by upload.
+#[derive(Debug, Default)]
+pub(super) struct Turns {
+    seats: Mutex<HashMap<UploadId, Seat>>,
+    /// Cancelled when the server stops; every turn hangs on it.
+    stop: CancellationToken,
+}
+
+#[derive(Debug)]
+struct Seat {
+    lock: Arc<tokio::sync::Mutex<()>>,
+    newest: CancellationToken,
+    guests: usize,
+}
+
+/// The right to work on one upload, until dropped.
+#[derive(Debug)]
+pub(super) struct Turn {
+    token: CancellationToken,
+    // Before `guest`: the lock must be free when the seat is removed.
+    _guard: OwnedMutexGuard<()>,
+    _guest: Guest,
+}
+
+/// Keeps an upload's seat while its request waits or works.
+#[derive(Debug)]
+struct Guest {
+    id: UploadId,
+    turns: Arc<Turns>,
+}
+
+impl Turns {
+    /// Tells whoever works on the upload to let go and waits until it has; `None` when a still
+    /// newer request came meanwhile, or the server stops.
+    ///
+    /// # Cancel
+    /// Safe; the older request has been told to let go nevertheless.
+    pub(super) async fn take(self: &Arc<Self>, id: UploadId) -> Option<Turn> {
+        let token = self.stop.child_token();
+        let lock = {
+            let mut seats = self.seats();
+            let seat = seats.entry(id).or_insert_with(|| Seat {
+                lock: Arc::default(),
+                newest: token.clone(),
+                guests: 0,
+            });
+            seat.guests += 1;
+            let older = std::mem::replace(&mut seat.newest, token.clone());
+            if seat.guests > 1 {
+                older.cancel();
+            }
+            seat.lock.clone()
+        };
+        let guest = Guest { id, turns: self.clone() };
+        tokio::select! {
+            biased;
+            () = token.cancelled() => None,
+            _guard = lock.lock_owned() => {
+                Some(Turn { token: token.clone(), _guard, _guest: guest })
+            }
+        }
+    }
+
+    /// Says whether a request works on the upload or waits to.
+    pub(super) fn is_taken(&self, id: UploadId) -> bool {
+        self.seats().contains_key(&id)
+    }
+
+    /// Tells every request to let go, and those that come later too.
+    pub(super) fn stop(&self) {
+        self.stop.cancel();
+    }
+
+    /// Says whether the server stops.
+    pub(super) fn is_stopping(&self) -> bool {
+        self.stop.is_cancelled()
+    }
+
+    fn seats(&self) -> MutexGuard<'_, HashMap<UploadId, Seat>> {
+        // Every change below is a single step, so a poisoned lock is still sound.
+        self.seats.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Turn {
+    /// Is cancelled when a newer request wants the upload, or the server stops.
+    pub(super) fn token(&self) -> &CancellationToken {
+        &self.token
+    }
+}
+
+impl Drop for Guest {
+    fn drop(&mut self) {
+        let mut seats = self.turns.seats();
+        if let Some(seat) = seats.get_mut(&self.id) {
+            seat.guests -= 1;
+            if seat.guests == 0 {
+                seats.remove(&self.id);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::units::UnixMillis;
+
+    /// The holder is told at once, those between give up, the newest gets the turn.
+    #[tokio::test]
+    async fn the_newest_wins() {
+        let turns = Arc::new(Turns::default());
+        let id = UploadId::fresh(UnixMillis(1));
+        let first = turns.take(id).await.expect("nobody else is there");
+        assert!(!first.token().is_cancelled());
+        let spawn = |turns: &Arc<Turns>| {
+            let turns = turns.clone();
+            tokio::spawn(async move { turns.take(id).await })
+        };
+        let second = spawn(&turns);
+        tokio::task::yield_now().await;
+        assert!(first.token().is_cancelled());
+        let third = spawn(&turns);
+        assert!(second.await.expect("it gives up").is_none());
+        drop(first);
+        let third = third.await.expect("it ends").expect("the newest gets the turn");
+        assert!(!third.token().is_cancelled());
+        assert!(turns.is_taken(id));
+        drop(third);
+        assert!(!turns.is_taken(id), "nothing is kept of who has left");
+    }
+
+    /// At the stop everybody lets go and nobody gets a turn any more.
+    #[tokio::test]
+    async fn the_stop_reaches_everybody() {
+        let turns = Arc::new(Turns::default());
+        let id = UploadId::fresh(UnixMillis(1));
+        let turn = turns.take(id).await.expect("nobody else is there");
+        turns.stop();
+        assert!(turn.token().is_cancelled());
+        assert!(turns.take(id).await.is_none());
+        assert!(turns.take(UploadId::fresh(UnixMillis(1))).await.is_none());
+    }
+}

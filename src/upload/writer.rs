@@ -1,0 +1,254 @@
+//! The writing of one body: a task that owns the open file, the lease and the turn.
+//!
+//! It outlives the request that feeds it by just as long as it takes to write and record what has
+//! come. Bytes go to the kernel first, the record of them second; confirming by the disk runs
+//! beside it.
+
+use super::append::{Appended, Bound};
+use super::feed::{Batch, End, Outlet};
+use super::turn::Turn;
+use super::{Engine, UploadError, is_overtaken};
+use crate::config::Durability;
+use crate::disk::{Blob, DiskError, FailAt, fail_at};
+use crate::events::{EventBody, EventKind};
+use crate::state::UploadRecord;
+use crate::units::{ByteCount, ByteOffset, Ranges};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// Bytes after which a running body is recorded, and confirmed in the background.
+const CHECKPOINT_BYTES: u64 = 16 * 1024 * 1024;
+
+/// Time after which a running body is recorded.
+const CHECKPOINT_TIME: Duration = Duration::from_secs(1);
+
+/// Bytes after which the kernel is asked to begin writing to the disk, so that confirming them
+/// later is quick.
+const WRITEBACK_BYTES: u64 = 4 * 1024 * 1024;
+
+/// Bytes that the file system sets aside ahead of the writes at a time.
+const WINDOW_BYTES: u64 = 256 * 1024 * 1024;
+
+/// Setting aside is a call of its own and isn't worth it for less than this.
+const WINDOW_BYTES_MIN: u64 = 4 * 1024 * 1024;
+
+/// One body on its way to disk.
+pub(super) struct Writer {
+    engine: Arc<Engine>,
+    turn: Turn,
+    blob: Arc<Blob>,
+    record: UploadRecord,
+    bound: Bound,
+    /// Where this body or upload is known to end.
+    known_end: Option<ByteOffset>,
+    /// Everything before is with the kernel.
+    end: ByteOffset,
+    /// Everything before is recorded.
+    noted: ByteOffset,
+    noted_at: Instant,
+    /// Everything before was handed over for confirmation.
+    confirming: ByteOffset,
+    /// Everything before was recommended for write-back.
+    hinted: ByteOffset,
+    /// Everything before was set aside, or checked to have room.
+    reserved: ByteOffset,
+}
+
+impl Writer {
+    pub(super) fn new(
+        engine: Arc<Engine>,
+        turn: Turn,
+        blob: Arc<Blob>,
+        record: UploadRecord,
+        bound: Bound,
+        known_end: Option<ByteOffset>,
+    ) -> Self {
+        let end = record.received.end();
+        Self {
+            engine,
+            turn,
+            blob,
+            record,
+            bound,
+            known_end,
+            end,
+            noted: end,
+            noted_at: Instant::now(),
+            confirming: end,
+            hinted: end,
+            reserved: end,
+        }
+    }
+
+    /// Returns how many bytes the upload may have.
+    pub(super) fn bound(&self) -> Bound {
+        self.bound
+    }
+
+    /// Writes what comes until the body ends or has to, then records it and, with the upload's
+    /// last byte, finishes the upload.
+    pub(super) async fn run(mut self, mut outlet: Outlet) -> Result<Appended, UploadError> {
+        let ended = loop {
+            let Batch { pieces, bytes, end } = outlet.take(self.turn.token()).await;
+            let stored = match bytes {
+                0 => Ok(()),
+                _ => self.store(pieces, ByteCount(bytes)).await,
+            };
+            match (stored, end) {
+                (Err(failed), _) => break Err(failed),
+                (Ok(()), Some(end)) => break Ok(end),
+                (Ok(()), None) => (),
+            }
+        };
+        // From here on the reader need not wait for room that nobody makes.
+        drop(outlet);
+        self.conclude(ended).await
+    }
+
+    /// Writes one batch, and records or confirms when enough has come.
+    async fn store(
+        &mut self,
+        pieces: Vec<bytes::Bytes>,
+        bytes: ByteCount,
+    ) -> Result<(), UploadError> {
+        let at = self.end;
+        let end = at.checked_add(bytes).ok_or_else(|| self.bound.exceeded())?;
+        let window = self.next_window(end);
+        let hint_from = (end.0 - self.hinted.0 >= WRITEBACK_BYTES).then_some(self.hinted);
+        let blob = self.blob.clone();
+        let writing = self.engine.clone().blocking(move |engine| {
+            if let Some(window) = window {
+                if !engine.room.is_whole(engine.disk.free_space()?) {
+                    return Err(DiskError::NoSpace);
+                }
+                if window.0 > end.0 {
+                    blob.reserve(window)?;
+                }
+            }
+            blob.write_at(at, &pieces)?;
+            if let Some(from) = hint_from {
+                blob.start_writeback(from, ByteCount(end.0 - from.0));
+            }
+            Ok(())
+        });
+        writing.await?;
+        fail_at(FailAt::AfterWriteBeforeRecord);
+        self.end = end;
+        self.hinted = if hint_from.is_some() { end } else { self.hinted };
+        self.reserved = window.unwrap_or(self.reserved);
+        self.engine.room.cover(self.record.id, self.reserved.max(end));
+        let is_much = end.0 - self.confirming.0 >= CHECKPOINT_BYTES;
+        if is_much || self.noted_at.elapsed() >= CHECKPOINT_TIME {
+            self.note().await?;
+        }
+        if is_much {
+            self.confirm();
+        }
+        self.tell_progress();
+        Ok(())
+    }
+
+    /// Returns up to where room has to be made before writing up to `end`, if it isn't yet.
+    fn next_window(&self, end: ByteOffset) -> Option<ByteOffset> {
+        if end <= self.reserved {
+            return None;
+        }
+        match self.known_end {
+            Some(known) if known.0.saturating_sub(end.0) >= WINDOW_BYTES_MIN => {
+                let far = self.end.0.saturating_add(WINDOW_BYTES);
+                Some(ByteOffset(far).min(known))
+            }
+            Some(_) => None,
+            None => (end.0 - self.reserved.0 >= CHECKPOINT_BYTES).then_some(end),
+        }
+    }
+
+    /// Records what the kernel has been given.
+    async fn note(&mut self) -> Result<(), UploadError> {
+        if self.end > self.noted {
+            let now = self.engine.clock.now();
+            let written = Ranges::up_to(self.end);
+            let expires_at = self.engine.expires_at(now, ByteCount(self.end.0));
+            let (id, epoch) = (self.record.id, self.record.epoch);
+            let boot = &self.engine.boot;
+            self.engine
+                .state
+                .note_written(id, epoch, boot, written.clone(), now, expires_at)
+                .await?;
+            self.record.received.written = written;
+            self.record.expires_at = expires_at;
+            self.noted = self.end;
+        }
+        self.noted_at = Instant::now();
+        Ok(())
+    }
+
+    /// Has everything written so far confirmed in the background.
+    fn confirm(&mut self) {
+        self.confirming = self.end;
+        self.engine.confirm_later(self.record.id, self.blob.clone(), self.end);
+    }
+
+    fn tell_progress(&self) {
+        let body = EventBody::Upload {
+            upload: self.record.id,
+            received: ByteCount(self.end.0),
+            size: self.record.length,
+        };
+        self.engine.tell(EventKind::UploadProgress, &self.record, body);
+    }
+
+    async fn conclude(mut self, ended: Result<End, UploadError>) -> Result<Appended, UploadError> {
+        if let Err(lost) = self.note().await {
+            // The upload was deleted under our hands, or the database failed: the promise of room
+            // goes in the first case, and in the second nothing goes on anyway.
+            self.engine.room.forget(self.record.id);
+            return Err(ended.err().unwrap_or(lost));
+        }
+        let is_full = self.record.length == Some(ByteCount(self.end.0));
+        if self.record.length.is_none() {
+            self.engine.room.forget(self.record.id);
+        }
+        if is_full {
+            return self.finish(ended).await;
+        }
+        let is_promised = self.engine.limits.durability == Durability::Chunk;
+        if is_promised && matches!(ended, Ok(End::Whole)) {
+            self.confirm_now().await?;
+        } else if self.end > self.confirming {
+            self.confirm();
+        }
+        let offset = self.end;
+        match ended? {
+            End::Whole => {
+                Ok(Appended { offset, finished: false, expires_at: self.record.expires_at })
+            }
+            End::Broken => Err(UploadError::BodyBroken { offset }),
+            End::Idle => Err(UploadError::Idle { offset }),
+            End::TooLong => Err(self.bound.exceeded()),
+            End::Taken => Err(self.engine.let_go(offset)),
+        }
+    }
+
+    /// Finishes the upload, whatever became of the body: all its bytes are here.
+    async fn finish(self, ended: Result<End, UploadError>) -> Result<Appended, UploadError> {
+        let Self { engine, turn, blob, record, bound, end, .. } = self;
+        let finished = engine.finish(&turn, record, Some(blob)).await?;
+        match ended? {
+            End::TooLong => Err(bound.exceeded()),
+            _ => Ok(Appended { offset: end, finished: true, expires_at: finished.expires_at }),
+        }
+    }
+
+    /// Waits until the disk has confirmed everything, and records it.
+    async fn confirm_now(&self) -> Result<(), UploadError> {
+        let blob = self.blob.clone();
+        self.engine.clone().blocking(move |_| blob.sync_data()).await?;
+        let (id, epoch) = (self.record.id, self.record.epoch);
+        match self.engine.state.note_durable(id, epoch, Ranges::up_to(self.end)).await {
+            Err(error) if !is_overtaken(&error) => Err(error.into()),
+            _ => Ok(()),
+        }
+    }
+}
