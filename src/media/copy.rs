@@ -1,0 +1,158 @@
+//! The fast pass: the source's own pictures into segments, and the sound along with them.
+
+use super::audio::Sound;
+use super::keys::{CopyPlan, stamp};
+use super::output::OutputDir;
+use super::report::{Meter, Reporter, Stop};
+use super::segment::{Label, Segmenter, avc_codecs};
+use super::source::{Source, Track, seconds};
+use super::timeline::{TICK, rescale};
+use ffmpeg_next::Rational;
+use ffmpeg_next::codec::packet::Packet;
+
+/// H.264 reorders at most 16 pictures; at two a second, the slowest that matter, that's 8 s.
+const REORDER_SECONDS_MAX: f64 = 8.0;
+
+/// What the pass has learnt.
+pub struct Copied {
+    /// Where the segments begin, in result ticks: the boundaries of all other rungs.
+    pub begins: Vec<i64>,
+    /// Seconds of pictures found.
+    pub seconds: f64,
+}
+
+/// Reads the source through. With `label` the pictures become that rendition; without, because an
+/// earlier attempt made it, only their boundaries are learnt. `sound` is fed and completed.
+///
+/// # Errors
+/// `OutOfSpace`, `OutOfMemory`, `Internal`, `Gone`.
+pub fn copy_pass(
+    mut source: Source,
+    plan: &CopyPlan,
+    label: Option<Label>,
+    mut sound: Option<Sound<'_, '_>>,
+    dir: &OutputDir,
+    reporter: &Reporter<'_>,
+    meter: &Meter<'_, '_>,
+) -> Result<Copied, Stop> {
+    let Some(track) = source.video.take() else {
+        return Ok(Copied { begins: Vec::new(), seconds: 0.0 });
+    };
+    let sound_index = source.audio.as_ref().map(|track| track.index);
+    let segmenter = match label {
+        Some(label) => {
+            Some(Segmenter::new(label, &track.parameters, track.time_base, dir, reporter)?)
+        }
+        None => None,
+    };
+    let mut pictures = Pictures::new(&track, plan, segmenter);
+    while let Some(packet) = source.next_packet() {
+        if packet.stream() == track.index {
+            pictures.packet(packet)?;
+            meter.reached(seconds(pictures.last_dts.unwrap_or(0), track.time_base))?;
+        } else if Some(packet.stream()) == sound_index {
+            reporter.beat()?;
+            if let Some(sound) = &mut sound {
+                sound.packet(&packet)?;
+            }
+        }
+    }
+    let copied = pictures.finish()?;
+    if let Some(sound) = sound {
+        sound.finish(Some(copied.seconds))?;
+    }
+    Ok(copied)
+}
+
+/// Returns the codec string of a track that can be copied.
+pub fn codecs_of(track: &Track) -> String {
+    avc_codecs(&track.facts.extradata).unwrap_or_default()
+}
+
+struct Pictures<'p, 'w, 'r> {
+    plan: &'p CopyPlan,
+    segmenter: Option<Segmenter<'w, 'r>>,
+    time_base: Rational,
+    origin: i64,
+    frame_ticks: i64,
+    /// Ticks that a picture may be shown after it's decoded.
+    reorder_max: i64,
+    /// Packets at the start whose decoding time isn't known yet.
+    waiting: Vec<Packet>,
+    last_dts: Option<i64>,
+    begins: Vec<i64>,
+    end: i64,
+}
+
+impl<'p, 'w, 'r> Pictures<'p, 'w, 'r> {
+    fn new(track: &Track, plan: &'p CopyPlan, segmenter: Option<Segmenter<'w, 'r>>) -> Self {
+        let frame = 1.0 / track.frame_rate.max(1.0) / seconds(1, track.time_base);
+        Self {
+            plan,
+            segmenter,
+            time_base: track.time_base,
+            origin: track.start.unwrap_or(0),
+            frame_ticks: (frame.round() as i64).max(1),
+            reorder_max: (REORDER_SECONDS_MAX / seconds(1, track.time_base)) as i64,
+            waiting: Vec::new(),
+            last_dts: None,
+            begins: Vec::new(),
+            end: 0,
+        }
+    }
+
+    /// Takes a packet of the source. Matroska has no decoding times, and FFmpeg can work out all
+    /// but the first few: those are counted back from the first one known.
+    fn packet(&mut self, packet: Packet) -> Result<(), Stop> {
+        if self.last_dts.is_none() && packet.dts().is_none() {
+            self.waiting.push(packet);
+            return Ok(());
+        }
+        let known = packet.dts();
+        self.release_waiting(known)?;
+        self.write(packet, known)
+    }
+
+    fn release_waiting(&mut self, known: Option<i64>) -> Result<(), Stop> {
+        let waiting = std::mem::take(&mut self.waiting);
+        let count = waiting.len() as i64;
+        // A file of so few packets that none has a time: they follow each other.
+        let first_known = known.unwrap_or(self.origin + self.frame_ticks);
+        for (at, packet) in waiting.into_iter().enumerate() {
+            let before = (count - at as i64).saturating_mul(self.frame_ticks);
+            let dts = first_known.saturating_sub(before);
+            self.write(packet, Some(dts))?;
+        }
+        Ok(())
+    }
+
+    fn write(&mut self, mut packet: Packet, dts: Option<i64>) -> Result<(), Stop> {
+        let mark = stamp(&packet);
+        let begins =
+            packet.is_key() && mark.is_some_and(|mark| self.plan.cuts.binary_search(&mark).is_ok());
+        let floor = self.last_dts.map_or(i64::MIN, |last| last.saturating_add(1));
+        let dts = dts.map_or(floor, |dts| dts.saturating_sub(self.origin)).max(floor);
+        // Pictures are never shown before they are decoded, nor long after.
+        let pts = packet.pts().map_or(dts, |pts| pts.saturating_sub(self.origin));
+        let pts = pts.clamp(dts, dts.saturating_add(self.reorder_max));
+        self.last_dts = Some(dts);
+        self.end = self.end.max(pts.saturating_add(packet.duration().max(self.frame_ticks)));
+        packet.set_dts(Some(dts));
+        packet.set_pts(Some(pts));
+        if begins {
+            self.begins.push(rescale(pts, self.time_base, TICK));
+        }
+        match &mut self.segmenter {
+            Some(segmenter) => segmenter.push(packet, begins),
+            None => Ok(()),
+        }
+    }
+
+    fn finish(mut self) -> Result<Copied, Stop> {
+        self.release_waiting(None)?;
+        if let Some(segmenter) = self.segmenter.take() {
+            segmenter.finish(self.frame_ticks)?;
+        }
+        Ok(Copied { begins: self.begins, seconds: seconds(self.end, self.time_base) })
+    }
+}

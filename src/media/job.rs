@@ -1,0 +1,268 @@
+//! One job from the first byte to the last segment: probe, poster, passes.
+
+use super::audio::{Sound, SoundPlan};
+use super::copy::{self, copy_pass};
+use super::keys::KEY_DISTANCE_MAX;
+use super::ladder::{self, AUDIO_NAME, FRAME_RATE_MAX};
+use super::output::OutputDir;
+use super::poster;
+use super::probe::{self, Probe};
+use super::report::{Meter, Reporter, Stop};
+use super::rungs::{Pass, encode_pass};
+use super::segment::Label;
+use super::source::{Source, SourceFile};
+use super::timeline::{self, Boundaries};
+use crate::model::problem::ProblemCode;
+use crate::model::rendition::{RenditionKind, RenditionPlan};
+use crate::wire::{Order, Report};
+
+/// A pass over the source without encoding pictures costs about this share of one with it.
+const COPY_SHARE: f64 = 0.1;
+
+/// Less than this share of the declared length, or than this many seconds, is no film.
+const PRODUCED_SHARE_MIN: f64 = 0.05;
+const PRODUCED_SECONDS_MIN: f64 = 0.5;
+
+/// A film that ends this much (and this share) before its declared end is worth a warning.
+const MISSING_SECONDS: f64 = 1.0;
+const MISSING_SHARE: f64 = 0.02;
+
+/// Does the whole job.
+///
+/// # Errors
+/// Everything that can be wrong with a file or the machine; `Gone`.
+pub fn work(
+    order: &Order,
+    file: &SourceFile,
+    dir: &OutputDir,
+    reporter: &Reporter<'_>,
+) -> Result<(), Stop> {
+    let mut source = Source::open(file, &order.limits)?;
+    let probe = probe::probe(&mut source, file, order, reporter)?;
+    reporter.send(Report::Probed { facts: probe.facts.clone(), plan: probe.plan.clone() })?;
+    if source.audio_unreadable {
+        reporter
+            .warn("sound-not-read", "The sound is in a format that this server doesn't read.")?;
+    }
+    if probe.shape.is_some() && !order.poster_done {
+        poster::make(&mut source, &probe, &order.limits, dir, reporter)?;
+    }
+    // Each pass opens the container anew: going back to the start isn't possible in all of them.
+    drop(source);
+    let job = Job { order, file, dir, reporter, probe: &probe };
+    let produced = job.passes()?;
+    job.check_produced(produced)
+}
+
+struct Job<'w, 'r> {
+    order: &'w Order,
+    file: &'w SourceFile,
+    dir: &'w OutputDir,
+    reporter: &'w Reporter<'r>,
+    probe: &'w Probe,
+}
+
+impl<'w, 'r> Job<'w, 'r> {
+    fn is_todo(&self, rendition: &RenditionPlan) -> bool {
+        !self.order.renditions_done.contains(&rendition.name)
+    }
+
+    /// Runs the passes that are needed and returns the seconds of media found, if any was read.
+    fn passes(&self) -> Result<Option<f64>, Stop> {
+        let plan = &self.probe.plan;
+        let copied = plan.iter().find(|rendition| rendition.copied);
+        let copied_todo = copied.filter(|rendition| self.is_todo(rendition));
+        let mut encoded: Vec<&RenditionPlan> = plan
+            .iter()
+            .filter(|r| r.kind == RenditionKind::Video && !r.copied && self.is_todo(r))
+            .collect();
+        // The plan is in the order of work; a cascade wants the largest first.
+        encoded.sort_by_key(|rung| std::cmp::Reverse(rung.width.min(rung.height)));
+        let sound_todo = plan.iter().any(|r| r.kind == RenditionKind::Audio && self.is_todo(r));
+        let Some(cuts) = &self.probe.copy else {
+            return self.without_copy(&encoded, sound_todo);
+        };
+        let mut produced = None;
+        let mut boundaries = self.grid();
+        if copied_todo.is_some() || sound_todo || !encoded.is_empty() {
+            let share = if encoded.is_empty() { 1.0 } else { COPY_SHARE };
+            let source = Source::open(self.file, &self.order.limits)?;
+            let target_ms = self.target_ms(cuts.longest);
+            let label = copied_todo.zip(source.video.as_ref()).map(|(rendition, track)| Label {
+                name: rendition.name.clone(),
+                codecs: copy::codecs_of(track),
+                target_ms,
+            });
+            let sound_cuts = self.sound_boundaries(&source, &cuts.cuts);
+            let sound = self.sound(&source, sound_todo, sound_cuts)?;
+            let meter = Meter::new(self.reporter, self.probe.facts.duration, 0.0, share);
+            let done = copy_pass(source, cuts, label, sound, self.dir, self.reporter, &meter)?;
+            produced = Some(done.seconds);
+            boundaries = Boundaries::listed(done.begins);
+        }
+        if !encoded.is_empty() {
+            let target_ms = self.target_ms(cuts.longest);
+            let found = self.encode(&encoded, None, boundaries, target_ms, COPY_SHARE)?;
+            produced = Some(produced.map_or(found, |copied| copied.max(found)));
+        }
+        Ok(produced)
+    }
+
+    /// Everything in one pass, on a fixed grid.
+    fn without_copy(
+        &self,
+        encoded: &[&'w RenditionPlan],
+        sound_todo: bool,
+    ) -> Result<Option<f64>, Stop> {
+        let grid = self.grid();
+        let target_ms = self.target_ms(grid.longest(self.probe.facts.duration));
+        if !encoded.is_empty() {
+            let source = Source::open(self.file, &self.order.limits)?;
+            let sound = self.sound(&source, sound_todo, grid.clone())?;
+            return self.encode(encoded, Some((source, sound)), grid, target_ms, 0.0).map(Some);
+        }
+        if !sound_todo {
+            return Ok(None);
+        }
+        let source = Source::open(self.file, &self.order.limits)?;
+        match self.sound(&source, true, grid)? {
+            Some(sound) => self.sound_alone(source, sound).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// Encodes in as many passes as memory needs; the sound goes along with the first. The share
+    /// `from ..` of the progress is theirs, split by pixels.
+    fn encode(
+        &self,
+        encoded: &[&'w RenditionPlan],
+        opened: Option<(Source, Option<Sound<'w, 'r>>)>,
+        boundaries: Boundaries,
+        target_ms: u32,
+        mut from: f64,
+    ) -> Result<f64, Stop> {
+        let Some(shape) = self.probe.shape else { return Ok(0.0) };
+        let pass = Pass {
+            order: self.order,
+            probe: self.probe,
+            dir: self.dir,
+            reporter: self.reporter,
+            target_ms,
+        };
+        let cost = |rungs: &[&RenditionPlan]| -> f64 {
+            rungs.iter().map(|rung| f64::from(rung.width) * f64::from(rung.height)).sum()
+        };
+        let (left, all) = (1.0 - from, cost(encoded).max(1.0));
+        let mut opened = opened;
+        let mut produced: f64 = 0.0;
+        for rungs in ladder::passes(shape, encoded, self.order.limits.memory_bytes_max) {
+            let (source, sound) = match opened.take() {
+                Some(opened) => opened,
+                None => (Source::open(self.file, &self.order.limits)?, None),
+            };
+            let share = left * cost(&rungs) / all;
+            let meter = Meter::new(self.reporter, self.probe.facts.duration, from, share);
+            let found = encode_pass(pass, source, &rungs, sound, boundaries.clone(), &meter)?;
+            produced = produced.max(found);
+            from += share;
+        }
+        Ok(produced)
+    }
+
+    /// Sound without pictures, or with pictures that are all there already.
+    fn sound_alone(&self, mut source: Source, mut sound: Sound<'_, '_>) -> Result<f64, Stop> {
+        let Some(track) = source.audio.take() else { return Ok(0.0) };
+        let origin = source.origin();
+        let meter = Meter::new(self.reporter, self.probe.facts.duration, 0.0, 1.0);
+        while let Some(packet) = source.next_packet() {
+            if packet.stream() == track.index {
+                sound.packet(&packet)?;
+                let at = packet.pts().unwrap_or(0);
+                meter.reached(super::source::seconds(at, track.time_base) - origin)?;
+            }
+        }
+        sound.finish(None)
+    }
+
+    fn sound(
+        &self,
+        source: &Source,
+        todo: bool,
+        boundaries: Boundaries,
+    ) -> Result<Option<Sound<'w, 'r>>, Stop> {
+        let Some(track) = source.audio.as_ref().filter(|_| todo) else { return Ok(None) };
+        let plan = SoundPlan {
+            name: AUDIO_NAME.to_owned(),
+            target_ms: self.sound_target_ms(&boundaries),
+            boundaries,
+            origin: source.origin(),
+            duration: self.probe.facts.duration,
+        };
+        Sound::open(track, plan, self.dir, self.reporter).map(Some)
+    }
+
+    fn grid(&self) -> Boundaries {
+        Boundaries::grid(self.segment_seconds(), self.probe.facts.duration)
+    }
+
+    /// The copy's own boundaries as far as they're known before its packets are read: decoding
+    /// times, which are as far apart as times of showing. Sound that outlasts the pictures is cut
+    /// on after them.
+    fn sound_boundaries(&self, source: &Source, cuts: &[i64]) -> Boundaries {
+        let (Some(track), Some(&first)) = (&source.video, cuts.first()) else {
+            return self.grid();
+        };
+        let mut list: Vec<i64> = cuts
+            .iter()
+            .map(|&at| timeline::rescale(at - first, track.time_base, timeline::TICK))
+            .collect();
+        let end = timeline::ticks(self.probe.facts.duration);
+        let every = timeline::ticks(self.segment_seconds());
+        let longest = timeline::ticks(KEY_DISTANCE_MAX);
+        while let Some(&last) = list.last().filter(|&&last| end - last > longest) {
+            list.push(last + every);
+        }
+        Boundaries::listed(list)
+    }
+
+    fn segment_seconds(&self) -> f64 {
+        f64::from(self.order.encode.segment_seconds.max(1))
+    }
+
+    /// Segments of pictures can be longer than their boundaries say by one picture.
+    fn target_ms(&self, longest: f64) -> u32 {
+        let rate = self.probe.shape.map_or(FRAME_RATE_MAX, |shape| shape.frame_rate.max(1.0));
+        milliseconds(longest + 1.0 / rate)
+    }
+
+    /// Segments of sound can be longer than their boundaries say by a packet at either end and by
+    /// the encoder's lead.
+    fn sound_target_ms(&self, boundaries: &Boundaries) -> u32 {
+        const PACKET: f64 = 1024.0 / 44_100.0;
+        milliseconds(boundaries.longest(self.probe.facts.duration) + 3.0 * PACKET)
+    }
+
+    /// Compares what was found with what was declared.
+    fn check_produced(&self, produced: Option<f64>) -> Result<(), Stop> {
+        let Some(produced) = produced else { return Ok(()) };
+        let declared = self.probe.facts.duration;
+        let missing = declared - produced;
+        if missing <= MISSING_SECONDS.min(declared / 2.0) || missing < declared * MISSING_SHARE {
+            return Ok(());
+        }
+        if produced < PRODUCED_SECONDS_MIN || produced < declared * PRODUCED_SHARE_MIN {
+            return Err(Stop::because(
+                ProblemCode::DamagedMedia,
+                format!("Of {declared:.1} seconds only {produced:.1} could be read."),
+            ));
+        }
+        self.reporter.warn(
+            "truncated-source",
+            format!("The file ends early: of {declared:.1} seconds {produced:.1} are there."),
+        )
+    }
+}
+
+fn milliseconds(seconds: f64) -> u32 {
+    (seconds * 1000.0).ceil().max(1.0) as u32
+}

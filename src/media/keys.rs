@@ -1,0 +1,277 @@
+//! Decides whether the source's own packets can be the top rung, and where its files begin.
+//!
+//! Segments can only begin at key frames, so a copy needs them close together, known before the
+//! first playlist is written. MP4 lists them in its index; other containers are read through once.
+
+use super::ffi;
+use super::picture::{Hdr, Orientation};
+use super::report::{Reporter, Stop};
+use super::sniff::Container;
+use super::source::{Source, SourceFile, Track, seconds};
+use super::timeline::TAIL_MIN;
+use crate::wire::Limits;
+use ffmpeg_next::codec;
+use ffmpeg_next::codec::packet::Packet;
+
+/// Longest distance between key frames of a copy in seconds, and longest segment but the last.
+pub const KEY_DISTANCE_MAX: f64 = 6.1;
+
+/// Highest H.264 level that players are asked to take (Apple's authoring rules, 1.2).
+const LEVEL_MAX: i32 = 52;
+
+/// H.264 profiles of 8 bits and 4:2:0: constrained baseline, baseline, main, high.
+const PROFILES: [i32; 4] = [578, 66, 77, 100];
+
+/// FFmpeg's numbers of the two 8-bit 4:2:0 pixel formats, of studio and of full range.
+const PIXEL_FORMATS: [i32; 2] = [0, 12];
+
+/// Frames a second above which a copy would overtax players.
+const FRAME_RATE_MAX: f64 = 60.5;
+
+/// Where the files of a copy begin.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CopyPlan {
+    /// [`stamp`]s of the key packets that begin files, rising; the first packet's is the first.
+    pub cuts: Vec<i64>,
+    /// Longest segment in seconds.
+    pub longest: f64,
+}
+
+/// Returns the stamp by which packets are recognised in a second reading: the decoding time where
+/// the container has one.
+pub fn stamp(packet: &Packet) -> Option<i64> {
+    packet.dts().or(packet.pts())
+}
+
+/// Returns how to copy the source's pictures, or `None` if they have to be encoded. Moves the
+/// source's position.
+///
+/// # Errors
+/// `Gone`, and what opening the source can say.
+pub fn copy_plan(
+    source: &mut Source,
+    file: &SourceFile,
+    limits: &Limits,
+    segment_seconds: u32,
+    reporter: &Reporter<'_>,
+) -> Result<Option<CopyPlan>, Stop> {
+    let Some(track) = source.video.as_ref().filter(|track| is_copyable(source.container, track))
+    else {
+        return Ok(None);
+    };
+    let Some(keys) = read_keys(source, track, file, limits, reporter)? else { return Ok(None) };
+    let times: Vec<f64> =
+        keys.stamps.iter().map(|&at| seconds(at, track.time_base) - keys.begin).collect();
+    let Some((cuts, longest)) = choose_cuts(&times, keys.end - keys.begin, segment_seconds) else {
+        return Ok(None);
+    };
+    let cuts: Vec<i64> = cuts.into_iter().map(|at| keys.stamps[at]).collect();
+    let samples: Vec<(i64, f64)> = cuts
+        .iter()
+        .step_by(cuts.len().div_ceil(CUTS_LOOKED_AT).max(1))
+        .map(|&at| (at, seconds(at, track.time_base)))
+        .collect();
+    let (index, extradata) = (track.index, track.facts.extradata.clone());
+    if samples.into_iter().all(|sample| begins_afresh(source, index, &extradata, sample)) {
+        Ok(Some(CopyPlan { cuts, longest }))
+    } else {
+        Ok(None)
+    }
+}
+
+/// How many of a copy's files are looked into before it's promised.
+const CUTS_LOOKED_AT: usize = 5;
+
+/// Packets read in search of the one that begins a file.
+const PACKETS_LOOKED_AT: usize = 600;
+
+/// Says whether the packet stamped `at` can be decoded without anything before it. Containers also
+/// mark pictures as keys that need earlier ones to be shown right (recovery points).
+fn begins_afresh(source: &mut Source, index: usize, extradata: &[u8], at: (i64, f64)) -> bool {
+    let micros = (at.1 * 1e6) as i64;
+    if source.input.seek(micros, ..micros + 1_000_000).is_err() {
+        return false;
+    }
+    for _ in 0..PACKETS_LOOKED_AT {
+        let Some(packet) = source.next_packet() else { return false };
+        if packet.stream() == index && stamp(&packet) == Some(at.0) {
+            return packet.data().is_some_and(|data| holds_idr(data, extradata));
+        }
+    }
+    false
+}
+
+/// Says whether an H.264 access unit in length-prefixed form holds an IDR slice.
+fn holds_idr(mut data: &[u8], extradata: &[u8]) -> bool {
+    const IDR: u8 = 5;
+    // An avcC record keeps the length of the prefixes, less one, in the low bits of its 5th byte.
+    let Some(prefix) = extradata.get(4).map(|byte| usize::from(byte & 3) + 1) else {
+        return false;
+    };
+    while let Some((length, rest)) = data.split_at_checked(prefix) {
+        let length = length.iter().fold(0usize, |sum, &byte| sum << 8 | usize::from(byte));
+        let Some(unit) = rest.get(..length) else { return false };
+        if unit.first().is_some_and(|head| head & 0x1f == IDR) {
+            return true;
+        }
+        data = &rest[length..];
+    }
+    false
+}
+
+/// Says whether players can take the packets as they are.
+fn is_copyable(container: Container, track: &Track) -> bool {
+    let facts = &track.facts;
+    let square =
+        matches!(facts.pixel_aspect, (0, _)) || facts.pixel_aspect.0 == facts.pixel_aspect.1;
+    matches!(container, Container::Mov | Container::Matroska | Container::Flv)
+        && track.codec == codec::Id::H264
+        && PIXEL_FORMATS.contains(&facts.format)
+        && PROFILES.contains(&facts.profile)
+        && (1..=LEVEL_MAX).contains(&facts.level)
+        && facts.field_order <= 1
+        && square
+        && facts.width.is_multiple_of(2)
+        && facts.height.is_multiple_of(2)
+        && track.frame_rate > 1.0
+        && track.frame_rate <= FRAME_RATE_MAX
+        && Hdr::from_transfer(facts.transfer).is_none()
+        && Orientation::from_matrix(facts.display_matrix).is_upright()
+        && super::segment::avc_codecs(&facts.extradata).is_some()
+}
+
+/// The key frames of a track, in ticks, and the seconds between which its packets lie.
+struct Keys {
+    stamps: Vec<i64>,
+    begin: f64,
+    end: f64,
+}
+
+fn read_keys(
+    source: &Source,
+    track: &Track,
+    file: &SourceFile,
+    limits: &Limits,
+    reporter: &Reporter<'_>,
+) -> Result<Option<Keys>, Stop> {
+    let entries = if source.container == Container::Mov {
+        ffi::index_entries(&source.input, track.index)
+    } else {
+        Vec::new()
+    };
+    // Fragmented MP4 has no index, or only that of the part that was read.
+    let listed = track.packets > 0 && entries.len() as i64 >= track.packets;
+    let packets = if listed {
+        entries.iter().map(|entry| Some((entry.dts, entry.key, entry.discarded))).collect()
+    } else {
+        scan(file, limits, reporter)?
+    };
+    let frame = seconds(1, track.time_base).max(1.0 / track.frame_rate.max(1.0));
+    Ok(keys_of(&packets, track, frame))
+}
+
+/// Stamp, key flag and discard flag of a packet; `None` for one without a time.
+type Mark = Option<(i64, bool, bool)>;
+
+/// Reads all packets of the pictures.
+fn scan(file: &SourceFile, limits: &Limits, reporter: &Reporter<'_>) -> Result<Vec<Mark>, Stop> {
+    let mut source = Source::open(file, limits)?;
+    let Some(index) = source.video.as_ref().map(|track| track.index) else {
+        return Ok(Vec::new());
+    };
+    ffi::keep_streams(&mut source.input, &[index]);
+    let mut marks = Vec::new();
+    while let Some(packet) = source.next_packet() {
+        reporter.beat()?;
+        if packet.stream() == index {
+            let mark = packet.pts().and(stamp(&packet));
+            marks.push(mark.map(|at| (at, packet.is_key(), ffi::is_discarded(&packet))));
+        }
+    }
+    Ok(marks)
+}
+
+/// Returns the keys of packets that begin with one and whose times make sense.
+fn keys_of(packets: &[Mark], track: &Track, frame: f64) -> Option<Keys> {
+    let marks: Vec<_> = packets.iter().copied().collect::<Option<Vec<_>>>()?;
+    let (&first, &last) = (marks.first()?, marks.last()?);
+    if !first.1 || marks.iter().any(|mark| mark.2) {
+        return None;
+    }
+    // The first few packets of Matroska carry the time of showing for want of another, which
+    // rises and falls; keys alone always rise.
+    let stamps: Vec<i64> = marks.iter().filter(|mark| mark.1).map(|mark| mark.0).collect();
+    if !stamps.windows(2).all(|pair| pair[0] < pair[1]) {
+        return None;
+    }
+    let newest = marks.iter().map(|mark| mark.0).max().unwrap_or(last.0);
+    Some(Keys {
+        begin: seconds(first.0, track.time_base),
+        end: seconds(newest, track.time_base) + frame,
+        stamps,
+    })
+}
+
+/// Chooses which of the key frames at `times` (seconds from the first) begin a file, so that files
+/// last about `wanted` seconds: returns their positions and the longest file. `None` if two keys
+/// are too far apart.
+fn choose_cuts(times: &[f64], end: f64, wanted: u32) -> Option<(Vec<usize>, f64)> {
+    let wanted = f64::from(wanted);
+    let mut cuts = vec![0];
+    let mut begun = *times.first()?;
+    for (at, &time) in times.iter().enumerate().skip(1) {
+        if time - times[at - 1] > KEY_DISTANCE_MAX {
+            return None;
+        }
+        let next = times.get(at + 1).copied().unwrap_or(end);
+        let long_enough = time - begun >= wanted - 0.1 || next - begun > KEY_DISTANCE_MAX;
+        if long_enough && end - time >= TAIL_MIN {
+            cuts.push(at);
+            begun = time;
+        }
+    }
+    if end - times.last()? > KEY_DISTANCE_MAX {
+        return None;
+    }
+    let ends = cuts.iter().skip(1).map(|&at| times[at]).chain([end]);
+    let longest = cuts.iter().zip(ends).map(|(&at, end)| end - times[at]).fold(0.0, f64::max);
+    Some((cuts, longest))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(times: &[f64], end: f64, expect: Option<(&[usize], f64)>) {
+        let got = choose_cuts(times, end, 4);
+        assert_eq!(got.as_ref().map(|(cuts, _)| cuts.as_slice()), expect.map(|(cuts, _)| cuts));
+        if let (Some((_, longest)), Some((_, wanted))) = (got, expect) {
+            assert!((longest - wanted).abs() < 1e-9, "{longest} for {times:?}");
+        }
+    }
+
+    /// Only a slice of the right kind is a fresh beginning, and a broken length is none.
+    #[test]
+    fn idr() {
+        let avcc = [1, 0x64, 0, 0x1f, 0xff];
+        let unit = |kind: u8| vec![0, 0, 0, 2, kind, 0xaa];
+        assert!(holds_idr(&[unit(6), unit(0x65)].concat(), &avcc));
+        assert!(!holds_idr(&[unit(6), unit(0x61)].concat(), &avcc));
+        assert!(!holds_idr(&[0, 0, 0, 9, 0x65], &avcc));
+        assert!(!holds_idr(&unit(0x65), &[]));
+    }
+
+    /// Files last about as long as wanted, never more than a key distance allows, and a tail joins
+    /// the last one; keys too far apart make no copy.
+    #[test]
+    fn cuts() {
+        check(&[0.0, 2.0, 4.0, 6.0], 8.0, Some((&[0, 2], 4.0)));
+        check(&[0.0, 3.5, 7.0, 10.5], 12.0, Some((&[0, 1, 2], 5.0)));
+        check(&[0.0, 3.0, 6.0, 9.0], 12.0, Some((&[0, 2], 6.0)));
+        check(&[0.0, 4.0, 8.0], 8.5, Some((&[0, 1], 4.5)));
+        check(&[0.0], 3.0, Some((&[0], 3.0)));
+        check(&[0.0, 6.5], 8.0, None);
+        check(&[0.0, 4.0], 12.0, None);
+        check(&[], 1.0, None);
+    }
+}

@@ -1,0 +1,93 @@
+//! Everything FFmpeg: a source in, a poster and CMAF renditions out. Runs only inside the worker
+//! child, after its sandbox has closed.
+//!
+//! One way through the files below: `source` opens the descriptor with the demuxer that `sniff`
+//! chose, `probe` asks `keys` and `ladder` for the plan, `poster` makes the picture, `copy` takes
+//! the source's own packets where that is possible, `rungs` decodes once for all rungs that have
+//! to be encoded, `audio` goes along with whichever pass comes first, `segment` cuts what comes
+//! out into files. `playlist` and `dash` stand apart: they write for players what a manifest says,
+//! touch no FFmpeg and run in the server.
+
+mod audio;
+mod copy;
+pub mod dash;
+mod decode;
+mod encode;
+pub mod ffi;
+mod job;
+mod keys;
+pub mod ladder;
+mod output;
+mod picture;
+pub mod playlist;
+mod poster;
+mod probe;
+mod report;
+mod rungs;
+mod segment;
+pub mod sniff;
+mod source;
+mod timeline;
+
+use crate::model::problem::{Problem, ProblemCode};
+use crate::wire::{Order, Report};
+use report::{Reporter, Stop};
+use rustix::fd::OwnedFd;
+
+/// The other end of the reports is gone; nothing that is still made would be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("nobody listens any more")]
+pub struct Gone;
+
+/// Loads everything that FFmpeg needs before the sandbox closes, and quiets it. Call it once,
+/// before other threads run.
+pub fn prepare() {
+    ffi::settle_libraries();
+    // Looking them up runs the libraries' own one-time set-up.
+    let _ = ffmpeg_next::encoder::find_by_name(encode::ENCODER);
+    let _ = ffmpeg_next::encoder::find_by_name("aac");
+    let _ = ffmpeg_next::filter::find("zscale");
+}
+
+/// Does one job: reports what it finds and every file that it has completed.
+///
+/// `source` is read at offsets up to `order.source_size`; files appear below `output` under names
+/// that are made here. What the order lists as done isn't made again.
+///
+/// # Errors
+/// What is wrong, in words for the uploader; `Cancelled` after `report` has said [`Gone`].
+pub fn run(
+    order: &Order,
+    source: OwnedFd,
+    output: OwnedFd,
+    report: &mut (dyn FnMut(Report) -> Result<(), Gone> + Send),
+) -> Result<(), Problem> {
+    let reporter = Reporter::new(report);
+    let file = source::SourceFile::new(source, order.source_size);
+    let dir = output::OutputDir::new(output);
+    match job::work(order, &file, &dir, &reporter) {
+        Ok(()) => Ok(()),
+        Err(Stop::Problem(problem)) => Err(problem),
+        Err(Stop::Gone | Stop::Neighbour) => {
+            Err(Problem::new(ProblemCode::Cancelled, "The work was stopped."))
+        }
+    }
+}
+
+/// Says whether the libraries can make what this server publishes.
+pub fn has_encoders() -> bool {
+    [encode::ENCODER, "aac"]
+        .into_iter()
+        .all(|name| ffmpeg_next::encoder::find_by_name(name).is_some())
+}
+
+/// Returns the versions of FFmpeg's libraries for people: `avformat 59.27.100, …`. Loads them, so
+/// it's called in the child only.
+pub fn versions() -> String {
+    let [format, codec, filter, scale] = ffi::library_versions().map(ffi::version_text);
+    let encoder = if has_encoders() { "libx264 and aac" } else { "no libx264" };
+    format!("avformat {format}, avcodec {codec}, avfilter {filter}, swscale {scale}, {encoder}")
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,236 @@
+//! Learns what the source holds and makes the plan from it.
+
+use super::ffi;
+use super::keys::{self, CopyPlan};
+use super::ladder::{self, Shape};
+use super::picture::{Hdr, Orientation};
+use super::report::{Reporter, Stop};
+use super::source::{Source, SourceFile, Track, seconds};
+use crate::model::problem::ProblemCode;
+use crate::model::rendition::RenditionPlan;
+use crate::model::video::SourceFacts;
+use crate::wire::Order;
+
+/// Frames a second where the container doesn't say.
+const FRAME_RATE_DEFAULT: f64 = 25.0;
+
+/// Everything known before work begins.
+pub struct Probe {
+    /// For people.
+    pub facts: SourceFacts,
+    /// The upright picture, if there are pictures.
+    pub shape: Option<Shape>,
+    /// How to turn the stored picture.
+    pub orientation: Orientation,
+    /// The curve to bring down, if any.
+    pub hdr: Option<Hdr>,
+    /// The source is one of its own rungs.
+    pub copy: Option<CopyPlan>,
+    /// All renditions, in the order of work.
+    pub plan: Vec<RenditionPlan>,
+}
+
+/// Reads what there is to know and decides what to make. Moves the source's position.
+///
+/// # Errors
+/// `TooLong`, `DamagedMedia`, `Gone`, and what opening the source can say.
+pub fn probe(
+    source: &mut Source,
+    file: &SourceFile,
+    order: &Order,
+    reporter: &Reporter<'_>,
+) -> Result<Probe, Stop> {
+    let duration = match declared_duration(source) {
+        Some(duration) => duration,
+        None => measured_duration(file, order, reporter)?,
+    };
+    check_duration(duration, order)?;
+    let orientation = source
+        .video
+        .as_ref()
+        .map_or(Orientation::UPRIGHT, |track| Orientation::from_matrix(track.facts.display_matrix));
+    let shape = source.video.as_ref().map(|track| upright_shape(track, orientation));
+    let heights = order.encode.ladder_heights.as_deref();
+    let copy = match shape {
+        Some(shape) if ladder::copy_fits(shape, heights) => {
+            keys::copy_plan(source, file, &order.limits, order.encode.segment_seconds, reporter)?
+        }
+        _ => None,
+    };
+    let bit_rate = (file.size().0 as f64 * 8.0 / duration.max(0.001)) as u64;
+    let hdr = source.video.as_ref().and_then(|track| Hdr::from_transfer(track.facts.transfer));
+    let facts = facts(source, duration, shape, orientation, bit_rate);
+    let plan = plan(source, shape, copy.is_some(), order, bit_rate);
+    Ok(Probe { facts, shape, orientation, hdr, copy, plan })
+}
+
+/// Fails if the film is longer than it may be.
+///
+/// # Errors
+/// `TooLong`.
+pub fn check_duration(duration: f64, order: &Order) -> Result<(), Stop> {
+    let most = order.limits.duration_ms_max as f64 / 1000.0;
+    if duration <= most {
+        return Ok(());
+    }
+    Err(Stop::because(
+        ProblemCode::TooLong,
+        format!("It lasts {duration:.0} seconds; this server takes at most {most:.0}."),
+    ))
+}
+
+fn declared_duration(source: &Source) -> Option<f64> {
+    let of = |track: &Track| track.duration.map(|ticks| seconds(ticks, track.time_base));
+    let pictures = source.video.as_ref().and_then(of);
+    let sound = source.audio.as_ref().and_then(of);
+    source.duration.or(pictures).or(sound).filter(|seconds| *seconds > 0.0)
+}
+
+/// Reads the file through, as browsers' recordings don't know how long they'll be.
+fn measured_duration(
+    file: &SourceFile,
+    order: &Order,
+    reporter: &Reporter<'_>,
+) -> Result<f64, Stop> {
+    let mut source = Source::open(file, &order.limits)?;
+    let bases: Vec<_> =
+        source.video.iter().chain(&source.audio).map(|t| (t.index, t.time_base)).collect();
+    let origin = source.origin();
+    let mut end: f64 = 0.0;
+    while let Some(packet) = source.next_packet() {
+        reporter.beat()?;
+        let base = bases.iter().find(|(index, _)| *index == packet.stream()).map(|(_, base)| *base);
+        if let (Some(base), Some(at)) = (base, packet.pts().or(packet.dts())) {
+            end = end.max(seconds(at.saturating_add(packet.duration()), base) - origin);
+        }
+    }
+    if end > 0.0 { Ok(end) } else { Err(nothing_inside()) }
+}
+
+/// The container is there, and there's nothing in it.
+pub fn nothing_inside() -> Stop {
+    Stop::because(ProblemCode::DamagedMedia, "Nothing in the file could be played.")
+}
+
+fn upright_shape(track: &Track, orientation: Orientation) -> Shape {
+    let facts = &track.facts;
+    let (num, den) = facts.pixel_aspect;
+    // A shape of pixels beyond 1:16 is a mistake in the file.
+    let aspect = if num > 0 && den > 0 { f64::from(num) / f64::from(den) } else { 1.0 };
+    let aspect = if (1.0 / 16.0..=16.0).contains(&aspect) { aspect } else { 1.0 };
+    let width = (f64::from(facts.width) * aspect).round().max(1.0) as u32;
+    let (width, height) =
+        if orientation.swaps() { (facts.height, width) } else { (width, facts.height) };
+    let frame_rate = if track.frame_rate > 0.0 { track.frame_rate } else { FRAME_RATE_DEFAULT };
+    Shape { width, height, frame_rate }
+}
+
+fn facts(
+    source: &Source,
+    duration: f64,
+    shape: Option<Shape>,
+    orientation: Orientation,
+    bit_rate: u64,
+) -> SourceFacts {
+    let name = |track: &Track| ffi::codec_name(track.codec);
+    SourceFacts {
+        container: source.container.label().to_owned(),
+        duration,
+        width: shape.map_or(0, |shape| shape.width),
+        height: shape.map_or(0, |shape| shape.height),
+        rotation: orientation.rotation,
+        frame_rate: shape.map_or(0.0, |shape| shape.frame_rate),
+        video_codec: source.video.as_ref().map(name),
+        audio_codec: source.audio.as_ref().map(name),
+        bit_rate,
+    }
+}
+
+fn plan(
+    source: &Source,
+    shape: Option<Shape>,
+    copied: bool,
+    order: &Order,
+    bit_rate: u64,
+) -> Vec<RenditionPlan> {
+    let heights = order.encode.ladder_heights.as_deref();
+    let mut plan = Vec::new();
+    if let (Some(shape), true, Some(track)) = (shape, copied, source.video.as_ref()) {
+        let own = u64::try_from(track.facts.bit_rate).unwrap_or(0);
+        plan.push(ladder::copied_rung(shape, if own > 0 { own } else { bit_rate }));
+    }
+    if let Some(track) = &source.audio {
+        plan.push(ladder::audio_rung(Some(language_tag(track.language.as_deref()))));
+    }
+    if let Some(shape) = shape {
+        let rungs = ladder::encoded_rungs(shape, heights, copied);
+        let rungs: Vec<&RenditionPlan> = rungs.iter().collect();
+        let passes = ladder::passes(shape, &rungs, order.limits.memory_bytes_max);
+        plan.extend(passes.into_iter().flatten().cloned());
+    }
+    plan
+}
+
+/// Returns the BCP 47 tag for a container's word, `und` for none. Containers use ISO 639-2, of
+/// which BCP 47 wants the two-letter form where there is one.
+fn language_tag(word: Option<&str>) -> String {
+    const SHORT: [(&str, &str); 30] = [
+        ("ara", "ar"),
+        ("bul", "bg"),
+        ("ces", "cs"),
+        ("cze", "cs"),
+        ("dan", "da"),
+        ("deu", "de"),
+        ("ger", "de"),
+        ("ell", "el"),
+        ("gre", "el"),
+        ("eng", "en"),
+        ("spa", "es"),
+        ("fin", "fi"),
+        ("fra", "fr"),
+        ("fre", "fr"),
+        ("heb", "he"),
+        ("hin", "hi"),
+        ("hun", "hu"),
+        ("ita", "it"),
+        ("jpn", "ja"),
+        ("kor", "ko"),
+        ("nld", "nl"),
+        ("dut", "nl"),
+        ("nor", "no"),
+        ("pol", "pl"),
+        ("por", "pt"),
+        ("rus", "ru"),
+        ("swe", "sv"),
+        ("tur", "tr"),
+        ("ukr", "uk"),
+        ("zho", "zh"),
+    ];
+    let word = word.unwrap_or_default().to_ascii_lowercase();
+    if let Some((_, short)) = SHORT.iter().find(|(long, _)| *long == word) {
+        return (*short).to_owned();
+    }
+    let plain = (2..=3).contains(&word.len()) && word.bytes().all(|byte| byte.is_ascii_lowercase());
+    if plain { word } else { "und".to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Languages become tags that players know, and nothing else gets through.
+    #[test]
+    fn languages() {
+        for (word, tag) in [
+            (Some("eng"), "en"),
+            (Some("GER"), "de"),
+            (Some("gsw"), "gsw"),
+            (Some("fr"), "fr"),
+            (Some("und"), "und"),
+            (Some("x\"><script>"), "und"),
+            (None, "und"),
+        ] {
+            assert_eq!(language_tag(word), tag);
+        }
+    }
+}

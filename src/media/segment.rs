@@ -1,0 +1,227 @@
+//! Cuts one rendition into CMAF files: `{name}/init.mp4`, `{name}/1.m4s`, `{name}/2.m4s`, …
+//!
+//! The muxer writes into memory; whoever feeds packets says where a file begins. Edit lists carry
+//! the lead of reordered pictures and of AAC's priming, so that sound and pictures of separate
+//! renditions stay together.
+
+use super::ffi;
+use super::output::OutputDir;
+use super::report::{Reporter, Stop};
+use super::timeline::rescale;
+use crate::model::manifest::{INIT_FILE, Segment, segment_file};
+use crate::model::problem::ProblemCode;
+use crate::wire::Report;
+use ffmpeg_next::Rational;
+use ffmpeg_next::codec::{Parameters, packet::Packet};
+use ffmpeg_next::format::context::{Output, StreamIo};
+use std::io;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// What was measured to keep sound and pictures together: `cmaf` and `empty_moov` would leave the
+/// edit list out and shift pictures by two frames. The header comes with the first fragment
+/// (`delay_moov`), because only then the lead is known.
+const MOVFLAGS: &str = "dash+frag_custom+delay_moov+default_base_moof+skip_sidx+skip_trailer";
+
+/// Bytes that the muxer has written and nobody has taken yet.
+#[derive(Clone, Default)]
+struct Sink(Arc<Mutex<Vec<u8>>>);
+
+impl Sink {
+    fn take(&self) -> Vec<u8> {
+        std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl io::Write for Sink {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// What a rendition is called and how it is announced.
+pub struct Label {
+    /// Its name, a directory below the output.
+    pub name: String,
+    /// RFC 6381 codec string.
+    pub codecs: String,
+    /// Longest segment that will appear, in milliseconds.
+    pub target_ms: u32,
+}
+
+/// Writes one rendition. Feed packets in decoding order, then call [`Segmenter::finish`].
+pub struct Segmenter<'w, 'r> {
+    label: Label,
+    dir: &'w OutputDir,
+    reporter: &'w Reporter<'r>,
+    sink: Sink,
+    muxer: Output,
+    packet_time_base: Rational,
+    muxer_time_base: Rational,
+    /// The packet before, held back until the next one tells how long it lasts.
+    held: Option<Packet>,
+    number: u32,
+    begun_at: i64,
+    last_shown: i64,
+}
+
+impl<'w, 'r> Segmenter<'w, 'r> {
+    /// Makes a rendition's directory and muxer for packets with time stamps in `time_base`.
+    ///
+    /// # Errors
+    /// `OutOfSpace`, `OutOfMemory`, or `Internal` if MP4 can't carry such a track.
+    pub fn new(
+        label: Label,
+        parameters: &Parameters,
+        time_base: Rational,
+        dir: &'w OutputDir,
+        reporter: &'w Reporter<'r>,
+    ) -> Result<Self, Stop> {
+        dir.make_dir(&label.name)?;
+        let sink = Sink::default();
+        let io = StreamIo::from_write(sink.clone()).map_err(|error| stop(error.into()))?;
+        let options = [("movflags", MOVFLAGS), ("use_editlist", "1")];
+        let muxer = ffi::open_muxer(io, parameters, time_base, &options).map_err(stop)?;
+        let muxer_time_base = muxer.stream(0).map_or(time_base, |stream| stream.time_base());
+        Ok(Self {
+            label,
+            dir,
+            reporter,
+            sink,
+            muxer,
+            packet_time_base: time_base,
+            muxer_time_base,
+            held: None,
+            number: 0,
+            begun_at: 0,
+            last_shown: 0,
+        })
+    }
+
+    /// Takes the next packet; `begins` says that a new file starts with it.
+    ///
+    /// # Errors
+    /// As [`Segmenter::new`], and `Gone`.
+    pub fn push(&mut self, mut packet: Packet, begins: bool) -> Result<(), Stop> {
+        packet.set_stream(0);
+        packet.set_position(-1);
+        packet.rescale_ts(self.packet_time_base, self.muxer_time_base);
+        let shown_at = packet.pts().unwrap_or(0);
+        if let Some(held) = self.held.take() {
+            let lasts = packet.dts().unwrap_or(0).saturating_sub(held.dts().unwrap_or(0));
+            self.write(held, lasts)?;
+            if begins {
+                self.close_segment(shown_at)?;
+            }
+        } else {
+            self.begun_at = shown_at;
+        }
+        self.last_shown = self.last_shown.max(shown_at);
+        self.held = Some(packet);
+        Ok(())
+    }
+
+    /// Writes what is left and reports the rendition complete. `last_lasts` is the length of the
+    /// last packet in packet ticks, for packets that don't say. Returns how many seconds it has.
+    ///
+    /// # Errors
+    /// As [`Segmenter::push`].
+    pub fn finish(mut self, last_lasts: i64) -> Result<f64, Stop> {
+        let Some(held) = self.held.take() else { return Ok(0.0) };
+        let lasts = match held.duration() {
+            0 => rescale(last_lasts, self.packet_time_base, self.muxer_time_base),
+            known => known,
+        };
+        let end = self.last_shown.saturating_add(lasts);
+        self.write(held, lasts)?;
+        self.close_segment(end)?;
+        self.reporter.send(Report::Completed { rendition: self.label.name.clone() })?;
+        let base = self.muxer_time_base;
+        Ok(end as f64 * f64::from(base.numerator()) / f64::from(base.denominator()))
+    }
+
+    fn write(&mut self, mut packet: Packet, lasts: i64) -> Result<(), Stop> {
+        packet.set_duration(lasts.max(1));
+        match packet.write(&mut self.muxer) {
+            Ok(_) => Ok(()),
+            Err(error) => Err(stop(error.into())),
+        }
+    }
+
+    /// Ends the running file at `at` and tells of it; the first time, of the header before it.
+    fn close_segment(&mut self, at: i64) -> Result<(), Stop> {
+        if self.number == 0 {
+            // The first flush writes the header alone, the second the fragment.
+            let init = self.flush()?;
+            self.dir.write(&format!("{}/{INIT_FILE}", self.label.name), &init)?;
+            self.reporter.send(Report::Started {
+                rendition: self.label.name.clone(),
+                codecs: self.label.codecs.clone(),
+                timescale: u32::try_from(self.muxer_time_base.denominator()).unwrap_or(1),
+                target_ms: self.label.target_ms,
+            })?;
+        }
+        let bytes = self.flush()?;
+        self.number += 1;
+        let file = segment_file(self.number as usize);
+        self.dir.write(&format!("{}/{file}", self.label.name), &bytes)?;
+        let ticks = u64::try_from(at.saturating_sub(self.begun_at)).unwrap_or(0);
+        self.begun_at = at;
+        self.reporter.send(Report::Segment {
+            rendition: self.label.name.clone(),
+            number: self.number,
+            segment: Segment { ticks, bytes: bytes.len() as u64 },
+        })
+    }
+
+    fn flush(&mut self) -> Result<Vec<u8>, Stop> {
+        ffi::flush_fragment(&mut self.muxer).map_err(stop)?;
+        Ok(self.sink.take())
+    }
+}
+
+fn stop(error: ffi::FfiError) -> Stop {
+    Stop::from_ffi(error, ProblemCode::Internal, "The result couldn't be packaged.")
+}
+
+/// Returns `avc1.PPCCLL` from H.264 set-up bytes: an avcC record or a stream with start codes.
+pub fn avc_codecs(extradata: &[u8]) -> Option<String> {
+    const SEQUENCE_PARAMETERS: u8 = 7;
+    let profile = if extradata.first() == Some(&1) {
+        extradata.get(1..4)?
+    } else {
+        let start = extradata
+            .windows(4)
+            .position(|w| w[..3] == [0, 0, 1] && w[3] & 0x1f == SEQUENCE_PARAMETERS)?;
+        extradata.get(start + 4..start + 7)?
+    };
+    Some(format!("avc1.{:02x}{:02x}{:02x}", profile[0], profile[1], profile[2]))
+}
+
+/// Returns `mp4a.40.N` from an AudioSpecificConfig (ISO 14496-3).
+pub fn aac_codecs(extradata: &[u8]) -> Option<String> {
+    let object = extradata.first()? >> 3;
+    Some(format!("mp4a.40.{object}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Codec strings come out of both forms of set-up bytes, and out of nothing else.
+    #[test]
+    fn codec_strings() {
+        let avcc = [1, 0x64, 0x00, 0x1f, 0xff];
+        let annex_b = [0, 0, 0, 1, 0x67, 0x4d, 0x40, 0x1e, 0x95, 0, 0, 0, 1, 0x68];
+        assert_eq!(avc_codecs(&avcc).as_deref(), Some("avc1.64001f"));
+        assert_eq!(avc_codecs(&annex_b).as_deref(), Some("avc1.4d401e"));
+        assert_eq!(avc_codecs(&[]), None);
+        assert_eq!(avc_codecs(&[0, 0, 0, 1, 0x67, 0x4d]), None);
+        assert_eq!(aac_codecs(&[0x11, 0x90]).as_deref(), Some("mp4a.40.2"));
+        assert_eq!(aac_codecs(&[]), None);
+    }
+}

@@ -1,0 +1,386 @@
+//! The source: an open descriptor, read at offsets, and the container that was found in it.
+//!
+//! Nothing here knows a path, and nothing that FFmpeg reads can make it open anything else: the
+//! demuxer is chosen from the first bytes, its name is the whole whitelist, and opening is refused.
+
+use super::ffi::{self, FfiError, StreamFacts};
+use super::report::Stop;
+use super::sniff::{self, Container, SNIFF_BYTES};
+use crate::model::problem::ProblemCode;
+use crate::units::ByteCount;
+use crate::wire::Limits;
+use ffmpeg_next::codec::packet::Packet;
+use ffmpeg_next::codec::{self, Parameters};
+use ffmpeg_next::format::context::{Input, StreamIo};
+use ffmpeg_next::format::stream::{Disposition, Stream};
+use ffmpeg_next::{Error, Rational, decoder, media};
+use rustix::fd::OwnedFd;
+use rustix::io::{Errno, pread};
+use std::io::{self, Read, Seek, SeekFrom};
+use std::sync::Arc;
+
+/// Decoders that may be opened, by FFmpeg's names: what cameras, phones, browsers and editors
+/// write. FFmpeg has ten times as many; the exotic ones are where the holes are.
+const PICTURE_DECODERS: [&str; 15] = [
+    "h264",
+    "hevc",
+    "vp8",
+    "vp9",
+    "libdav1d",
+    "av1",
+    "mpeg4",
+    "mpeg2video",
+    "mpeg1video",
+    "mjpeg",
+    "prores",
+    "dnxhd",
+    "theora",
+    "h263",
+    "flv",
+];
+const SOUND_DECODERS: [&str; 29] = [
+    "aac",
+    "mp3float",
+    "mp3",
+    "mp2float",
+    "mp2",
+    "ac3",
+    "eac3",
+    "opus",
+    "vorbis",
+    "flac",
+    "alac",
+    "amrnb",
+    "amrwb",
+    "pcm_s16le",
+    "pcm_s16be",
+    "pcm_s24le",
+    "pcm_s24be",
+    "pcm_s32le",
+    "pcm_s32be",
+    "pcm_f32le",
+    "pcm_f32be",
+    "pcm_f64le",
+    "pcm_u8",
+    "pcm_s8",
+    "pcm_mulaw",
+    "pcm_alaw",
+    "adpcm_ima_qt",
+    "adpcm_ima_wav",
+    "adpcm_ms",
+];
+
+/// Bytes and microseconds that FFmpeg may read to learn what the streams are.
+const PROBE_BYTES: u64 = 16 << 20;
+const PROBE_MICROSECONDS: u64 = 10_000_000;
+
+/// Size of the reading buffer; large, because every read is a system call.
+const READ_BYTES: usize = 256 << 10;
+
+/// Errors in a row after which a file is taken to have ended.
+const READ_ERRORS_MAX: u32 = 100;
+
+/// The open file with its size. Cheap to copy; every copy reads from its own position.
+#[derive(Clone)]
+pub struct SourceFile {
+    fd: Arc<OwnedFd>,
+    size: ByteCount,
+    at: u64,
+}
+
+impl SourceFile {
+    /// Takes the descriptor; bytes past `size` don't exist for the reader.
+    pub fn new(fd: OwnedFd, size: ByteCount) -> Self {
+        Self { fd: Arc::new(fd), size, at: 0 }
+    }
+
+    /// Returns the size.
+    pub fn size(&self) -> ByteCount {
+        self.size
+    }
+
+    fn head(&self) -> io::Result<Vec<u8>> {
+        let mut reader = Self { at: 0, ..self.clone() };
+        let mut head = Vec::with_capacity(SNIFF_BYTES);
+        reader.by_ref().take(SNIFF_BYTES as u64).read_to_end(&mut head)?;
+        Ok(head)
+    }
+}
+
+impl Read for SourceFile {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let left = usize::try_from(self.size.0.saturating_sub(self.at)).unwrap_or(usize::MAX);
+        let most = into.len().min(left);
+        if most == 0 {
+            return Ok(0);
+        }
+        loop {
+            match pread(&*self.fd, &mut into[..most], self.at) {
+                Ok(read) => {
+                    self.at += read as u64;
+                    return Ok(read);
+                }
+                Err(Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+}
+
+impl Seek for SourceFile {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        let target = match to {
+            SeekFrom::Start(at) => Some(at),
+            SeekFrom::Current(by) => self.at.checked_add_signed(by),
+            SeekFrom::End(by) => self.size.0.checked_add_signed(by),
+        };
+        self.at = target.ok_or(io::ErrorKind::InvalidInput)?;
+        Ok(self.at)
+    }
+}
+
+/// One stream that is worth reading.
+pub struct Track {
+    /// Its number in the container.
+    pub index: usize,
+    /// Seconds in one tick of its time stamps.
+    pub time_base: Rational,
+    /// Its codec.
+    pub codec: codec::Id,
+    /// What its parameters say.
+    pub facts: StreamFacts,
+    /// Time stamp of what is shown first, if known.
+    pub start: Option<i64>,
+    /// Length in ticks, if known.
+    pub duration: Option<i64>,
+    /// How many packets the container counts, 0 unknown.
+    pub packets: i64,
+    /// Pictures a second on average; 0 unknown.
+    pub frame_rate: f64,
+    /// The container's word for the language.
+    pub language: Option<String>,
+    /// Everything that a decoder or muxer needs.
+    pub parameters: Parameters,
+}
+
+/// An open container and the tracks that are used of it.
+pub struct Source {
+    /// The demuxer; streams other than the tracks below are skipped.
+    pub input: Input,
+    /// What the first bytes said.
+    pub container: Container,
+    /// The pictures.
+    pub video: Option<Track>,
+    /// The sound.
+    pub audio: Option<Track>,
+    /// A sound track is there and can't be read.
+    pub audio_unreadable: bool,
+    /// Length in seconds as the container declares it.
+    pub duration: Option<f64>,
+}
+
+impl Source {
+    /// Opens the container from its start, within `limits`.
+    ///
+    /// # Errors
+    /// `UnsupportedMedia` for anything but a film or sound in the listed formats; `DamagedMedia`
+    /// if it begins as one and can't be read; `TooManyStreams`; `TooLarge`; `OutOfMemory`.
+    pub fn open(file: &SourceFile, limits: &Limits) -> Result<Self, Stop> {
+        let head = file.head().map_err(|_| unreadable())?;
+        let container = sniff::sniff(&head).map_err(|not| unsupported(not.to_string()))?;
+        let reader = SourceFile { at: 0, ..file.clone() };
+        let io = StreamIo::from_read_seek_with_capacity(reader, READ_BYTES)
+            .map_err(|error| ffi_stop(error.into()))?;
+        let mut input =
+            ffi::open_input(io, container.demuxer(), &open_options(container)).map_err(ffi_stop)?;
+        if input.nb_streams() > limits.streams_max {
+            return Err(Stop::because(
+                ProblemCode::TooManyStreams,
+                format!(
+                    "The file holds {} tracks; this server takes at most {}.",
+                    input.nb_streams(),
+                    limits.streams_max
+                ),
+            ));
+        }
+        check_pixels(&input, limits)?;
+        ffi::find_stream_info(&mut input, &decoder_limits(limits)).map_err(ffi_stop)?;
+        check_pixels(&input, limits)?;
+        Self::choose(input, container)
+    }
+
+    fn choose(mut input: Input, container: Container) -> Result<Self, Stop> {
+        let video = choose_video(&input)?;
+        let (audio, audio_unreadable) = choose_audio(&input);
+        if video.is_none() && audio.is_none() {
+            return Err(unsupported(
+                "The file holds neither pictures nor sound that this server reads.",
+            ));
+        }
+        let keep: Vec<usize> = video.iter().chain(&audio).map(|track| track.index).collect();
+        ffi::keep_streams(&mut input, &keep);
+        let declared = input.duration();
+        let duration = (declared > 0).then_some(declared as f64 / 1e6);
+        Ok(Self { input, container, video, audio, audio_unreadable, duration })
+    }
+
+    /// Returns the next packet of the used tracks, or `None` at the end. A damaged place is
+    /// skipped; a file that only yields errors ends.
+    pub fn next_packet(&mut self) -> Option<Packet> {
+        for _ in 0..READ_ERRORS_MAX {
+            // A fresh packet each time: reading into an old one would leak what it holds.
+            let mut packet = Packet::empty();
+            match packet.read(&mut self.input) {
+                Ok(()) => return Some(packet),
+                Err(Error::Eof) => return None,
+                Err(Error::Other { errno: libc::EIO }) => return None,
+                Err(_) => {}
+            }
+        }
+        None
+    }
+
+    /// Returns the second in the container's own time at which the video time line begins: where
+    /// the first picture is shown, or where the sound starts if there are none.
+    pub fn origin(&self) -> f64 {
+        let track = self.video.as_ref().or(self.audio.as_ref());
+        track.and_then(|track| track.start.map(|at| seconds(at, track.time_base))).unwrap_or(0.0)
+    }
+}
+
+/// Returns the seconds of `ticks`.
+pub fn seconds(ticks: i64, time_base: Rational) -> f64 {
+    ticks as f64 * f64::from(time_base.numerator()) / f64::from(time_base.denominator().max(1))
+}
+
+/// Returns the limits that every decoder gets.
+pub fn decoder_limits(limits: &Limits) -> Vec<(&'static str, String)> {
+    vec![("max_pixels", limits.pixels_max.min(i32::MAX as u64).to_string())]
+}
+
+fn open_options(container: Container) -> Vec<(&'static str, String)> {
+    let decoders: Vec<&str> = PICTURE_DECODERS.iter().chain(&SOUND_DECODERS).copied().collect();
+    vec![
+        ("format_whitelist", container.whitelist().to_owned()),
+        // No protocol has this name, so nothing can be opened by address.
+        ("protocol_whitelist", "none".to_owned()),
+        ("codec_whitelist", decoders.join(",")),
+        ("probesize", PROBE_BYTES.to_string()),
+        ("analyzeduration", PROBE_MICROSECONDS.to_string()),
+    ]
+}
+
+fn check_pixels(input: &Input, limits: &Limits) -> Result<(), Stop> {
+    for stream in input.streams() {
+        let facts = ffi::stream_facts(&stream);
+        if u64::from(facts.width) * u64::from(facts.height) > limits.pixels_max {
+            return Err(Stop::because(
+                ProblemCode::TooLarge,
+                format!(
+                    "The picture has {} × {} pixels; this server takes at most {} pixels.",
+                    facts.width, facts.height, limits.pixels_max
+                ),
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn choose_video(input: &Input) -> Result<Option<Track>, Stop> {
+    let pictures: Vec<Track> = input
+        .streams()
+        .filter(|stream| stream.parameters().medium() == media::Type::Video)
+        .filter(|stream| !stream.disposition().contains(Disposition::ATTACHED_PIC))
+        .map(|stream| track(&stream))
+        .collect();
+    let Some(first) = pictures.first() else { return Ok(None) };
+    let refused = ffi::codec_name(first.codec);
+    let best = pictures
+        .into_iter()
+        .filter(|track| is_listed(track.codec, &PICTURE_DECODERS))
+        .max_by_key(|track| u64::from(track.facts.width) * u64::from(track.facts.height));
+    match best {
+        None => Err(unsupported(format!(
+            "The pictures are in the format “{refused}”, which this server doesn't read."
+        ))),
+        Some(track) if is_still(&track) => {
+            Err(unsupported("The file holds a single picture, not a video."))
+        }
+        Some(track) if track.facts.width == 0 || track.facts.height == 0 => {
+            Err(Stop::because(ProblemCode::DamagedMedia, "The pictures in the file can't be read."))
+        }
+        Some(track) => Ok(Some(track)),
+    }
+}
+
+/// One picture, or a track that lasts no longer than one.
+fn is_still(track: &Track) -> bool {
+    let short = track.duration.is_some_and(|ticks| {
+        let length = seconds(ticks, track.time_base);
+        length > 0.0 && length < 0.05
+    });
+    track.packets == 1 || (short && track.packets <= 1)
+}
+
+fn choose_audio(input: &Input) -> (Option<Track>, bool) {
+    let sounds: Vec<Stream<'_>> = input
+        .streams()
+        .filter(|stream| stream.parameters().medium() == media::Type::Audio)
+        .collect();
+    let readable = |stream: &&Stream<'_>| is_listed(stream.parameters().id(), &SOUND_DECODERS);
+    let by_default = sounds
+        .iter()
+        .filter(readable)
+        .find(|stream| stream.disposition().contains(Disposition::DEFAULT));
+    let chosen = by_default.or_else(|| sounds.iter().find(readable)).map(track);
+    let unreadable = chosen.is_none() && !sounds.is_empty();
+    (chosen.filter(|track| track.facts.sample_rate > 0), unreadable)
+}
+
+fn is_listed(codec: codec::Id, list: &[&str]) -> bool {
+    decoder::find(codec).is_some_and(|decoder| list.contains(&decoder.name()))
+}
+
+fn track(stream: &Stream<'_>) -> Track {
+    let known = |value: i64| (value != ffmpeg_next::ffi::AV_NOPTS_VALUE).then_some(value);
+    let rate = [stream.avg_frame_rate(), stream.rate()]
+        .into_iter()
+        .map(f64::from)
+        .find(|rate| rate.is_finite() && *rate > 0.0);
+    Track {
+        index: stream.index(),
+        time_base: stream.time_base(),
+        codec: stream.parameters().id(),
+        facts: ffi::stream_facts(stream),
+        start: known(stream.start_time()),
+        duration: known(stream.duration()).filter(|&ticks| ticks > 0),
+        packets: stream.frames(),
+        frame_rate: rate.unwrap_or(0.0),
+        language: stream.metadata().get("language").map(str::to_owned),
+        // The stream's own parameters would keep the whole container alive.
+        parameters: stream.parameters().clone(),
+    }
+}
+
+fn unsupported(detail: impl Into<String>) -> Stop {
+    Stop::because(ProblemCode::UnsupportedMedia, detail)
+}
+
+fn unreadable() -> Stop {
+    Stop::because(
+        ProblemCode::DamagedMedia,
+        "The file begins like a film, but its index can't be read; it may be cut short.",
+    )
+}
+
+fn ffi_stop(error: FfiError) -> Stop {
+    match error {
+        FfiError::OptionIgnored | FfiError::Missing => {
+            Stop::because(ProblemCode::Internal, "The server's FFmpeg lacks a needed part.")
+        }
+        FfiError::Ffmpeg(_) => match unreadable() {
+            Stop::Problem(problem) => Stop::from_ffi(error, problem.code, &problem.detail),
+            other => other,
+        },
+    }
+}

@@ -1,0 +1,104 @@
+//! The child's side: take an order, give rights away, do the work, report.
+
+use crate::media;
+use crate::model::problem::{Problem, ProblemCode};
+use crate::wire::{self, OUTPUT_FD, Order, Report, SOURCE_FD, WIRE_VERSION};
+use crate::worker::ending::EXIT_UNSPOKEN;
+use crate::worker::sandbox;
+use rustix::fs::{Mode, OFlags};
+use rustix::process::Signal;
+use std::io::{self, Read};
+use std::os::fd::{AsFd, OwnedFd};
+use std::process::ExitCode;
+use std::thread;
+
+/// How much the work gives way to the server's own and to everything else.
+const NICENESS: i32 = 10;
+
+/// Does one job as a child: reads the order from standard input, confines itself, runs the work,
+/// reports on standard output. Returns the exit code of the process.
+///
+/// The source and the output directory are expected at [`SOURCE_FD`] and [`OUTPUT_FD`]. The end of
+/// standard input ends the process at once, whatever it is doing.
+pub fn child_main() -> ExitCode {
+    settle();
+    let order = match wire::receive::<Order>(&mut io::stdin().lock()) {
+        Ok(Some(order)) if order.version == WIRE_VERSION => order,
+        Ok(Some(order)) => {
+            eprintln!("the order is of version {}, not {WIRE_VERSION}", order.version);
+            return ExitCode::from(EXIT_UNSPOKEN);
+        }
+        Ok(None) => return ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("the order can't be read: {error}");
+            return ExitCode::from(EXIT_UNSPOKEN);
+        }
+    };
+    let last_word = match work(&order) {
+        Ok(()) => Report::Done,
+        Err(problem) => Report::Failed { problem },
+    };
+    let done = last_word == Report::Done;
+    match say(&last_word) {
+        Ok(()) if done => ExitCode::SUCCESS,
+        _ => ExitCode::FAILURE,
+    }
+}
+
+/// What every child does first, before it has read anything.
+pub(super) fn settle() {
+    // None of these is needed for safety; a hardened service may forbid some.
+    let _ = rustix::process::set_parent_process_death_signal(Some(Signal::KILL));
+    let _ = rustix::process::setpriority_process(None, NICENESS);
+    let _ = rustix::thread::set_name(c"slipway-worker");
+    media::prepare();
+}
+
+fn work(order: &Order) -> Result<(), Problem> {
+    let source = inherited(SOURCE_FD, OFlags::RDONLY)?;
+    let output = inherited(OUTPUT_FD, OFlags::RDONLY | OFlags::DIRECTORY)?;
+    let confinement = sandbox::confine(&order.limits, Some(output.as_fd())).map_err(|error| {
+        eprintln!("{error}");
+        Problem::new(ProblemCode::SandboxUnavailable, "Processing can't be confined here.")
+    })?;
+    // Only now, so that this thread is confined as well.
+    thread::Builder::new()
+        .name("parent-watch".to_owned())
+        .spawn(end_with_parent)
+        .map_err(|_| Problem::new(ProblemCode::OutOfMemory, "There is no memory to begin with."))?;
+    let gone = |_: wire::WireError| media::Gone;
+    let layers = confinement.layers;
+    let confined = Report::Confined { version: WIRE_VERSION, layers };
+    say(&confined).map_err(|_| Problem::new(ProblemCode::Cancelled, "Nobody listens."))?;
+    media::run(order, source, output, &mut |report| say(&report).map_err(gone))
+}
+
+/// Opens anew what the parent left open at `number`: the one way to own it without unsafe code.
+fn inherited(number: i32, flags: OFlags) -> Result<OwnedFd, Problem> {
+    let path = format!("/proc/self/fd/{number}");
+    rustix::fs::open(path, flags | OFlags::CLOEXEC, Mode::empty()).map_err(|error| {
+        eprintln!("descriptor {number} can't be used: {error}");
+        Problem::new(ProblemCode::Internal, "The work was handed over wrongly.")
+    })
+}
+
+fn say(report: &Report) -> Result<(), wire::WireError> {
+    wire::send(&mut io::stdout().lock(), report)
+}
+
+/// Waits for the end of standard input, which means that the server is gone, and ends the process
+/// without a farewell: an orderly exit would wait for threads that may be stuck.
+fn end_with_parent() {
+    let mut stdin = io::stdin().lock();
+    let mut unread = [0_u8; 64];
+    loop {
+        match stdin.read(&mut unread) {
+            Ok(0) => break,
+            Err(error) if error.kind() != io::ErrorKind::Interrupted => break,
+            // Nothing more is expected, and nothing is taken.
+            _ => {}
+        }
+    }
+    let _ = rustix::process::kill_process(rustix::process::getpid(), Signal::KILL);
+    std::process::abort();
+}

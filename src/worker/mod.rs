@@ -1,0 +1,167 @@
+//! Runs media work in a confined child process of this same binary, one child for each job.
+//!
+//! The server's side is [`start`] and [`Child`]: hand over an order and two open descriptors, hear
+//! reports, learn how it ended. The child's side is [`child_main`]: give away every right that the
+//! work doesn't need, then do the work. FFmpeg never runs in the serving process, and a child that
+//! crashes, hangs or is taken over by a hostile file ends one job and nothing else.
+//!
+//! Called by `pipeline` (start), `server` (self check) and `cli` (the child's side).
+
+mod calls;
+mod child;
+mod ending;
+mod process;
+mod sandbox;
+mod self_check;
+
+pub use calls::allowed_system_calls;
+pub use child::child_main;
+pub use ending::Ending;
+pub use self_check::{SelfCheck, probe_main, self_check, self_check_program};
+
+use crate::model::problem::{Problem, ProblemCode};
+use crate::wire::{self, Order, Report, WIRE_VERSION};
+use command_fds::FdMapping;
+use process::{Process, Said};
+use std::io;
+use std::os::fd::OwnedFd;
+use std::path::Path;
+use std::time::Duration;
+use tokio::time::{Instant, timeout_at};
+
+/// The running program, whatever has been put in its place on disk since: after an upgrade the
+/// server still starts children of its own build.
+const THIS_PROGRAM: &str = "/proc/self/exe";
+
+/// What a child is started with.
+#[derive(Debug)]
+pub struct Launch {
+    /// The work.
+    pub order: Order,
+    /// The source, opened for reading; the child sees it as [`wire::SOURCE_FD`].
+    pub source: OwnedFd,
+    /// The directory for all output; the child sees it as [`wire::OUTPUT_FD`].
+    pub output: OwnedFd,
+    /// A child that says nothing for so many milliseconds is killed.
+    pub stall_ms: u64,
+}
+
+/// A child can't be started.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The kernel refused; often a want of memory or processes.
+    #[error("the worker process can't be started: {0}")]
+    Spawn(#[source] io::Error),
+    /// The order is longer than one message may be.
+    #[error("the order to the worker can't be written: {0}")]
+    Order(#[from] wire::WireError),
+    /// It started and gave no usable answer within its time.
+    #[error("the worker process gave no answer that can be used: {0}")]
+    NoAnswer(String),
+}
+
+/// What a child has to say next.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Event {
+    /// Work goes on.
+    Report(Report),
+    /// The child is gone; said again by every later call.
+    Ended(Ending),
+}
+
+/// A running child. Dropping it kills it.
+#[derive(Debug)]
+pub struct Child {
+    process: Process<Report>,
+    stall: Duration,
+    /// When the child was last heard.
+    heard: Instant,
+    /// The child has said that it is confined, in our version.
+    confined: bool,
+    /// Set once, by whatever ended the work first.
+    ending: Option<Ending>,
+}
+
+/// Starts a child of this build.
+///
+/// # Errors
+/// `Spawn` when the kernel refuses; `Order` for an order that is too long.
+pub fn start(launch: Launch) -> Result<Child, StartError> {
+    start_program(Path::new(THIS_PROGRAM), launch)
+}
+
+/// Starts `program worker` as a child, as [`start`] does with the running program.
+///
+/// # Errors
+/// As [`start`].
+pub fn start_program(program: &Path, launch: Launch) -> Result<Child, StartError> {
+    let mut order = Vec::new();
+    wire::send(&mut order, &launch.order)?;
+    let descriptors = vec![
+        FdMapping { parent_fd: launch.source, child_fd: wire::SOURCE_FD },
+        FdMapping { parent_fd: launch.output, child_fd: wire::OUTPUT_FD },
+    ];
+    let name = format!("job {}", launch.order.job);
+    let process = Process::start(program, &["worker"], descriptors, order, name)?;
+    Ok(Child {
+        process,
+        stall: Duration::from_millis(launch.stall_ms),
+        heard: Instant::now(),
+        confined: false,
+        ending: None,
+    })
+}
+
+impl Child {
+    /// Returns the next report, or how the child ended; by then it is gone from the system.
+    ///
+    /// # Cancel
+    /// Safe: nothing that was said is lost.
+    pub async fn next(&mut self) -> Event {
+        if self.ending.is_none() {
+            let said = timeout_at(self.heard + self.stall, self.process.said()).await;
+            self.heard = Instant::now();
+            match said.map(|said| self.judge(said)) {
+                Ok(Ok(report)) => return Event::Report(report),
+                Ok(Err(ending)) => self.ending = Some(ending),
+                Err(_) => self.ending = Some(Ending::Stalled),
+            }
+        }
+        // The last word has been said: nothing that the child could still do is wanted.
+        self.process.kill().await;
+        Event::Ended(self.ending.clone().unwrap_or(Ending::Stalled))
+    }
+
+    /// Kills the child and waits until it is gone; [`Child::next`] then says `Failed` with
+    /// `cancelled` unless the child had ended by itself. May be called again.
+    ///
+    /// # Cancel
+    /// The signal is sent at once; a dropped call only doesn't wait.
+    pub async fn kill(&mut self) {
+        self.ending.get_or_insert_with(|| {
+            Ending::Failed(Problem::new(ProblemCode::Cancelled, "The work was stopped."))
+        });
+        self.process.kill().await;
+    }
+
+    /// Returns the child's process id, for the log and for tests.
+    pub fn id(&self) -> u32 {
+        self.process.id()
+    }
+
+    /// Takes what was said for a report, or for the end.
+    fn judge(&mut self, said: Said<Report>) -> Result<Report, Ending> {
+        match said {
+            Said::Message(Report::Done) if self.confined => Err(Ending::Done),
+            Said::Message(Report::Failed { problem }) => Err(Ending::Failed(problem)),
+            Said::Message(report @ Report::Confined { version, .. }) => {
+                self.confined = version == WIRE_VERSION;
+                if self.confined { Ok(report) } else { Err(Ending::Unspoken) }
+            }
+            Said::Message(report) if self.confined => Ok(report),
+            // Whoever works before it says that it is confined isn't our child.
+            Said::Message(_) | Said::Malformed => Err(Ending::Unspoken),
+            Said::Gone(gone) => Err(ending::of_exit(&gone)),
+        }
+    }
+}
