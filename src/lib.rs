@@ -11,6 +11,7 @@ pub mod janitor;
 pub mod library;
 pub mod media;
 pub mod model;
+pub mod queue;
 pub mod state;
 pub mod units;
 pub mod upload;

@@ -1,0 +1,285 @@
+//! The queue of jobs: who gets the next one, what happens when it fails, and how it is ended.
+//!
+//! The truth is the job's row in `state`; this room holds the policy over it (when to try again,
+//! when to give up) and the stop signals of the jobs that run in this process. A job may run
+//! twice; its epoch makes sure that it has effect once. Called by `pipeline` for the work and by
+//! `http` for cancel, retry and numbers.
+
+use crate::clock::Clock;
+use crate::events::{Event, EventKind, Hub};
+use crate::ids::{Epoch, JobId, VideoId};
+use crate::model::job::{ATTEMPTS_MAX, JobState, LEASE_MS, backoff_ms};
+use crate::model::problem::{Problem, ProblemCode};
+use crate::state::{JobRecord, State, StateError, VideoRecord};
+use crate::units::UnixMillis;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+/// Hands out jobs and takes back their outcomes. Cheap to clone.
+#[derive(Clone)]
+pub struct Queue {
+    state: State,
+    hub: Hub,
+    clock: Clock,
+    bell: Arc<Notify>,
+    running: Arc<Mutex<HashMap<JobId, CancellationToken>>>,
+}
+
+/// A job under a lease of this process.
+pub struct Claim {
+    /// The job as the claim left it: running, with its new epoch and attempt.
+    pub job: JobRecord,
+    /// Its video.
+    pub video: VideoRecord,
+    /// Fires when somebody ends the job; the record has been moved on by then.
+    pub ended: CancellationToken,
+}
+
+/// How a failed job goes on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Settled {
+    /// It will be tried again at this moment.
+    Again(UnixMillis),
+    /// It has failed for good.
+    ForGood,
+}
+
+/// Numbers for people who watch the queue.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Jobs that wait.
+    pub queued: usize,
+    /// Jobs that a worker holds.
+    pub running: usize,
+    /// Jobs that failed for good in the last 24 hours.
+    pub failed: usize,
+    /// Jobs done in the last hour.
+    pub done_last_hour: usize,
+    /// How long the oldest waiting job has waited, in milliseconds.
+    pub oldest_queued_ms: Option<u64>,
+}
+
+/// Why the queue refused.
+#[derive(Debug, thiserror::Error)]
+pub enum QueueError {
+    /// No such video.
+    #[error("no such video")]
+    Missing,
+    /// The video has no job that could be ended, or one that must end first.
+    #[error("the video's work isn't in a state for that")]
+    Conflict,
+    /// The lease has passed to somebody else; nothing was changed.
+    #[error("the lease has been lost")]
+    Stale,
+    /// The database doesn't answer.
+    #[error("state: {0}")]
+    State(String),
+}
+
+impl From<StateError> for QueueError {
+    fn from(error: StateError) -> Self {
+        match error {
+            StateError::Missing => Self::Missing,
+            StateError::Stale => Self::Stale,
+            StateError::Conflict(_) => Self::Conflict,
+            other => Self::State(other.to_string()),
+        }
+    }
+}
+
+impl Queue {
+    /// Makes the queue over the records in `state`. `bell` rings when a job may be waiting.
+    pub fn new(state: State, hub: Hub, clock: Clock, bell: Arc<Notify>) -> Self {
+        Self { state, hub, clock, bell, running: Arc::default() }
+    }
+
+    /// Returns the bell that rings when a job may be waiting. It is a hint: poll as well.
+    pub fn bell(&self) -> Arc<Notify> {
+        Arc::clone(&self.bell)
+    }
+
+    /// Puts every job that a killed server left running back in line.
+    ///
+    /// Only right while the data directory's lock is held and before the first claim.
+    ///
+    /// # Errors
+    /// `State` when the database doesn't answer.
+    pub async fn reclaim(&self) -> Result<usize, QueueError> {
+        let count = self.state.reclaim_jobs(self.clock.now()).await?;
+        if count > 0 {
+            info!(count, "{count} jobs of the last run go on");
+        }
+        Ok(count)
+    }
+
+    /// Takes the next job that is due, if there is one: highest priority first, then oldest.
+    ///
+    /// # Errors
+    /// `State` when the database doesn't answer.
+    /// # Durability
+    /// The claim is synced before it is returned.
+    pub async fn claim(&self) -> Result<Option<Claim>, QueueError> {
+        let Some((job, video)) = self.state.claim_job(self.clock.now(), LEASE_MS).await? else {
+            return Ok(None);
+        };
+        let ended = CancellationToken::new();
+        self.signals().insert(job.id, ended.clone());
+        self.tell(EventKind::VideoState, &video);
+        let claim = Claim { job, video, ended };
+        if claim.job.attempt > ATTEMPTS_MAX {
+            // Each attempt took the whole server with it, so none was ever settled.
+            let detail = "Processing was interrupted too often.";
+            self.settle(&claim, Problem::new(ProblemCode::WorkerCrashed, detail)).await?;
+            self.put_down(claim.job.id);
+            return Ok(None);
+        }
+        Ok(Some(claim))
+    }
+
+    /// Holds on to a lease for another [`LEASE_MS`].
+    ///
+    /// # Errors
+    /// `Stale` when it was lost: stop the work at once.
+    pub async fn renew(&self, job: JobId, epoch: Epoch) -> Result<(), QueueError> {
+        let until = self.clock.now().plus_ms(LEASE_MS);
+        Ok(self.state.renew_lease(job, epoch, until).await?)
+    }
+
+    /// Says when the next job is due, for a sleeper that heard no bell.
+    pub fn next_due(&self) -> Option<UnixMillis> {
+        self.state.next_run_at().ok().flatten()
+    }
+
+    /// Records that a job went wrong, and decides whether it gets another attempt.
+    ///
+    /// # Errors
+    /// `Stale` when the lease was lost; then nothing is changed.
+    pub async fn settle(&self, claim: &Claim, problem: Problem) -> Result<Settled, QueueError> {
+        let now = self.clock.now();
+        let (job, attempt) = (claim.job.id, claim.job.attempt);
+        if problem.code.is_retryable() && attempt < ATTEMPTS_MAX {
+            let run_at = now.plus_ms(backoff_ms(attempt, jitter(job, attempt)));
+            warn!(job.id = %job, attempt, code = ?problem.code,
+                "job {job} failed and will be tried again: {}", problem.detail);
+            let video = self.state.retry_job(job, claim.job.epoch, run_at, problem).await?;
+            self.tell(EventKind::VideoState, &video);
+            return Ok(Settled::Again(run_at));
+        }
+        info!(job.id = %job, attempt, code = ?problem.code,
+            "job {job} failed for good: {}", problem.detail);
+        let video = self.state.fail_job(job, claim.job.epoch, now, problem).await?;
+        self.tell(EventKind::VideoFailed, &video);
+        Ok(Settled::ForGood)
+    }
+
+    /// Gives a job back untouched because this process stops; the attempt doesn't count.
+    ///
+    /// # Errors
+    /// `Stale` when the lease was lost.
+    pub async fn release(&self, claim: &Claim) -> Result<(), QueueError> {
+        Ok(self.state.release_job(claim.job.id, claim.job.epoch).await?)
+    }
+
+    /// Forgets the stop signal of a job whose work has ended in this process.
+    pub fn put_down(&self, job: JobId) {
+        self.signals().remove(&job);
+    }
+
+    /// Ends the work on a video: its record moves at once, its child is killed within moments.
+    ///
+    /// # Errors
+    /// `Missing` without such a video; `Conflict` when it has no job that waits or runs.
+    pub async fn cancel(&self, video: VideoId) -> Result<VideoRecord, QueueError> {
+        let record = self.state.cancel_job(video, self.clock.now()).await?;
+        self.stop_child(record.job);
+        self.tell(EventKind::VideoFailed, &record);
+        Ok(record)
+    }
+
+    /// Kills the child of a job that no longer counts, if this process runs it.
+    pub fn stop_child(&self, job: Option<JobId>) {
+        if let Some(signal) = job.and_then(|job| self.signals().get(&job).cloned()) {
+            signal.cancel();
+        }
+    }
+
+    /// Puts a failed or ready video in line again.
+    ///
+    /// # Errors
+    /// `Missing` without such a video; `Conflict` while a job of it waits or runs, or while its
+    /// upload goes on.
+    pub async fn retry(&self, video: VideoId) -> Result<VideoRecord, QueueError> {
+        let record = self.state.video(video)?.ok_or(QueueError::Missing)?;
+        let now = self.clock.now();
+        let job = JobRecord::new(JobId::fresh(now), video, record.owner.clone(), now);
+        let record = self.state.requeue(video, job).await?;
+        self.tell(EventKind::VideoState, &record);
+        self.bell.notify_one();
+        Ok(record)
+    }
+
+    /// Counts the jobs.
+    ///
+    /// # Errors
+    /// `State` when the database can't be read.
+    pub fn counts(&self) -> Result<Counts, QueueError> {
+        let now = self.clock.now();
+        let mut counts = Counts::default();
+        let recent = |at: Option<UnixMillis>, ms| at.is_some_and(|at| now.ms_since(at) < ms);
+        for job in self.state.jobs(&|_| true, JOBS_COUNTED_MAX)? {
+            match job.state {
+                JobState::Queued => {
+                    counts.queued += 1;
+                    let waited = now.ms_since(job.created_at);
+                    counts.oldest_queued_ms = counts.oldest_queued_ms.max(Some(waited));
+                }
+                JobState::Running => counts.running += 1,
+                JobState::Failed if recent(job.finished_at, 86_400_000) => counts.failed += 1,
+                JobState::Done if recent(job.finished_at, 3_600_000) => counts.done_last_hour += 1,
+                JobState::Failed | JobState::Done | JobState::Cancelled => {}
+            }
+        }
+        Ok(counts)
+    }
+
+    /// Returns how many jobs will be claimed before this waiting one; `None` if it doesn't wait.
+    pub fn position(&self, job: JobId) -> Option<usize> {
+        let wanted = self.state.job(job).ok()??;
+        if wanted.state != JobState::Queued {
+            return None;
+        }
+        let before = |other: &JobRecord| {
+            other.state == JobState::Queued
+                && (std::cmp::Reverse(other.priority), other.run_at, other.id)
+                    < (std::cmp::Reverse(wanted.priority), wanted.run_at, wanted.id)
+        };
+        Some(self.state.jobs(&before, JOBS_COUNTED_MAX).ok()?.len())
+    }
+
+    fn tell(&self, kind: EventKind, video: &VideoRecord) {
+        let now = self.clock.now();
+        self.hub.publish(Event::of_video(kind, now, video.id, video.owner.clone()));
+        self.hub.publish(Event::of_queue(now));
+    }
+
+    fn signals(&self) -> std::sync::MutexGuard<'_, HashMap<JobId, CancellationToken>> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Jobs looked at for numbers; a queue longer than this is shown as this long.
+const JOBS_COUNTED_MAX: usize = 10_000;
+
+/// Spreads retries of many jobs apart without a random source: the id's own random bits serve.
+fn jitter(job: JobId, attempt: u32) -> f64 {
+    let byte = job.as_bytes()[8 + (attempt as usize % 8)];
+    f64::from(byte) / 255.0
+}
+
+/// What a crash of the server's own making is called.
+pub fn internal(detail: &str) -> Problem {
+    Problem::new(ProblemCode::Internal, detail)
+}

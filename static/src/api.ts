@@ -1,0 +1,290 @@
+/** The server's answers as types, and one function for each question a page asks. */
+
+import { words } from "./words";
+
+export type VideoState = "uploading" | "queued" | "processing" | "ready" | "failed";
+export type Visibility = "public" | "unlisted" | "private";
+export type Role = "admin" | "uploader" | "viewer";
+export type StageState = "pending" | "running" | "done" | "failed" | "skipped";
+
+export interface Stage {
+  name: string;
+  state: StageState;
+  progress?: number | null;
+}
+
+export interface Processing {
+  state: VideoState;
+  progress: number;
+  stages: Stage[];
+  queuePosition?: number | null;
+  etaSeconds?: number | null;
+  speed?: number | null;
+}
+
+export interface Rendition {
+  name: string;
+  kind: string;
+  width: number;
+  height: number;
+  bandwidth?: number | null;
+  codecs?: string | null;
+  state: "pending" | "running" | "ready" | "failed";
+  progress?: number | null;
+}
+
+export interface Caption {
+  lang: string;
+  label?: string | null;
+  kind?: string | null;
+  url: string;
+}
+
+export interface Playback {
+  hls?: string | null;
+  dash?: string | null;
+  mp4?: string | null;
+  poster?: string | null;
+  playableSeconds?: number | null;
+  captions?: Caption[];
+}
+
+export interface VideoError {
+  code: string;
+  title: string;
+  detail?: string | null;
+  retryable?: boolean;
+}
+
+/** A video. Somebody who isn't its owner gets fewer fields, so nearly all may be missing. */
+export interface Video {
+  id: string;
+  kind?: "video" | "audio" | "file";
+  title: string;
+  description?: string | null;
+  filename?: string;
+  size?: number | null;
+  state: VideoState;
+  playable?: boolean;
+  visibility?: Visibility;
+  createdAt?: string;
+  duration?: number | null;
+  source?: {
+    duration?: number | null;
+    width?: number | null;
+    height?: number | null;
+    videoCodec?: string | null;
+    audioCodec?: string | null;
+  } | null;
+  renditions?: Rendition[];
+  playback?: Playback | null;
+  processing?: Processing | null;
+  warnings?: { code: string; detail: string }[];
+  error?: VideoError | null;
+}
+
+export interface Session {
+  mode: "token" | "jwt" | "open";
+  role: Role | null;
+  owner?: string | null;
+  limits: { maxSize: number; chunkSize: number };
+}
+
+/** An upload that waits for the rest of its bytes. */
+export interface PartialUpload {
+  uploadId: string;
+  videoId: string | null;
+  filename: string;
+  size: number | null;
+  receivedBytes: number;
+  expiresAt?: string | null;
+  url: string;
+}
+
+export interface QueueNumbers {
+  queued: number;
+  running: number;
+  failed: number;
+  doneLastHour: number;
+  workers: number;
+  oldestQueuedSeconds?: number | null;
+}
+
+export interface JobRow {
+  id: string;
+  videoId: string;
+  title?: string | null;
+  state: string;
+  stage?: string | null;
+  progress?: number | null;
+  speed?: number | null;
+  attempt?: number | null;
+  etaSeconds?: number | null;
+  error?: string | { title?: string; detail?: string; retryable?: boolean } | null;
+}
+
+export interface AdminStatus {
+  version: string;
+  startedAt: string;
+  uptimeSeconds: number;
+  ffmpeg: string;
+  sandbox: { layers: string[]; detail?: string | null };
+  queue: QueueNumbers;
+  jobs: JobRow[];
+  disk: { freeBytes: number; totalBytes: number; reserveBytes: number; usedBytes: number };
+  uploads: { open: number; receivingBytes: number };
+  warnings: (string | { code?: string; detail?: string; title?: string })[];
+}
+
+/** A refusal or failure in the server's own words (RFC 9457). `status` 0: no answer at all. */
+export class Problem extends Error {
+  constructor(
+    readonly status: number,
+    readonly title: string,
+    readonly detail = "",
+    readonly code = "",
+    readonly retryable = status === 0 || status >= 500,
+    readonly retryAfterMs: number | null = null,
+  ) {
+    super(detail || title);
+  }
+}
+
+/** Reads a failed answer, whatever its body turns out to be. */
+export function problemFrom(status: number, body: string, retryAfter: string | null): Problem {
+  let said: Record<string, unknown> = {};
+  try {
+    const parsed: unknown = JSON.parse(body);
+    if (parsed && typeof parsed === "object") said = parsed as Record<string, unknown>;
+  } catch {
+    // A proxy's HTML page: its text helps nobody, the status alone decides the words.
+  }
+  const text = (key: string) => (typeof said[key] === "string" ? (said[key] as string) : "");
+  const known = words.status[status];
+  return new Problem(
+    status,
+    text("title") || known || words.problem.server(status),
+    text("detail"),
+    text("code"),
+    typeof said.retryable === "boolean" ? said.retryable : status >= 500 || status === 429,
+    retryAfterFrom(retryAfter, said.retryAfter),
+  );
+}
+
+function retryAfterFrom(header: string | null, inBody: unknown): number | null {
+  if (typeof inBody === "number") return inBody * 1000;
+  if (!header) return null;
+  const seconds = Number(header);
+  if (Number.isFinite(seconds)) return seconds * 1000;
+  const at = Date.parse(header);
+  return Number.isNaN(at) ? null : Math.max(0, at - Date.now());
+}
+
+/** A line can die without saying so; small questions aren't worth waiting longer for. */
+const PATIENCE_MS = 20_000;
+
+async function ask(path: string, init: RequestInit = {}): Promise<Response> {
+  const patience = new AbortController();
+  const timer = window.setTimeout(() => patience.abort(), PATIENCE_MS);
+  let answer: Response;
+  try {
+    answer = await fetch(path, { credentials: "same-origin", signal: patience.signal, ...init });
+  } catch {
+    if (patience.signal.aborted) {
+      throw new Problem(0, words.problem.stalled, words.problem.stalledDetail);
+    }
+    throw new Problem(0, words.problem.offline, words.problem.offlineDetail);
+  } finally {
+    window.clearTimeout(timer);
+  }
+  if (!answer.ok) {
+    throw problemFrom(answer.status, await answer.text(), answer.headers.get("Retry-After"));
+  }
+  return answer;
+}
+
+async function json<T>(path: string, init?: RequestInit): Promise<T> {
+  const answer = await ask(path, {
+    ...init,
+    headers: { Accept: "application/json", ...(init?.headers ?? {}) },
+  });
+  return (await answer.json()) as T;
+}
+
+const videoPath = (id: string) => `/api/videos/${encodeURIComponent(id)}`;
+
+let sessionOnce: Promise<Session> | null = null;
+
+/** Returns who is here and what they may send. Asked once for each page. */
+export function session(): Promise<Session> {
+  sessionOnce ??= json<Session>("/api/session").catch((problem: unknown) => {
+    sessionOnce = null;
+    if (problem instanceof Problem && problem.status === 401) {
+      return { mode: "token", role: null, limits: { maxSize: 5e12, chunkSize: 8 << 20 } };
+    }
+    throw problem;
+  });
+  return sessionOnce;
+}
+
+export const video = (id: string) => json<Video>(videoPath(id));
+
+export function videos(q: string, cursor: string | null) {
+  const query = new URLSearchParams({ sort: "-createdAt", limit: "48" });
+  if (q) query.set("q", q);
+  if (cursor) query.set("cursor", cursor);
+  return json<{ items: Video[]; nextCursor: string | null }>(`/api/videos?${query.toString()}`);
+}
+
+export type Details = { title?: string; description?: string; visibility?: Visibility };
+
+export const saveDetails = (id: string, details: Details) =>
+  json<Video>(videoPath(id), {
+    method: "PATCH",
+    headers: { "Content-Type": "application/json" },
+    body: JSON.stringify(details),
+  });
+
+export async function deleteVideo(id: string): Promise<void> {
+  await ask(videoPath(id), { method: "DELETE" });
+}
+
+export async function retryProcessing(id: string): Promise<void> {
+  await ask(`${videoPath(id)}/retry-processing`, { method: "POST" });
+}
+
+export async function cancelProcessing(id: string): Promise<void> {
+  await ask(`${videoPath(id)}/cancel-processing`, { method: "POST" });
+}
+
+export async function partialUploads(): Promise<PartialUpload[]> {
+  return (await json<{ items: PartialUpload[] }>("/api/uploads?state=partial")).items;
+}
+
+export const adminStatus = () => json<AdminStatus>("/api/admin/status");
+
+/** Ends an upload on the server. One that is gone already counts as ended. */
+export async function endUpload(url: string): Promise<void> {
+  try {
+    await ask(url, { method: "DELETE", headers: { "Tus-Resumable": "1.0.0" } });
+  } catch (problem) {
+    if (!(problem instanceof Problem && [404, 410].includes(problem.status))) throw problem;
+  }
+}
+
+/** Returns the metadata that the upload was created with. */
+export async function uploadMetadata(url: string): Promise<Map<string, string>> {
+  const answer = await ask(url, { method: "HEAD", headers: { "Tus-Resumable": "1.0.0" } });
+  const found = new Map<string, string>();
+  for (const pair of (answer.headers.get("Upload-Metadata") ?? "").split(",")) {
+    const [key, value] = pair.trim().split(" ");
+    if (!key) continue;
+    try {
+      const bytes = Uint8Array.from(atob(value ?? ""), (c) => c.charCodeAt(0));
+      found.set(key, new TextDecoder().decode(bytes));
+    } catch {
+      // Not base64: another client's key, of no use here.
+    }
+  }
+  return found;
+}

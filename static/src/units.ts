@@ -1,0 +1,67 @@
+/** Quantities in words: sizes, rates, lengths of time, dates. */
+
+const sizeUnits = ["B", "KB", "MB", "GB", "TB"] as const;
+
+/** Returns bytes as people say them: `812 B`, `4.2 MB`, `1.1 TB`. Decimal, as disks are sold. */
+export function size(bytes: number): string {
+  let value = bytes;
+  let unit = 0;
+  while (value >= 999.5 && unit < sizeUnits.length - 1) {
+    value /= 1000;
+    unit += 1;
+  }
+  const digits = unit === 0 || value >= 99.95 ? 0 : 1;
+  return `${value.toFixed(digits)} ${sizeUnits[unit] ?? "B"}`;
+}
+
+/** Returns bytes a second in words. */
+export function rate(bytesPerSecond: number): string {
+  return `${size(bytesPerSecond)}/s`;
+}
+
+/** Returns bits a second in words: `5.8 Mbit/s`. */
+export function bitRate(bitsPerSecond: number): string {
+  return bitsPerSecond >= 1e6
+    ? `${(bitsPerSecond / 1e6).toFixed(1)} Mbit/s`
+    : `${Math.round(bitsPerSecond / 1e3)} kbit/s`;
+}
+
+/** Returns the length of a video as a clock shows it: `0:07`, `12:30`, `1:02:03`. */
+export function clock(seconds: number): string {
+  const whole = Math.max(0, Math.round(seconds));
+  const h = Math.floor(whole / 3600);
+  const m = Math.floor((whole % 3600) / 60);
+  const s = String(whole % 60).padStart(2, "0");
+  return h > 0 ? `${h}:${String(m).padStart(2, "0")}:${s}` : `${m}:${s}`;
+}
+
+/** Returns a rough span for waiting: `a few seconds`, `40 s`, `3 min`, `2 h 10 min`, `4 days`. */
+export function span(seconds: number): string {
+  if (seconds < 5) return "a few seconds";
+  if (seconds < 60) return `${Math.round(seconds / 5) * 5} s`;
+  if (seconds < 3600) return `${Math.round(seconds / 60)} min`;
+  if (seconds < 48 * 3600) {
+    const h = Math.floor(seconds / 3600);
+    const m = Math.round((seconds % 3600) / 60);
+    return m > 0 && h < 10 ? `${h} h ${m} min` : `${h} h`;
+  }
+  return `${Math.round(seconds / 86400)} days`;
+}
+
+/** Returns a share (0..1) as whole percent, never 100 before the end. */
+export function percent(share: number): number {
+  if (!Number.isFinite(share)) return 0;
+  return share >= 1 ? 100 : Math.min(99, Math.max(0, Math.floor(share * 100)));
+}
+
+/** Returns a moment as the reader's calendar writes it. */
+export function day(rfc3339: string): string {
+  const at = new Date(rfc3339);
+  if (Number.isNaN(at.getTime())) return "";
+  const sameYear = at.getFullYear() === new Date().getFullYear();
+  return at.toLocaleDateString(undefined, {
+    day: "numeric",
+    month: "short",
+    ...(sameYear ? {} : { year: "numeric" as const }),
+  });
+}

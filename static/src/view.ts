@@ -1,0 +1,260 @@
+/** Drawing: real elements made in code (text stays text), icons, the header, what is said aloud. */
+
+import * as api from "./api";
+import { words } from "./words";
+
+type Child = Node | string | null | undefined | false;
+type Props = {
+  class?: string;
+  on?: Record<string, (event: Event) => void>;
+  [attribute: string]: unknown;
+};
+
+/** Makes an element. Props are attributes; `true` sets a bare one, `false` and null set none. */
+export function h<K extends keyof HTMLElementTagNameMap>(
+  tag: K,
+  props: Props = {},
+  ...children: Child[]
+): HTMLElementTagNameMap[K] {
+  const element = document.createElement(tag);
+  for (const [name, value] of Object.entries(props)) {
+    if (name === "on") {
+      for (const [event, listener] of Object.entries(value as NonNullable<Props["on"]>)) {
+        element.addEventListener(event, listener);
+      }
+    } else if (value === true) element.setAttribute(name, "");
+    else if (value !== false && value !== null && value !== undefined) {
+      element.setAttribute(name, String(value));
+    }
+  }
+  element.append(...children.filter((child): child is Node | string => !!child));
+  return element;
+}
+
+/** Sets text only when it differs, so that screen readers and the layout aren't disturbed. */
+export function text(element: Element, value: string): void {
+  if (element.textContent !== value) element.textContent = value;
+}
+
+/** Shows or hides without touching what is already right. */
+export function show(element: HTMLElement, visible: boolean): void {
+  if (element.hidden === visible) element.hidden = !visible;
+}
+
+const icons = {
+  upload: "M12 16V4m0 0L7 9m5-5 5 5M4 16v3a2 2 0 0 0 2 2h12a2 2 0 0 0 2-2v-3",
+  pause: "M8 5v14M16 5v14",
+  play: "M7 4.5v15l12-7.5z",
+  close: "M6 6l12 12M18 6 6 18",
+  retry: "M20 11a8 8 0 1 0-2.3 5.7M20 4v7h-7",
+  link:
+    "M10 14a4 4 0 0 0 6 .5l3-3a4 4 0 0 0-5.7-5.7L12 7" +
+    "M14 10a4 4 0 0 0-6-.5l-3 3a4 4 0 0 0 5.7 5.7L12 17",
+  trash: "M4 7h16M9 7V4h6v3m-9 0 1 13h10l1-13M10 11v5m4-5v5",
+  check: "M5 12.5l4.5 4.5L19 7.5",
+  alert: "M12 8v5m0 3.5v.01M12 3 2.5 20h19z",
+  film: "M4 5h16v14H4zM8 5v14M16 5v14M4 9.5h4M4 14.5h4M16 9.5h4M16 14.5h4",
+  code: "M9 7l-5 5 5 5m6-10 5 5-5 5",
+  pencil: "M4 20l1-4L16 5l3 3L8 19z",
+  search: "M11 18a7 7 0 1 0 0-14 7 7 0 0 0 0 14zm5-2 4.5 4.5",
+  file: "M6 3h8l4 4v14H6zM14 3v4h4",
+} as const;
+export type IconName = keyof typeof icons;
+
+const SVG = "http://www.w3.org/2000/svg";
+
+/** Draws one of the line icons; it says nothing, the text beside it does. */
+export function icon(name: IconName): SVGSVGElement {
+  const svg = document.createElementNS(SVG, "svg");
+  svg.setAttribute("viewBox", "0 0 24 24");
+  svg.setAttribute("class", "icon");
+  svg.setAttribute("aria-hidden", "true");
+  const path = document.createElementNS(SVG, "path");
+  path.setAttribute("d", icons[name]);
+  svg.append(path);
+  return svg;
+}
+
+/** Makes a button with an icon and words; `label` names it fully where the words alone don't. */
+export function button(
+  name: IconName | null,
+  said: string,
+  action: (button: HTMLButtonElement) => void,
+  props: Props = {},
+): HTMLButtonElement {
+  const made = h(
+    "button",
+    { type: "button", class: "button", ...props },
+    name && icon(name),
+    h("span", {}, said),
+  );
+  made.addEventListener("click", () => action(made));
+  return made;
+}
+
+/** Draws the box for an empty list, an error, or a state that has nothing else to show. */
+export function notice(
+  name: IconName,
+  title: string,
+  detail: string,
+  ...actions: Child[]
+): HTMLElement {
+  return h(
+    "div",
+    { class: "notice" },
+    h("span", { class: "notice-icon" }, icon(name)),
+    h("h2", {}, title),
+    detail ? h("p", {}, detail) : null,
+    actions.length > 0 ? h("div", { class: "actions" }, ...actions) : null,
+  );
+}
+
+/** Draws a problem with a way to try again. */
+export function problemNotice(problem: unknown, again: () => void): HTMLElement {
+  const said = problem instanceof api.Problem ? problem : null;
+  return notice(
+    "alert",
+    said?.title ?? words.problem.unknown,
+    said?.detail ?? "",
+    button("retry", words.problem.retry, again),
+  );
+}
+
+let region: HTMLElement | null = null;
+
+/** Says something to screen readers, after what they are saying now. */
+export function say(message: string): void {
+  if (!region) {
+    region = h("div", { class: "unseen", role: "status", "aria-live": "polite" });
+    document.body.append(region);
+  }
+  region.textContent = message;
+}
+
+/** Copies text and says so on the button for a moment. */
+export async function copy(value: string, button: HTMLButtonElement): Promise<void> {
+  if (!(await toClipboard(value))) return;
+  say(words.say.copied);
+  const label = button.querySelector("span");
+  if (!label || button.dataset.copied) return;
+  const before = label.textContent ?? "";
+  button.dataset.copied = "yes";
+  label.textContent = words.upload.copied;
+  window.setTimeout(() => {
+    label.textContent = before;
+    delete button.dataset.copied;
+  }, 1_800);
+}
+
+async function toClipboard(value: string): Promise<boolean> {
+  try {
+    await navigator.clipboard.writeText(value);
+    return true;
+  } catch {
+    // Without TLS there is no clipboard API; a selected field and the old command still work.
+    const field = h("textarea", { class: "unseen", readonly: true, "aria-hidden": "true" });
+    field.value = value;
+    document.body.append(field);
+    field.select();
+    const done = document.execCommand("copy");
+    field.remove();
+    return done;
+  }
+}
+
+export const watchPath = (id: string) => `/watch/${encodeURIComponent(id)}`;
+export const watchUrl = (id: string) => new URL(watchPath(id), location.origin).href;
+
+/** Returns the code that puts a video into another page. */
+export function embedCode(id: string, title: string): string {
+  const frame = h("iframe", {
+    src: new URL(`/embed/${encodeURIComponent(id)}`, location.origin).href,
+    title,
+    width: 640,
+    height: 360,
+    allow: "fullscreen; picture-in-picture",
+    allowfullscreen: true,
+  });
+  return frame.outerHTML;
+}
+
+/** Draws the chip that tells where a video stands; `more` is a share or a step. */
+export function chip(state: api.VideoState, more = ""): HTMLElement {
+  return h(
+    "span",
+    { class: "chip", "data-state": state },
+    words.state[state] + (more ? ` ${more}` : ""),
+  );
+}
+
+/** Returns a poster, or the drawing that stands in for one. */
+export function poster(url: string | null | undefined, kind?: api.Video["kind"]): HTMLElement {
+  const frame = h("div", { class: "poster" });
+  const stand = icon(kind === "file" ? "file" : "film");
+  frame.append(stand);
+  if (url) {
+    const image = h("img", { src: url, alt: "", loading: "lazy", decoding: "async" });
+    image.addEventListener("load", () => stand.remove());
+    image.addEventListener("error", () => image.remove());
+    frame.append(image);
+  }
+  return frame;
+}
+
+/** The page's header: where one can go, and the way out. */
+export class SlipwayHeader extends HTMLElement {
+  connectedCallback(): void {
+    const links = h("ul");
+    const end = h("div", { class: "header-end" });
+    this.replaceChildren(
+      h("a", { class: "skip", href: "#main" }, words.nav.skip),
+      h(
+        "div",
+        { class: "header-row" },
+        h(
+          "a",
+          { class: "brand", href: "/" },
+          h("img", { src: "/static/mark.svg", alt: "", width: 28, height: 28 }),
+          words.product,
+        ),
+        h("nav", { "aria-label": words.nav.label }, links),
+        end,
+      ),
+    );
+    api.session().then(
+      (session) => this.#draw(session, links, end),
+      () =>
+        this.#draw({ mode: "token", role: null, limits: { maxSize: 0, chunkSize: 0 } }, links, end),
+    );
+  }
+
+  #draw(session: api.Session, links: HTMLElement, end: HTMLElement): void {
+    const entry = (href: string, name: string) => {
+      const here = location.pathname === href;
+      return h("li", {}, h("a", { href, ...(here ? { "aria-current": "page" } : {}) }, name));
+    };
+    if (session.role === null) {
+      end.replaceChildren(h("a", { class: "button", href: loginPath() }, words.nav.login));
+      return;
+    }
+    links.replaceChildren(
+      entry("/", words.nav.upload),
+      entry("/library", words.nav.library),
+      ...(session.role === "admin" ? [entry("/admin", words.nav.admin)] : []),
+    );
+    if (session.mode !== "open") {
+      end.replaceChildren(
+        h(
+          "form",
+          { method: "post", action: "/logout" },
+          h("button", { class: "button quiet", type: "submit" }, words.nav.logout),
+        ),
+      );
+    }
+  }
+}
+
+/** Returns the login page's address that leads back here. */
+export function loginPath(): string {
+  return `/login?next=${encodeURIComponent(location.pathname + location.search)}`;
+}
