@@ -2,10 +2,12 @@
 //!
 //! docs/ARCHITECTURE.md tells the one way of the data and which module may import which.
 
+pub mod access;
 pub mod clock;
 pub mod config;
 pub mod disk;
 pub mod events;
+pub mod http;
 pub mod ids;
 pub mod janitor;
 pub mod library;

@@ -1,0 +1,352 @@
+//! Who may do what: access tokens, login codes, signed sessions, and the rules of roles.
+//!
+//! Only hashes of tokens and codes are stored; whoever reads the database can't act as anybody.
+//! A session is a signed statement that names its token, so revoking the token ends the session.
+//! Called by `http` for every request and by the command line's token commands.
+
+mod secret;
+mod session;
+
+use crate::clock::Clock;
+use crate::config::AuthMode;
+use crate::disk::{Disk, DiskError};
+use crate::ids::{Owner, TokenId};
+use crate::model::access::{Role, Viewer};
+use crate::state::record::{LoginCode, TokenRecord};
+use crate::state::{State, StateError};
+use crate::units::UnixMillis;
+use std::path::PathBuf;
+use std::sync::{Arc, OnceLock};
+use tokio::sync::OnceCell;
+
+pub use secret::is_token_shaped;
+
+/// How long a session lasts after its login: 30 days.
+pub const SESSION_MS: u64 = 30 * 86_400_000;
+/// How long a login code can be redeemed: 15 minutes.
+pub const LOGIN_CODE_MS: u64 = 15 * 60_000;
+/// The owner of everything that is made in mode `open`.
+pub const OPEN_OWNER: &str = "local";
+/// Longest token, code or cookie that is looked at; longer ones are refused unread.
+const CREDENTIAL_BYTES_MAX: usize = 512;
+
+/// Somebody who was let in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Caller {
+    /// In whose name things are made, and what they may do.
+    pub viewer: Viewer,
+    /// The token behind it; none in mode `open`.
+    pub token: Option<TokenId>,
+    /// Extra rights of the token, such as `metrics`.
+    pub scopes: Vec<String>,
+}
+
+/// Why somebody wasn't let in.
+#[derive(Debug, thiserror::Error)]
+pub enum Denied {
+    /// The token, code or session isn't known, was revoked, or has run out.
+    #[error("the credential isn't valid")]
+    Invalid,
+    /// The state couldn't be asked.
+    #[error("the state couldn't be asked: {0}")]
+    State(#[from] StateError),
+}
+
+/// Why a token couldn't be made or registered.
+#[derive(Debug, thiserror::Error)]
+pub enum AccessError {
+    /// The file `admin-token` holds something else than a token.
+    #[error("the file admin-token doesn't hold a token; remove it to get a fresh one")]
+    BadAdminFile,
+    /// There is no admin token that a login link could stand for.
+    #[error("there is no admin token; make one with `slipway token create --role admin`")]
+    NoAdmin,
+    /// The state couldn't be changed.
+    #[error("the state couldn't be changed: {0}")]
+    State(#[from] StateError),
+    /// The file `admin-token` couldn't be read or written.
+    #[error("the file admin-token: {0}")]
+    Disk(#[from] DiskError),
+    /// The background thread ended before its work.
+    #[error("the work was interrupted")]
+    Interrupted,
+}
+
+/// The admin token of the data directory, after [`Access::ensure_admin_token`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AdminToken {
+    /// The file that holds it.
+    pub path: PathBuf,
+    /// It was made just now.
+    pub fresh: bool,
+}
+
+/// The one judge of tokens, codes and sessions. Cheap to clone.
+#[derive(Clone)]
+pub struct Access {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    state: State,
+    clock: Clock,
+    mode: AuthMode,
+    session_key: OnceCell<[u8; 32]>,
+    /// The token of the file `admin-token`, for which login links stand.
+    admin: OnceLock<TokenId>,
+}
+
+impl Access {
+    /// Makes the judge over the tokens that `state` keeps.
+    pub fn new(state: State, clock: Clock, mode: AuthMode) -> Self {
+        let (session_key, admin) = (OnceCell::new(), OnceLock::new());
+        Self { inner: Arc::new(Inner { state, clock, mode, session_key, admin }) }
+    }
+
+    /// Returns who is let in.
+    pub fn mode(&self) -> AuthMode {
+        self.inner.mode
+    }
+
+    /// Returns the caller that everybody on this machine is in mode `open`, and none in others.
+    pub fn open_caller(&self) -> Option<Caller> {
+        (self.inner.mode == AuthMode::Open).then(|| Caller {
+            viewer: Viewer { owner: Owner(OPEN_OWNER.to_owned()), role: Role::Admin },
+            token: None,
+            scopes: Vec::new(),
+        })
+    }
+
+    /// Returns whom an access token stands for.
+    ///
+    /// # Errors
+    /// `Invalid` if it isn't known, was revoked, or has run out.
+    pub async fn bearer(&self, token: &str) -> Result<Caller, Denied> {
+        Ok(caller_of(self.live_token(token)?))
+    }
+
+    /// Returns whom a session cookie stands for.
+    ///
+    /// # Errors
+    /// `Invalid` if the signature is wrong, the time has passed, or its token no longer counts.
+    pub async fn cookie(&self, value: &str) -> Result<Caller, Denied> {
+        if value.len() > CREDENTIAL_BYTES_MAX {
+            return Err(Denied::Invalid);
+        }
+        let now = self.inner.clock.now();
+        let token =
+            session::verify(self.session_key().await?, value, now).ok_or(Denied::Invalid)?;
+        let record = self.inner.state.token(token)?.filter(|record| is_live(record, now));
+        record.map(caller_of).ok_or(Denied::Invalid)
+    }
+
+    /// Makes an access token and returns its text, which is not to be had again, and its record.
+    ///
+    /// What is made with it belongs to `user`, or to the token's own id. It lasts `expires_ms`
+    /// milliseconds, or until it is revoked.
+    ///
+    /// # Errors
+    /// `State` if the record couldn't be stored.
+    /// # Durability
+    /// The record survives a power cut once this returns.
+    pub async fn create_token(
+        &self,
+        role: Role,
+        name: Option<String>,
+        user: Option<String>,
+        expires_ms: Option<u64>,
+        scopes: Vec<String>,
+    ) -> Result<(String, TokenRecord), AccessError> {
+        let token = secret::fresh_token();
+        let mut record = self.record_of(&token, role, name);
+        if let Some(user) = user {
+            record.owner = Owner(user);
+        }
+        record.expires_at = expires_ms.map(|ms| record.created_at.plus_ms(ms));
+        record.scopes = scopes;
+        self.inner.state.put_token(record.clone()).await?;
+        Ok((token, record))
+    }
+
+    /// Lists the records of all tokens.
+    ///
+    /// # Errors
+    /// `State` if the state couldn't be asked.
+    pub fn tokens(&self) -> Result<Vec<TokenRecord>, AccessError> {
+        Ok(self.inner.state.tokens()?)
+    }
+
+    /// Takes a token and its sessions out of use; says whether there was one.
+    ///
+    /// # Errors
+    /// `State` if the record couldn't be removed.
+    pub async fn revoke_token(&self, id: TokenId) -> Result<bool, AccessError> {
+        Ok(self.inner.state.revoke_token(id).await?)
+    }
+
+    /// Makes sure that the data directory's admin token exists and counts.
+    ///
+    /// A fresh token reaches the file before the record: a crash between the two leaves a file
+    /// whose token the next start registers. The file's token is registered again where no admin
+    /// token is known, as after a rebuilt database; one that was revoked while another admin
+    /// token lives stays revoked. In mode `open` there is nothing to do.
+    ///
+    /// # Errors
+    /// `BadAdminFile`, `Disk` or `State`.
+    /// # Durability
+    /// File and record survive a power cut once this returns.
+    pub async fn ensure_admin_token(&self, disk: &Disk) -> Result<Option<AdminToken>, AccessError> {
+        if self.inner.mode == AuthMode::Open {
+            return Ok(None);
+        }
+        let present = {
+            let disk = disk.clone();
+            blocking(move || disk.admin_token()).await?
+        };
+        let (token, path, fresh) = match present.as_deref().map(str::trim) {
+            Some(token) if is_token_shaped(token) => {
+                (token.to_owned(), disk.state_dir().with_file_name("admin-token"), false)
+            }
+            Some("") | None => {
+                let token = secret::fresh_token();
+                let (disk, text) = (disk.clone(), token.clone());
+                let path = blocking(move || disk.write_admin_token(&text)).await?;
+                (token, path, true)
+            }
+            Some(_) => return Err(AccessError::BadAdminFile),
+        };
+        let known = self.inner.state.token_by_hash(&secret::hash(&token))?.map(|record| record.id);
+        let id = match known {
+            Some(id) => Some(id),
+            None if fresh || self.first_admin()?.is_none() => Some(self.adopt_admin(&token).await?),
+            None => None,
+        };
+        if let Some(id) = id {
+            // A second call in one process finds the same token.
+            let _ = self.inner.admin.set(id);
+        }
+        Ok(Some(AdminToken { path, fresh }))
+    }
+
+    /// Makes a one-time login code for the admin token, good for 15 minutes.
+    ///
+    /// # Errors
+    /// `NoAdmin` if no admin token counts, `State` if the code couldn't be stored.
+    pub async fn login_code(&self) -> Result<String, AccessError> {
+        let now = self.inner.clock.now();
+        let remembered = match self.inner.admin.get() {
+            Some(&id) => self.inner.state.token(id)?,
+            None => None,
+        };
+        let remembered = remembered.filter(|record| is_live(record, now)).map(|record| record.id);
+        let token = match remembered {
+            Some(id) => id,
+            None => self.first_admin()?.ok_or(AccessError::NoAdmin)?,
+        };
+        let code = secret::fresh_code();
+        let expires_at = now.plus_ms(LOGIN_CODE_MS);
+        let stored = LoginCode { token, expires_at };
+        self.inner.state.put_login_code(secret::hash(&code), stored, now).await?;
+        Ok(code)
+    }
+
+    /// Consumes a login code and returns the session cookie's value.
+    ///
+    /// # Errors
+    /// `Invalid` if the code isn't known, was used, has run out, or its token no longer counts.
+    pub async fn redeem_code(&self, code: &str) -> Result<String, Denied> {
+        if code.len() > CREDENTIAL_BYTES_MAX {
+            return Err(Denied::Invalid);
+        }
+        let now = self.inner.clock.now();
+        let token = self.inner.state.take_login_code(&secret::hash(code), now).await?;
+        let token = token.ok_or(Denied::Invalid)?;
+        let record = self.inner.state.token(token)?.filter(|record| is_live(record, now));
+        self.open_session(record.ok_or(Denied::Invalid)?).await
+    }
+
+    /// Returns the session cookie's value for an access token.
+    ///
+    /// # Errors
+    /// `Invalid` if the token isn't known, was revoked, or has run out.
+    pub async fn redeem_token(&self, token: &str) -> Result<String, Denied> {
+        let record = self.live_token(token)?;
+        self.open_session(record).await
+    }
+
+    async fn open_session(&self, record: TokenRecord) -> Result<String, Denied> {
+        let until = self.inner.clock.now().plus_ms(SESSION_MS);
+        let until = record.expires_at.map_or(until, |token_ends| token_ends.min(until));
+        Ok(session::sign(self.session_key().await?, record.id, until))
+    }
+
+    async fn session_key(&self) -> Result<&[u8; 32], StateError> {
+        self.inner.session_key.get_or_try_init(|| self.inner.state.secret("session")).await
+    }
+
+    fn live_token(&self, token: &str) -> Result<TokenRecord, Denied> {
+        if !is_token_shaped(token) {
+            return Err(Denied::Invalid);
+        }
+        let hash = secret::hash(token);
+        let record = self.inner.state.token_by_hash(&hash)?;
+        let now = self.inner.clock.now();
+        record
+            .filter(|record| secret::equal(&record.hash, &hash) && is_live(record, now))
+            .ok_or(Denied::Invalid)
+    }
+
+    /// Returns the oldest admin token that counts.
+    fn first_admin(&self) -> Result<Option<TokenId>, StateError> {
+        let now = self.inner.clock.now();
+        let admins = self.inner.state.tokens()?.into_iter();
+        let admins = admins.filter(|record| record.role == Role::Admin && is_live(record, now));
+        Ok(admins.min_by_key(|record| record.created_at).map(|record| record.id))
+    }
+
+    async fn adopt_admin(&self, token: &str) -> Result<TokenId, StateError> {
+        let record = self.record_of(token, Role::Admin, Some("admin-token".to_owned()));
+        let id = record.id;
+        self.inner.state.put_token(record).await?;
+        Ok(id)
+    }
+
+    fn record_of(&self, token: &str, role: Role, name: Option<String>) -> TokenRecord {
+        let now = self.inner.clock.now();
+        let id = TokenId::fresh(now);
+        TokenRecord {
+            id,
+            hash: secret::hash(token),
+            role,
+            owner: Owner(id.to_string()),
+            name,
+            scopes: Vec::new(),
+            created_at: now,
+            expires_at: None,
+        }
+    }
+}
+
+fn caller_of(record: TokenRecord) -> Caller {
+    Caller {
+        viewer: Viewer { owner: record.owner, role: record.role },
+        token: Some(record.id),
+        scopes: record.scopes,
+    }
+}
+
+fn is_live(record: &TokenRecord, now: UnixMillis) -> bool {
+    record.expires_at.is_none_or(|ends| now < ends)
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, DiskError> + Send + 'static,
+) -> Result<T, AccessError> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(done) => Ok(done?),
+        Err(_) => Err(AccessError::Interrupted),
+    }
+}
+
+#[cfg(test)]
+mod tests;

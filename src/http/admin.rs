@@ -1,0 +1,252 @@
+//! What the operator sees: the server's state, its queue and its jobs. Admins only.
+
+use super::problem::{Code, Problem};
+use super::views::ErrorView;
+use super::{AppParts, Shared, blocking, guard, translate};
+use crate::ids::JobId;
+use crate::model::access::Role;
+use crate::model::job::{JobState, Stage, StageState};
+use crate::model::problem::Problem as MediaProblem;
+use crate::model::upload::UploadState;
+use crate::state::JobRecord;
+use crate::units::UnixMillis;
+use actix_web::http::header;
+use actix_web::{HttpRequest, HttpResponse, web};
+use serde::{Deserialize, Serialize};
+
+/// Jobs on the status page.
+const JOBS_SHOWN: usize = 50;
+/// Most jobs in one page of the list.
+const JOBS_MAX: usize = 200;
+
+type App = web::Data<Shared>;
+type Answer = Result<HttpResponse, Problem>;
+
+pub(super) fn routes(app: &mut web::ServiceConfig) {
+    let get = |path, route| web::resource::<&str>(path).route(route);
+    app.service(get("/api/admin/status", web::get().to(status)));
+    app.service(get("/api/videos/processing/queue-status", web::get().to(queue_status)));
+    app.service(get("/api/videos/processing/jobs", web::get().to(jobs)));
+}
+
+fn answer(said: impl Serialize) -> HttpResponse {
+    HttpResponse::Ok().insert_header((header::CACHE_CONTROL, "no-store")).json(said)
+}
+
+/// The queue in numbers.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct QueueNumbers {
+    queued: usize,
+    running: usize,
+    failed: usize,
+    done_last_hour: usize,
+    workers: usize,
+    oldest_queued_seconds: Option<f64>,
+    /// Jobs finished in an hour.
+    throughput: usize,
+    eta_seconds: Option<f64>,
+}
+
+/// Counts the queue.
+pub(super) fn queue_numbers(parts: &AppParts) -> Result<QueueNumbers, Problem> {
+    let counts = parts.queue.counts().map_err(translate::queue)?;
+    let open = counts.queued + counts.running;
+    // At the pace of the last hour, if there was any.
+    let eta_seconds = match (open, counts.done_last_hour) {
+        (0, _) => Some(0.0),
+        (_, 0) => None,
+        (open, done) => Some(open as f64 * 3600.0 / done as f64),
+    };
+    Ok(QueueNumbers {
+        queued: counts.queued,
+        running: counts.running,
+        failed: counts.failed,
+        done_last_hour: counts.done_last_hour,
+        workers: parts.config.media.workers,
+        oldest_queued_seconds: counts.oldest_queued_ms.map(|ms| ms as f64 / 1000.0),
+        throughput: counts.done_last_hour,
+        eta_seconds,
+    })
+}
+
+/// One job.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct JobView {
+    id: String,
+    video_id: String,
+    title: Option<String>,
+    state: JobState,
+    stage: Option<Stage>,
+    progress: Option<f64>,
+    speed: Option<f64>,
+    attempt: u32,
+    created_at: String,
+    started_at: Option<String>,
+    finished_at: Option<String>,
+    eta_seconds: Option<f64>,
+    error: Option<ErrorView>,
+}
+
+impl JobView {
+    fn of(job: &JobRecord, parts: &AppParts) -> Self {
+        let video = parts.state.video(job.video).ok().flatten();
+        let running = job.state == JobState::Running;
+        let progress = parts.hub.progress(job.video).filter(|_| running);
+        let begun = job.stages.iter().find(|stage| stage.state == StageState::Running);
+        Self {
+            id: job.id.to_string(),
+            video_id: job.video.to_string(),
+            title: video.map(|video| video.title),
+            state: job.state,
+            stage: begun.map(|stage| stage.stage).or(progress.as_ref().map(|p| p.stage)),
+            progress: progress.as_ref().map(|progress| progress.progress),
+            speed: progress.as_ref().map(|progress| progress.speed),
+            attempt: job.attempt,
+            created_at: job.created_at.to_rfc3339(),
+            started_at: job.started_at.map(UnixMillis::to_rfc3339),
+            finished_at: job.finished_at.map(UnixMillis::to_rfc3339),
+            eta_seconds: progress.and_then(|progress| progress.eta_seconds),
+            error: job.problem.as_ref().map(|problem: &MediaProblem| ErrorView::of(problem)),
+        }
+    }
+}
+
+async fn queue_status(req: HttpRequest, app: App) -> Answer {
+    guard::at_least(&req, &app, Role::Admin).await?;
+    Ok(answer(blocking(&app, queue_numbers).await?))
+}
+
+#[derive(Deserialize)]
+struct Query {
+    state: Option<JobState>,
+    limit: Option<usize>,
+    cursor: Option<String>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Page {
+    items: Vec<JobView>,
+    next_cursor: Option<String>,
+}
+
+async fn jobs(req: HttpRequest, app: App, query: web::Query<Query>) -> Answer {
+    guard::at_least(&req, &app, Role::Admin).await?;
+    let Query { state, limit, cursor } = query.into_inner();
+    let before = cursor.as_deref().map(JobId::parse).transpose().map_err(|_| {
+        Problem::new(Code::InvalidRequest, "`cursor` isn't one that was given.").field("cursor")
+    })?;
+    let limit = limit.unwrap_or(JOBS_SHOWN).clamp(1, JOBS_MAX);
+    let page = blocking(&app, move |parts| {
+        let keep = |job: &JobRecord| {
+            state.is_none_or(|state| job.state == state)
+                && before.is_none_or(|before| job.id < before)
+        };
+        let mut jobs = parts.state.jobs(&keep, limit + 1).map_err(translate::state)?;
+        let more = jobs.len() > limit;
+        jobs.truncate(limit);
+        let next_cursor = jobs.last().filter(|_| more).map(|job| job.id.to_string());
+        let items = jobs.iter().map(|job| JobView::of(job, parts)).collect();
+        Ok(Page { items, next_cursor })
+    });
+    Ok(answer(page.await?))
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Status {
+    version: &'static str,
+    started_at: String,
+    uptime_seconds: f64,
+    ffmpeg: String,
+    sandbox: Sandbox,
+    queue: QueueNumbers,
+    jobs: Vec<JobView>,
+    disk: Disk,
+    uploads: Uploads,
+    warnings: Vec<Warning>,
+}
+
+#[derive(Serialize)]
+struct Sandbox {
+    layers: Vec<String>,
+    detail: Option<String>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Disk {
+    free_bytes: u64,
+    total_bytes: u64,
+    reserve_bytes: u64,
+    used_bytes: u64,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Uploads {
+    open: usize,
+    receiving_bytes: u64,
+}
+
+#[derive(Serialize)]
+struct Warning {
+    code: &'static str,
+    detail: String,
+}
+
+async fn status(req: HttpRequest, app: App) -> Answer {
+    guard::at_least(&req, &app, Role::Admin).await?;
+    Ok(answer(blocking(&app, status_of).await?))
+}
+
+fn status_of(parts: &AppParts) -> Result<Status, Problem> {
+    let now = parts.clock.now();
+    let worker = parts.worker_status.get();
+    let disk = disk_of(parts)?;
+    let mut open = parts.state.unfinished_uploads().map_err(translate::state)?;
+    open.retain(|upload| upload.state == UploadState::Partial);
+    let received = open.iter().map(|upload| upload.received.written.total().0).sum();
+    let jobs = parts.state.jobs(&|_| true, JOBS_SHOWN).map_err(translate::state)?;
+    Ok(Status {
+        version: env!("CARGO_PKG_VERSION"),
+        started_at: parts.started_at.to_rfc3339(),
+        uptime_seconds: now.ms_since(parts.started_at) as f64 / 1000.0,
+        ffmpeg: worker.map(|worker| worker.media.clone()).unwrap_or_default(),
+        sandbox: Sandbox {
+            layers: worker.map(|worker| worker.layers.clone()).unwrap_or_default(),
+            detail: worker.and_then(|worker| worker.problem.clone()),
+        },
+        queue: queue_numbers(parts)?,
+        jobs: jobs.iter().map(|job| JobView::of(job, parts)).collect(),
+        warnings: warnings(parts, &disk),
+        disk,
+        uploads: Uploads { open: open.len(), receiving_bytes: received },
+    })
+}
+
+fn disk_of(parts: &AppParts) -> Result<Disk, Problem> {
+    let space = parts.disk.free_space().map_err(translate::disk)?;
+    let used = parts.disk.used().map_err(translate::disk)?;
+    Ok(Disk {
+        free_bytes: space.free.0,
+        total_bytes: space.total.0,
+        reserve_bytes: parts.config.upload.reserve_free_space.of(space.total).0,
+        used_bytes: used.0,
+    })
+}
+
+fn warnings(parts: &AppParts, disk: &Disk) -> Vec<Warning> {
+    let mut warnings = Vec::new();
+    if disk.free_bytes <= disk.reserve_bytes {
+        let detail = "The disk is full up to its reserve: no new uploads are taken.".to_owned();
+        warnings.push(Warning { code: "out-of-space", detail });
+    }
+    if let Some(problem) = parts.worker_status.get().and_then(|worker| worker.problem.clone()) {
+        let detail = format!("Videos can't be processed: {problem}");
+        warnings.push(Warning { code: "workers-unavailable", detail });
+    }
+    warnings
+}

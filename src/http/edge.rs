@@ -1,0 +1,173 @@
+//! What every request passes first and every answer last: the request's id, bounds, mode `open`'s
+//! fence, one form of problem, and the headers that every answer carries.
+
+use super::body::Tap;
+use super::problem::{Code, MEDIA_TYPE, Problem};
+use super::tus::headers::VERSION;
+use super::{Shared, guard};
+use crate::config::AuthMode;
+use actix_web::body::{BoxBody, MessageBody};
+use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::http::Method;
+use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use actix_web::middleware::Next;
+use actix_web::{Error, HttpResponse, ResponseError, web};
+use tracing::error;
+
+/// Longest header, name and value together.
+const HEADER_BYTES_MAX: usize = 16 << 10;
+/// Longest address.
+const ADDRESS_BYTES_MAX: usize = 8 << 10;
+/// Longest request id that is taken over from the client.
+const REQUEST_ID_CHARS_MAX: usize = 64;
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// The outermost layer around every route.
+pub(super) async fn frame(
+    mut req: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<BoxBody>, Error> {
+    let id = request_id(req.headers());
+    let method = guard::overridden(req.path(), req.method(), req.headers());
+    let path = req.path().to_owned();
+    let tap = Tap::install(&mut req);
+    let answer = match refusal(&req) {
+        Some(problem) => req.into_response(problem.error_response()),
+        None => next.call(req).await?.map_into_boxed_body(),
+    };
+    let (req, answer) = answer.into_parts();
+    log_failure(&answer, &id, &method, &path);
+    let mut answer = as_problem(answer);
+    finish_headers(answer.headers_mut(), &id, &method, &path);
+    let answer = match tap {
+        Some(tap) => tap.settle(answer).await,
+        None => answer,
+    };
+    Ok(ServiceResponse::new(req, answer))
+}
+
+/// Returns why a request isn't looked at any further.
+fn refusal(req: &ServiceRequest) -> Option<Problem> {
+    let too_long = |(name, value): (&HeaderName, &HeaderValue)| {
+        name.as_str().len() + value.len() > HEADER_BYTES_MAX
+    };
+    if req.headers().iter().any(too_long) {
+        let detail = "One of the headers is longer than 16 KiB.";
+        return Some(Problem::new(Code::HeaderTooLarge, detail));
+    }
+    if req.uri().to_string().len() > ADDRESS_BYTES_MAX {
+        return Some(Problem::new(Code::InvalidRequest, "The address is longer than 8 KiB."));
+    }
+    let app = req.app_data::<web::Data<Shared>>()?;
+    let open = app.parts.config.auth_mode == AuthMode::Open;
+    if open && guard::is_from_another_site(req.headers(), &app.parts.config.cors_origins) {
+        let detail = "In mode `open` other sites' pages may call only when `cors.origins` names \
+                      them.";
+        return Some(Problem::new(Code::CrossSite, detail));
+    }
+    if open && !guard::is_local(req.uri(), req.headers()) {
+        let detail = "In mode `open` the server answers only requests to localhost that no proxy \
+                      passed on. Use mode `token` for anything else.";
+        return Some(Problem::new(Code::NotLocal, detail));
+    }
+    None
+}
+
+/// Takes over the client's request id if it is a harmless word, or draws one.
+fn request_id(headers: &HeaderMap) -> String {
+    let given = headers.get(&REQUEST_ID).and_then(|value| value.to_str().ok());
+    let harmless = |id: &&str| {
+        (1..=REQUEST_ID_CHARS_MAX).contains(&id.len())
+            && id.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))
+    };
+    given.filter(harmless).map_or_else(fresh_id, str::to_owned)
+}
+
+fn fresh_id() -> String {
+    let mut random = [0u8; 8];
+    // Without randomness all ids of this moment are zero, which only makes the log harder to read.
+    let _ = getrandom::fill(&mut random);
+    format!("{:016x}", u64::from_be_bytes(random))
+}
+
+/// Logs a failure of the server, once, with what the client isn't told.
+fn log_failure(answer: &HttpResponse<BoxBody>, id: &str, method: &Method, path: &str) {
+    let status = answer.status();
+    if !status.is_server_error() {
+        return;
+    }
+    let problem = answer.error().and_then(|error| error.as_error::<Problem>());
+    let cause = problem.map_or_else(
+        || answer.error().map(ToString::to_string).unwrap_or_default(),
+        |problem| format!("{problem} ({})", problem.logged_cause()),
+    );
+    let status = status.as_u16();
+    // The path is escaped: it comes from outside.
+    error!(request.id = %id, %method, path = ?path, status, "request {id} failed: {cause}");
+}
+
+/// Gives errors of the HTTP library the one form that problems have.
+fn as_problem(answer: HttpResponse<BoxBody>) -> HttpResponse<BoxBody> {
+    let status = answer.status();
+    let kind = answer.headers().get(header::CONTENT_TYPE);
+    // Problems speak for themselves, and so do pages that say in words that nothing is there.
+    let said = kind.is_some_and(|kind| {
+        kind.as_bytes() == MEDIA_TYPE.as_bytes() || kind.as_bytes().starts_with(b"text/html")
+    });
+    if said || !(status.is_client_error() || status.is_server_error()) {
+        return answer;
+    }
+    let mut answer = answer;
+    let headers = answer.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE));
+    for of_the_old_body in [header::CONTENT_LENGTH, header::CONTENT_ENCODING, header::ETAG] {
+        headers.remove(of_the_old_body);
+    }
+    answer.map_body(|_, _| BoxBody::new(Problem::of_status(status).body(status)))
+}
+
+fn finish_headers(headers: &mut HeaderMap, id: &str, method: &Method, path: &str) {
+    if let Ok(id) = HeaderValue::from_str(id) {
+        headers.insert(REQUEST_ID, id);
+    }
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    if guard::is_upload_path(path) && *method != Method::OPTIONS {
+        let name = HeaderName::from_static("tus-resumable");
+        headers.insert(name, HeaderValue::from_static(VERSION));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use actix_web::http::StatusCode;
+    use actix_web::test::TestRequest;
+
+    /// A client's own id is kept when it can do no harm in a log, else replaced.
+    #[test]
+    fn request_ids_are_harmless_words() {
+        let id = |given: &str| {
+            let request = TestRequest::default().insert_header(("x-request-id", given));
+            request_id(request.to_http_request().headers())
+        };
+        assert_eq!(id("trace-1.A_b"), "trace-1.A_b");
+        for bad in ["", "a b", "a\tb", "x\u{1b}", &"a".repeat(65)] {
+            if HeaderValue::from_str(bad).is_ok() {
+                assert_eq!(id(bad).len(), 16, "{bad:?}");
+            }
+        }
+    }
+
+    /// Errors that the HTTP library words itself get the form of all others.
+    #[actix_web::test]
+    async fn bare_errors_become_problems() {
+        let bare = HttpResponse::MethodNotAllowed().body("no");
+        let answer = as_problem(bare);
+        assert_eq!(answer.status(), StatusCode::METHOD_NOT_ALLOWED);
+        let body = actix_web::body::to_bytes(answer.into_body()).await.expect("a body");
+        assert!(body.starts_with(b"{") && body.windows(18).any(|w| w == b"method-not-allowed"));
+        let fine = as_problem(HttpResponse::Ok().body("yes"));
+        assert_eq!(actix_web::body::to_bytes(fine.into_body()).await.expect("a body"), "yes");
+    }
+}

@@ -1,0 +1,236 @@
+//! `POST /api/videos`: one request of `multipart/form-data` with the file and what is said of it.
+//!
+//! The file goes through the same engine as any upload, with a length that is declared when the
+//! form has ended rightly. A form that is cut short never makes a video.
+
+use super::problem::{Code, Problem};
+use super::{Shared, blocking, guard, translate, videos};
+use crate::ids::UploadId;
+use crate::model::access::{Role, Viewer};
+use crate::model::upload::Protocol;
+use crate::state::{UploadRecord, VideoChange};
+use crate::units::ByteOffset;
+use crate::upload::{Append, Metadata, NewUpload};
+use actix_multipart::{Field, Multipart};
+use actix_web::http::header;
+use actix_web::{HttpRequest, HttpResponse, web};
+use bytes::Bytes;
+use futures_util::{StreamExt, stream};
+use serde::Serialize;
+
+/// Longest field besides the file.
+const FIELD_BYTES_MAX: usize = 32 << 10;
+/// Most fields besides the file.
+const FIELDS_MAX: usize = 32;
+/// What the form's own text may add to the file's size.
+const FORM_BYTES_MAX: u64 = 1 << 20;
+
+/// The fields that are kept, as `Upload-Metadata` names them.
+const KNOWN: &[&str] =
+    &["filename", "filetype", "title", "description", "tags", "visibility", "sessionId"];
+
+type App = web::Data<Shared>;
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Created {
+    video_id: String,
+    video: super::views::VideoView,
+}
+
+/// Takes a form.
+pub(super) async fn create(
+    req: HttpRequest,
+    app: App,
+    payload: web::Payload,
+) -> Result<HttpResponse, Problem> {
+    let caller = guard::at_least(&req, &app, Role::Uploader).await?;
+    let max = app.parts.config.upload.max_size;
+    let length = req.headers().get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok());
+    let length = length.and_then(|text| text.parse::<u64>().ok()).unwrap_or(0);
+    if length > max.0.saturating_add(FORM_BYTES_MAX) {
+        let detail = format!("The largest upload that this server takes has {max} bytes.");
+        return Err(Problem::new(Code::UploadTooLarge, detail));
+    }
+    let mut form = Form {
+        app: app.clone(),
+        viewer: caller.viewer.clone(),
+        before: Vec::new(),
+        after: Vec::new(),
+        upload: None,
+    };
+    let taken = form.take(Multipart::new(req.headers(), payload)).await;
+    let upload = match (taken, form.upload.take()) {
+        (Ok(()), Some((upload, _))) => upload,
+        (Ok(()), None) => {
+            let detail = "The form has no field `file`.";
+            return Err(Problem::new(Code::InvalidRequest, detail).field("file"));
+        }
+        (Err(problem), upload) => {
+            discard(&app, upload.map(|(upload, _)| upload.id)).await;
+            return Err(problem);
+        }
+    };
+    let video = upload.video.ok_or_else(|| Problem::internal("a form's upload has no video"))?;
+    if let Some(change) = said_later(&form.after)? {
+        app.parts
+            .library
+            .change(video, &caller.viewer, change)
+            .await
+            .map_err(translate::library)?;
+    }
+    let created = blocking(&app, move |parts| {
+        let record = parts.state.video(video).map_err(translate::state)?;
+        let record = record.ok_or_else(Problem::not_found)?;
+        Ok(Created { video_id: video.to_string(), video: videos::whole(&record, parts) })
+    });
+    let location = (header::LOCATION, format!("/api/videos/{video}"));
+    Ok(HttpResponse::Created().insert_header(location).json(created.await?))
+}
+
+/// Ends an upload whose form went wrong; its sender can't go on with it.
+async fn discard(app: &App, upload: Option<UploadId>) {
+    let Some(id) = upload else { return };
+    if let Err(error) = app.parts.uploads.terminate(id).await {
+        // It expires by itself later.
+        tracing::debug!(upload.id = %id, "upload {id} of a broken form stays for now: {error}");
+    }
+}
+
+/// A form while it is read.
+struct Form {
+    app: App,
+    viewer: Viewer,
+    /// Fields that came before the file, and those after it.
+    before: Vec<(String, String)>,
+    after: Vec<(String, String)>,
+    /// The file's upload and its end.
+    upload: Option<(UploadRecord, ByteOffset)>,
+}
+
+impl Form {
+    /// Reads the form to its end and finishes the upload; on an error nothing is finished.
+    async fn take(&mut self, mut form: Multipart) -> Result<(), Problem> {
+        while let Some(field) = form.next().await {
+            let field = field.map_err(broken)?;
+            let name = field.name().unwrap_or_default().to_owned();
+            match name.as_str() {
+                "file" if self.upload.is_some() => {
+                    let detail = "The form has more than one field `file`.";
+                    return Err(Problem::new(Code::InvalidRequest, detail).field("file"));
+                }
+                "file" => self.file(field).await?,
+                _ => self.text(name, field).await?,
+            }
+        }
+        // What comes after the file is checked before the file counts.
+        said_later(&self.after)?;
+        let Some((upload, end)) = &self.upload else { return Ok(()) };
+        let length = crate::units::ByteCount(end.0);
+        let append =
+            Append { id: upload.id, at: *end, declared: Some(length), content_length: None };
+        let nothing = stream::empty::<Result<Bytes, std::convert::Infallible>>();
+        self.app.parts.uploads.append(append, nothing).await.map_err(translate::upload)?;
+        Ok(())
+    }
+
+    async fn text(&mut self, name: String, mut field: Field) -> Result<(), Problem> {
+        let bytes = field.bytes(FIELD_BYTES_MAX).await.map_err(|_| {
+            Problem::new(Code::BodyTooLarge, "A field besides the file is longer than 32 KiB.")
+        })?;
+        let bytes = bytes.map_err(broken)?;
+        if self.before.len() + self.after.len() >= FIELDS_MAX {
+            return Err(Problem::new(Code::InvalidRequest, "The form has too many fields."));
+        }
+        let value = String::from_utf8_lossy(&bytes).into_owned();
+        let fields = if self.upload.is_none() { &mut self.before } else { &mut self.after };
+        if !KNOWN.contains(&name.as_str()) {
+            return Ok(());
+        }
+        // Tags may come as several fields.
+        match fields.iter_mut().find(|(known, _)| name == "tags" && *known == name) {
+            Some((_, tags)) => {
+                tags.push(',');
+                tags.push_str(&value);
+            }
+            None => fields.push((name, value)),
+        }
+        Ok(())
+    }
+
+    async fn file(&mut self, field: Field) -> Result<(), Problem> {
+        let disposition = field.content_disposition();
+        let filename = disposition.and_then(|d| d.get_filename()).unwrap_or_default().to_owned();
+        let mut pairs = std::mem::take(&mut self.before);
+        if !filename.is_empty() && !pairs.iter().any(|(name, _)| name == "filename") {
+            pairs.push(("filename".to_owned(), filename));
+        }
+        let metadata =
+            Metadata::from_pairs(pairs).map_err(|reason| translate::upload(reason.into()))?;
+        let new = NewUpload {
+            owner: self.viewer.owner.clone(),
+            protocol: Protocol::Form,
+            length: None,
+            metadata,
+            raw_metadata: None,
+        };
+        let upload = self.app.parts.uploads.create(new).await.map_err(translate::upload)?;
+        let append =
+            Append { id: upload.id, at: ByteOffset(0), declared: None, content_length: None };
+        self.upload = Some((upload, ByteOffset(0)));
+        let appended = self.app.parts.uploads.append(append, field).await;
+        let appended = appended.map_err(translate::upload)?;
+        if let Some((_, end)) = &mut self.upload {
+            *end = appended.offset;
+        }
+        Ok(())
+    }
+}
+
+/// Reads the fields that came after the file, which change the video that it has become.
+fn said_later(fields: &[(String, String)]) -> Result<Option<VideoChange>, Problem> {
+    let pairs = fields.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+    let said = Metadata::from_pairs(pairs).map_err(|reason| translate::upload(reason.into()))?;
+    let has = |name: &str| fields.iter().any(|(known, value)| known == name && !value.is_empty());
+    let change = VideoChange {
+        title: has("title").then(|| said.title()),
+        description: has("description").then(|| said.description()),
+        tags: has("tags").then(|| said.tags()),
+        visibility: said.visibility(),
+    };
+    Ok((change != VideoChange::default()).then_some(change))
+}
+
+fn broken(error: actix_multipart::MultipartError) -> Problem {
+    use actix_multipart::MultipartError as E;
+    match error {
+        E::ContentTypeMissing | E::ContentTypeParse | E::ContentTypeIncompatible => {
+            Problem::new(Code::ContentType, "Send multipart/form-data with a boundary.")
+        }
+        E::Incomplete | E::Payload(_) => {
+            Problem::new(Code::BodyIncomplete, "The form was cut short; nothing was kept.")
+                .retryable(true)
+        }
+        _ => Problem::new(Code::InvalidRequest, "The form can't be understood."),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::video::Visibility;
+
+    /// Fields behind the file change the video; nothing said changes nothing.
+    #[test]
+    fn fields_after_the_file_count() {
+        let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        assert_eq!(said_later(&[]).expect("fine"), None);
+        let said = [pair("title", "Sea"), pair("tags", "a, b"), pair("visibility", "private")];
+        let change = said_later(&said).expect("fine").expect("a change");
+        assert_eq!(change.title.as_deref(), Some("Sea"));
+        assert_eq!(change.tags, Some(vec!["a".to_owned(), "b".to_owned()]));
+        assert_eq!(change.visibility, Some(Visibility::Private));
+        assert_eq!(change.description, None);
+        assert!(said_later(&[pair("visibility", "everybody")]).is_err());
+    }
+}

@@ -1,0 +1,315 @@
+//! Who calls, and from where: tokens, sessions, other sites' pages, and mode `open`'s bounds.
+
+use super::Shared;
+use super::problem::{Code, Problem};
+use crate::access::{Caller, Denied};
+use crate::config::Config;
+use crate::model::access::Role;
+use actix_web::HttpRequest;
+use actix_web::http::header::{self, HeaderMap};
+use actix_web::http::{Method, Uri};
+use std::net::IpAddr;
+
+/// The session cookie's name.
+pub(super) const COOKIE: &str = "slipway_session";
+
+/// Returns who calls, or none for somebody without a valid session.
+///
+/// # Errors
+/// 401 for a token that doesn't count; 403 for a session used by another site's page.
+pub(super) async fn optional(req: &HttpRequest, app: &Shared) -> Result<Option<Caller>, Problem> {
+    if let Some(caller) = app.parts.access.open_caller() {
+        return Ok(Some(caller));
+    }
+    if let Some(authorization) = req.headers().get(header::AUTHORIZATION) {
+        let text = authorization.to_str().unwrap_or_default();
+        let token = bearer_of(text).ok_or_else(bad_credential)?;
+        return app.parts.access.bearer(token).await.map(Some).map_err(denied);
+    }
+    let Some(value) = cookie(req.headers(), COOKIE) else {
+        return Ok(None);
+    };
+    match app.parts.access.cookie(value).await {
+        Ok(caller) => {
+            let method = effective_method(req);
+            if !method.is_safe() && !is_same_origin(req, &app.parts.config) {
+                let detail = "A session can only be used from this server's own pages.";
+                return Err(Problem::new(Code::CrossSite, detail));
+            }
+            Ok(Some(caller))
+        }
+        // An old session is no reason to refuse what everybody may see.
+        Err(Denied::Invalid) => Ok(None),
+        Err(denial) => Err(denied(denial)),
+    }
+}
+
+/// Returns who calls.
+///
+/// # Errors
+/// 401 for nobody; the errors of [`optional`].
+pub(super) async fn required(req: &HttpRequest, app: &Shared) -> Result<Caller, Problem> {
+    optional(req, app).await?.ok_or_else(|| {
+        let detail = "Send `Authorization: Bearer TOKEN`, or sign in on the login page.";
+        Problem::new(Code::Unauthenticated, detail)
+    })
+}
+
+/// Returns who calls, if their role is `role` or a greater one.
+///
+/// # Errors
+/// 403 for a smaller role; the errors of [`required`].
+pub(super) async fn at_least(
+    req: &HttpRequest,
+    app: &Shared,
+    role: Role,
+) -> Result<Caller, Problem> {
+    let caller = required(req, app).await?;
+    needs(&caller, role)?;
+    Ok(caller)
+}
+
+/// Refuses a caller whose role is smaller than `role`.
+pub(super) fn needs(caller: &Caller, role: Role) -> Result<(), Problem> {
+    if caller.viewer.role >= role {
+        return Ok(());
+    }
+    let detail = format!("This needs the role `{}`; yours is smaller.", role.name());
+    Err(Problem::new(Code::Forbidden, detail))
+}
+
+fn bearer_of(text: &str) -> Option<&str> {
+    let (scheme, token) = text.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+}
+
+fn bad_credential() -> Problem {
+    Problem::new(Code::Unauthenticated, "The token isn't known, was revoked, or has run out.")
+}
+
+/// Turns a refused credential into a problem.
+pub(super) fn denied(denial: Denied) -> Problem {
+    match denial {
+        Denied::Invalid => bad_credential(),
+        Denied::State(error) => super::translate::state(error),
+    }
+}
+
+/// Returns the value of a cookie.
+pub(super) fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    headers
+        .get_all(header::COOKIE)
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|line| line.split(';'))
+        .filter_map(|pair| pair.trim().split_once('='))
+        .find_map(|(key, value)| (key == name).then_some(value))
+}
+
+/// Returns the method that counts: `X-HTTP-Method-Override` replaces the real one on uploads.
+pub(super) fn effective_method(req: &HttpRequest) -> Method {
+    overridden(req.path(), req.method(), req.headers())
+}
+
+/// [`effective_method`] of a request's parts.
+pub(super) fn overridden(path: &str, method: &Method, headers: &HeaderMap) -> Method {
+    let given = headers.get("x-http-method-override").filter(|_| is_upload_path(path));
+    given
+        .and_then(|value| Method::from_bytes(value.as_bytes()).ok())
+        .unwrap_or_else(|| method.clone())
+}
+
+/// Says whether an address belongs to the upload protocol.
+pub(super) fn is_upload_path(path: &str) -> bool {
+    path == "/files" || path.starts_with("/files/")
+}
+
+/// The server as the world sees it in one request.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Outside {
+    /// `http` or `https`.
+    pub(super) scheme: String,
+    /// Host and port, as a browser writes them in `Origin`.
+    pub(super) host: String,
+}
+
+/// Returns how the world sees the server: by `public_url`, by what a trusted proxy says, or by
+/// the request itself.
+pub(super) fn outside(peer: Option<IpAddr>, headers: &HeaderMap, config: &Config) -> Outside {
+    if let Some((scheme, host)) = config.public_url.as_deref().and_then(|u| u.split_once("://")) {
+        return Outside { scheme: scheme.to_owned(), host: host.to_owned() };
+    }
+    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    let trusted =
+        peer.is_some_and(|ip| config.trusted_proxies.iter().any(|network| network.contains(ip)));
+    // The last hop is the one that is trusted, but it passes on what the first one saw.
+    let first = |name: &str| {
+        text(name).filter(|_| trusted).and_then(|list| list.split(',').next()).map(str::trim)
+    };
+    let scheme = first("x-forwarded-proto").filter(|scheme| matches!(*scheme, "http" | "https"));
+    let host = first("x-forwarded-host").or_else(|| text("host")).unwrap_or_default();
+    Outside { scheme: scheme.unwrap_or("http").to_owned(), host: host.to_owned() }
+}
+
+/// Says whether a browser sends the request from one of this server's own pages.
+fn is_same_origin(req: &HttpRequest, config: &Config) -> bool {
+    let peer = req.peer_addr().map(|address| address.ip());
+    same_origin(req.headers(), &outside(peer, req.headers(), config))
+}
+
+/// Refuses a form that another site's page sends. A program that isn't a browser says nothing
+/// about where it comes from, and may send it.
+///
+/// # Errors
+/// 403 for another site's page.
+pub(super) fn refuse_other_sites(req: &HttpRequest, config: &Config) -> Result<(), Problem> {
+    let headers = req.headers();
+    let browser = headers.contains_key("sec-fetch-site") || headers.contains_key(header::ORIGIN);
+    if browser && !is_same_origin(req, config) {
+        let detail = "This form can only be sent from this server's own pages.";
+        return Err(Problem::new(Code::CrossSite, detail));
+    }
+    Ok(())
+}
+
+fn same_origin(headers: &HeaderMap, outside: &Outside) -> bool {
+    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    if let Some(site) = text("sec-fetch-site") {
+        return site == "same-origin";
+    }
+    // The scheme isn't compared: a proxy that ends TLS needn't say so.
+    let origin = text("origin").and_then(|origin| origin.split_once("://"));
+    origin.is_some_and(|(_, host)| !host.is_empty() && host.eq_ignore_ascii_case(&outside.host))
+}
+
+/// Says whether mode `open` may answer: the browser means this machine, and nothing stands
+/// between. Another host in `Host` is a page that had its name point here.
+pub(super) fn is_local(uri: &Uri, headers: &HeaderMap) -> bool {
+    let forwarded = headers.keys().any(|name| {
+        let name = name.as_str();
+        name == "forwarded" || name == "via" || name.starts_with("x-forwarded-")
+    });
+    let mut hosts = headers.get_all(header::HOST);
+    let host = hosts.next().and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let named = uri.authority().is_none_or(|authority| is_this_machine(authority.as_str()));
+    !forwarded && hosts.next().is_none() && named && is_this_machine(host)
+}
+
+/// Says whether a page of another site sends the request. Mode `open` asks nobody who he is, so
+/// there a page that a person merely looks at must not act for him, and the `*` of the default
+/// `cors.origins` doesn't count.
+pub(super) fn is_from_another_site(headers: &HeaderMap, named: &[String]) -> bool {
+    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    let Some(origin) = text("origin") else {
+        // Navigations and pictures come without an origin; only reading them is possible.
+        return false;
+    };
+    let host = origin.split_once("://").map(|(_, host)| host);
+    let own = host.is_some_and(|host| text("host") == Some(host));
+    !own && !named.iter().any(|name| name == origin)
+}
+
+fn is_this_machine(host: &str) -> bool {
+    let bare = match host.rsplit_once(':') {
+        Some((bare, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => bare,
+        _ => host,
+    };
+    bare.eq_ignore_ascii_case("localhost") || matches!(bare, "127.0.0.1" | "[::1]")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use actix_web::test::TestRequest;
+
+    fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
+        let request = pairs.iter().fold(TestRequest::default(), |request, &(name, value)| {
+            request.append_header((name, value))
+        });
+        request.to_http_request().headers().clone()
+    }
+
+    /// In mode open another site's page is refused unless the configuration names it.
+    #[test]
+    fn open_mode_is_for_its_own_pages() {
+        let asked = |origin: &'static str, named: &[&str]| {
+            let named: Vec<String> = named.iter().map(|name| (*name).to_owned()).collect();
+            let headers = headers(&[("host", "localhost:8080"), ("origin", origin)]);
+            is_from_another_site(&headers, &named)
+        };
+        assert!(!asked("http://localhost:8080", &["*"]));
+        assert!(asked("https://evil.example", &["*"]));
+        assert!(asked("http://localhost:9999", &["*"]));
+        assert!(asked("null", &["*"]));
+        assert!(!asked("https://app.example", &["https://app.example"]));
+        assert!(!is_from_another_site(&headers(&[("host", "localhost")]), &[]));
+    }
+
+    /// Mode open answers this machine only, however the request is dressed.
+    #[test]
+    fn open_mode_is_for_this_machine() {
+        let uri = Uri::from_static("/");
+        for host in ["localhost", "localhost:8080", "LOCALHOST:1", "127.0.0.1:8080", "[::1]:9"] {
+            assert!(is_local(&uri, &headers(&[("host", host)])), "{host}");
+        }
+        for host in
+            ["", "evil.example", "127.0.0.1.evil.example", "localhost.evil:80", "127.0.0.2", "::1"]
+        {
+            assert!(!is_local(&uri, &headers(&[("host", host)])), "{host}");
+        }
+        for name in ["forwarded", "via", "x-forwarded-for", "x-forwarded-anything"] {
+            assert!(!is_local(&uri, &headers(&[("host", "localhost"), (name, "x")])), "{name}");
+        }
+        let absolute = Uri::from_static("http://evil.example/");
+        assert!(!is_local(&absolute, &headers(&[("host", "localhost")])));
+        assert!(!is_local(&uri, &headers(&[("host", "localhost"), ("host", "evil.example")])));
+    }
+
+    /// A session works from the server's own pages, and from nowhere else.
+    #[test]
+    fn other_sites_pages_cant_use_a_session() {
+        let outside = Outside { scheme: "http".into(), host: "video.example:8080".into() };
+        let same = |pairs: &[(&'static str, &'static str)]| same_origin(&headers(pairs), &outside);
+        assert!(same(&[("sec-fetch-site", "same-origin")]));
+        assert!(same(&[("origin", "https://video.example:8080")]));
+        assert!(!same(&[]));
+        for site in ["cross-site", "same-site", "none"] {
+            assert!(!same(&[("sec-fetch-site", site), ("origin", "http://video.example:8080")]));
+        }
+        for origin in ["null", "http://video.example", "http://evil.example", "", "http://"] {
+            assert!(!same(&[("origin", origin)]), "{origin}");
+        }
+    }
+
+    /// Only a trusted proxy decides under which address the server is seen.
+    #[test]
+    fn strangers_cant_forward() {
+        let loaded = crate::config::load(None, std::iter::empty(), &[]);
+        let mut config = loaded.expect("the built-in configuration").config;
+        config.trusted_proxies =
+            vec![crate::config::Network { address: IpAddr::from([10, 0, 0, 0]), prefix_bits: 8 }];
+        let forwarded = headers(&[
+            ("host", "inner:8080"),
+            ("x-forwarded-host", "video.example"),
+            ("x-forwarded-proto", "https"),
+        ]);
+        let seen = |peer: [u8; 4]| outside(Some(IpAddr::from(peer)), &forwarded, &config);
+        assert_eq!(seen([10, 1, 2, 3]).host, "video.example");
+        assert_eq!(seen([10, 1, 2, 3]).scheme, "https");
+        assert_eq!(
+            seen([11, 1, 2, 3]),
+            Outside { scheme: "http".into(), host: "inner:8080".into() }
+        );
+        config.public_url = Some("https://films.example".to_owned());
+        assert_eq!(outside(None, &forwarded, &config).host, "films.example");
+    }
+
+    /// Cookies are found among others, and only by their whole name.
+    #[test]
+    fn cookies_are_found_by_name() {
+        let found =
+            |line: &'static str| cookie(&headers(&[("cookie", line)]), COOKIE).map(str::to_owned);
+        assert_eq!(found("a=b; slipway_session=x.y"), Some("x.y".to_owned()));
+        assert_eq!(found("xslipway_session=1"), None);
+        assert_eq!(found("slipway_session"), None);
+    }
+}

@@ -1,0 +1,171 @@
+//! Signing in and out: `/login`, `/logout` and `GET /api/session`.
+//!
+//! A login link only shows a page; its button sends the code by POST, so that a preview of the
+//! link by a chat program doesn't use it up.
+
+use super::problem::Problem;
+use super::{Shared, guard, pages};
+use crate::access::{Denied, SESSION_MS};
+use crate::config::AuthMode;
+use actix_web::http::{StatusCode, header};
+use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, web};
+use serde::{Deserialize, Serialize};
+
+type App = web::Data<Shared>;
+type Answer = Result<HttpResponse, Problem>;
+
+pub(super) fn routes(app: &mut web::ServiceConfig) {
+    app.service(web::resource("/login").route(web::get().to(show)).route(web::post().to(open)));
+    app.service(web::resource("/logout").route(web::post().to(close)));
+    app.service(web::resource("/api/session").route(web::get().to(session)));
+}
+
+async fn show(req: HttpRequest, app: App) -> Answer {
+    if app.parts.access.mode() == AuthMode::Open {
+        return Ok(see_other("/"));
+    }
+    let mut page = pages::page(&req, "login.html", StatusCode::OK, "'none'")?;
+    // The address may hold a login code.
+    let headers = page.headers_mut();
+    headers.insert(header::REFERRER_POLICY, header::HeaderValue::from_static("no-referrer"));
+    headers.insert(header::CACHE_CONTROL, header::HeaderValue::from_static("no-store"));
+    Ok(page)
+}
+
+#[derive(Deserialize)]
+struct Login {
+    code: Option<String>,
+    token: Option<String>,
+    next: Option<String>,
+}
+
+async fn open(req: HttpRequest, app: App, form: web::Form<Login>) -> Answer {
+    guard::refuse_other_sites(&req, &app.parts.config)?;
+    let Login { code, token, next } = form.into_inner();
+    let next = next.as_deref().map_or("/", local_path);
+    let access = &app.parts.access;
+    let (opened, error) = match (code, token) {
+        (Some(code), _) => (access.redeem_code(code.trim()).await, "expired"),
+        (None, token) => {
+            let token = token.unwrap_or_default();
+            (access.redeem_token(token.trim()).await, "invalid")
+        }
+    };
+    match opened {
+        Ok(value) => {
+            let mut answer = see_other(next);
+            set_cookie(&mut answer, &req, &app, &value, SESSION_MS / 1000);
+            Ok(answer)
+        }
+        Err(Denied::Invalid) => Ok(see_other(&login_address(next, Some(error)))),
+        Err(denial) => Err(guard::denied(denial)),
+    }
+}
+
+async fn close(req: HttpRequest, app: App) -> Answer {
+    guard::refuse_other_sites(&req, &app.parts.config)?;
+    let mut answer = see_other("/login");
+    set_cookie(&mut answer, &req, &app, "", 0);
+    Ok(answer)
+}
+
+#[derive(Serialize)]
+struct Session {
+    mode: &'static str,
+    role: Option<&'static str>,
+    owner: Option<String>,
+    limits: Limits,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Limits {
+    max_size: u64,
+    chunk_size: u64,
+}
+
+async fn session(req: HttpRequest, app: App) -> Answer {
+    let caller = guard::optional(&req, &app).await?;
+    let upload = &app.parts.config.upload;
+    let session = Session {
+        mode: match app.parts.access.mode() {
+            AuthMode::Token => "token",
+            AuthMode::Open => "open",
+        },
+        role: caller.as_ref().map(|caller| caller.viewer.role.name()),
+        owner: caller.map(|caller| caller.viewer.owner.0),
+        limits: Limits { max_size: upload.max_size.0, chunk_size: upload.chunk_size.0 },
+    };
+    Ok(no_store(&mut HttpResponse::Ok()).json(session))
+}
+
+fn see_other(to: &str) -> HttpResponse {
+    no_store(HttpResponse::SeeOther().insert_header((header::LOCATION, to))).finish()
+}
+
+/// Keeps an answer out of every cache.
+pub(super) fn no_store(answer: &mut HttpResponseBuilder) -> &mut HttpResponseBuilder {
+    answer.insert_header((header::CACHE_CONTROL, "no-store"))
+}
+
+fn set_cookie(answer: &mut HttpResponse, req: &HttpRequest, app: &App, value: &str, seconds: u64) {
+    let peer = req.peer_addr().map(|address| address.ip());
+    let outside = guard::outside(peer, req.headers(), &app.parts.config);
+    let secure = if outside.scheme == "https" { "; Secure" } else { "" };
+    let cookie = format!(
+        "{}={value}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Lax{secure}",
+        guard::COOKIE
+    );
+    if let Ok(cookie) = header::HeaderValue::from_str(&cookie) {
+        answer.headers_mut().append(header::SET_COOKIE, cookie);
+    }
+}
+
+/// Returns the login page's address that leads to `next` afterwards.
+pub(super) fn login_address(next: &str, error: Option<&str>) -> String {
+    let next = local_path(next);
+    let escaped: String = next
+        .bytes()
+        .map(|byte| match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' | b'/' => {
+                char::from(byte).to_string()
+            }
+            other => format!("%{other:02X}"),
+        })
+        .collect();
+    let error = error.map(|error| format!("&error={error}")).unwrap_or_default();
+    format!("/login?next={escaped}{error}")
+}
+
+/// Returns `next` if it is a path on this server, else the first page.
+fn local_path(next: &str) -> &str {
+    let harmless = next.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'\\');
+    let local = next.starts_with('/') && !next.starts_with("//");
+    if harmless && local { next } else { "/" }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A login never leads to another site.
+    #[test]
+    fn only_local_paths_follow_a_login() {
+        for good in ["/", "/library?q=a", "/watch/x#t=1", "/a//b"] {
+            assert_eq!(local_path(good), good);
+        }
+        let bad =
+            ["", "library", "//evil.example", "/\\evil.example", "https://evil", "/a\r\nb", "/é"];
+        for bad in bad {
+            assert_eq!(local_path(bad), "/", "{bad:?}");
+        }
+    }
+
+    /// The way back survives its trip through the address.
+    #[test]
+    fn the_way_back_is_escaped() {
+        assert_eq!(login_address("/library?q=a b", None), "/login?next=/");
+        assert_eq!(login_address("/library?q=a&b", None), "/login?next=/library%3Fq%3Da%26b");
+        assert_eq!(login_address("//x", Some("expired")), "/login?next=/&error=expired");
+    }
+}

@@ -1,0 +1,201 @@
+//! `/media/{id}/…` and the download of originals: ranges, validators and caching done rightly.
+//!
+//! Only names of the layout's closed set are ever looked up. Segments never change behind their
+//! address; playlists do, and are the only files that are compressed.
+
+use super::problem::Problem;
+use super::tus::headers::attachment;
+use super::{Shared, blocking, guard, translate, videos};
+use crate::disk::MediaFile;
+use crate::ids::VideoId;
+use crate::model::video::{VideoState, Visibility};
+use crate::state::VideoRecord;
+use actix_files::NamedFile;
+use actix_web::http::header::{self, HeaderValue};
+use actix_web::{HttpRequest, HttpResponse, guard as route, middleware, web};
+
+type App = web::Data<Shared>;
+
+/// Bytes from users are shown by players only, never as a page of this server.
+const SANDBOX: &str = "default-src 'none'; sandbox";
+
+pub(super) fn routes(app: &mut web::ServiceConfig) {
+    // A part of a compressed file means something else than a part of the file.
+    let whole = route::fn_guard(|ctx| !ctx.head().headers().contains_key(header::RANGE));
+    app.service(
+        web::resource(r"/media/{id}/{file:.*\.(?:m3u8|mpd)}")
+            .guard(whole)
+            .wrap(middleware::Compress::default())
+            .route(web::get().to(file))
+            .route(web::head().to(file)),
+    );
+    app.service(
+        web::resource("/media/{id}/{file:.*}")
+            .route(web::get().to(file))
+            .route(web::head().to(file)),
+    );
+}
+
+async fn file(
+    req: HttpRequest,
+    app: App,
+    path: web::Path<(String, String)>,
+) -> Result<HttpResponse, Problem> {
+    let (id, name) = path.into_inner();
+    let id = videos::id_of(&id)?;
+    let file = MediaFile::parse(&name).ok_or_else(Problem::not_found)?;
+    let caller = guard::optional(&req, &app).await?;
+    let wanted = file.clone();
+    let (video, named) = blocking(&app, move |parts| {
+        let viewer = caller.as_ref().map(|caller| &caller.viewer);
+        let video = parts.library.video(id, viewer).map_err(translate::library)?;
+        let path = parts.disk.media_file(id, &wanted);
+        let named = NamedFile::open(path).map_err(|_| Problem::not_found())?;
+        Ok((video, named))
+    })
+    .await?;
+    let mut answer =
+        typed(named, media_type(&file)).disable_content_disposition().into_response(&req);
+    let headers = answer.headers_mut();
+    headers.insert(header::CACHE_CONTROL, cache_control(&video, &file));
+    headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(SANDBOX));
+    let resource_policy = header::HeaderName::from_static("cross-origin-resource-policy");
+    headers.insert(resource_policy, HeaderValue::from_static("cross-origin"));
+    if is_playlist(&file) {
+        weaken(headers);
+    }
+    Ok(answer)
+}
+
+fn typed(file: NamedFile, media_type: &str) -> NamedFile {
+    match media_type.parse() {
+        Ok(media_type) => file.set_content_type(media_type),
+        Err(_) => file,
+    }
+}
+
+/// Returns the media type of a file of the layout (RFC 8216, the DASH and CMAF registrations).
+fn media_type(file: &MediaFile) -> &'static str {
+    match file {
+        MediaFile::Master | MediaFile::Playlist { .. } => "application/vnd.apple.mpegurl",
+        MediaFile::Dash => "application/dash+xml",
+        MediaFile::Poster => "image/jpeg",
+        MediaFile::Init { .. } => "video/mp4",
+        MediaFile::Segment { .. } => "video/iso.segment",
+    }
+}
+
+fn is_playlist(file: &MediaFile) -> bool {
+    matches!(file, MediaFile::Master | MediaFile::Playlist { .. } | MediaFile::Dash)
+}
+
+/// Returns how long a file may be kept, and by whom.
+fn cache_control(video: &VideoRecord, file: &MediaFile) -> HeaderValue {
+    let seconds = match file {
+        _ if file.is_immutable() => "max-age=31536000, immutable",
+        MediaFile::Poster => "max-age=60",
+        _ if video.state == VideoState::Ready => "max-age=60",
+        // It grows: a player has to see the next segment as soon as there is one.
+        _ => "max-age=1",
+    };
+    let whom = if video.visibility == Visibility::Private { "private" } else { "public" };
+    HeaderValue::from_str(&format!("{whom}, {seconds}"))
+        .unwrap_or(HeaderValue::from_static("no-store"))
+}
+
+/// Makes the validator one of meaning rather than of bytes: compressed or not, it is one playlist.
+fn weaken(headers: &mut header::HeaderMap) {
+    let weak = headers
+        .get(header::ETAG)
+        .and_then(|tag| tag.to_str().ok())
+        .filter(|tag| !tag.starts_with("W/"))
+        .and_then(|tag| HeaderValue::from_str(&format!("W/{tag}")).ok());
+    if let Some(weak) = weak {
+        headers.insert(header::ETAG, weak);
+    }
+}
+
+/// Answers with a video's original, to be saved under `filename`.
+///
+/// # Errors
+/// 404 if it isn't kept.
+pub(super) async fn original(
+    req: &HttpRequest,
+    app: &App,
+    video: VideoId,
+    filename: &str,
+) -> Result<HttpResponse, Problem> {
+    let name = filename.to_owned();
+    let named = blocking(app, move |parts| {
+        let (file, _) = parts.disk.open_original(video).map_err(translate::disk)?;
+        NamedFile::from_file(file, "original").map_err(Problem::internal)
+    })
+    .await?;
+    let named = typed(named, download_type(&name)).set_content_disposition(attachment(&name));
+    let mut answer = named.into_response(req);
+    let headers = answer.headers_mut();
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
+    headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(SANDBOX));
+    Ok(answer)
+}
+
+/// Returns the type that a name suggests, for players; anything but media is just bytes.
+fn download_type(filename: &str) -> &'static str {
+    let extension = filename.rsplit_once('.').map_or("", |(_, extension)| extension);
+    match extension.to_ascii_lowercase().as_str() {
+        "mp4" | "m4v" => "video/mp4",
+        "mov" | "qt" => "video/quicktime",
+        "webm" => "video/webm",
+        "mkv" => "video/x-matroska",
+        "avi" => "video/x-msvideo",
+        "ts" | "mts" | "m2ts" => "video/mp2t",
+        "mpg" | "mpeg" => "video/mpeg",
+        "mp3" => "audio/mpeg",
+        "m4a" => "audio/mp4",
+        "wav" => "audio/wav",
+        "flac" => "audio/flac",
+        "ogg" | "oga" | "opus" => "audio/ogg",
+        _ => "application/octet-stream",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every file of the layout has the type under which players know it.
+    #[test]
+    fn media_types() {
+        let cases = [
+            ("master.m3u8", "application/vnd.apple.mpegurl"),
+            ("manifest.mpd", "application/dash+xml"),
+            ("poster.jpg", "image/jpeg"),
+            ("360p-1/init.mp4", "video/mp4"),
+            ("360p-1/media.m3u8", "application/vnd.apple.mpegurl"),
+            ("360p-1/12.m4s", "video/iso.segment"),
+        ];
+        for (name, expected) in cases {
+            let file = MediaFile::parse(name).expect(name);
+            assert_eq!(media_type(&file), expected, "{name}");
+        }
+    }
+
+    /// Nothing that a browser could run is ever offered as such.
+    #[test]
+    fn downloads_are_media_or_bytes() {
+        assert_eq!(download_type("a.MP4"), "video/mp4");
+        for name in ["a.html", "a.svg", "a.js", "mp4", "", "a.xhtml"] {
+            assert_eq!(download_type(name), "application/octet-stream", "{name}");
+        }
+    }
+
+    /// Compressed and plain playlists share one weak validator.
+    #[test]
+    fn validators_are_weakened_once() {
+        let mut headers = header::HeaderMap::new();
+        headers.insert(header::ETAG, HeaderValue::from_static("\"a\""));
+        weaken(&mut headers);
+        weaken(&mut headers);
+        assert_eq!(headers.get(header::ETAG).expect("a tag"), "W/\"a\"");
+    }
+}

@@ -1,0 +1,263 @@
+//! HTTP: parse, call one function of another room, render. The only room that knows actix.
+//!
+//! No request costs more than its bounds: headers, bodies that aren't uploads, idle connections
+//! and answers that nobody reads are all limited. Problems are worded in [`problem`] alone.
+//! Called by `server`, which sees nothing of the library behind [`serve`].
+
+mod admin;
+mod body;
+mod cors;
+mod edge;
+mod form;
+mod guard;
+mod health;
+mod live;
+mod login;
+mod media_files;
+mod pages;
+mod problem;
+mod translate;
+mod tus;
+mod uploads;
+mod videos;
+mod views;
+
+use crate::access::Access;
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::disk::Disk;
+use crate::events::Hub;
+use crate::library::Library;
+use crate::queue::Queue;
+use crate::state::State;
+use crate::units::UnixMillis;
+use crate::upload::Uploads;
+use actix_web::dev::ServerHandle;
+use actix_web::{App, HttpServer, middleware, web};
+use problem::Problem;
+use std::fmt;
+use std::io;
+use std::net::TcpListener;
+use std::os::unix::net::UnixListener;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+/// Connections at once for each thread that answers.
+const CONNECTIONS_MAX: usize = 10_000;
+/// Threads for blocking work beside each thread that answers.
+const BLOCKING_THREADS_MAX: usize = 16;
+/// How long an idle connection is kept.
+const KEEP_ALIVE: Duration = Duration::from_secs(75);
+/// How long a request's head may take.
+const HEAD_TIME_MAX: Duration = Duration::from_secs(10);
+/// How long a closing connection is still read from, so that the answer outruns the reset.
+const CLOSE_TIME_MAX: Duration = Duration::from_millis(100);
+/// How long running requests may go on when the server stops.
+const DRAIN_SECONDS: u64 = 8;
+
+/// The rooms that requests are answered from.
+#[derive(Clone)]
+pub struct AppParts {
+    /// The configuration.
+    pub config: Arc<Config>,
+    /// The clock.
+    pub clock: Clock,
+    /// The files.
+    pub disk: Disk,
+    /// The records.
+    pub state: State,
+    /// The upload engine.
+    pub uploads: Uploads,
+    /// What is published.
+    pub library: Library,
+    /// Who may.
+    pub access: Access,
+    /// What happens.
+    pub hub: Hub,
+    /// The jobs.
+    pub queue: Queue,
+    /// Whether new work is taken.
+    pub readiness: Readiness,
+    /// What is known of the workers, once they were looked at.
+    pub worker_status: Arc<OnceLock<WorkerStatus>>,
+    /// When the server started.
+    pub started_at: UnixMillis,
+}
+
+/// Says whether the server takes work; withdrawn once, when it stops. Clones share it.
+#[derive(Clone, Debug, Default)]
+pub struct Readiness {
+    withdrawn: Arc<AtomicBool>,
+}
+
+impl Readiness {
+    /// Tells `/readyz` to refuse from now on.
+    pub fn withdraw(&self) {
+        self.withdrawn.store(true, Ordering::Relaxed);
+    }
+
+    fn holds(&self) -> bool {
+        !self.withdrawn.load(Ordering::Relaxed)
+    }
+}
+
+/// What the workers can do on this machine, for the status page.
+#[derive(Clone, Debug)]
+pub struct WorkerStatus {
+    /// The layers that confine a worker.
+    pub layers: Vec<String>,
+    /// The media libraries and their version.
+    pub media: String,
+    /// Why no worker can be started.
+    pub problem: Option<String>,
+}
+
+/// Sockets to answer at; any number of each kind.
+#[derive(Debug, Default)]
+pub struct Listeners {
+    /// TCP.
+    pub tcp: Vec<TcpListener>,
+    /// Unix.
+    pub unix: Vec<UnixListener>,
+}
+
+/// Why nothing can be served.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// A socket can't be used.
+    #[error("can't answer at {address}: {source}")]
+    Socket {
+        /// Which.
+        address: String,
+        /// The system's answer.
+        source: io::Error,
+    },
+    /// There is no socket at all.
+    #[error("there is no address to answer at")]
+    NoSocket,
+}
+
+/// A running server.
+pub struct Served {
+    /// Where it answers: `http://127.0.0.1:8080`, or `unix:/path`.
+    pub addresses: Vec<String>,
+    handle: ServerHandle,
+    streams: CancellationToken,
+    task: JoinHandle<io::Result<()>>,
+}
+
+impl Served {
+    /// Waits until the server has ended; returns why.
+    ///
+    /// # Cancel
+    /// Safe: the server goes on.
+    pub async fn ended(&mut self) -> String {
+        match (&mut self.task).await {
+            Ok(Ok(())) => "it was stopped".to_owned(),
+            Ok(Err(error)) => error.to_string(),
+            Err(error) => error.to_string(),
+        }
+    }
+
+    /// Takes no more connections, ends live streams, lets running requests finish for a few
+    /// seconds, and closes everything.
+    pub async fn stop(&self) {
+        self.streams.cancel();
+        self.handle.stop(true).await;
+    }
+}
+
+impl fmt::Debug for Served {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Served").field("addresses", &self.addresses).finish_non_exhaustive()
+    }
+}
+
+/// What every handler sees.
+struct Shared {
+    parts: AppParts,
+    /// Fires when live streams have to end.
+    streams: CancellationToken,
+}
+
+/// Begins to answer at `listeners`; has to be called inside a tokio runtime.
+///
+/// # Errors
+/// `Socket` or `NoSocket`.
+pub fn serve(parts: AppParts, listeners: Listeners) -> Result<Served, ServeError> {
+    let streams = CancellationToken::new();
+    let shared = web::Data::new(Shared { parts, streams: streams.clone() });
+    let threads = std::thread::available_parallelism().map_or(2, usize::from).clamp(2, 16);
+    let server = HttpServer::new(move || {
+        let origins = &shared.parts.config.cors_origins;
+        App::new()
+            .app_data(shared.clone())
+            .configure(routes)
+            .default_service(web::to(nothing_here))
+            .wrap(cors::rules(origins))
+            .wrap(middleware::from_fn(edge::frame))
+    });
+    let mut server = server
+        .workers(threads)
+        .worker_max_blocking_threads(BLOCKING_THREADS_MAX)
+        .max_connections(CONNECTIONS_MAX)
+        .keep_alive(KEEP_ALIVE)
+        .client_request_timeout(HEAD_TIME_MAX)
+        .client_disconnect_timeout(CLOSE_TIME_MAX)
+        .shutdown_timeout(DRAIN_SECONDS)
+        .disable_signals();
+    let mut addresses = Vec::new();
+    for socket in listeners.tcp {
+        let address = socket.local_addr().map(|at| format!("http://{at}")).unwrap_or_default();
+        let failed = |source| ServeError::Socket { address: address.clone(), source };
+        server = server.listen(socket).map_err(failed)?;
+        addresses.push(address);
+    }
+    for socket in listeners.unix {
+        let path = socket.local_addr().ok();
+        let path = path.as_ref().and_then(|at| at.as_pathname());
+        let address = path.map_or_else(|| "unix:".to_owned(), |p| format!("unix:{}", p.display()));
+        let failed = |source| ServeError::Socket { address: address.clone(), source };
+        server = server.listen_uds(socket).map_err(failed)?;
+        addresses.push(address);
+    }
+    if addresses.is_empty() {
+        return Err(ServeError::NoSocket);
+    }
+    let server = server.run();
+    let handle = server.handle();
+    Ok(Served { addresses, handle, streams, task: tokio::spawn(server) })
+}
+
+/// The table of addresses.
+fn routes(app: &mut web::ServiceConfig) {
+    health::routes(app);
+    tus::routes(app);
+    uploads::routes(app);
+    admin::routes(app);
+    live::routes(app);
+    login::routes(app);
+    videos::routes(app);
+    media_files::routes(app);
+    pages::routes(app);
+}
+
+async fn nothing_here() -> Result<actix_web::HttpResponse, Problem> {
+    Err(Problem::not_found())
+}
+
+/// Runs `work` where blocking is allowed.
+async fn blocking<T: Send + 'static>(
+    app: &web::Data<Shared>,
+    work: impl FnOnce(&AppParts) -> Result<T, Problem> + Send + 'static,
+) -> Result<T, Problem> {
+    let app = web::Data::clone(app);
+    let done = web::block(move || work(&app.parts)).await;
+    done.unwrap_or_else(|_| Err(Problem::internal("a blocking task ended without a result")))
+}
+
+#[cfg(test)]
+mod tests;

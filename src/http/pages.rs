@@ -1,0 +1,164 @@
+//! The pages inside the binary, and the files that they need.
+//!
+//! Pages are the same for everybody; what they show comes over the API. Somebody without a
+//! session is led to the login page and back.
+
+use super::login::{login_address, no_store};
+use super::problem::Problem;
+use super::{Shared, guard, translate, videos};
+use crate::access::Caller;
+use crate::library::LibraryError;
+use crate::model::access::Role;
+use actix_web::http::header::{self, EntityTag, IfNoneMatch};
+use actix_web::http::{StatusCode, header::Header};
+use actix_web::{HttpRequest, HttpResponse, middleware, web};
+use rust_embed::RustEmbed;
+
+/// What the browser code's build made.
+#[derive(RustEmbed)]
+#[folder = "$CARGO_MANIFEST_DIR/static/dist"]
+struct Files;
+
+/// Only this server's own code runs in its pages. Players feed media as blobs.
+const POLICY: &str = "default-src 'self'; script-src 'self'; style-src 'self'; \
+    img-src 'self' data: blob:; media-src 'self' blob:; worker-src 'self' blob:; \
+    connect-src 'self'; object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors ";
+
+type App = web::Data<Shared>;
+type Answer = Result<HttpResponse, Problem>;
+
+pub(super) fn routes(app: &mut web::ServiceConfig) {
+    let page = |path: &'static str, route: actix_web::Route| {
+        web::resource(path).wrap(middleware::Compress::default()).route(route)
+    };
+    app.service(page("/", web::get().to(upload)));
+    app.service(page("/library", web::get().to(library)));
+    app.service(page("/admin", web::get().to(admin)));
+    app.service(page("/watch/{id}", web::get().to(watch)));
+    app.service(page("/embed/{id}", web::get().to(embed)));
+    app.service(
+        web::resource("/static/{file:.*}")
+            .wrap(middleware::Compress::default())
+            .route(web::get().to(file))
+            .route(web::head().to(file)),
+    );
+}
+
+async fn upload(req: HttpRequest, app: App) -> Answer {
+    for_members(&req, &app, "upload.html", Role::Viewer).await
+}
+
+async fn library(req: HttpRequest, app: App) -> Answer {
+    for_members(&req, &app, "library.html", Role::Viewer).await
+}
+
+async fn admin(req: HttpRequest, app: App) -> Answer {
+    for_members(&req, &app, "admin.html", Role::Admin).await
+}
+
+async fn for_members(req: &HttpRequest, app: &App, name: &str, role: Role) -> Answer {
+    let Some(caller) = guard::optional(req, app).await? else {
+        return Ok(to_login(req));
+    };
+    guard::needs(&caller, role)?;
+    page(req, name, StatusCode::OK, "'none'")
+}
+
+async fn watch(req: HttpRequest, app: App, id: web::Path<String>) -> Answer {
+    let caller = guard::optional(&req, &app).await?;
+    match (is_seen(&app, caller.as_ref(), &id)?, caller) {
+        (true, _) => page(&req, "watch.html", StatusCode::OK, "'none'"),
+        // Whether it exists is told only to those who may know.
+        (false, None) => Ok(to_login(&req)),
+        (false, Some(_)) => page(&req, "watch.html", StatusCode::NOT_FOUND, "'none'"),
+    }
+}
+
+async fn embed(req: HttpRequest, app: App, id: web::Path<String>) -> Answer {
+    let caller = guard::optional(&req, &app).await?;
+    let seen = is_seen(&app, caller.as_ref(), &id)?;
+    let status = if seen { StatusCode::OK } else { StatusCode::NOT_FOUND };
+    page(&req, "embed.html", status, "*")
+}
+
+fn is_seen(app: &App, caller: Option<&Caller>, id: &str) -> Result<bool, Problem> {
+    let Ok(id) = videos::id_of(id) else { return Ok(false) };
+    match app.parts.library.video(id, caller.map(|caller| &caller.viewer)) {
+        Ok(_) => Ok(true),
+        Err(LibraryError::Missing) => Ok(false),
+        Err(error) => Err(translate::library(error)),
+    }
+}
+
+fn to_login(req: &HttpRequest) -> HttpResponse {
+    let here = req.uri().path_and_query().map_or("/", |here| here.as_str());
+    no_store(HttpResponse::Found().insert_header((header::LOCATION, login_address(here, None))))
+        .finish()
+}
+
+async fn file(req: HttpRequest, name: web::Path<String>) -> Answer {
+    // Pages have addresses of their own, with their rules.
+    if name.ends_with(".html") {
+        return Err(Problem::not_found());
+    }
+    embedded(&req, &name, StatusCode::OK, "'none'")
+}
+
+/// Answers with a page that may be framed by `framed_by`.
+pub(super) fn page(
+    req: &HttpRequest,
+    name: &str,
+    status: StatusCode,
+    framed_by: &'static str,
+) -> Answer {
+    embedded(req, name, status, framed_by)
+}
+
+fn embedded(req: &HttpRequest, name: &str, status: StatusCode, framed_by: &'static str) -> Answer {
+    let file = Files::get(name).ok_or_else(Problem::not_found)?;
+    let hash: String =
+        file.metadata.sha256_hash().iter().take(16).map(|byte| format!("{byte:02x}")).collect();
+    // Weak: the same file may travel compressed.
+    let tag = EntityTag::new_weak(hash);
+    let mut answer = HttpResponse::build(status);
+    answer.insert_header(header::ETag(tag.clone()));
+    answer.insert_header((header::CACHE_CONTROL, keeping(name)));
+    answer.insert_header((header::CONTENT_SECURITY_POLICY, format!("{POLICY}{framed_by}")));
+    answer.insert_header((header::REFERRER_POLICY, "same-origin"));
+    if framed_by == "'none'" {
+        answer.insert_header((header::X_FRAME_OPTIONS, "DENY"));
+    }
+    if status == StatusCode::OK && is_known(req, &tag) {
+        return Ok(answer.status(StatusCode::NOT_MODIFIED).finish());
+    }
+    answer.insert_header((header::CONTENT_TYPE, media_type(name)));
+    Ok(answer.body(file.data.into_owned()))
+}
+
+fn is_known(req: &HttpRequest, tag: &EntityTag) -> bool {
+    match IfNoneMatch::parse(req) {
+        Ok(IfNoneMatch::Any) => true,
+        Ok(IfNoneMatch::Items(known)) => known.iter().any(|known| known.weak_eq(tag)),
+        Err(_) => false,
+    }
+}
+
+/// Files whose name holds a hash of their content never change; others are asked for each time.
+fn keeping(name: &str) -> &'static str {
+    if name.starts_with("chunk-") { "public, max-age=31536000, immutable" } else { "no-cache" }
+}
+
+fn media_type(name: &str) -> &'static str {
+    match name.rsplit_once('.').map_or("", |(_, extension)| extension) {
+        "html" => "text/html; charset=utf-8",
+        "js" => "text/javascript; charset=utf-8",
+        "css" => "text/css; charset=utf-8",
+        "svg" => "image/svg+xml",
+        "json" | "map" => "application/json",
+        "txt" => "text/plain; charset=utf-8",
+        "png" => "image/png",
+        "ico" => "image/x-icon",
+        "woff2" => "font/woff2",
+        _ => "application/octet-stream",
+    }
+}

@@ -1,0 +1,298 @@
+//! Problems as clients see them (RFC 9457): the one place where an error becomes a status.
+//!
+//! A problem has three parts: a stable code, a sentence for the client, and a cause that only the
+//! log gets. Each room's errors are turned into problems in [`super::translate`].
+
+use actix_web::http::StatusCode;
+use actix_web::http::header::{self, HeaderName, HeaderValue};
+use actix_web::{HttpResponse, HttpResponseBuilder, ResponseError};
+use serde::Serialize;
+use std::borrow::Cow;
+use std::fmt;
+
+/// The media type of every problem.
+pub(super) const MEDIA_TYPE: &str = "application/problem+json";
+
+macro_rules! codes {
+    ($($(#[$doc:meta])* $name:ident = $code:literal, $status:literal, $title:literal;)*) => {
+        /// The codes that the API answers with; their text form never changes.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub(super) enum Code { $($(#[$doc])* $name,)* }
+
+        impl Code {
+            /// All of them, for the tests that hold the table together.
+            #[cfg(test)]
+            const ALL: &[Code] = &[$(Code::$name,)*];
+
+            fn parts(self) -> (&'static str, u16, &'static str) {
+                match self { $(Code::$name => ($code, $status, $title),)* }
+            }
+        }
+    };
+}
+
+codes! {
+    /// A value in the address, a header or the body can't be read.
+    InvalidRequest = "invalid-request", 400, "The request can't be understood";
+    /// A header can't be read.
+    InvalidHeader = "invalid-header", 400, "A header can't be understood";
+    /// `Upload-Metadata` can't be read.
+    InvalidMetadata = "invalid-metadata", 400, "The upload's metadata can't be understood";
+    /// The declared length contradicts what is known.
+    LengthMismatch = "upload-length-mismatch", 400, "The upload's length is already fixed";
+    /// The body ended before its end.
+    BodyIncomplete = "body-incomplete", 400, "The request's body was cut short";
+    /// No token, or one that doesn't count.
+    Unauthenticated = "unauthenticated", 401, "Please sign in";
+    /// The role is too small.
+    Forbidden = "forbidden", 403, "This isn't allowed with your role";
+    /// A cookie was sent from another site's page.
+    CrossSite = "cross-site", 403, "The request comes from another site";
+    /// The server is only for this machine.
+    NotLocal = "not-local", 403, "This server only answers this machine";
+    /// There is nothing, or nothing for this caller.
+    NotFound = "not-found", 404, "Not found";
+    /// The method isn't known here.
+    MethodNotAllowed = "method-not-allowed", 405, "This method isn't supported here";
+    /// A body that brings nothing for too long.
+    BodyTimedOut = "body-timed-out", 408, "The request's body stopped coming";
+    /// The offset isn't the end of what is there.
+    OffsetMismatch = "upload-offset-mismatch", 409, "The upload is at another offset";
+    /// A newer request has taken the upload over.
+    TakenOver = "upload-taken-over", 409, "A newer request has taken over this upload";
+    /// The thing isn't in a state that allows this.
+    Conflict = "conflict", 409, "This isn't possible right now";
+    /// The upload hasn't all of its bytes yet.
+    Unfinished = "upload-unfinished", 409, "The upload isn't complete yet";
+    /// It was there and is gone.
+    Gone = "gone", 410, "It is gone";
+    /// `Tus-Resumable` is missing or unknown.
+    TusVersion = "tus-version", 412, "This version of the upload protocol isn't supported";
+    /// The upload is larger than the server takes.
+    UploadTooLarge = "upload-too-large", 413, "The file is too large";
+    /// More bytes than the upload's length.
+    PastLength = "upload-past-length", 413, "More bytes than the upload's length";
+    /// A body larger than such requests need.
+    BodyTooLarge = "body-too-large", 413, "The request's body is too large";
+    /// The body's type isn't the one that is expected.
+    ContentType = "unsupported-content-type", 415, "This content type isn't accepted here";
+    /// The range lies outside.
+    Range = "range-not-satisfiable", 416, "The range isn't part of the file";
+    /// A header above its bound.
+    HeaderTooLarge = "header-too-large", 431, "A header is too large";
+    /// Something went wrong that the client can't help.
+    Internal = "internal", 500, "Something went wrong in the server";
+    /// The server is stopping, or can't take work now.
+    Unavailable = "unavailable", 503, "The server can't take this right now";
+    /// The disk is full.
+    OutOfSpace = "out-of-space", 507, "The server's disk is full";
+}
+
+/// What a client is told when something isn't done.
+#[derive(Debug)]
+pub(super) struct Problem {
+    code: Code,
+    detail: Cow<'static, str>,
+    field: Option<&'static str>,
+    retryable: Option<bool>,
+    retry_after: Option<u32>,
+    headers: Vec<(HeaderName, HeaderValue)>,
+    cause: Option<String>,
+}
+
+impl Problem {
+    /// Makes a problem of its code and a sentence for the client.
+    pub(super) fn new(code: Code, detail: impl Into<Cow<'static, str>>) -> Self {
+        Self {
+            code,
+            detail: detail.into(),
+            field: None,
+            retryable: None,
+            retry_after: None,
+            headers: Vec::new(),
+            cause: None,
+        }
+    }
+
+    /// Makes the problem of a failure that the client can't help; `cause` only reaches the log.
+    pub(super) fn internal(cause: impl fmt::Display) -> Self {
+        Self::new(Code::Internal, "The request failed. It has been logged; please try again.")
+            .cause(cause)
+    }
+
+    /// Makes the problem of something that isn't there, or not for this caller.
+    pub(super) fn not_found() -> Self {
+        Self::new(Code::NotFound, "There is nothing at this address that you may see.")
+    }
+
+    /// Makes the problem of a request that comes too early or too late; try in `seconds`.
+    pub(super) fn unavailable(detail: &'static str, seconds: u32) -> Self {
+        Self::new(Code::Unavailable, detail).retry_after(seconds)
+    }
+
+    /// Names the header, parameter or key that is at fault.
+    pub(super) fn field(mut self, name: &'static str) -> Self {
+        self.field = Some(name);
+        self
+    }
+
+    /// Says that the same request may succeed later, or never will.
+    pub(super) fn retryable(mut self, may_succeed: bool) -> Self {
+        self.retryable = Some(may_succeed);
+        self
+    }
+
+    /// Says after how many seconds to try again.
+    pub(super) fn retry_after(mut self, seconds: u32) -> Self {
+        self.retry_after = Some(seconds);
+        self.retryable = Some(true);
+        self
+    }
+
+    /// Adds a header to the answer; a value that can't be one is left out.
+    pub(super) fn header(mut self, name: &'static str, value: impl ToString) -> Self {
+        if let Ok(value) = HeaderValue::from_str(&value.to_string()) {
+            self.headers.push((HeaderName::from_static(name), value));
+        }
+        self
+    }
+
+    /// Adds what the log should know.
+    pub(super) fn cause(mut self, cause: impl fmt::Display) -> Self {
+        self.cause = Some(cause.to_string());
+        self
+    }
+
+    /// Returns what only the log may know.
+    pub(super) fn logged_cause(&self) -> &str {
+        self.cause.as_deref().unwrap_or("")
+    }
+
+    /// Returns the problem that a bare status stands for, such as one of the HTTP library's own.
+    pub(super) fn of_status(status: StatusCode) -> Self {
+        let code = match status.as_u16() {
+            401 => Code::Unauthenticated,
+            403 => Code::Forbidden,
+            404 => return Self::not_found(),
+            405 => Code::MethodNotAllowed,
+            408 => Code::BodyTimedOut,
+            409 => Code::Conflict,
+            410 => Code::Gone,
+            412 | 428 => Code::Conflict,
+            413 => Code::BodyTooLarge,
+            415 => Code::ContentType,
+            416 => Code::Range,
+            431 => Code::HeaderTooLarge,
+            503 => Code::Unavailable,
+            507 => Code::OutOfSpace,
+            other if other >= 500 => Code::Internal,
+            _ => Code::InvalidRequest,
+        };
+        let title = code.parts().2;
+        Self::new(code, format!("{title}."))
+    }
+
+    /// Returns the body, with the status `status` where the HTTP library chose one of its own.
+    pub(super) fn body(&self, status: StatusCode) -> Vec<u8> {
+        let (code, _, title) = self.code.parts();
+        let server_side = status.is_server_error();
+        let said = Said {
+            kind: "about:blank",
+            title,
+            status: status.as_u16(),
+            detail: &self.detail,
+            code,
+            retryable: self.retryable.unwrap_or(server_side),
+            retry_after: self.retry_after,
+            field: self.field,
+        };
+        serde_json::to_vec(&said).unwrap_or_default()
+    }
+}
+
+/// The members of a problem document.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Said<'a> {
+    #[serde(rename = "type")]
+    kind: &'a str,
+    title: &'a str,
+    status: u16,
+    detail: &'a str,
+    code: &'a str,
+    retryable: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retry_after: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    field: Option<&'a str>,
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.code.parts().0, self.detail)
+    }
+}
+
+impl ResponseError for Problem {
+    fn status_code(&self) -> StatusCode {
+        StatusCode::from_u16(self.code.parts().1).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+    }
+
+    fn error_response(&self) -> HttpResponse {
+        let status = self.status_code();
+        let mut answer = HttpResponseBuilder::new(status);
+        answer.insert_header((header::CONTENT_TYPE, MEDIA_TYPE));
+        answer.insert_header((header::CACHE_CONTROL, "no-store"));
+        if status == StatusCode::UNAUTHORIZED {
+            answer.insert_header((header::WWW_AUTHENTICATE, "Bearer realm=\"slipway\""));
+        }
+        if let Some(seconds) = self.retry_after {
+            answer.insert_header((header::RETRY_AFTER, seconds.to_string()));
+        }
+        for (name, value) in &self.headers {
+            answer.insert_header((name.clone(), value.clone()));
+        }
+        answer.body(self.body(status))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every code is kebab-case, unique, and stands for an error status.
+    #[test]
+    fn codes_are_stable_words() {
+        let mut seen = std::collections::HashSet::new();
+        for code in Code::ALL {
+            let (word, status, title) = code.parts();
+            assert!(word.bytes().all(|b| b.is_ascii_lowercase() || b == b'-'), "{word}");
+            assert!(seen.insert(word) && (400..600).contains(&status) && !title.is_empty());
+            let problem = Problem::new(*code, "x");
+            assert_eq!(problem.status_code().as_u16(), status);
+        }
+    }
+
+    /// The cause stays inside; the client reads code, sentence and what to do.
+    #[test]
+    fn causes_never_reach_a_client() {
+        let problem = Problem::internal("/var/lib/secret: permission denied");
+        let body = String::from_utf8(problem.body(problem.status_code())).expect("text");
+        assert!(!body.contains("secret") && !problem.to_string().contains("secret"));
+        assert!(body.contains("\"code\":\"internal\"") && body.contains("\"retryable\":true"));
+        let busy = Problem::unavailable("Stopping.", 5);
+        let answer = busy.error_response();
+        assert_eq!(answer.headers().get("retry-after").expect("header"), "5");
+        assert_eq!(answer.headers().get("content-type").expect("header"), MEDIA_TYPE);
+        let body = String::from_utf8(busy.body(busy.status_code())).expect("text");
+        assert!(body.contains("\"retryAfter\":5"), "{body}");
+    }
+
+    /// A header's value from outside can't break the answer's head.
+    #[test]
+    fn unfit_header_values_are_left_out() {
+        let answer =
+            Problem::not_found().header("location", "a\r\nset-cookie: b=c").error_response();
+        assert!(answer.headers().get("location").is_none());
+    }
+}

@@ -1,0 +1,7 @@
+//! The routes together: real rooms in a directory of their own, real sockets, raw requests.
+
+mod login;
+mod looking;
+mod rig;
+mod unread;
+mod uploading;

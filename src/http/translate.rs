@@ -1,0 +1,167 @@
+//! The errors of other rooms, said as problems.
+
+use super::problem::{Code, Problem};
+use crate::disk::DiskError;
+use crate::library::LibraryError;
+use crate::queue::QueueError;
+use crate::state::StateError;
+use crate::units::ByteOffset;
+use crate::upload::UploadError;
+
+/// How long clients wait before they come back to a server that is stopping, in seconds.
+const RESTART_SECONDS: u32 = 5;
+
+/// Says what an upload's error means to its client. Where the upload goes on is told whenever it
+/// is known, so that no further question is needed.
+pub(super) fn upload(error: UploadError) -> Problem {
+    use UploadError as E;
+    match error {
+        E::Missing => Problem::not_found(),
+        E::Gone(_) => gone("The upload was ended, or nobody went on with it in time."),
+        E::Finished => Problem::new(Code::PastLength, "The upload has all of its bytes already."),
+        E::OffsetMismatch { actual } => {
+            let detail = format!("The upload goes on at byte {actual}.");
+            at(Problem::new(Code::OffsetMismatch, detail).retryable(true), actual)
+        }
+        E::TooLong { length } => {
+            let detail = format!("The upload was announced with {length} bytes.");
+            Problem::new(Code::PastLength, detail)
+        }
+        E::LengthFixed => {
+            let detail = "The upload's length was declared before and can't change.";
+            Problem::new(Code::LengthMismatch, detail).field("Upload-Length")
+        }
+        E::LengthInvalid => {
+            let detail = "The declared length is smaller than what has come already.";
+            Problem::new(Code::LengthMismatch, detail).field("Upload-Length")
+        }
+        E::BadMetadata(reason) => {
+            Problem::new(Code::InvalidMetadata, format!("The metadata can't be used: {reason}."))
+                .field("Upload-Metadata")
+        }
+        E::MaxSize { max } => {
+            let detail = format!("The largest upload that this server takes has {max} bytes.");
+            Problem::new(Code::UploadTooLarge, detail)
+        }
+        E::NoSpace => out_of_space(),
+        E::Idle { offset } => {
+            let detail = "The body stopped coming. What came is kept.";
+            at(Problem::new(Code::BodyTimedOut, detail).retryable(true), offset)
+        }
+        E::Taken { offset } => {
+            let detail = "A newer request goes on with this upload. What came here is kept.";
+            at(Problem::new(Code::TakenOver, detail).retryable(true), offset)
+        }
+        E::BodyBroken { offset } => {
+            let detail = "The body broke off. What came is kept.";
+            at(Problem::new(Code::BodyIncomplete, detail).retryable(true), offset)
+        }
+        E::Stopping { offset } => {
+            let detail = "The server is restarting. What came is kept.";
+            at(Problem::unavailable(detail, RESTART_SECONDS), offset)
+        }
+        E::Internal(fault) => Problem::internal(fault),
+    }
+}
+
+fn at(problem: Problem, offset: ByteOffset) -> Problem {
+    problem.header("upload-offset", offset)
+}
+
+/// Says that something was there once.
+pub(super) fn gone(detail: &'static str) -> Problem {
+    Problem::new(Code::Gone, detail)
+}
+
+fn out_of_space() -> Problem {
+    let detail = "The server has no room for this. Its operator has to make some.";
+    Problem::new(Code::OutOfSpace, detail).retryable(true)
+}
+
+/// Says what a refusal of the database means.
+pub(super) fn state(error: StateError) -> Problem {
+    match error {
+        StateError::Missing => Problem::not_found(),
+        StateError::Conflict(_) | StateError::Stale => conflict(),
+        StateError::TooLarge => {
+            Problem::new(Code::InvalidRequest, "The texts are too long to be kept.")
+        }
+        other => Problem::internal(other),
+    }
+}
+
+/// Says what a failed file operation means.
+pub(super) fn disk(error: DiskError) -> Problem {
+    match error {
+        DiskError::NoSpace => out_of_space(),
+        DiskError::Missing => Problem::not_found(),
+        other => Problem::internal(other),
+    }
+}
+
+/// Says what a refusal of the library means.
+pub(super) fn library(error: LibraryError) -> Problem {
+    match error {
+        LibraryError::Missing => Problem::not_found(),
+        LibraryError::Forbidden => {
+            Problem::new(Code::Forbidden, "Your role may look at this, not change it.")
+        }
+        LibraryError::Invalid { field, rule } => {
+            Problem::new(Code::InvalidRequest, format!("`{field}` {rule}.")).field(field)
+        }
+        LibraryError::NoSpace => out_of_space(),
+        LibraryError::Disk(error) => disk(error),
+        LibraryError::State(error) => state(error),
+        LibraryError::Task => Problem::internal(error),
+    }
+}
+
+/// Says what a refusal of the queue means.
+pub(super) fn queue(error: QueueError) -> Problem {
+    match error {
+        QueueError::Missing => Problem::not_found(),
+        QueueError::Conflict | QueueError::Stale => conflict(),
+        QueueError::State(cause) => Problem::internal(cause),
+    }
+}
+
+fn conflict() -> Problem {
+    let detail = "The video isn't in a state in which this is possible.";
+    Problem::new(Code::Conflict, detail)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::upload::UploadState;
+    use crate::units::ByteCount;
+    use actix_web::ResponseError;
+
+    /// Every refusal of the engine has the status that clients of the protocol act upon, and
+    /// tells the offset where it is known.
+    #[test]
+    fn upload_errors_have_their_statuses() {
+        let offset = ByteOffset(7);
+        let cases = [
+            (UploadError::Missing, 404, false),
+            (UploadError::Gone(UploadState::Expired), 410, false),
+            (UploadError::Finished, 413, false),
+            (UploadError::OffsetMismatch { actual: offset }, 409, true),
+            (UploadError::TooLong { length: ByteCount(1) }, 413, false),
+            (UploadError::LengthFixed, 400, false),
+            (UploadError::LengthInvalid, 400, false),
+            (UploadError::MaxSize { max: ByteCount(1) }, 413, false),
+            (UploadError::NoSpace, 507, false),
+            (UploadError::Idle { offset }, 408, true),
+            (UploadError::Taken { offset }, 409, true),
+            (UploadError::BodyBroken { offset }, 400, true),
+            (UploadError::Stopping { offset }, 503, true),
+        ];
+        for (error, status, told) in cases {
+            let said = error.to_string();
+            let answer = upload(error).error_response();
+            assert_eq!(answer.status().as_u16(), status, "{said}");
+            assert_eq!(answer.headers().contains_key("upload-offset"), told, "{said}");
+        }
+    }
+}

@@ -1,0 +1,286 @@
+//! tus 1.0.0 at `/files`: creation, creation-with-upload, creation-defer-length, expiration and
+//! termination.
+//!
+//! The order of checks is fixed: OPTIONS is answered; then who (401), the protocol's version
+//! (412), whether the upload is there (404, 410), whether the role is enough (403), the body's
+//! type (415), the headers (400), the offset (409) and the length (413). Everything that counts
+//! is decided by the upload engine; here headers become arguments and results become headers.
+
+pub(super) mod headers;
+
+use super::problem::{Code, Problem};
+use super::{Shared, guard, media_files, translate, views};
+use crate::access::Caller;
+use crate::ids::UploadId;
+use crate::model::access::Role;
+use crate::model::upload::{Protocol, UploadState};
+use crate::state::UploadRecord;
+use crate::units::{ByteCount, ByteOffset, UnixMillis};
+use crate::upload::{Append, Appended, Metadata, NewUpload};
+use actix_web::http::{Method, header};
+use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, web};
+use headers::{BODY_TYPE, EXTENSIONS, VERSION};
+
+type App = web::Data<Shared>;
+
+/// Adds the protocol's addresses. One handler for each takes every method, because
+/// `X-HTTP-Method-Override` decides which one it really is.
+pub(super) fn routes(app: &mut web::ServiceConfig) {
+    app.service(web::resource(["/files", "/files/"]).to(collection));
+    app.service(web::resource("/files/{id}").to(single));
+}
+
+async fn collection(
+    req: HttpRequest,
+    body: web::Payload,
+    app: App,
+) -> Result<HttpResponse, Problem> {
+    let method = guard::effective_method(&req);
+    if method == Method::OPTIONS {
+        return Ok(options(&app));
+    }
+    let caller = guard::required(&req, &app).await?;
+    check_version(&req)?;
+    match method {
+        Method::POST => create(&req, body, &app, caller).await,
+        _ => Err(wrong_method("POST, OPTIONS")),
+    }
+}
+
+async fn single(
+    req: HttpRequest,
+    body: web::Payload,
+    app: App,
+    id: web::Path<String>,
+) -> Result<HttpResponse, Problem> {
+    let method = guard::effective_method(&req);
+    if method == Method::OPTIONS {
+        return Ok(options(&app));
+    }
+    let caller = guard::required(&req, &app).await?;
+    if method != Method::GET {
+        check_version(&req)?;
+    }
+    let upload = find(&app, &caller, &id)?;
+    match method {
+        Method::HEAD => look(&app, upload.id).await,
+        Method::PATCH => append(&req, body, &app, &caller, upload).await,
+        Method::DELETE => terminate(&app, &caller, upload.id).await,
+        Method::GET => get(&req, &app, upload).await,
+        _ => Err(wrong_method("HEAD, PATCH, DELETE, GET, OPTIONS")),
+    }
+}
+
+fn wrong_method(allowed: &'static str) -> Problem {
+    let detail = format!("This address takes {allowed}.");
+    Problem::new(Code::MethodNotAllowed, detail).header("allow", allowed)
+}
+
+/// Says what the server can do (tus, OPTIONS).
+fn options(app: &Shared) -> HttpResponse {
+    HttpResponse::NoContent()
+        .insert_header(("Tus-Version", VERSION))
+        .insert_header(("Tus-Extension", EXTENSIONS))
+        .insert_header(("Tus-Max-Size", app.parts.config.upload.max_size.to_string()))
+        .insert_header((header::ALLOW, "POST, HEAD, PATCH, DELETE, GET, OPTIONS"))
+        .finish()
+}
+
+fn check_version(req: &HttpRequest) -> Result<(), Problem> {
+    if text(req, "tus-resumable") == Some(VERSION) {
+        return Ok(());
+    }
+    let detail = "Send Tus-Resumable: 1.0.0.";
+    Err(Problem::new(Code::TusVersion, detail)
+        .header("tus-version", VERSION)
+        .field("Tus-Resumable"))
+}
+
+/// Returns a header's text; one that isn't visible ASCII counts as empty, which no rule accepts.
+fn text<'a>(req: &'a HttpRequest, name: &str) -> Option<&'a str> {
+    req.headers().get(name).map(|value| value.to_str().unwrap_or_default())
+}
+
+/// Returns the upload of an address, if it is there and this caller's.
+fn find(app: &Shared, caller: &Caller, id: &str) -> Result<UploadRecord, Problem> {
+    let id = UploadId::parse(id).map_err(|_| Problem::not_found())?;
+    let record = app.parts.state.upload(id).map_err(translate::state)?;
+    let record = record.filter(|record| caller.viewer.is_over(&record.owner));
+    let record = record.ok_or_else(Problem::not_found)?;
+    if record.state.is_gone() {
+        return Err(translate::gone("The upload was ended, or nobody went on with it in time."));
+    }
+    Ok(record)
+}
+
+/// Returns the length of the request's body, if the client says it beforehand.
+fn content_length(req: &HttpRequest) -> Result<Option<ByteCount>, Problem> {
+    let length = text(req, "content-length");
+    length.map(|length| headers::count(length, "Content-Length").map(ByteCount)).transpose()
+}
+
+/// Creates an upload, and takes what of it comes along.
+async fn create(
+    req: &HttpRequest,
+    body: web::Payload,
+    app: &App,
+    caller: Caller,
+) -> Result<HttpResponse, Problem> {
+    guard::needs(&caller, Role::Uploader)?;
+    let body_length = content_length(req)?;
+    let brings = headers::is_body_type(text(req, "content-type"));
+    let has_body = match body_length {
+        Some(length) => length.0 > 0,
+        None => req.headers().contains_key(header::TRANSFER_ENCODING),
+    };
+    if has_body && !brings {
+        return Err(wrong_type());
+    }
+    if text(req, "upload-concat").is_some() {
+        let detail = "This server doesn't join uploads; send the file as one.";
+        return Err(Problem::new(Code::InvalidHeader, detail).field("Upload-Concat"));
+    }
+    let (length, defer) = (text(req, "upload-length"), text(req, "upload-defer-length"));
+    let length = headers::creation_length(length, defer)?;
+    if let (Some(length), Some(coming)) = (length, body_length.filter(|_| has_body))
+        && coming > length
+    {
+        let detail = "The body is longer than Upload-Length.";
+        return Err(Problem::new(Code::PastLength, detail));
+    }
+    let raw_metadata = text(req, "upload-metadata").map(str::to_owned);
+    let metadata = Metadata::parse_header(raw_metadata.as_deref().unwrap_or_default());
+    let metadata = metadata.map_err(|reason| translate::upload(reason.into()))?;
+    let owner = caller.viewer.owner;
+    let new = NewUpload { owner, protocol: Protocol::Tus, length, metadata, raw_metadata };
+    let record = app.parts.uploads.create(new).await.map_err(translate::upload)?;
+    let location = format!("/files/{}", record.id);
+    let mut answer = HttpResponse::Created();
+    answer.insert_header((header::LOCATION, location.clone()));
+    if has_body {
+        let append = Append {
+            id: record.id,
+            at: ByteOffset(0),
+            declared: None,
+            content_length: body_length,
+        };
+        let appended = app.parts.uploads.append(append, body).await;
+        // The client learns where its upload is even if the bytes didn't all come.
+        let appended =
+            appended.map_err(|error| translate::upload(error).header("location", &location))?;
+        tell_end(&mut answer, &record, &appended);
+    } else {
+        answer.insert_header(("Upload-Offset", "0"));
+        tell_expiry(&mut answer, record.state, record.expires_at);
+    }
+    tell_video(&mut answer, &record);
+    Ok(answer.finish())
+}
+
+fn wrong_type() -> Problem {
+    let detail = format!("Bytes of an upload come as {BODY_TYPE}.");
+    Problem::new(Code::ContentType, detail).field("Content-Type")
+}
+
+/// Tells where the upload goes on. A request that is still writing lets go first.
+async fn look(app: &App, id: UploadId) -> Result<HttpResponse, Problem> {
+    let record = app.parts.uploads.look(id).await.map_err(translate::upload)?;
+    let mut answer = HttpResponse::Ok();
+    answer.insert_header((header::CACHE_CONTROL, "no-store"));
+    answer.insert_header(("Upload-Offset", offset_of(&record).to_string()));
+    match record.length {
+        Some(length) => answer.insert_header(("Upload-Length", length.to_string())),
+        None => answer.insert_header(("Upload-Defer-Length", "1")),
+    };
+    if let Some(metadata) = &record.metadata {
+        answer.insert_header(("Upload-Metadata", metadata.as_str()));
+    }
+    tell_expiry(&mut answer, record.state, record.expires_at);
+    tell_video(&mut answer, &record);
+    Ok(answer.finish())
+}
+
+fn offset_of(record: &UploadRecord) -> ByteOffset {
+    match (record.state, record.length) {
+        (UploadState::Finishing | UploadState::Finished, Some(length)) => ByteOffset(length.0),
+        _ => record.received.end(),
+    }
+}
+
+/// Takes the next bytes.
+async fn append(
+    req: &HttpRequest,
+    body: web::Payload,
+    app: &App,
+    caller: &Caller,
+    upload: UploadRecord,
+) -> Result<HttpResponse, Problem> {
+    guard::needs(caller, Role::Uploader)?;
+    if upload.protocol != Protocol::Tus {
+        let detail = "This upload came as a form; it can't be continued.";
+        return Err(Problem::new(Code::Forbidden, detail));
+    }
+    if !headers::is_body_type(text(req, "content-type")) {
+        return Err(wrong_type());
+    }
+    let offset = text(req, "upload-offset").unwrap_or_default();
+    let offset = headers::count(offset, "Upload-Offset")?;
+    let declared = text(req, "upload-length");
+    let declared = declared.map(|length| headers::count(length, "Upload-Length")).transpose()?;
+    let append = Append {
+        id: upload.id,
+        at: ByteOffset(offset),
+        declared: declared.map(ByteCount),
+        content_length: content_length(req)?,
+    };
+    let appended = app.parts.uploads.append(append, body).await.map_err(translate::upload)?;
+    let mut answer = HttpResponse::NoContent();
+    tell_end(&mut answer, &upload, &appended);
+    tell_video(&mut answer, &upload);
+    Ok(answer.finish())
+}
+
+async fn terminate(app: &App, caller: &Caller, id: UploadId) -> Result<HttpResponse, Problem> {
+    guard::needs(caller, Role::Uploader)?;
+    app.parts.uploads.terminate(id).await.map_err(translate::upload)?;
+    Ok(HttpResponse::NoContent().finish())
+}
+
+/// Gives the owner the bytes of a finished upload, or the description of any.
+async fn get(req: &HttpRequest, app: &App, upload: UploadRecord) -> Result<HttpResponse, Problem> {
+    let accept = text(req, "accept").unwrap_or_default();
+    if accept.to_ascii_lowercase().contains("application/json") {
+        let mut answer = HttpResponse::Ok();
+        answer.insert_header((header::CACHE_CONTROL, "no-store"));
+        return Ok(answer.json(views::UploadView::of(&upload)));
+    }
+    match (upload.state, upload.video) {
+        (UploadState::Finished, Some(video)) => {
+            media_files::original(req, app, video, &upload.filename).await
+        }
+        _ => {
+            let detail = "The bytes can be had once all of them are here.";
+            Err(Problem::new(Code::Unfinished, detail))
+        }
+    }
+}
+
+fn tell_end(answer: &mut HttpResponseBuilder, record: &UploadRecord, appended: &Appended) {
+    answer.insert_header(("Upload-Offset", appended.offset.to_string()));
+    if !appended.finished {
+        tell_expiry(answer, record.state, appended.expires_at);
+    }
+}
+
+/// Tells when an upload is given up; only for one that isn't finished.
+fn tell_expiry(answer: &mut HttpResponseBuilder, state: UploadState, at: UnixMillis) {
+    if state == UploadState::Partial {
+        answer.insert_header(("Upload-Expires", headers::http_date(at)));
+    }
+}
+
+fn tell_video(answer: &mut HttpResponseBuilder, record: &UploadRecord) {
+    if let Some(video) = record.video {
+        answer.insert_header(("Slipway-Video", video.to_string()));
+    }
+}

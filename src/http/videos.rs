@@ -1,0 +1,361 @@
+//! `/api/videos`: looking at videos, changing what is said about them, and steering their work.
+
+use super::problem::{Code, Problem};
+use super::views::{ErrorView, PlaybackView, PublicView, StatusView, VideoView, Work};
+use super::{AppParts, Shared, blocking, body, form, guard, media_files, translate};
+use crate::access::Caller;
+use crate::ids::{Owner, VideoId};
+use crate::library;
+use crate::model::access::Viewer;
+use crate::model::video::{VideoState, Visibility};
+use crate::state::{VideoChange, VideoRecord};
+use actix_web::http::header;
+use actix_web::{HttpRequest, HttpResponse, web};
+use serde::{Deserialize, Serialize};
+
+/// Videos in one page of a list, unless the caller wants fewer or more.
+const LIMIT_DEFAULT: usize = 50;
+/// Most videos in one batch of states.
+const BATCH_MAX: usize = 200;
+
+type App = web::Data<Shared>;
+type Answer = Result<HttpResponse, Problem>;
+
+pub(super) fn routes(app: &mut web::ServiceConfig) {
+    let at = web::resource::<&str>;
+    app.service(at("/api/videos").route(web::get().to(list)).route(web::post().to(form::create)));
+    app.service(at("/api/videos/status").route(web::get().to(batch)));
+    app.service(
+        at("/api/videos/{id}")
+            .route(web::get().to(one))
+            .route(web::patch().to(change))
+            .route(web::delete().to(delete)),
+    );
+    app.service(at("/api/videos/{id}/processing-status").route(web::get().to(status)));
+    app.service(at("/api/videos/{id}/preview").route(web::get().to(preview)));
+    app.service(at("/api/videos/{id}/thumbnails").route(web::get().to(thumbnails)));
+    app.service(at("/api/videos/{id}/retry-processing").route(web::post().to(retry)));
+    app.service(at("/api/videos/{id}/cancel-processing").route(web::post().to(cancel)));
+    app.service(
+        at("/api/videos/{id}/original")
+            .route(web::get().to(original))
+            .route(web::head().to(original)),
+    );
+}
+
+/// A video as this caller may see it.
+#[derive(Serialize)]
+#[serde(untagged)]
+pub(super) enum Seen {
+    /// All of it.
+    Whole(Box<VideoView>),
+    /// Its public part.
+    Part(Box<PublicView>),
+}
+
+impl Seen {
+    /// Makes the view for `caller`, who may see the video.
+    pub(super) fn by(caller: Option<&Caller>, video: &VideoRecord, parts: &AppParts) -> Self {
+        let progress = parts.hub.progress(video.id);
+        if !caller.is_some_and(|caller| caller.viewer.is_over(&video.owner)) {
+            return Self::Part(Box::new(PublicView::of(video, progress.as_ref())));
+        }
+        Self::Whole(Box::new(whole(video, parts)))
+    }
+}
+
+/// Makes the owner's view of a video.
+pub(super) fn whole(video: &VideoRecord, parts: &AppParts) -> VideoView {
+    with_work(video, parts, |work| VideoView::of(video, work))
+}
+
+fn with_work<T>(video: &VideoRecord, parts: &AppParts, make: impl FnOnce(&Work<'_>) -> T) -> T {
+    // A view without its job still tells the most important things.
+    let job = video.job.and_then(|job| parts.state.job(job).ok().flatten());
+    let waits = job.as_ref().filter(|_| video.state == VideoState::Queued);
+    let position = waits.and_then(|job| parts.queue.position(job.id)).map(|before| before + 1);
+    let progress = parts.hub.progress(video.id);
+    make(&Work { job: job.as_ref(), progress: progress.as_ref(), position })
+}
+
+/// Reads an id of the address; one that can't be an id is simply not there.
+pub(super) fn id_of(text: &str) -> Result<VideoId, Problem> {
+    VideoId::parse(text).map_err(|_| Problem::not_found())
+}
+
+/// Returns a video that the caller may see.
+///
+/// # Errors
+/// 404 for one that isn't there or not for them.
+fn seen_by(parts: &AppParts, caller: Option<&Caller>, id: VideoId) -> Result<VideoRecord, Problem> {
+    let viewer = caller.map(|caller| &caller.viewer);
+    parts.library.video(id, viewer).map_err(translate::library)
+}
+
+/// Returns a video that the caller may change, and the caller.
+///
+/// # Errors
+/// 404 for another's, 403 for somebody who may only look.
+async fn held(req: &HttpRequest, app: &App, id: &str) -> Result<(VideoRecord, Viewer), Problem> {
+    let viewer = guard::required(req, app).await?.viewer;
+    let video = app.parts.library.own_video(id_of(id)?, &viewer).map_err(translate::library)?;
+    Ok((video, viewer))
+}
+
+fn answer(said: impl Serialize) -> HttpResponse {
+    HttpResponse::Ok().insert_header((header::CACHE_CONTROL, "no-store")).json(said)
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Query {
+    state: Option<VideoState>,
+    q: Option<String>,
+    tag: Option<String>,
+    session_id: Option<String>,
+    owner: Option<String>,
+    sort: Option<String>,
+    limit: Option<usize>,
+    cursor: Option<String>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Page {
+    items: Vec<Seen>,
+    next_cursor: Option<String>,
+}
+
+async fn list(req: HttpRequest, app: App, query: web::Query<Query>) -> Answer {
+    let caller = guard::required(&req, &app).await?;
+    let query = query.into_inner();
+    let oldest_first = match query.sort.as_deref() {
+        None | Some("-createdAt") => false,
+        Some("createdAt") => true,
+        Some(_) => {
+            let detail = "`sort` is -createdAt or createdAt.";
+            return Err(Problem::new(Code::InvalidRequest, detail).field("sort"));
+        }
+    };
+    let cursor = query.cursor.as_deref().map(VideoId::parse).transpose().map_err(|_| {
+        Problem::new(Code::InvalidRequest, "`cursor` isn't one that was given.").field("cursor")
+    })?;
+    let query = library::Query {
+        state: query.state,
+        text: query.q.map(|text| text.trim().to_owned()).filter(|text| !text.is_empty()),
+        tag: query.tag,
+        session: query.session_id,
+        owner: query.owner.map(Owner),
+        oldest_first,
+        cursor,
+        limit: query.limit.unwrap_or(LIMIT_DEFAULT).clamp(1, library::VIDEOS_MAX),
+    };
+    let page = app.parts.library.list(&caller.viewer, query).await;
+    let page = page.map_err(translate::library)?;
+    let shown = blocking(&app, move |parts| {
+        let seen = |video| Seen::by(Some(&caller), video, parts);
+        let next_cursor = page.next.map(|id| id.to_string());
+        Ok(Page { items: page.items.iter().map(seen).collect(), next_cursor })
+    });
+    Ok(answer(shown.await?))
+}
+
+async fn one(req: HttpRequest, app: App, id: web::Path<String>) -> Answer {
+    let caller = guard::optional(&req, &app).await?;
+    let id = id_of(&id)?;
+    let seen = blocking(&app, move |parts| {
+        let video = seen_by(parts, caller.as_ref(), id)?;
+        Ok(Seen::by(caller.as_ref(), &video, parts))
+    });
+    Ok(answer(seen.await?))
+}
+
+/// What somebody wants to say differently; what isn't named stays.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Change {
+    title: Option<String>,
+    description: Option<String>,
+    tags: Option<Vec<String>>,
+    visibility: Option<Visibility>,
+}
+
+async fn change(
+    req: HttpRequest,
+    app: App,
+    id: web::Path<String>,
+    payload: web::Payload,
+) -> Answer {
+    let (video, viewer) = held(&req, &app, &id).await?;
+    let Change { title, description, tags, visibility } = body::json(&req, payload).await?;
+    let change = VideoChange { title, description, tags, visibility };
+    let changed = app.parts.library.change(video.id, &viewer, change).await;
+    let video = changed.map_err(translate::library)?;
+    let seen = blocking(&app, move |parts| Ok(whole(&video, parts)));
+    Ok(answer(seen.await?))
+}
+
+async fn delete(req: HttpRequest, app: App, id: web::Path<String>) -> Answer {
+    let (video, viewer) = held(&req, &app, &id).await?;
+    app.parts.library.delete(video.id, &viewer).await.map_err(translate::library)?;
+    app.parts.queue.stop_child(video.job);
+    Ok(HttpResponse::NoContent().finish())
+}
+
+async fn retry(req: HttpRequest, app: App, id: web::Path<String>) -> Answer {
+    let (video, _) = held(&req, &app, &id).await?;
+    let video = app.parts.queue.retry(video.id).await.map_err(translate::queue)?;
+    Ok(answer(blocking(&app, move |parts| Ok(whole(&video, parts))).await?))
+}
+
+async fn cancel(req: HttpRequest, app: App, id: web::Path<String>) -> Answer {
+    let (video, _) = held(&req, &app, &id).await?;
+    let video = app.parts.queue.cancel(video.id).await.map_err(translate::queue)?;
+    Ok(answer(blocking(&app, move |parts| Ok(whole(&video, parts))).await?))
+}
+
+async fn status(req: HttpRequest, app: App, id: web::Path<String>) -> Answer {
+    let caller = guard::required(&req, &app).await?;
+    let id = id_of(&id)?;
+    let status = blocking(&app, move |parts| {
+        let video = seen_by(parts, Some(&caller), id)?;
+        if !caller.viewer.is_over(&video.owner) {
+            return Err(Problem::not_found());
+        }
+        Ok(with_work(&video, parts, |work| StatusView::of(&video, work)))
+    });
+    Ok(answer(status.await?))
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Wanted {
+    video_ids: Option<String>,
+    session_id: Option<String>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Batch {
+    items: Vec<BatchItem>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct BatchItem {
+    video_id: String,
+    playable: bool,
+    #[serde(flatten)]
+    status: StatusView,
+    error: Option<ErrorView>,
+}
+
+async fn batch(req: HttpRequest, app: App, wanted: web::Query<Wanted>) -> Answer {
+    let caller = guard::required(&req, &app).await?;
+    let Wanted { video_ids, session_id } = wanted.into_inner();
+    if video_ids.is_none() && session_id.is_none() {
+        let detail = "Name videos with `videoIds`, or a group of them with `sessionId`.";
+        return Err(Problem::new(Code::InvalidRequest, detail).field("videoIds"));
+    }
+    let ids = video_ids.map(|list| ids_of(&list)).transpose()?;
+    let items = blocking(&app, move |parts| {
+        let fits = |video: &VideoRecord| {
+            caller.viewer.is_over(&video.owner)
+                && (session_id.is_none() || video.session == session_id)
+        };
+        let videos = match ids {
+            Some(ids) => {
+                let found = ids.into_iter().map(|id| parts.state.video(id));
+                let found: Result<Vec<_>, _> = found.collect();
+                let found = found.map_err(translate::state)?;
+                found.into_iter().flatten().filter(fits).collect()
+            }
+            None => parts.state.videos(None, BATCH_MAX, &fits).map_err(translate::state)?,
+        };
+        let item = |video: &VideoRecord| BatchItem {
+            video_id: video.id.to_string(),
+            playable: video.playable,
+            status: with_work(video, parts, |work| StatusView::of(video, work)),
+            error: video.problem.as_ref().map(ErrorView::of),
+        };
+        Ok(videos.iter().map(item).collect())
+    });
+    Ok(answer(Batch { items: items.await? }))
+}
+
+/// Reads a comma-separated list of ids.
+pub(super) fn ids_of(list: &str) -> Result<Vec<VideoId>, Problem> {
+    let ids: Result<Vec<VideoId>, _> =
+        list.split(',').filter(|text| !text.is_empty()).map(VideoId::parse).collect();
+    ids.ok().filter(|ids| ids.len() <= BATCH_MAX).ok_or_else(|| {
+        let detail = "`videoIds` is a list of at most 200 ids, separated by commas.";
+        Problem::new(Code::InvalidRequest, detail).field("videoIds")
+    })
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Preview {
+    id: String,
+    poster: Option<String>,
+    storyboard: Option<String>,
+    playback: PlaybackView,
+}
+
+async fn preview(req: HttpRequest, app: App, id: web::Path<String>) -> Answer {
+    let caller = guard::optional(&req, &app).await?;
+    let video = seen_by(&app.parts, caller.as_ref(), id_of(&id)?)?;
+    let playback = PlaybackView::of(&video, app.parts.hub.progress(video.id).as_ref());
+    let (poster, storyboard) = (playback.poster.clone(), playback.storyboard.clone());
+    Ok(answer(Preview { id: video.id.to_string(), poster, storyboard, playback }))
+}
+
+#[derive(Serialize)]
+struct Thumbnails {
+    items: Vec<Thumbnail>,
+}
+
+#[derive(Serialize)]
+struct Thumbnail {
+    url: String,
+    width: u32,
+    height: u32,
+}
+
+async fn thumbnails(req: HttpRequest, app: App, id: web::Path<String>) -> Answer {
+    let caller = guard::optional(&req, &app).await?;
+    let video = seen_by(&app.parts, caller.as_ref(), id_of(&id)?)?;
+    let poster = video.poster.as_ref().map(|picture| Thumbnail {
+        url: format!("/media/{}/poster.jpg", video.id),
+        width: picture.width,
+        height: picture.height,
+    });
+    Ok(answer(Thumbnails { items: poster.into_iter().collect() }))
+}
+
+async fn original(req: HttpRequest, app: App, id: web::Path<String>) -> Answer {
+    let caller = guard::required(&req, &app).await?;
+    let video = seen_by(&app.parts, Some(&caller), id_of(&id)?)?;
+    if !caller.viewer.is_over(&video.owner) {
+        return Err(Problem::not_found());
+    }
+    if video.uploaded_at.is_none() {
+        let detail = "The file can be had once all of it is here.";
+        return Err(Problem::new(Code::Unfinished, detail));
+    }
+    media_files::original(&req, &app, video.id, &video.filename).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Lists of ids hold only ids, and not too many.
+    #[test]
+    fn lists_of_ids() {
+        let id = VideoId::fresh(crate::units::UnixMillis(1));
+        assert_eq!(ids_of(&format!("{id},{id}")).expect("ids").len(), 2);
+        assert_eq!(ids_of("").expect("none").len(), 0);
+        assert!(ids_of("x").is_err() && ids_of(&vec![id.to_string(); 201].join(",")).is_err());
+    }
+}
