@@ -3,8 +3,10 @@
 //! docs/ARCHITECTURE.md tells the one way of the data and which module may import which.
 
 pub mod access;
+pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod control;
 pub mod disk;
 pub mod events;
 pub mod http;
@@ -13,8 +15,11 @@ pub mod janitor;
 pub mod library;
 pub mod media;
 pub mod model;
+pub mod pipeline;
 pub mod queue;
+pub mod server;
 pub mod state;
+pub mod telemetry;
 pub mod units;
 pub mod upload;
 pub mod wire;

@@ -1,3 +1,7 @@
 //! The `slipway` binary: everything is in the library.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    slipway::cli::main()
+}

@@ -1,0 +1,130 @@
+//! The command line: subcommands, what they print, and exit codes.
+//!
+//! Exit codes: 0 done; 2 wrong usage, wrong configuration, or a data directory that another
+//! server holds; 1 anything else. A failure is one line on standard error.
+
+mod token;
+
+use crate::config::flags::{Command, Flags, Settings};
+use crate::config::{self, Loaded};
+use crate::control::{Reply, Request};
+use crate::{server, worker};
+use clap::Parser;
+use std::process::ExitCode;
+
+/// A command that didn't work.
+#[derive(Debug)]
+struct Failure {
+    /// 1 or 2, as the module's description says.
+    exit_code: u8,
+    /// One line: cause and mend.
+    line: String,
+}
+
+impl Failure {
+    fn usage(line: impl std::fmt::Display) -> Self {
+        Self { exit_code: 2, line: line.to_string() }
+    }
+
+    fn other(line: impl std::fmt::Display) -> Self {
+        Self { exit_code: 1, line: line.to_string() }
+    }
+}
+
+/// Runs the command that the process was started with.
+pub fn main() -> ExitCode {
+    let flags = Flags::parse();
+    let settings = flags.settings;
+    let done = match flags.command.unwrap_or(Command::Serve) {
+        Command::Worker { probe: false } => return worker::child_main(),
+        Command::Worker { probe: true } => return worker::probe_main(),
+        Command::Serve => serve(&settings),
+        Command::CheckConfig { keys } => check_config(&settings, keys),
+        Command::LoginLink => login_link(&settings),
+        Command::Token(command) => token::run(&settings, command),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("slipway: {}", failure.line);
+            ExitCode::from(failure.exit_code)
+        }
+    }
+}
+
+fn load(settings: &Settings) -> Result<Loaded, Failure> {
+    let overrides = settings.overrides().map_err(Failure::usage)?;
+    config::load(settings.config.as_deref(), std::env::vars(), &overrides).map_err(Failure::usage)
+}
+
+fn serve(settings: &Settings) -> Result<(), Failure> {
+    let loaded = load(settings)?;
+    server::run(loaded.config).map_err(|failure| match failure.is_usage() {
+        true => Failure::usage(failure),
+        false => Failure::other(failure),
+    })
+}
+
+fn check_config(settings: &Settings, keys: bool) -> Result<(), Failure> {
+    let loaded = load(settings)?;
+    if keys {
+        print!("{}", config::keys::reference());
+        return Ok(());
+    }
+    match &loaded.file {
+        Some(path) => eprintln!("The configuration is good (file: {}).", path.display()),
+        None => eprintln!("The configuration is good (no file)."),
+    }
+    print!("{}", loaded.to_toml());
+    Ok(())
+}
+
+fn login_link(settings: &Settings) -> Result<(), Failure> {
+    let loaded = load(settings)?;
+    match ask(&loaded.config, Request::LoginCode)? {
+        Reply::LoginCode { code, address } => {
+            let derived = || format!("http://{}", loaded.config.listen);
+            let address = loaded.config.public_url.clone().or(address).unwrap_or_else(derived);
+            println!("{address}/login?code={code}");
+            Ok(())
+        }
+        other => Err(unexpected(other)),
+    }
+}
+
+/// Asks the running server, or does the same on the data directory when none runs.
+fn ask(config: &config::Config, request: Request) -> Result<Reply, Failure> {
+    become_owner(config)?;
+    server::ask(config, request).map_err(|failure| match failure.is_usage() {
+        true => Failure::usage(failure),
+        false => Failure::other(failure),
+    })
+}
+
+fn unexpected(reply: Reply) -> Failure {
+    match reply {
+        Reply::Refused { reason } => Failure::other(reason),
+        _ => Failure::other("the server answered something else"),
+    }
+}
+
+/// As root, starts this command again as the owner of the data directory, so that nothing in it
+/// ends up belonging to root and out of the server's reach.
+fn become_owner(config: &config::Config) -> Result<(), Failure> {
+    use std::os::unix::fs::MetadataExt;
+    use std::os::unix::process::CommandExt;
+    if !rustix::process::geteuid().is_root() {
+        return Ok(());
+    }
+    let Ok(about) = std::fs::metadata(&config.data_dir) else { return Ok(()) };
+    if about.uid() == 0 {
+        return Ok(());
+    }
+    let program = std::env::current_exe().map_err(Failure::other)?;
+    let cause = std::process::Command::new(program)
+        .args(std::env::args_os().skip(1))
+        .uid(about.uid())
+        .gid(about.gid())
+        .exec();
+    Err(Failure::other(format!("can't become the owner of {}: {cause}", config.data_dir.display())))
+}

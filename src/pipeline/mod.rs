@@ -1,0 +1,106 @@
+//! The loop over jobs: claims them, runs a confined child for each, publishes what it makes.
+//!
+//! Every step that others may rely on is a transaction in `state` under the claim's epoch; a
+//! child, or a whole server, may be killed between any two of them and the next attempt goes on
+//! from the manifest. Started by `server`; knows nothing of `http`.
+
+mod publish;
+mod run;
+
+use crate::clock::Clock;
+use crate::disk::Disk;
+use crate::events::Hub;
+use crate::model::job::LEASE_MS;
+use crate::queue::Queue;
+use crate::state::State;
+use crate::wire::{EncodeOptions, Limits};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, error, warn};
+
+/// What the loop works with.
+pub struct Pipeline {
+    /// Where jobs come from and go back to.
+    pub queue: Queue,
+    /// Records.
+    pub state: State,
+    /// Bytes.
+    pub disk: Disk,
+    /// Who hears of it.
+    pub hub: Hub,
+    /// The time.
+    pub clock: Clock,
+    /// How renditions are made.
+    pub encode: EncodeOptions,
+    /// What one file may cost.
+    pub limits: Limits,
+    /// A child without a report for this long is killed.
+    pub stall_ms: u64,
+    /// Jobs at once.
+    pub workers: usize,
+}
+
+/// Longest sleep without looking for work, should a bell have been missed.
+const POLL_MS: u64 = 5_000;
+
+/// Pause after the database refused, so that a broken one isn't asked in a circle.
+const REFUSED_PAUSE: Duration = Duration::from_secs(2);
+
+impl Pipeline {
+    /// Works until `stop` fires; then kills the children, gives their jobs back and returns.
+    pub async fn run(self, stop: CancellationToken) {
+        let shared = Arc::new(self);
+        let mut jobs: JoinSet<()> = JoinSet::new();
+        let bell = shared.queue.bell();
+        loop {
+            // Armed before looking, so that a job queued in between isn't slept over.
+            let rung = bell.notified();
+            if jobs.len() < shared.workers {
+                match shared.queue.claim().await {
+                    Ok(Some(claim)) => {
+                        jobs.spawn(run::run_job(Arc::clone(&shared), claim, stop.clone()));
+                        continue;
+                    }
+                    Ok(None) => {}
+                    Err(cause) => {
+                        error!("no job can be claimed: {cause}");
+                        tokio::select! {
+                            () = tokio::time::sleep(REFUSED_PAUSE) => continue,
+                            () = stop.cancelled() => break,
+                        }
+                    }
+                }
+            }
+            tokio::select! {
+                () = stop.cancelled() => break,
+                () = rung => {}
+                () = tokio::time::sleep(shared.until_next()) => {}
+                Some(ended) = jobs.join_next(), if !jobs.is_empty() => {
+                    if let Err(panic) = ended {
+                        // The lease runs out and the job is claimed again.
+                        warn!("a job's task broke: {panic}");
+                    }
+                }
+            }
+        }
+        while jobs.join_next().await.is_some() {}
+        debug!("no child is left");
+    }
+
+    /// Returns how long nothing can be due, at most [`POLL_MS`].
+    fn until_next(&self) -> Duration {
+        let now = self.clock.now();
+        let ms = match self.queue.next_due() {
+            Some(due) => due.ms_since(now).clamp(50, POLL_MS),
+            None => POLL_MS,
+        };
+        Duration::from_millis(ms)
+    }
+
+    /// How often a lease is renewed: three times before it would run out.
+    fn renew_every() -> Duration {
+        Duration::from_millis(LEASE_MS / 3)
+    }
+}

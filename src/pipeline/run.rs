@@ -1,0 +1,360 @@
+//! One job from its claim to its end.
+
+use super::Pipeline;
+use super::publish::{PublishError, Publisher};
+use crate::disk::DiskError;
+use crate::events::{Event, EventBody, EventKind, Progress};
+use crate::model::job::Stage;
+use crate::model::manifest::Rung;
+use crate::model::problem::{Problem, ProblemCode};
+use crate::model::rendition::{RenditionKind, RenditionPlan, RenditionState};
+use crate::model::video::{SourceFacts, VideoKind, Warning};
+use crate::queue::{Claim, QueueError, internal};
+use crate::state::{RenditionRecord, StateError, VideoRecord};
+use crate::wire::{Order, Report, WIRE_VERSION};
+use crate::worker::{self, Ending, Launch};
+use std::os::fd::OwnedFd;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::time::MissedTickBehavior;
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, error, info, warn};
+
+/// How often a running job looks whether playlists are behind.
+const TICK: Duration = Duration::from_millis(500);
+
+/// Most warnings kept of one job.
+const WARNINGS_MAX: usize = 20;
+
+/// Why the work on a job stopped before its end.
+enum Halt {
+    /// The job is to be settled with this problem.
+    Problem(Problem),
+    /// The lease is gone: somebody else decides, nothing may be written.
+    Stale,
+    /// The server stops: the job goes back in line.
+    Stopping,
+}
+
+impl From<StateError> for Halt {
+    fn from(error: StateError) -> Self {
+        match error {
+            StateError::Stale | StateError::Missing => Self::Stale,
+            other => Self::Problem(internal(&format!("the database refused: {other}"))),
+        }
+    }
+}
+
+impl From<PublishError> for Halt {
+    fn from(error: PublishError) -> Self {
+        match error {
+            PublishError::Disk(error) => error.into(),
+            other => {
+                error!("publishing: {other}");
+                Self::Problem(Problem::new(
+                    ProblemCode::WorkerCrashed,
+                    "The worker's reports didn't fit together.",
+                ))
+            }
+        }
+    }
+}
+
+impl From<DiskError> for Halt {
+    fn from(error: DiskError) -> Self {
+        if matches!(error, DiskError::NoSpace) {
+            let detail = "There is no room for the finished video.";
+            return Self::Problem(Problem::new(ProblemCode::OutOfSpace, detail));
+        }
+        error!("disk: {error}");
+        Self::Problem(internal("The server couldn't write its files."))
+    }
+}
+
+/// Runs one job and settles it.
+pub(super) async fn run_job(pipeline: Arc<Pipeline>, claim: Claim, stop: CancellationToken) {
+    let (id, attempt) = (claim.job.id, claim.job.attempt);
+    info!(job.id = %id, video.id = %claim.video.id, attempt, "job {id} starts, attempt {attempt}");
+    let outcome = Running::new(&pipeline, &claim).work(&stop).await;
+    let settled = match outcome {
+        Ok(()) => Ok(()),
+        Err(Halt::Stale) => {
+            info!(job.id = %id, "job {id} has passed out of our hands");
+            Ok(())
+        }
+        Err(Halt::Stopping) => pipeline.queue.release(&claim).await,
+        Err(Halt::Problem(problem)) => pipeline.queue.settle(&claim, problem).await.map(|_| ()),
+    };
+    match settled {
+        Ok(()) | Err(QueueError::Stale | QueueError::Missing) => {}
+        Err(cause) => error!(job.id = %id, "job {id} can't be settled: {cause}"),
+    }
+    pipeline.queue.put_down(id);
+    let disk = pipeline.disk.clone();
+    match tokio::task::spawn_blocking(move || disk.remove_work(id)).await {
+        Ok(Ok(())) => {}
+        Ok(Err(cause)) => warn!(job.id = %id, "leftovers of job {id}: {cause}"),
+        Err(panic) => error!("removing leftovers broke: {panic}"),
+    }
+}
+
+/// A job under way.
+struct Running<'a> {
+    pipeline: &'a Pipeline,
+    claim: &'a Claim,
+    plan: Vec<RenditionPlan>,
+    duration: f64,
+    warnings: Vec<Warning>,
+}
+
+impl<'a> Running<'a> {
+    fn new(pipeline: &'a Pipeline, claim: &'a Claim) -> Self {
+        Self { pipeline, claim, plan: Vec::new(), duration: 0.0, warnings: Vec::new() }
+    }
+
+    async fn work(mut self, stop: &CancellationToken) -> Result<(), Halt> {
+        let (publisher, launch) = self.prepare().await?;
+        let publisher = Arc::new(Mutex::new(publisher));
+        let mut child = worker::start(launch).map_err(|cause| {
+            error!("no worker can be started: {cause}");
+            Halt::Problem(Problem::new(
+                ProblemCode::WorkerCrashed,
+                "The server couldn't start a worker process.",
+            ))
+        })?;
+        let mut renew = tokio::time::interval(Pipeline::renew_every());
+        let mut tick = tokio::time::interval(TICK);
+        renew.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let halt = loop {
+            let step = tokio::select! {
+                biased;
+                () = self.claim.ended.cancelled() => Err(Halt::Stale),
+                () = stop.cancelled() => Err(Halt::Stopping),
+                _ = renew.tick() => self.renew().await,
+                event = child.next() => match event {
+                    worker::Event::Report(report) => self.take(report, &publisher).await,
+                    worker::Event::Ended(Ending::Done) => break None,
+                    worker::Event::Ended(ending) => Err(Halt::Problem(problem_of(ending))),
+                },
+                _ = tick.tick() => {
+                    let now = self.pipeline.clock.now();
+                    blocking(&publisher, move |publisher| publisher.tick(now)).await
+                }
+            };
+            if let Err(halt) = step {
+                break Some(halt);
+            }
+        };
+        child.kill().await;
+        match halt {
+            Some(halt) => Err(halt),
+            None => self.finish(&publisher).await,
+        }
+    }
+
+    /// Opens everything the child needs.
+    async fn prepare(&self) -> Result<(Publisher, Launch), Halt> {
+        let (disk, now) = (self.pipeline.disk.clone(), self.pipeline.clock.now());
+        let (job, video) = (self.claim.job.id, self.claim.video.id);
+        let epoch = self.claim.job.epoch;
+        let encode = self.pipeline.encode.clone();
+        let limits = self.pipeline.limits.clone();
+        let stall_ms = self.pipeline.stall_ms;
+        let prepared = tokio::task::spawn_blocking(move || {
+            let (source, source_size) = disk.open_original(video)?;
+            disk.remove_work(job)?;
+            let output = disk.make_work(job, epoch)?;
+            let publisher = Publisher::open(disk, video, job, epoch, now)?;
+            let order = Order {
+                version: WIRE_VERSION,
+                job,
+                epoch,
+                source_size,
+                renditions_done: names_of(&publisher.complete()),
+                poster_done: publisher.has_poster(),
+                encode,
+                limits,
+            };
+            let source = OwnedFd::from(source);
+            Ok::<_, Halt>((publisher, Launch { order, source, output, stall_ms }))
+        });
+        prepared.await.map_err(|panic| broke(&panic))?
+    }
+
+    async fn renew(&self) -> Result<(), Halt> {
+        match self.pipeline.queue.renew(self.claim.job.id, self.claim.job.epoch).await {
+            Ok(()) => Ok(()),
+            Err(QueueError::Stale | QueueError::Missing) => Err(Halt::Stale),
+            // The lease still holds for a while; the next renewal may succeed.
+            Err(cause) => {
+                warn!("a lease can't be renewed: {cause}");
+                Ok(())
+            }
+        }
+    }
+
+    async fn take(
+        &mut self,
+        report: Report,
+        publisher: &Arc<Mutex<Publisher>>,
+    ) -> Result<(), Halt> {
+        let now = self.pipeline.clock.now();
+        match report {
+            Report::Confined { version, layers } => {
+                debug!(?layers, version, "the child is confined");
+                Ok(())
+            }
+            Report::Probed { facts, plan } => self.probed(facts, plan, publisher).await,
+            Report::Poster { width, height } => {
+                let picture = blocking(publisher, move |p| p.poster(width, height)).await?;
+                let (job, epoch) = (self.claim.job.id, self.claim.job.epoch);
+                let video = self.pipeline.state.commit_poster(job, epoch, picture, now).await?;
+                self.tell(EventKind::VideoState, &video);
+                Ok(())
+            }
+            Report::Started { rendition, codecs, timescale, target_ms } => {
+                blocking(publisher, move |p| p.started(&rendition, codecs, timescale, target_ms))
+                    .await
+            }
+            Report::Segment { rendition, number, segment } => {
+                let step = move |p: &mut Publisher| p.segment(&rendition, number, segment, now);
+                if blocking(publisher, step).await? { self.playable().await } else { Ok(()) }
+            }
+            Report::Completed { rendition } => {
+                let step = move |p: &mut Publisher| p.completed(&rendition, now);
+                let (rung, playable) = blocking(publisher, step).await?;
+                self.commit_rung(&rung).await?;
+                if playable { self.playable().await } else { Ok(()) }
+            }
+            Report::Progress { progress, speed } => {
+                let renditions = blocking(publisher, |p| Ok(p.shares())).await?;
+                self.tell_progress(progress, speed, renditions);
+                Ok(())
+            }
+            Report::Warning { warning } => {
+                if self.warnings.len() < WARNINGS_MAX {
+                    self.warnings.push(warning);
+                }
+                Ok(())
+            }
+            // `worker` turns these two into the child's ending.
+            Report::Failed { problem } => Err(Halt::Problem(problem)),
+            Report::Done => Ok(()),
+        }
+    }
+
+    async fn probed(
+        &mut self,
+        facts: SourceFacts,
+        plan: Vec<RenditionPlan>,
+        publisher: &Arc<Mutex<Publisher>>,
+    ) -> Result<(), Halt> {
+        let pictures = plan.iter().any(|rung| rung.kind == RenditionKind::Video);
+        let kind = if pictures { VideoKind::Video } else { VideoKind::Audio };
+        self.plan.clone_from(&plan);
+        self.duration = facts.duration;
+        let (duration, planned) = (facts.duration, plan.clone());
+        let earlier = blocking(publisher, move |p| {
+            p.planned(duration, planned);
+            Ok(p.complete())
+        })
+        .await?;
+        let (job, epoch, now) =
+            (self.claim.job.id, self.claim.job.epoch, self.pipeline.clock.now());
+        let state = &self.pipeline.state;
+        let video = state.commit_probe(job, epoch, facts, kind, plan, now).await?;
+        self.tell(EventKind::VideoState, &video);
+        for rung in earlier {
+            self.commit_rung(&rung).await?;
+        }
+        Ok(())
+    }
+
+    async fn commit_rung(&self, rung: &Rung) -> Result<(), Halt> {
+        let record = RenditionRecord {
+            plan: rung.plan.clone(),
+            state: RenditionState::Ready,
+            generation: rung.generation,
+            codecs: Some(rung.codecs.clone()),
+            bandwidth: Some(crate::media::playlist::peak_bandwidth(rung)),
+        };
+        let (job, epoch) = (self.claim.job.id, self.claim.job.epoch);
+        let now = self.pipeline.clock.now();
+        let video = self.pipeline.state.commit_rendition(job, epoch, record, now).await?;
+        self.tell(EventKind::VideoState, &video);
+        Ok(())
+    }
+
+    async fn playable(&self) -> Result<(), Halt> {
+        let (job, epoch) = (self.claim.job.id, self.claim.job.epoch);
+        let now = self.pipeline.clock.now();
+        let video = self.pipeline.state.commit_playable(job, epoch, now).await?;
+        info!(video.id = %video.id, "video {} can be played", video.id);
+        self.tell(EventKind::VideoPlayable, &video);
+        Ok(())
+    }
+
+    async fn finish(&self, publisher: &Arc<Mutex<Publisher>>) -> Result<(), Halt> {
+        let now = self.pipeline.clock.now();
+        blocking(publisher, move |p| p.finish(now)).await?;
+        let (job, epoch) = (self.claim.job.id, self.claim.job.epoch);
+        let warnings = self.warnings.clone();
+        let video = self.pipeline.state.finish_job(job, epoch, now, warnings).await?;
+        info!(job.id = %job, video.id = %video.id, "job {job} done, video {} is ready", video.id);
+        self.tell(EventKind::VideoReady, &video);
+        Ok(())
+    }
+
+    fn tell(&self, kind: EventKind, video: &VideoRecord) {
+        let (hub, now) = (&self.pipeline.hub, self.pipeline.clock.now());
+        hub.publish(Event::of_video(kind, now, video.id, video.owner.clone()));
+        hub.publish(Event::of_queue(now));
+    }
+
+    fn tell_progress(&self, progress: f64, speed: f64, renditions: Vec<(String, f64)>) {
+        let left = self.duration * (1.0 - progress);
+        let eta_seconds = (speed > 0.0).then(|| left / speed);
+        let body = Progress { stage: Stage::Renditions, progress, speed, eta_seconds, renditions };
+        let (video, now) = (&self.claim.video, self.pipeline.clock.now());
+        let event = Event::of_video(EventKind::VideoProgress, now, video.id, video.owner.clone());
+        self.pipeline.hub.publish(event.with(EventBody::Progress(body)));
+    }
+}
+
+fn names_of(rungs: &[Rung]) -> Vec<String> {
+    rungs.iter().map(|rung| rung.plan.name.clone()).collect()
+}
+
+/// Says in the API's words how a child ended.
+fn problem_of(ending: Ending) -> Problem {
+    match ending {
+        Ending::Failed(problem) | Ending::Crashed(problem) => problem,
+        Ending::Stalled => Problem::new(
+            ProblemCode::TimedOut,
+            "Processing made no progress for too long and was stopped.",
+        ),
+        Ending::Unspoken => Problem::new(
+            ProblemCode::WorkerCrashed,
+            "The worker process spoke another version's language.",
+        ),
+        Ending::Done => internal("The worker ended in success that wasn't one."),
+    }
+}
+
+/// Runs one step of the publisher where blocking is allowed.
+async fn blocking<T: Send + 'static>(
+    publisher: &Arc<Mutex<Publisher>>,
+    step: impl FnOnce(&mut Publisher) -> Result<T, PublishError> + Send + 'static,
+) -> Result<T, Halt> {
+    let publisher = Arc::clone(publisher);
+    let done = tokio::task::spawn_blocking(move || {
+        step(&mut publisher.lock().unwrap_or_else(PoisonError::into_inner))
+    });
+    Ok(done.await.map_err(|panic| broke(&panic))??)
+}
+
+fn broke(panic: &tokio::task::JoinError) -> Halt {
+    error!("a blocking step broke: {panic}");
+    Halt::Problem(internal("A step of the server broke."))
+}

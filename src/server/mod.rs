@@ -1,0 +1,214 @@
+//! The server: starts every room in order, waits, and stops them in reverse.
+//!
+//! Start: disk (and its lock), state (rebuilt from the files when it won't open), access, uploads,
+//! queue, HTTP, workers, janitor; then readiness is told. Stop: readiness withdrawn, writers let
+//! go, children are killed and their jobs given back, HTTP drains, state closes.
+
+mod parts;
+mod systemd;
+
+use crate::access::Access;
+use crate::clock::Clock;
+use crate::config::{AuthMode, Config};
+use crate::control::{self, Reply, Request};
+use crate::disk::{self, Disk};
+use crate::http;
+use crate::state::{self, State};
+use crate::telemetry;
+use parts::Parts;
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info, warn};
+
+/// Why the server didn't start, or stopped.
+#[derive(Debug, thiserror::Error)]
+pub enum ServerError {
+    /// Another process holds the data directory.
+    #[error("{directory}: {holder} holds this data directory; stop it, or choose another one")]
+    Held {
+        /// The directory.
+        directory: String,
+        /// "process 123", or "another process".
+        holder: String,
+    },
+    /// The data directory was written by a version that this one doesn't know.
+    #[error("{0}")]
+    NotOurs(String),
+    /// The data directory can't be used.
+    #[error("{0}")]
+    Disk(String),
+    /// The database can't be used.
+    #[error("state: {0}")]
+    State(String),
+    /// The address can't be listened at.
+    #[error("{0}")]
+    Listen(String),
+    /// The runtime can't be made.
+    #[error("runtime: {0}")]
+    Runtime(std::io::Error),
+    /// A room ended that never should.
+    #[error("{0}")]
+    Fatal(String),
+}
+
+impl ServerError {
+    /// Says whether the person who started it has to change something (exit code 2).
+    pub fn is_usage(&self) -> bool {
+        matches!(self, Self::Held { .. } | Self::NotOurs(_))
+    }
+}
+
+/// How long a stop waits for running requests before it cuts them.
+const DRAIN: Duration = Duration::from_secs(10);
+
+/// Runs the server until it is told to stop (SIGTERM, SIGINT) or something fails for good.
+///
+/// # Errors
+/// See [`ServerError`]; success means an orderly stop.
+pub fn run(config: Config) -> Result<(), ServerError> {
+    telemetry::start(systemd::has_journal());
+    let disk = open_disk(&config)?;
+    let runtime = runtime()?;
+    runtime.block_on(async {
+        let (state, rebuilt) = open_state(&disk)?;
+        serve(config, disk, state, rebuilt).await
+    })
+}
+
+/// Asks the server that runs on this data directory; without one, does the same on the directory
+/// itself.
+///
+/// # Errors
+/// See [`ServerError`].
+pub fn ask(config: &Config, request: Request) -> Result<Reply, ServerError> {
+    let socket = disk::control_socket(&config.data_dir);
+    match control::ask(&socket, &request) {
+        Ok(Some(reply)) => return Ok(reply),
+        Ok(None) => {}
+        Err(cause) => return Err(ServerError::Fatal(format!("the running server: {cause}"))),
+    }
+    let disk = open_disk(config)?;
+    runtime()?.block_on(async {
+        // A broken database is left for a server's start, which rebuilds it from the files.
+        let state = State::open(&disk.state_dir());
+        let state = state.map_err(|cause| ServerError::State(cause.to_string()))?;
+        let access = Access::new(state.clone(), Clock::system(), config.auth_mode);
+        let reply = control::answer(&access, None, request).await;
+        state.close().await;
+        Ok(reply)
+    })
+}
+
+fn runtime() -> Result<tokio::runtime::Runtime, ServerError> {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .max_blocking_threads(32)
+        .thread_name("slipway")
+        .enable_all()
+        .build()
+        .map_err(ServerError::Runtime)
+}
+
+fn open_disk(config: &Config) -> Result<Disk, ServerError> {
+    Disk::open(&config.data_dir).map_err(|error| match error {
+        disk::OpenError::Locked { pid } => ServerError::Held {
+            directory: config.data_dir.display().to_string(),
+            holder: match pid {
+                Some(pid) => format!("process {pid}"),
+                None => "another process".to_owned(),
+            },
+        },
+        disk::OpenError::UnknownVersion(_) => ServerError::NotOurs(error.to_string()),
+        other => ServerError::Disk(other.to_string()),
+    })
+}
+
+/// Opens the database; a broken one is moved aside and an empty one opened in its place.
+///
+/// Returns whether the records have to be rebuilt from the files.
+fn open_state(disk: &Disk) -> Result<(State, bool), ServerError> {
+    let directory = disk.state_dir();
+    match State::open(&directory) {
+        Ok(state) => Ok((state, false)),
+        Err(state::OpenError::Broken(cause)) => {
+            let aside = State::set_aside(&directory, Clock::system().now())
+                .map_err(|error| ServerError::State(error.to_string()))?;
+            error!(
+                "the database won't open ({cause}); it was moved to {} and is rebuilt from the \
+                 files",
+                aside.display()
+            );
+            let state = State::open(&directory);
+            Ok((state.map_err(|error| ServerError::State(error.to_string()))?, true))
+        }
+        Err(error @ state::OpenError::NewerSchema(_)) => {
+            Err(ServerError::NotOurs(error.to_string()))
+        }
+        Err(error) => Err(ServerError::State(error.to_string())),
+    }
+}
+
+async fn serve(config: Config, disk: Disk, state: State, rebuilt: bool) -> Result<(), ServerError> {
+    let stop = CancellationToken::new();
+    let parts = Parts::build(config, disk, state, rebuilt).await?;
+    let listeners = systemd::listeners(&parts.config.listen)
+        .map_err(|cause| ServerError::Listen(format!("can't listen: {cause}")))?;
+    let mut served = http::serve(parts.app(), listeners)
+        .map_err(|cause| ServerError::Listen(cause.to_string()))?;
+    let address = served.addresses.first().cloned().unwrap_or_default();
+    let mut tasks = parts.spawn_tasks(&address, &stop);
+    announce(&parts, &address).await;
+    systemd::ready(&address);
+
+    let (mut broken, mut unsafe_disk) = (parts.state.failed(), parts.uploads.failed());
+    let failure = tokio::select! {
+        name = systemd::asked_to_stop() => {
+            info!("{name}: stopping");
+            None
+        }
+        cause = parts::failed(&mut broken) => Some(format!("the database failed: {cause}")),
+        cause = parts::failed(&mut unsafe_disk) => Some(format!("the disk failed: {cause}")),
+        ended = served.ended() => Some(format!("the HTTP server ended: {ended}")),
+        ended = tasks.join_next() => Some(format!("a task of the server ended: {ended:?}")),
+    };
+
+    systemd::stopping();
+    parts.readiness.withdraw();
+    parts.uploads.stop().await;
+    stop.cancel();
+    if tokio::time::timeout(DRAIN, served.stop()).await.is_err() {
+        warn!("requests were cut after {} s", DRAIN.as_secs());
+    }
+    if tokio::time::timeout(DRAIN, tasks.join_all()).await.is_err() {
+        warn!("a task didn't end in time");
+    }
+    parts.state.close().await;
+    match failure {
+        None => Ok(()),
+        Some(cause) => {
+            error!("{cause}");
+            Err(ServerError::Fatal(cause))
+        }
+    }
+}
+
+/// Tells where the server is. A login link opens the door, so it goes to a person's standard
+/// output and never into a journal that others may read.
+async fn announce(parts: &Parts, address: &str) {
+    let address = parts.config.public_url.as_deref().unwrap_or(address);
+    info!("slipway {} serves {address}", env!("CARGO_PKG_VERSION"));
+    if parts.config.auth_mode == AuthMode::Open {
+        println!("open: {address}/");
+        return;
+    }
+    if let Some(path) = &parts.admin_token_path {
+        info!("the admin token is in {}", path.display());
+    }
+    if systemd::has_journal() {
+        return;
+    }
+    match parts.access.login_code().await {
+        Ok(code) => println!("login: {address}/login?code={code}"),
+        Err(cause) => warn!("no login link: {cause}"),
+    }
+}

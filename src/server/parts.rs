@@ -1,0 +1,237 @@
+//! All rooms of a running server, put together once.
+
+use super::{ServerError, systemd};
+use crate::access::Access;
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::control;
+use crate::disk::Disk;
+use crate::events::Hub;
+use crate::http::{AppParts, Readiness, WorkerStatus};
+use crate::janitor::{Janitor, JanitorError};
+use crate::library::Library;
+use crate::pipeline::Pipeline;
+use crate::queue::Queue;
+use crate::state::State;
+use crate::units::UnixMillis;
+use crate::upload::{EXPIRE_EMPTY_MS, UploadLimits, Uploads};
+use crate::wire::{EncodeOptions, Limits};
+use crate::worker;
+use std::path::PathBuf;
+use std::sync::{Arc, OnceLock};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+/// Tracks that one file may hold; films with many languages stay well below.
+const STREAMS_MAX: u32 = 64;
+
+/// The rooms.
+pub(super) struct Parts {
+    pub(super) config: Arc<Config>,
+    pub(super) clock: Clock,
+    pub(super) disk: Disk,
+    pub(super) state: State,
+    pub(super) access: Access,
+    pub(super) hub: Hub,
+    pub(super) uploads: Uploads,
+    pub(super) library: Library,
+    pub(super) queue: Queue,
+    pub(super) readiness: Readiness,
+    pub(super) admin_token_path: Option<PathBuf>,
+    janitor: Janitor,
+    worker_status: Arc<OnceLock<WorkerStatus>>,
+    started_at: UnixMillis,
+}
+
+impl Parts {
+    /// Builds the rooms in order and mends what the last run left undone.
+    pub(super) async fn build(
+        config: Config,
+        disk: Disk,
+        state: State,
+        rebuilt: bool,
+    ) -> Result<Self, ServerError> {
+        let clock = Clock::system();
+        let config = Arc::new(config);
+        let access = Access::new(state.clone(), clock.clone(), config.auth_mode);
+        let admin = access.ensure_admin_token(&disk).await;
+        let admin = admin.map_err(|cause| ServerError::State(cause.to_string()))?;
+        let hub = Hub::new(clock.now());
+        let boot_id = Disk::boot_id(config.boot_id.as_deref());
+        let uploads = Uploads::new(
+            disk.clone(),
+            state.clone(),
+            hub.clone(),
+            clock.clone(),
+            limits_of(&config),
+            boot_id,
+        );
+        let janitor = Janitor::new(uploads.clone(), state.clone(), disk.clone(), clock.clone());
+        let refused = |cause: JanitorError| ServerError::State(cause.to_string());
+        if rebuilt {
+            let found = janitor.rebuild().await.map_err(refused)?;
+            warn!(?found, "the database was rebuilt from the files");
+        }
+        janitor.start().await.map_err(refused)?;
+        let queue = Queue::new(state.clone(), hub.clone(), clock.clone(), uploads.finished());
+        queue.reclaim().await.map_err(|cause| ServerError::State(cause.to_string()))?;
+        Ok(Self {
+            library: Library::new(state.clone(), disk.clone(), hub.clone(), clock.clone()),
+            started_at: clock.now(),
+            admin_token_path: admin.map(|token| token.path),
+            readiness: Readiness::default(),
+            worker_status: Arc::default(),
+            config,
+            clock,
+            disk,
+            state,
+            access,
+            hub,
+            uploads,
+            queue,
+            janitor,
+        })
+    }
+
+    /// Returns what the HTTP room works with.
+    pub(super) fn app(&self) -> AppParts {
+        AppParts {
+            config: Arc::clone(&self.config),
+            clock: self.clock.clone(),
+            disk: self.disk.clone(),
+            state: self.state.clone(),
+            uploads: self.uploads.clone(),
+            library: self.library.clone(),
+            access: self.access.clone(),
+            hub: self.hub.clone(),
+            queue: self.queue.clone(),
+            readiness: self.readiness.clone(),
+            worker_status: Arc::clone(&self.worker_status),
+            started_at: self.started_at,
+        }
+    }
+
+    /// Starts everything that goes on by itself. Each task ends when `stop` fires.
+    pub(super) fn spawn_tasks(&self, address: &str, stop: &CancellationToken) -> JoinSet<()> {
+        let mut tasks = JoinSet::new();
+        tasks.spawn(self.pipeline().run(stop.clone()));
+        let (janitor, until) = (self.janitor.clone(), stop.clone());
+        tasks.spawn(async move { janitor.run(until).await });
+        match self.disk.bind_control() {
+            Ok(listener) => {
+                let (access, at) = (self.access.clone(), Some(address.to_owned()));
+                let until = stop.clone();
+                tasks.spawn(async move {
+                    if let Err(cause) = control::listen(listener, access, at, until.clone()).await {
+                        warn!("no commands beside the running server: {cause}");
+                    }
+                    until.cancelled().await;
+                });
+            }
+            Err(cause) => warn!("no commands beside the running server: {cause}"),
+        }
+        let (status, until) = (Arc::clone(&self.worker_status), stop.clone());
+        tasks.spawn(async move {
+            check_worker(&status).await;
+            until.cancelled().await;
+        });
+        if let Some(every) = systemd::watchdog_every() {
+            tasks.spawn(watch(self.state.clone(), self.queue.clone(), every, stop.clone()));
+        }
+        tasks
+    }
+
+    fn pipeline(&self) -> Pipeline {
+        let media = &self.config.media;
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        Pipeline {
+            queue: self.queue.clone(),
+            state: self.state.clone(),
+            disk: self.disk.clone(),
+            hub: self.hub.clone(),
+            clock: self.clock.clone(),
+            encode: EncodeOptions {
+                ladder_heights: media.ladder_heights.clone(),
+                preset: media.preset.clone(),
+                segment_seconds: media.segment_seconds,
+                threads: u32::try_from(cores.div_ceil(media.workers)).unwrap_or(1).clamp(1, 8),
+            },
+            limits: Limits {
+                pixels_max: media.max_pixels,
+                duration_ms_max: media.max_duration_ms,
+                memory_bytes_max: media.max_memory.0,
+                // Four encodes of the longest source at a tenth of real time on every core.
+                cpu_seconds_max: media.max_duration_ms / 1000 * 10 * cores as u64,
+                file_bytes_max: 4 << 30,
+                streams_max: STREAMS_MAX,
+            },
+            stall_ms: media.stall_timeout_ms,
+            workers: media.workers,
+        }
+    }
+}
+
+fn limits_of(config: &Config) -> UploadLimits {
+    UploadLimits {
+        max_size: config.upload.max_size,
+        expire_after_ms: config.upload.expire_after_ms,
+        expire_empty_ms: config.upload.expire_after_ms.min(EXPIRE_EMPTY_MS),
+        idle_timeout_ms: config.upload.idle_timeout_ms,
+        reserve_free_space: config.upload.reserve_free_space,
+        durability: config.upload.durability,
+        default_visibility: config.default_visibility,
+    }
+}
+
+/// Finds out once which layers of confinement a worker gets here, for the log and the admin page.
+async fn check_worker(status: &OnceLock<WorkerStatus>) {
+    match worker::self_check().await {
+        Ok(check) => {
+            let layers: Vec<String> = check.layers.iter().map(|layer| layer_word(*layer)).collect();
+            info!("workers are confined by {}; {}", layers.join(", "), check.media);
+            let _ = status.set(WorkerStatus { layers, media: check.media, problem: None });
+        }
+        Err(cause) => {
+            warn!("no worker can be started: {cause}");
+            let problem = Some(cause.to_string());
+            let _ = status.set(WorkerStatus { layers: Vec::new(), media: String::new(), problem });
+        }
+    }
+}
+
+fn layer_word(layer: crate::wire::SandboxLayer) -> String {
+    match layer {
+        crate::wire::SandboxLayer::Rlimits => "rlimits",
+        crate::wire::SandboxLayer::NoNewPrivs => "nonewprivs",
+        crate::wire::SandboxLayer::Landlock => "landlock",
+        crate::wire::SandboxLayer::Seccomp => "seccomp",
+    }
+    .to_owned()
+}
+
+/// Tells systemd that the server lives, each time only after the database's writer has answered.
+async fn watch(state: State, queue: Queue, every: std::time::Duration, stop: CancellationToken) {
+    let mut timer = tokio::time::interval(every);
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            _ = timer.tick() => {}
+        }
+        if state.synced().await.is_ok() {
+            systemd::alive();
+        }
+        if let Ok(counts) = queue.counts() {
+            systemd::status(&format!("{} jobs run, {} wait", counts.running, counts.queued));
+        }
+    }
+}
+
+/// Waits until the database has failed for good; returns why.
+pub(super) async fn failed(broken: &mut watch::Receiver<Option<String>>) -> String {
+    match broken.wait_for(Option::is_some).await {
+        Ok(cause) => cause.clone().unwrap_or_default(),
+        Err(_) => "its writer ended".to_owned(),
+    }
+}

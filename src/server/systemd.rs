@@ -1,0 +1,81 @@
+//! What systemd passes in and wants to hear: sockets, readiness, the watchdog, the end.
+
+use crate::config::Listen;
+use crate::http::Listeners;
+use sd_notify::NotifyState;
+use std::io;
+use std::net::TcpListener;
+use std::os::unix::net::UnixListener;
+use std::time::Duration;
+use tokio::signal::unix::{SignalKind, signal};
+
+/// Says whether standard error goes to the journal.
+pub(super) fn has_journal() -> bool {
+    std::env::var_os("JOURNAL_STREAM").is_some() || std::env::var_os("NOTIFY_SOCKET").is_some()
+}
+
+/// Takes the sockets that systemd hands over, else listens at `listen`.
+pub(super) fn listeners(listen: &Listen) -> io::Result<Listeners> {
+    let mut handed = listenfd::ListenFd::from_env();
+    let mut found = Listeners::default();
+    for at in 0..handed.len() {
+        if let Ok(Some(tcp)) = handed.take_tcp_listener(at) {
+            found.tcp.push(tcp);
+        } else if let Ok(Some(unix)) = handed.take_unix_listener(at) {
+            found.unix.push(unix);
+        }
+    }
+    if !found.tcp.is_empty() || !found.unix.is_empty() {
+        return Ok(found);
+    }
+    let named = |cause: io::Error| io::Error::new(cause.kind(), format!("{listen}: {cause}"));
+    match listen {
+        Listen::Tcp(address) => found.tcp.push(TcpListener::bind(address).map_err(named)?),
+        Listen::Unix(path) => found.unix.push(UnixListener::bind(path).map_err(named)?),
+    }
+    Ok(found)
+}
+
+/// Tells that requests are answered.
+pub(super) fn ready(address: &str) {
+    tell(&[NotifyState::Ready, NotifyState::Status(&format!("serving {address}"))]);
+}
+
+/// Tells that the end has begun, and asks for the time that draining may take.
+pub(super) fn stopping() {
+    tell(&[NotifyState::Stopping, NotifyState::Status("stopping; uploads stay resumable")]);
+}
+
+/// Puts one line on `systemctl status`.
+pub(super) fn status(line: &str) {
+    tell(&[NotifyState::Status(line)]);
+}
+
+/// Tells that the server is alive.
+pub(super) fn alive() {
+    tell(&[NotifyState::Watchdog]);
+}
+
+/// Returns how often [`alive`] has to be told, if at all: half of what the unit says.
+pub(super) fn watchdog_every() -> Option<Duration> {
+    sd_notify::watchdog_enabled().map(|limit| limit / 2)
+}
+
+fn tell(states: &[NotifyState]) {
+    if let Err(cause) = sd_notify::notify(states) {
+        tracing::debug!("systemd wasn't told: {cause}");
+    }
+}
+
+/// Waits until somebody wants the server to end; returns the signal's name.
+pub(super) async fn asked_to_stop() -> &'static str {
+    let (Ok(mut term), Ok(mut int)) =
+        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+    else {
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = term.recv() => "SIGTERM",
+        _ = int.recv() => "SIGINT",
+    }
+}
