@@ -1,1 +1,12 @@
-fn main() {}
+//! Tests through the real binary: HTTP in, files and events out.
+#![allow(clippy::panic, reason = "a helper that can't go on fails its test")]
+
+mod access;
+mod commands;
+mod crash;
+mod harness;
+mod playback;
+mod power;
+mod service;
+mod tus;
+mod worker;

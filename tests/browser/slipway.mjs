@@ -1,0 +1,229 @@
+// What every browser test needs: a server of its own, a logged-in page, generated media.
+//
+// SLIPWAY_BIN names the program (default: the debug build). SLIPWAY_TEST_MEDIA may name a folder
+// that already holds faststart.mp4, moov-last.mp4 and text.mp4; else ffmpeg makes them.
+
+import { spawn, execFileSync } from "node:child_process";
+import { existsSync } from "node:fs";
+import { appendFile, copyFile, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { createRequire } from "node:module";
+import { tmpdir } from "node:os";
+import { dirname, join, resolve } from "node:path";
+import { fileURLToPath } from "node:url";
+import assert from "node:assert/strict";
+
+const root = resolve(dirname(fileURLToPath(import.meta.url)), "../..");
+const { chromium } = createRequire(join(root, "static/package.json"))("playwright-core");
+
+/** Long enough for a busy machine with two cores; nothing waits for it when all is well. */
+export const PATIENCE_MS = 90_000;
+
+/** A running server with a fresh data directory. */
+export class Server {
+  static async start(env = {}) {
+    const server = new Server();
+    server.dir = await mkdtemp(join(tmpdir(), "slipway-browser-"));
+    server.env = env;
+    await server.#run("127.0.0.1:0", "login");
+    return server;
+  }
+
+  /** Ends it at once, as a power switch would, and starts it again at the same address. */
+  async killAndRestart() {
+    await this.#end("SIGKILL");
+    await this.#run(new URL(this.base).host, "listening");
+  }
+
+  async stop() {
+    await this.#end("SIGTERM");
+    await rm(this.dir, { recursive: true, force: true });
+  }
+
+  async #run(listen, until) {
+    const program = process.env.SLIPWAY_BIN ?? join(root, "target/debug/slipway");
+    this.child = spawn(program, ["serve"], {
+      cwd: this.dir,
+      env: {
+        ...process.env,
+        ...this.env,
+        SLIPWAY_LISTEN: listen,
+        SLIPWAY_DATA_DIR: join(this.dir, "data"),
+      },
+      stdio: ["ignore", "pipe", "pipe"],
+    });
+    let said = "";
+    const ended = new Promise((_, no) => {
+      this.child.once("error", no);
+      this.child.once("exit", (code) => no(new Error(`the server ended (${code}):\n${said}`)));
+    });
+    // Without a listener an exit that nobody waits for would end the test run.
+    ended.catch(() => undefined);
+    const ready = new Promise((ok) => {
+      const hear = (chunk) => {
+        said = (said + chunk).slice(-20_000);
+        const login = said.match(/login: (http\S+)/)?.[1];
+        if (until === "login" && login) {
+          this.loginUrl = login;
+          this.base = new URL(login).origin;
+          ok();
+        }
+      };
+      this.child.stdout.on("data", hear);
+      this.child.stderr.on("data", hear);
+      if (until === "listening") this.#answers(ok);
+    });
+    await Promise.race([ready, ended]);
+    this.said = () => said;
+  }
+
+  async #answers(ok) {
+    while (this.child.exitCode === null) {
+      try {
+        await fetch(`${this.base}/api/session`);
+        return ok();
+      } catch {
+        await new Promise((tick) => setTimeout(tick, 50));
+      }
+    }
+  }
+
+  async #end(signal) {
+    const { child } = this;
+    if (child.exitCode !== null || child.signalCode !== null) return;
+    const gone = new Promise((ok) => child.once("exit", ok));
+    child.kill(signal);
+    const late = setTimeout(() => child.kill("SIGKILL"), 15_000);
+    await gone;
+    clearTimeout(late);
+  }
+}
+
+export function launch() {
+  return chromium.launch({
+    executablePath: process.env.SLIPWAY_CHROMIUM ?? "/usr/bin/chromium",
+    args: [
+      "--no-sandbox",
+      "--disable-gpu",
+      "--disable-quic",
+      "--no-first-run",
+      "--disable-background-networking",
+      "--disable-component-update",
+      "--disable-sync",
+      "--autoplay-policy=no-user-gesture-required",
+    ],
+  });
+}
+
+/** A page whose errors are collected; `allow` holds patterns of those that a test provokes. */
+export async function openPage(context, allow = []) {
+  const page = await context.newPage();
+  page.setDefaultTimeout(PATIENCE_MS);
+  const errors = [];
+  const note = (text) => {
+    if (!allow.some((pattern) => pattern.test(text))) errors.push(text);
+  };
+  page.on("pageerror", (error) => note(String(error.stack ?? error)));
+  page.on("console", (message) => {
+    if (message.type() === "error") note(`${message.text()} (${message.location().url})`);
+  });
+  page.assertQuiet = () => assert.deepEqual(errors, [], "the browser's console has errors");
+  return page;
+}
+
+/** Logs a fresh context in by the link that the server printed, and returns its state. */
+export async function logIn(browser, server) {
+  const context = await browser.newContext();
+  const page = await openPage(context);
+  await page.goto(server.loginUrl);
+  await page.getByRole("button", { name: "Open Slipway" }).click();
+  await page.waitForURL(`${server.base}/`);
+  page.assertQuiet();
+  const state = await context.storageState();
+  await context.close();
+  return state;
+}
+
+/** The row of the upload page that shows this file. */
+export function rowOf(page, name) {
+  const stem = name.replace(/\.[^.]+$/, "");
+  return page
+    .getByRole("list", { name: "Your files" })
+    .getByRole("listitem")
+    .filter({ has: page.getByRole("heading", { name: stem }) });
+}
+
+export async function chooseFiles(page, paths) {
+  await page.getByLabel("Video or sound files").setInputFiles(paths);
+}
+
+/** Slows the page's uploads down; returns the function that lifts it. */
+export async function slowUploads(page, bytesPerSecond) {
+  const cdp = await page.context().newCDPSession(page);
+  await cdp.send("Network.enable");
+  const set = (uploadThroughput) =>
+    cdp.send("Network.emulateNetworkConditions", {
+      offline: false,
+      latency: 0,
+      downloadThroughput: -1,
+      uploadThroughput,
+    });
+  await set(bytesPerSecond);
+  return () => set(-1);
+}
+
+/** Share (0..1) that a row's bar shows. */
+export function barOf(row) {
+  return row.getByRole("progressbar").evaluate((bar) => bar.value / bar.max);
+}
+
+/** Waits until `probe` gives something that `good` accepts, and returns it. */
+export async function until(what, probe, good = Boolean) {
+  const deadline = Date.now() + PATIENCE_MS;
+  let last;
+  for (;;) {
+    last = await probe();
+    if (good(last)) return last;
+    if (Date.now() > deadline) assert.fail(`${what}: still ${JSON.stringify(last)}`);
+    await new Promise((tick) => setTimeout(tick, 25));
+  }
+}
+
+/** Makes the media that the tests upload, once for each test file; `long` adds half a minute. */
+export async function makeMedia({ long = false } = {}) {
+  const dir = await mkdtemp(join(tmpdir(), "slipway-media-"));
+  const given = process.env.SLIPWAY_TEST_MEDIA;
+  const at = (name) => join(dir, name);
+  const ffmpeg = (...args) => execFileSync("ffmpeg", ["-v", "error", "-y", ...args]);
+  const has = (name) => given && existsSync(join(given, name));
+  const film = (seconds, path) =>
+    ffmpeg(
+      ...["-f", "lavfi", "-i", `testsrc2=s=1280x720:r=25:d=${seconds}`],
+      ...["-f", "lavfi", "-i", `sine=frequency=440:sample_rate=48000:duration=${seconds}`],
+      ...["-c:v", "libx264", "-preset", "ultrafast", "-g", "50", "-pix_fmt", "yuv420p"],
+      ...["-c:a", "aac", "-movflags", "+faststart", "-shortest", path],
+    );
+  if (has("faststart.mp4")) await copyFile(join(given, "faststart.mp4"), at("faststart.mp4"));
+  else film(8, at("faststart.mp4"));
+  if (long) film(24, at("longer.mp4"));
+  if (has("moov-last.mp4")) await copyFile(join(given, "moov-last.mp4"), at("moov-last.mp4"));
+  else ffmpeg("-i", at("faststart.mp4"), "-c", "copy", at("moov-last.mp4"));
+  if (has("text.mp4")) await copyFile(join(given, "text.mp4"), at("text.mp4"));
+  else await writeFile(at("text.mp4"), "This is only text, whatever its name says.\n".repeat(500));
+  await padded(at("moov-last.mp4"), at("large.mp4"), 24 << 20);
+  return { dir, at, remove: () => rm(dir, { recursive: true, force: true }) };
+}
+
+/** Copies an MP4 and appends a box of nothing: the same film in a file of a wanted size. */
+async function padded(from, to, bytes) {
+  await copyFile(from, to);
+  const box = Buffer.alloc(bytes, "slipway ");
+  box.writeUInt32BE(bytes, 0);
+  box.write("free", 4, "latin1");
+  await appendFile(to, box);
+}
+
+/** Seconds that ffprobe finds in a file. */
+export function durationOf(path) {
+  const args = ["-v", "error", "-show_entries", "format=duration", "-of", "csv=p=0", path];
+  return Number(execFileSync("ffprobe", args, { encoding: "utf8" }));
+}

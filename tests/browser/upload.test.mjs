@@ -1,0 +1,244 @@
+// The upload page: choosing, dropping, pausing, resuming, cancelling, and files that aren't videos.
+
+import { after, afterEach, before, beforeEach, describe, it } from "node:test";
+import assert from "node:assert/strict";
+import { appendFile, copyFile, rename, stat, truncate } from "node:fs/promises";
+import { PATIENCE_MS, Server, barOf, chooseFiles, launch, logIn, makeMedia } from "./slipway.mjs";
+import { openPage, rowOf, slowUploads, until } from "./slipway.mjs";
+
+const SLOW = 3_000_000;
+
+describe("uploading", { timeout: 8 * PATIENCE_MS }, () => {
+  let server, browser, media, state, context, page;
+
+  before(async () => {
+    [server, browser, media] = await Promise.all([Server.start(), launch(), makeMedia()]);
+    state = await logIn(browser, server);
+  });
+  after(async () => {
+    await browser?.close();
+    await server?.stop();
+    await media?.remove();
+  });
+  beforeEach(async () => {
+    context = await browser.newContext({ storageState: state });
+    page = await openPage(context);
+    await page.goto(`${server.base}/`);
+    await page.getByText("up to").waitFor();
+  });
+  afterEach(async () => {
+    await context.close();
+  });
+
+  /** Notes the offset with which each PATCH begins. */
+  function offsets() {
+    const seen = [];
+    page.on("request", (request) => {
+      if (request.method() !== "PATCH") return;
+      seen.push(Number(request.headers()["upload-offset"]));
+    });
+    return seen;
+  }
+
+  const moving = (row, share = 0.1) =>
+    until(
+      "the bar moves",
+      () => barOf(row),
+      (at) => at > share,
+    );
+
+  it("shows a chosen video from its first byte to ready", async () => {
+    const { size } = await stat(media.at("faststart.mp4"));
+    await slowUploads(page, size / 4);
+    await chooseFiles(page, [media.at("faststart.mp4")]);
+    const row = rowOf(page, "faststart.mp4");
+    await row.getByText("Uploading").waitFor();
+    await moving(row, 0.05);
+    assert.match(await page.title(), /\d+ % · Upload/);
+    await row.getByText("Ready", { exact: true }).waitFor();
+    assert.equal(await page.title(), "Upload · Slipway");
+    await page.getByRole("status").filter({ hasText: "faststart.mp4 is ready" }).waitFor();
+    const href = await row.getByRole("link", { name: /^Watch/ }).getAttribute("href");
+    assert.match(href, /^\/watch\/[0-9a-f-]{36}$/);
+    const poster = row.locator("img");
+    await until("the poster is drawn", () => poster.evaluate((image) => image.naturalWidth));
+    page.assertQuiet();
+  });
+
+  /** Drops files onto the page as a person would, so that they come with their handles. */
+  async function drop(...files) {
+    const cdp = await context.newCDPSession(page);
+    const data = { items: [], files, dragOperationsMask: 1 };
+    for (const type of ["dragEnter", "dragOver", "drop"]) {
+      await cdp.send("Input.dispatchDragEvent", { type, x: 40, y: 500, data });
+    }
+  }
+
+  it("takes several files dropped anywhere on the page", async () => {
+    await drop(media.at("moov-last.mp4"), media.at("text.mp4"));
+    await rowOf(page, "moov-last.mp4").getByText("Ready", { exact: true }).waitFor();
+    await rowOf(page, "text.mp4").getByText("Failed").waitFor();
+    page.assertQuiet();
+  });
+
+  it("says in a sentence that a text file isn't a video", async () => {
+    await chooseFiles(page, [media.at("text.mp4")]);
+    const row = rowOf(page, "text.mp4");
+    await row.getByText("Failed").waitFor();
+    await row.getByText("This file isn't a video we can play").waitFor();
+    await row.getByRole("button", { name: /^Remove/ }).click();
+    await row.waitFor({ state: "detached" });
+    page.assertQuiet();
+  });
+
+  it("pauses, keeps what has arrived, and goes on from there", async () => {
+    const lift = await slowUploads(page, SLOW);
+    const seen = offsets();
+    await chooseFiles(page, [media.at("large.mp4")]);
+    const row = rowOf(page, "large.mp4");
+    await moving(row);
+    await row.getByRole("button", { name: /^Pause/ }).click();
+    await row.getByText("Paused").waitFor();
+    const before = seen.length;
+    await lift();
+    await page.getByRole("button", { name: "Resume all" }).click();
+    await row.getByText("Ready", { exact: true }).waitFor();
+    assert.ok(seen[before] > 0, `went on from byte ${seen[before]}`);
+    page.assertQuiet();
+  });
+
+  it("ends a cancelled upload here and on the server", async () => {
+    await slowUploads(page, SLOW);
+    await chooseFiles(page, [media.at("large.mp4")]);
+    const row = rowOf(page, "large.mp4");
+    await moving(row, 0.02);
+    await row.getByRole("button", { name: /^Cancel/ }).click();
+    await row.waitFor({ state: "detached" });
+    const left = await page.evaluate(async () => {
+      const answer = await fetch("/api/uploads?state=partial");
+      return (await answer.json()).items.length;
+    });
+    assert.equal(left, 0);
+    page.assertQuiet();
+  });
+
+  it("goes on after a reload when the same file is chosen again, and refuses another", async () => {
+    const lift = await slowUploads(page, SLOW);
+    await chooseFiles(page, [media.at("large.mp4")]);
+    await moving(rowOf(page, "large.mp4"));
+    page.on("dialog", (dialog) => void dialog.accept());
+    await page.reload();
+    const row = rowOf(page, "large.mp4");
+    await row.getByText("Unfinished").waitFor();
+    const choose = row.getByLabel(/^Choose the file again: large/).and(page.locator("input"));
+
+    const changed = media.at("changed.mp4");
+    await copyFile(media.at("large.mp4"), changed);
+    // The same size, yet its last bytes differ.
+    const { size } = await stat(changed);
+    await truncate(changed, size - 7);
+    await truncate(changed, size);
+    await choose.setInputFiles(changed);
+    await row.getByText("This isn't the same file").waitFor();
+
+    await lift();
+    const seen = offsets();
+    await choose.setInputFiles(media.at("large.mp4"));
+    await row.getByText("Ready", { exact: true }).waitFor();
+    assert.ok(seen[0] > 0, `went on from byte ${seen[0]}`);
+    page.assertQuiet();
+  });
+
+  it("goes on after a reload with one click when the file was dropped", async () => {
+    const lift = await slowUploads(page, SLOW);
+    await drop(media.at("large.mp4"));
+    const row = rowOf(page, "large.mp4");
+    await moving(row);
+    page.on("dialog", (dialog) => void dialog.accept());
+    await page.reload();
+    await lift();
+    const seen = offsets();
+    await row.getByRole("button", { name: /^Continue/ }).click();
+    await row.getByText("Ready", { exact: true }).waitFor();
+    assert.ok(seen[0] > 0, `went on from byte ${seen[0]}`);
+    page.assertQuiet();
+  });
+
+  it("knows the file of an earlier visit by itself when it is dropped among others", async () => {
+    const lift = await slowUploads(page, SLOW);
+    await chooseFiles(page, [media.at("large.mp4")]);
+    await moving(rowOf(page, "large.mp4"));
+    page.on("dialog", (dialog) => void dialog.accept());
+    await page.goto(`${server.base}/library`);
+    await page.goto(`${server.base}/`);
+    const row = rowOf(page, "large.mp4");
+    await row.getByText("Unfinished").waitFor();
+    const choose = row.getByLabel(/^Choose the file again: large/).and(page.locator("input"));
+    await choose.setInputFiles(media.at("text.mp4"));
+    await row.getByText("This isn't the same file").waitFor();
+    await lift();
+    const seen = offsets();
+    await chooseFiles(page, [media.at("large.mp4")]);
+    await rowOf(page, "large.mp4").getByText("Ready", { exact: true }).waitFor();
+    assert.equal(await rowOf(page, "large.mp4").count(), 1);
+    assert.ok(seen[0] > 0, `went on from byte ${seen[0]}`);
+    page.assertQuiet();
+  });
+
+  it("says so when a file changes on disk in the middle", async () => {
+    const fleeting = media.at("fleeting.mp4");
+    await copyFile(media.at("large.mp4"), fleeting);
+    await slowUploads(page, SLOW);
+    await chooseFiles(page, [fleeting]);
+    const row = rowOf(page, "fleeting.mp4");
+    await moving(row, 0.05);
+    await row.getByRole("button", { name: /^Pause/ }).click();
+    await row.getByText("Paused").waitFor();
+    await appendFile(fleeting, "more");
+    await rename(fleeting, media.at("elsewhere.mp4"));
+    await row.getByRole("button", { name: /^Resume/ }).click();
+    await row.getByText("The file can't be read any more").waitFor();
+    await row.getByRole("button", { name: /^Discard/ }).click();
+    await row.waitFor({ state: "detached" });
+  });
+
+  it("asks the server where to go on when the line goes quiet", async () => {
+    await page.clock.install();
+    await page.reload();
+    await page.getByText("up to").waitFor();
+    const asked = [];
+    await page.route("**/files/*", (route) => {
+      const method = route.request().method();
+      asked.push(method);
+      // The first portion is swallowed: no answer, no error, as on a dead line.
+      if (asked.length > 1) void route.continue();
+    });
+    await chooseFiles(page, [media.at("faststart.mp4")]);
+    await until("the first portion is out", () => asked.length);
+    // The file fits into the socket's buffer, so what lacks may be the answer alone.
+    await page.clock.fastForward(130_000);
+    const row = rowOf(page, "faststart.mp4");
+    await row.getByText("Ready", { exact: true }).waitFor();
+    assert.deepEqual(asked.slice(0, 3), ["PATCH", "HEAD", "PATCH"]);
+  });
+
+  it("keeps what has arrived when the login runs out, and says what to do", async () => {
+    await slowUploads(page, SLOW);
+    await chooseFiles(page, [media.at("large.mp4")]);
+    const row = rowOf(page, "large.mp4");
+    await moving(row, 0.05);
+    await row.getByRole("button", { name: /^Pause/ }).click();
+    await row.getByText("Paused").waitFor();
+    await context.clearCookies();
+    await row.getByRole("button", { name: /^Resume/ }).click();
+    await row.getByText("Your login has run out").waitFor();
+    const login = row.getByRole("link", { name: "Log in and go on" });
+    assert.equal(await login.getAttribute("href"), "/login?next=%2F");
+    await context.addCookies(state.cookies);
+    await page.reload();
+    await rowOf(page, "large.mp4")
+      .getByRole("button", { name: /^Discard/ })
+      .click();
+    await rowOf(page, "large.mp4").waitFor({ state: "detached" });
+  });
+});

@@ -1,0 +1,173 @@
+// Watching: hls.js plays sound and picture, offers the qualities, and the library keeps up.
+
+import { after, before, describe, it } from "node:test";
+import assert from "node:assert/strict";
+import { PATIENCE_MS, Server, chooseFiles, durationOf, launch, logIn } from "./slipway.mjs";
+import { makeMedia, openPage, rowOf, until } from "./slipway.mjs";
+
+describe("watching", { timeout: 6 * PATIENCE_MS }, () => {
+  let server, browser, media, state, path;
+
+  before(async () => {
+    [server, browser, media] = await Promise.all([
+      Server.start(),
+      launch(),
+      makeMedia({ long: true }),
+    ]);
+    state = await logIn(browser, server);
+    const context = await browser.newContext({ storageState: state });
+    const page = await openPage(context);
+    await page.goto(`${server.base}/`);
+    await chooseFiles(page, [media.at("faststart.mp4")]);
+    const row = rowOf(page, "faststart.mp4");
+    await row.getByText("Ready", { exact: true }).waitFor();
+    path = await row.getByRole("link", { name: /^Watch/ }).getAttribute("href");
+    await context.close();
+  });
+  after(async () => {
+    await browser?.close();
+    await server?.stop();
+    await media?.remove();
+  });
+
+  async function visit(address, options = {}) {
+    const context = await browser.newContext({ storageState: state, ...options });
+    const page = await openPage(context);
+    await page.goto(server.base + address);
+    return { context, page };
+  }
+
+  /** Plays until two seconds have passed and returns what the element then knows. */
+  async function play(page) {
+    const video = page.getByLabel(/^Video:/);
+    await until("there is something to play", () => video.evaluate((it) => it.readyState >= 2));
+    await video.evaluate((it) => it.play());
+    await until(
+      "time moves",
+      () => video.evaluate((it) => it.currentTime),
+      (now) => now > 2,
+    );
+    return video.evaluate((it) => ({
+      duration: it.duration,
+      width: it.videoWidth,
+      frames: it.getVideoPlaybackQuality().totalVideoFrames,
+      soundBytes: it.webkitAudioDecodedByteCount,
+      blob: it.currentSrc.startsWith("blob:"),
+    }));
+  }
+
+  it("plays picture and sound through hls.js, at the right length", async () => {
+    const { context, page } = await visit(path);
+    const played = await play(page);
+    const expected = durationOf(media.at("faststart.mp4"));
+    assert.ok(Math.abs(played.duration - expected) < 0.3, `${played.duration} for ${expected}`);
+    assert.ok(played.blob, "hls.js feeds the element");
+    assert.ok(played.frames > 10 && played.soundBytes > 1_000, JSON.stringify(played));
+    await page.getByRole("heading", { name: "faststart", level: 1 }).waitFor();
+    page.assertQuiet();
+    await context.close();
+  });
+
+  it("offers every quality that the server made, and keeps to the chosen one", async () => {
+    const { context, page } = await visit(path);
+    const id = path.split("/").at(-1);
+    const video = await page.evaluate(async (id) => (await fetch(`/api/videos/${id}`)).json(), id);
+    const heights = video.renditions
+      .filter((one) => one.kind === "video" && one.state === "ready")
+      .map((one) => one.height);
+    assert.ok(heights.length >= 2, `a 720p source has at least two qualities, not ${heights}`);
+    await play(page);
+    const menu = page.getByRole("combobox", { name: "Quality" });
+    const offered = await menu.getByRole("option").allInnerTexts();
+    assert.equal(offered.length, heights.length + 1, offered.join());
+    const lowest = Math.min(...heights);
+    await menu.selectOption({ label: `${lowest}p` });
+    const element = page.getByLabel(/^Video:/);
+    await element.evaluate((it) => (it.currentTime = 4));
+    await until(
+      "the lowest quality plays",
+      () => element.evaluate((it) => it.videoHeight),
+      (h) => h === lowest,
+    );
+    page.assertQuiet();
+    await context.close();
+  });
+
+  it("opened before there is anything to play, begins by itself and ends up complete", async () => {
+    const { context, page } = await visit("/");
+    await chooseFiles(page, [media.at("longer.mp4")]);
+    const row = rowOf(page, "longer.mp4");
+    await row.getByRole("button", { name: /^Copy link/ }).waitFor();
+    const id = await page.evaluate(async () => {
+      const { items } = await (await fetch("/api/videos?limit=1")).json();
+      return items[0].id;
+    });
+    const watching = await openPage(context);
+    await watching.goto(`${server.base}/watch/${id}`);
+    const video = watching.getByLabel(/^Video:/);
+    await until("something plays", () => video.evaluate((it) => it.readyState >= 2));
+    assert.ok((await video.evaluate((it) => it.currentTime)) < 1, "it starts at the beginning");
+    await row.getByText("Ready", { exact: true }).waitFor();
+    const menu = watching.getByRole("combobox", { name: "Quality" });
+    const { renditions } = await page.evaluate(
+      async (id) => (await fetch(`/api/videos/${id}`)).json(),
+      id,
+    );
+    const heights = renditions.filter((one) => one.kind === "video").length;
+    const offered = () => menu.getByRole("option").count();
+    await until("all qualities are offered", offered, (count) => count === heights + 1);
+    const expected = durationOf(media.at("longer.mp4"));
+    const length = () => video.evaluate((it) => it.duration);
+    await until("the length is right", length, (now) => Math.abs(now - expected) < 0.3);
+    await play(watching);
+    page.assertQuiet();
+    watching.assertQuiet();
+    await context.close();
+  });
+
+  it("plays in a frame without a login, with nothing around it", async () => {
+    const embed = path.replace("/watch/", "/embed/");
+    const { context, page } = await visit(embed, { storageState: undefined });
+    const played = await play(page);
+    assert.ok(played.frames > 10);
+    assert.equal(await page.getByRole("banner").count(), 0);
+    page.assertQuiet();
+    await context.close();
+  });
+
+  it("says that there is nothing behind a wrong link", async () => {
+    const context = await browser.newContext({ storageState: state });
+    const page = await openPage(context, [/404/]);
+    await page.goto(`${server.base}/watch/0192f000-0000-7000-8000-000000000000`);
+    await page.getByText("There is nothing here").waitFor();
+    page.assertQuiet();
+    await context.close();
+  });
+
+  it("changes the title, finds the video by it, and deletes it after asking", async () => {
+    const { context, page } = await visit(path);
+    await page.getByRole("button", { name: "Edit details" }).click();
+    const dialog = page.getByRole("dialog", { name: "Edit details" });
+    await dialog.getByLabel("Title").fill("Harbour at dawn");
+    await dialog.getByRole("button", { name: "Save" }).click();
+    await page.getByRole("heading", { name: "Harbour at dawn", level: 1 }).waitFor();
+
+    await page.goto(`${server.base}/library`);
+    const list = page.getByRole("list", { name: "Library" });
+    await list.getByRole("link", { name: "Harbour at dawn" }).waitFor();
+    const search = page.getByRole("searchbox", { name: "Search videos" });
+    await search.fill("no such words");
+    await page.getByText("Nothing found").waitFor();
+    await search.fill("harbour");
+    await list.getByRole("link", { name: "Harbour at dawn" }).waitFor();
+
+    const remove = list.getByRole("button", { name: "Delete: Harbour at dawn" });
+    await remove.click();
+    await page.getByRole("dialog").getByRole("button", { name: "Keep it" }).click();
+    await remove.click();
+    await page.getByRole("dialog").getByRole("button", { name: "Delete" }).click();
+    await list.getByRole("link", { name: "Harbour at dawn" }).waitFor({ state: "detached" });
+    page.assertQuiet();
+    await context.close();
+  });
+});

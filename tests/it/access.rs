@@ -1,0 +1,172 @@
+//! Who is let in, and what everybody else gets.
+
+use crate::harness::{Server, base64, program};
+use std::process::Command;
+
+fn token(server: &Server, role: &str) -> String {
+    let output = Command::new(program())
+        .args(["token", "create", "--role", role])
+        .env("SLIPWAY_DATA_DIR", &server.data)
+        .output()
+        .expect("the binary runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let text = String::from_utf8(output.stdout).expect("text");
+    assert!(text.starts_with("slw_") && text.len() == 48 && text.ends_with('\n'), "{text:?}");
+    text.trim().to_owned()
+}
+
+fn with(token: &str) -> (&'static str, String) {
+    ("Authorization", format!("Bearer {token}"))
+}
+
+/// Only the public routes answer without a token; everything else is 401.
+#[test]
+fn strangers_see_only_the_public_routes() {
+    let server = Server::start();
+    for path in ["/healthz", "/readyz", "/login"] {
+        assert_eq!(server.send_as_anyone("GET", path, &[], b"").status, 200, "{path}");
+    }
+    let id = "018f0000-0000-7000-8000-000000000000";
+    for (method, path) in [
+        ("GET", "/api/videos".to_owned()),
+        ("GET", "/api/uploads?state=partial".to_owned()),
+        ("GET", "/api/events".to_owned()),
+        ("GET", "/api/admin/status".to_owned()),
+        ("GET", "/api/videos/processing/jobs".to_owned()),
+        ("POST", "/api/videos".to_owned()),
+        ("DELETE", format!("/api/videos/{id}")),
+        ("GET", format!("/api/videos/{id}/original")),
+        ("GET", format!("/files/{id}")),
+    ] {
+        let answer = server.send_as_anyone(method, &path, &[], b"");
+        answer.assert_problem(401, "unauthenticated");
+        let (name, value) = with("slw_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA");
+        let answer = server.send_as_anyone(method, &path, &[(name, &value)], b"");
+        assert_eq!(answer.status, 401, "{method} {path} with a wrong token");
+    }
+    let create = [("Tus-Resumable", "1.0.0"), ("Upload-Length", "5")];
+    assert_eq!(server.send_as_anyone("POST", "/files", &create, b"").status, 401);
+    for page in ["/", "/library", "/admin"] {
+        let answer = server.send_as_anyone("GET", page, &[("Accept", "text/html")], b"");
+        assert!((302..=303).contains(&answer.status), "{page}: {}", answer.status);
+        assert!(answer.header("location").starts_with("/login"), "{page}");
+    }
+}
+
+/// Another user's upload doesn't exist; a role too small is told so.
+#[test]
+fn owners_and_roles() {
+    let server = Server::start();
+    let (anna, bert) = (with(&token(&server, "uploader")), with(&token(&server, "uploader")));
+    let viewer = with(&token(&server, "viewer"));
+    let metadata = format!("filename {}", base64("a.mp4"));
+    let create = |who: &(&str, String)| {
+        let headers = [
+            (who.0, who.1.as_str()),
+            ("Tus-Resumable", "1.0.0"),
+            ("Upload-Length", "10"),
+            ("Upload-Metadata", metadata.as_str()),
+        ];
+        server.send_as_anyone("POST", "/files", &headers, b"")
+    };
+    assert_eq!(create(&viewer).status, 403);
+    let created = create(&anna);
+    assert_eq!(created.status, 201);
+    let path = created.header("location");
+    let head = |who: &(&str, String)| {
+        let headers = [(who.0, who.1.as_str()), ("Tus-Resumable", "1.0.0")];
+        server.send_as_anyone("HEAD", path, &headers, b"").status
+    };
+    assert_eq!((head(&anna), head(&bert)), (200, 404));
+    let video = format!("/api/videos/{}", created.header("slipway-video"));
+    let get = |who: &(&str, String), path: &str| {
+        server.send_as_anyone("GET", path, &[(who.0, &who.1)], b"").status
+    };
+    assert_eq!((get(&anna, &video), get(&bert, &video)), (200, 404));
+    assert_eq!(server.send_as_anyone("GET", &video, &[], b"").status, 404);
+    assert_eq!(get(&anna, "/api/admin/status"), 403);
+    assert_eq!(server.send("GET", &video, &[], b"").status, 200, "admins see all");
+}
+
+/// A revoked token ends at once, and its sessions with it.
+#[test]
+fn revoking_a_token_ends_its_sessions() {
+    let server = Server::start();
+    let run = |args: &[&str]| {
+        Command::new(program())
+            .args(args)
+            .env("SLIPWAY_DATA_DIR", &server.data)
+            .output()
+            .expect("runs")
+    };
+    let made = run(&["token", "create", "--role", "uploader", "--name", "phone", "--json"]);
+    let made: serde_json::Value = serde_json::from_slice(&made.stdout).expect("JSON");
+    let (id, secret) = (made["id"].as_str().expect("id"), made["token"].as_str().expect("token"));
+    let form = [("Content-Type", "application/x-www-form-urlencoded")];
+    let login =
+        server.send_as_anyone("POST", "/login", &form, format!("token={secret}").as_bytes());
+    assert_eq!(login.status, 303, "{}", login.text());
+    let cookie = login.header("set-cookie").to_owned();
+    assert!(cookie.contains("HttpOnly") && cookie.contains("SameSite=Lax"), "{cookie}");
+    let cookie = cookie.split(';').next().expect("name=value").to_owned();
+    let asked =
+        |headers: &[(&str, &str)]| server.send_as_anyone("GET", "/api/videos", headers, b"").status;
+    let bearer = format!("Bearer {secret}");
+    assert_eq!((asked(&[("Cookie", &cookie)]), asked(&[("Authorization", &bearer)])), (200, 200));
+    // A page of another site can't use the cookie to change anything.
+    let headers = [
+        ("Cookie", cookie.as_str()),
+        ("Origin", "https://evil.example"),
+        ("Tus-Resumable", "1.0.0"),
+        ("Upload-Length", "1"),
+    ];
+    assert_eq!(server.send_as_anyone("POST", "/files", &headers, b"").status, 403);
+    let list = run(&["token", "list"]);
+    let list = String::from_utf8_lossy(&list.stdout).into_owned();
+    assert!(list.contains(id) && list.contains("phone") && !list.contains(secret), "{list}");
+    assert!(run(&["token", "revoke", id]).status.success());
+    assert_eq!((asked(&[("Cookie", &cookie)]), asked(&[("Authorization", &bearer)])), (401, 401));
+    assert_eq!(run(&["token", "revoke", id]).status.code(), Some(1));
+}
+
+/// The login link works once, and only after its button was pressed.
+#[test]
+fn a_login_link_opens_the_door_once() {
+    let server = Server::start();
+    let link = server.login.clone().expect("a first start prints one");
+    let code = link.split("code=").nth(1).expect("a code");
+    for _ in 0..2 {
+        let page = server.send_as_anyone("GET", &format!("/login?code={code}"), &[], b"");
+        assert_eq!((page.status, page.header("set-cookie")), (200, ""), "looking consumes nothing");
+    }
+    let form = [("Content-Type", "application/x-www-form-urlencoded")];
+    let body = format!("code={code}&next=%2Flibrary");
+    let first = server.send_as_anyone("POST", "/login", &form, body.as_bytes());
+    assert_eq!((first.status, first.header("location")), (303, "/library"));
+    assert!(!first.header("set-cookie").is_empty());
+    let second = server.send_as_anyone("POST", "/login", &form, body.as_bytes());
+    assert_eq!(second.header("set-cookie"), "", "a code is good once");
+    let mut command = Command::new(program());
+    let fresh = command.arg("login-link").env("SLIPWAY_DATA_DIR", &server.data).output();
+    let fresh = fresh.expect("the binary runs");
+    let fresh = String::from_utf8_lossy(&fresh.stdout).trim().to_owned();
+    assert!(fresh.starts_with(&server.address) && fresh.contains("/login?code="), "{fresh}");
+    let code = fresh.split("code=").nth(1).expect("a code");
+    let evil = format!("code={code}&next=https%3A%2F%2Fevil.example");
+    let answer = server.send_as_anyone("POST", "/login", &form, evil.as_bytes());
+    assert_eq!(answer.header("location"), "/", "nobody is sent to another site");
+}
+
+/// Open mode serves this machine and refuses everything that came from elsewhere.
+#[test]
+fn open_mode_is_for_this_machine() {
+    let server = Server::with(&[("SLIPWAY_AUTH__MODE", "open")]);
+    let get =
+        |headers: &[(&str, &str)]| server.send_as_anyone("GET", "/api/videos", headers, b"").status;
+    assert_eq!(get(&[]), 200);
+    assert_eq!(get(&[("Host", "evil.example")]), 403);
+    assert_eq!(get(&[("Origin", "https://evil.example")]), 403);
+    for header in ["Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "Via"] {
+        assert_eq!(get(&[(header, "1.2.3.4")]), 403, "{header}");
+    }
+}

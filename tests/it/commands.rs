@@ -1,0 +1,123 @@
+//! The command line: exit codes and lines that help.
+
+use crate::harness::{Server, program, wait_for};
+use std::os::unix::net::UnixDatagram;
+use std::path::Path;
+use std::process::{Command, Output};
+
+fn run(data: &Path, args: &[&str], env: &[(&str, &str)]) -> Output {
+    let mut command = Command::new(program());
+    command.args(args).env("SLIPWAY_DATA_DIR", data).env("SLIPWAY_LISTEN", "127.0.0.1:0");
+    command.envs(env.iter().copied()).output().expect("the binary runs")
+}
+
+fn one_line(output: &Output) -> String {
+    let text = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+    assert!(!text.contains('\n'), "one line, not {text:?}");
+    text
+}
+
+/// A second server on the same directory says who holds it, and ends with 2.
+#[test]
+fn a_second_server_is_refused() {
+    let server = Server::start();
+    let second = run(&server.data, &["serve"], &[]);
+    assert_eq!(second.status.code(), Some(2));
+    let line = one_line(&second);
+    assert!(line.contains(&format!("process {}", server.pid())), "{line}");
+    assert_eq!(server.send_as_anyone("GET", "/healthz", &[], b"").status, 200);
+}
+
+/// Wrong configuration ends with 2 and one line that names the key and the mend.
+#[test]
+fn wrong_configuration_is_one_line() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let file = directory.path().join("slipway.toml");
+    let cases = [
+        ("[upload]\nmax_sise = \"1 GB\"\n", "did you mean `upload.max_size`?"),
+        ("[media]\nworkers = 0\n", "`media.workers` = 0"),
+        ("listen = \"0.0.0.0:0\"\n[auth]\nmode = \"open\"\n", "auth.mode"),
+        ("what is this", "slipway.toml"),
+    ];
+    for (text, expected) in cases {
+        std::fs::write(&file, text).expect("a file");
+        let mut command = Command::new(program());
+        command.args(["serve", "--config"]).arg(&file);
+        let output =
+            command.arg("--data-dir").arg(directory.path().join("d")).output().expect("runs");
+        assert_eq!(output.status.code(), Some(2), "{text}");
+        let line = one_line(&output);
+        assert!(line.contains(expected), "{line}");
+    }
+    let data = directory.path();
+    assert_eq!(run(data, &["serve", "--nonsense"], &[]).status.code(), Some(2));
+    let unknown = run(data, &["check-config"], &[("SLIPWAY_UPLOAD__MAXSIZE", "1")]);
+    assert_eq!(unknown.status.code(), Some(2));
+    assert!(one_line(&unknown).contains("upload.max_size"));
+}
+
+/// What `check-config` prints is itself a good configuration.
+#[test]
+fn check_config_prints_a_configuration() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let first = run(directory.path(), &["check-config", "--set", "upload.max_size=3GB"], &[]);
+    assert_eq!(first.status.code(), Some(0));
+    let text = String::from_utf8(first.stdout).expect("text");
+    assert!(text.contains("upload.max_size = \"3GB\""), "{text}");
+    let file = directory.path().join("again.toml");
+    std::fs::write(&file, &text).expect("a file");
+    let again = Command::new(program()).args(["check-config", "--config"]).arg(&file).output();
+    assert_eq!(String::from_utf8_lossy(&again.expect("runs").stdout), text);
+}
+
+/// Tokens can be made before a server has ever run, and the server then honours them.
+#[test]
+fn tokens_without_a_running_server() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let data = directory.path().join("data");
+    let made = run(&data, &["token", "create", "--role", "admin"], &[]);
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    let token = String::from_utf8(made.stdout).expect("text").trim().to_owned();
+    let server = Server::on(&data, &[]);
+    let bearer = format!("Bearer {token}");
+    let asked = [("Authorization", bearer.as_str())];
+    assert_eq!(server.send_as_anyone("GET", "/api/admin/status", &asked, b"").status, 200);
+    assert_eq!(run(&data, &["token", "create", "--role", "king"], &[]).status.code(), Some(2));
+}
+
+/// systemd hears when the server is ready, that it lives, and that it stops; under it the login
+/// link stays out of the output.
+#[test]
+fn systemd_is_told() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let socket = directory.path().join("notify");
+    let heard = UnixDatagram::bind(&socket).expect("a socket");
+    heard.set_read_timeout(Some(crate::harness::PATIENCE)).expect("a timeout");
+    let data = directory.path().join("data");
+    let mut child = Command::new(program())
+        .arg("serve")
+        .env("SLIPWAY_DATA_DIR", &data)
+        .env("SLIPWAY_LISTEN", "127.0.0.1:0")
+        .env("NOTIFY_SOCKET", &socket)
+        .env("WATCHDOG_USEC", "400000")
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .expect("the binary runs");
+    let wait = |word: &str| {
+        wait_for(word, || {
+            let mut message = [0; 4096];
+            let length = heard.recv(&mut message).expect("a message");
+            String::from_utf8_lossy(&message[..length]).contains(word).then_some(())
+        });
+    };
+    wait("READY=1");
+    wait("WATCHDOG=1");
+    let pid = rustix::process::Pid::from_child(&child);
+    rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("it runs");
+    wait("STOPPING=1");
+    assert_eq!(child.wait().expect("it ends").code(), Some(0));
+    let mut printed = String::new();
+    let mut stdout = child.stdout.take().expect("piped");
+    std::io::Read::read_to_string(&mut stdout, &mut printed).expect("text");
+    assert_eq!(printed, "");
+}

@@ -1,0 +1,137 @@
+//! Processes killed at the worst moments, and what is left afterwards.
+
+use crate::harness::{Server, media, pattern, raw, sha256, wait_for};
+use std::process::Command;
+
+fn kill_9(pid: u32) {
+    let pid = rustix::process::Pid::from_raw(i32::try_from(pid).expect("a pid")).expect("not 0");
+    let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+}
+
+/// Children of a process that run `slipway worker`.
+fn workers_of(pid: u32) -> Vec<u32> {
+    let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    tasks
+        .filter_map(|task| std::fs::read_to_string(task.path().join("children")).ok())
+        .flat_map(|line| line.split_whitespace().map(str::to_owned).collect::<Vec<_>>())
+        .filter_map(|pid| pid.parse().ok())
+        .collect()
+}
+
+/// Killed in the middle of uploads, again and again: the offset is never beyond bytes that are
+/// right, and the file is whole at the end.
+#[test]
+fn kill_9_in_mid_upload_loses_nothing_acknowledged() {
+    let mut server = Server::start();
+    let bytes = pattern(6_000_000);
+    let (path, _) = server.create("a.bin", bytes.len());
+    let mut acknowledged = 0;
+    let mut at = 0;
+    for round in 1..=5 {
+        let end = at + 400_000;
+        assert_eq!(server.patch(&path, at, &bytes[at..end]).status, 204);
+        acknowledged = end;
+        // A second request is under way when the process dies.
+        let head = format!(
+            "PATCH {path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {}\r\n\
+             Tus-Resumable: 1.0.0\r\nUpload-Offset: {end}\r\nContent-Length: 1000000\r\n\
+             Content-Type: application/offset+octet-stream\r\n\r\n",
+            server.token
+        );
+        let under_way = raw(&server.address, &head, &bytes[end..end + 150_000 * round]);
+        server.kill();
+        drop(under_way);
+        server.restart();
+        at = server.offset(&path);
+        assert!(at >= acknowledged, "round {round}: {at} < {acknowledged}");
+        assert!(at <= end + 150_000 * round, "round {round}: {at} was never sent");
+    }
+    assert!(acknowledged > 0);
+    assert_eq!(server.patch(&path, at, &bytes[at..]).status, 204);
+    let got = server.send("GET", &path, &[], b"").body;
+    assert_eq!(sha256(&got), sha256(&bytes));
+}
+
+/// Killed server in mid-job: the job goes on by itself, and the result is whole.
+#[test]
+fn kill_9_of_the_server_in_mid_job() {
+    let mut server = Server::start();
+    let id = server.upload(&media("faststart.mp4"));
+    wait_for("a worker", || workers_of(server.pid()).first().copied());
+    let children = workers_of(server.pid());
+    server.kill();
+    for child in children {
+        wait_for("the child to follow its parent", || {
+            let stat = std::fs::read_to_string(format!("/proc/{child}/stat")).ok();
+            stat.is_none_or(|stat| stat.contains(") Z")).then_some(())
+        });
+    }
+    server.restart();
+    let it = server.settled(&id);
+    assert_eq!(it["state"], "ready", "{it}");
+    whole(&server, &it);
+}
+
+/// Killed child: the attempt counts, another one does the work.
+#[test]
+fn kill_9_of_the_child() {
+    let server = Server::start();
+    let id = server.upload(&media("faststart.mp4"));
+    let child = wait_for("a worker", || workers_of(server.pid()).first().copied());
+    kill_9(child);
+    let it = server.settled(&id);
+    assert_eq!(it["state"], "ready", "{it}");
+    whole(&server, &it);
+}
+
+/// An orderly stop in mid-upload and mid-job leaves both resumable.
+#[test]
+fn sigterm_leaves_everything_resumable() {
+    let mut server = Server::start();
+    let id = server.upload(&media("faststart.mp4"));
+    let bytes = pattern(1_000_000);
+    let (path, _) = server.create("a.bin", bytes.len());
+    assert_eq!(server.patch(&path, 0, &bytes[..600_000]).status, 204);
+    assert_eq!(server.terminate(), Some(0));
+    server.restart();
+    assert_eq!(server.offset(&path), 600_000);
+    assert_eq!(server.patch(&path, 600_000, &bytes[600_000..]).status, 204);
+    assert_eq!(server.settled(&id)["state"], "ready");
+    let jobs = server.json("/api/videos/processing/jobs");
+    assert!(jobs["items"].as_array().is_some_and(|jobs| !jobs.is_empty()), "{jobs}");
+}
+
+/// A database that won't open is moved aside, and the videos come back from the files.
+#[test]
+fn a_broken_database_costs_no_finished_video() {
+    let mut server = Server::start();
+    let id = server.upload(&media("silent.mp4"));
+    let before = server.settled(&id);
+    assert_eq!(server.terminate(), Some(0));
+    for entry in std::fs::read_dir(server.data.join("state")).expect("state").flatten() {
+        if entry.path().is_file() {
+            std::fs::write(entry.path(), pattern(100_000)).expect("broken");
+        }
+    }
+    server.restart();
+    let after = server.settled(&id);
+    assert_eq!((&after["state"], &after["title"]), (&"ready".into(), &before["title"]));
+    assert_eq!(after["visibility"], before["visibility"]);
+    whole(&server, &after);
+    let moved = std::fs::read_dir(&server.data).expect("data").flatten();
+    assert!(
+        moved.into_iter().any(|e| e.file_name().to_string_lossy().starts_with("state.broken-"))
+    );
+}
+
+/// Checks that FFmpeg reads the whole of what is published, without a complaint.
+fn whole(server: &Server, video: &serde_json::Value) {
+    let url = format!("{}{}", server.address, video["playback"]["hls"].as_str().expect("HLS"));
+    let header = format!("Authorization: Bearer {}\r\n", server.token);
+    let output = Command::new("ffmpeg")
+        .args(["-v", "error", "-headers", &header, "-i", &url, "-map", "0", "-f", "null", "-"])
+        .output()
+        .expect("ffmpeg is installed");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && said.is_empty(), "{said}");
+}

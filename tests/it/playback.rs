@@ -1,0 +1,203 @@
+//! From a file to something that plays: HLS and DASH over the same segments, checked by FFmpeg's
+//! own reader.
+
+use crate::harness::{Server, media, sha256};
+use serde_json::Value;
+use std::process::Command;
+
+/// What ffprobe says of the streams behind an address.
+fn probe(url: &str, entries: &str) -> Value {
+    let output = Command::new("ffprobe")
+        .args(["-v", "error", "-of", "json", "-show_entries", entries, "-count_packets", url])
+        .output()
+        .expect("ffprobe is installed by scripts/setup --test");
+    assert!(output.status.success(), "{url}: {}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice(&output.stdout).expect("JSON")
+}
+
+/// Uploads a file, waits for it, and checks everything a player would see.
+fn check(server: &Server, name: &str, duration: f64, top: (u64, u64), sound: bool) -> Value {
+    let video = server.upload(&media(name));
+    let it = server.settled(&video);
+    assert_eq!(it["state"], "ready", "{name}: {it}");
+    let source = &it["source"];
+    assert!((source["duration"].as_f64().expect("a number") - duration).abs() < 0.25, "{source}");
+    assert_eq!((source["width"].as_u64(), source["height"].as_u64()), (Some(top.0), Some(top.1)));
+    let entries = "format=duration:stream=codec_type,width,height,start_time,nb_read_packets";
+    for (key, url) in [("hls", &it["playback"]["hls"]), ("dash", &it["playback"]["dash"])] {
+        let url = url.as_str().unwrap_or_else(|| panic!("{name} has {key}: {it}"));
+        let seen = probe(&format!("{}{url}", server.address), entries);
+        let length: f64 = seen["format"]["duration"].as_str().unwrap_or("0").parse().expect("s");
+        assert!((length - duration).abs() < 0.3, "{name} {key}: {length} s, not {duration}");
+        let streams = seen["streams"].as_array().expect("streams");
+        let of =
+            |kind: &str| streams.iter().filter(|s| s["codec_type"] == kind).collect::<Vec<_>>();
+        let widest = of("video").iter().filter_map(|s| s["width"].as_u64()).max();
+        assert_eq!(widest, Some(top.0), "{name} {key}: {seen}");
+        assert_eq!(!of("audio").is_empty(), sound, "{name} {key}: {seen}");
+        for stream in streams {
+            let packets: u64 =
+                stream["nb_read_packets"].as_str().unwrap_or("0").parse().expect("a number");
+            assert!(packets > 10, "{name} {key}: every track has its media: {stream}");
+        }
+    }
+    check_playlists(server, &it);
+    check_poster(server, &it);
+    it
+}
+
+/// The multivariant playlist names complete playlists, and every segment is served.
+fn check_playlists(server: &Server, video: &Value) {
+    let master_url = video["playback"]["hls"].as_str().expect("a path");
+    let master = server.send_as_anyone("GET", master_url, &[], b"");
+    assert_eq!(master.header("content-type"), "application/vnd.apple.mpegurl");
+    let parsed = m3u8_rs::parse_master_playlist_res(&master.body).expect("a master playlist");
+    let base = master_url.trim_end_matches("master.m3u8");
+    for variant in &parsed.variants {
+        assert!(variant.codecs.is_some() && variant.average_bandwidth.is_some(), "{variant:?}");
+        let url = format!("{base}{}", variant.uri);
+        let list = server.send_as_anyone("GET", &url, &[], b"");
+        let list = m3u8_rs::parse_media_playlist_res(&list.body).expect("a media playlist");
+        assert!(list.end_list, "{url}");
+        let directory = url.trim_end_matches("media.m3u8");
+        for segment in &list.segments {
+            let got =
+                server.send_as_anyone("GET", &format!("{directory}{}", segment.uri), &[], b"");
+            assert_eq!((got.status, got.header("content-type")), (200, "video/iso.segment"));
+            assert!(got.header("cache-control").contains("immutable"));
+            let longest = f64::from(u32::try_from(list.target_duration).expect("small")) + 0.5;
+            assert!(f64::from(segment.duration) <= longest, "{segment:?}");
+        }
+    }
+}
+
+/// The poster is a JPEG that isn't black.
+fn check_poster(server: &Server, video: &Value) {
+    let url = video["playback"]["poster"].as_str().unwrap_or_else(|| panic!("{video}"));
+    let poster = server.send_as_anyone("GET", url, &[], b"");
+    assert_eq!((poster.status, poster.header("content-type")), (200, "image/jpeg"));
+    let picture = image::load_from_memory(&poster.body).expect("a JPEG").to_luma8();
+    let sum: u64 = picture.pixels().map(|pixel| u64::from(pixel.0[0])).sum();
+    assert!(sum / u64::from(picture.width() * picture.height()) > 16, "not black");
+}
+
+/// A file whose index comes last, as phones and cameras write it.
+#[test]
+fn a_moov_last_mp4_plays() {
+    let server = Server::start();
+    let it = check(&server, "moov-last.mp4", 8.0, (640, 360), true);
+    let original = server.send(
+        "GET",
+        &format!("/api/videos/{}/original", it["id"].as_str().expect("id")),
+        &[],
+        b"",
+    );
+    let sent = std::fs::read(media("moov-last.mp4")).expect("generated");
+    assert_eq!(sha256(&original.body), sha256(&sent));
+}
+
+/// A file made for the web: the source itself is the best quality, and lower ones follow.
+#[test]
+fn a_faststart_mp4_plays_with_the_source_on_top() {
+    let server = Server::start();
+    let it = check(&server, "faststart.mp4", 10.0, (1280, 720), true);
+    let names: Vec<&str> = it["renditions"]
+        .as_array()
+        .expect("renditions")
+        .iter()
+        .filter_map(|rendition| rendition["name"].as_str())
+        .collect();
+    assert!(names.contains(&"720p") && names.contains(&"360p"), "{names:?}");
+}
+
+/// What browsers record.
+#[test]
+fn a_webm_plays() {
+    let server = Server::start();
+    let video = server.upload(&media("vp9.webm"));
+    let it = server.settled(&video);
+    assert_eq!(it["state"], "ready", "{it}");
+    let (width, height) = (&it["source"]["width"], &it["source"]["height"]);
+    let size = (width.as_u64().expect("width"), height.as_u64().expect("height"));
+    let duration = it["source"]["duration"].as_f64().expect("seconds");
+    check(&server, "vp9.webm", duration, size, true);
+}
+
+/// A phone held upright: the picture stands, without relying on the player to turn it.
+#[test]
+fn a_rotated_mp4_stands_upright() {
+    let server = Server::start();
+    let video = server.upload(&media("rotated.mp4"));
+    let it = server.settled(&video);
+    let duration = it["source"]["duration"].as_f64().expect("seconds");
+    assert_eq!(it["source"]["rotation"].as_u64().map(|turn| turn % 180), Some(90), "{it}");
+    check(&server, "rotated.mp4", duration, (360, 640), false);
+}
+
+/// A silent film stays silent; nothing is invented.
+#[test]
+fn a_silent_file_plays() {
+    let server = Server::start();
+    let video = server.upload(&media("silent.mp4"));
+    let it = server.settled(&video);
+    let size = |key: &str| it["source"][key].as_u64().expect("a number");
+    let duration = it["source"]["duration"].as_f64().expect("seconds");
+    check(&server, "silent.mp4", duration, (size("width"), size("height")), false);
+}
+
+/// Files that are no videos, or try to read others, end as `failed` with a sentence, and the
+/// server goes on.
+#[test]
+fn what_is_no_video_fails_with_a_sentence() {
+    let server = Server::start();
+    for name in ["text.mp4", "playlist.mp4", "concat.mp4", "mpd.mp4", "still.jpg", "noise.bin"] {
+        let video = server.upload(&media(name));
+        let it = server.settled(&video);
+        assert_eq!(
+            (&it["state"], &it["error"]["code"]),
+            (&"failed".into(), &"unsupported-media".into()),
+            "{name}: {it}"
+        );
+        let detail = it["error"]["detail"].as_str().unwrap_or_default();
+        assert!(detail.len() > 20 && !detail.contains('/'), "{name}: {detail}");
+        assert!(it["playback"]["hls"].is_null() && it["playable"] == false, "{name}: {it}");
+    }
+    assert_eq!(server.send_as_anyone("GET", "/healthz", &[], b"").status, 200);
+}
+
+/// Media are served with ranges, validators and CORS, and private ones to nobody else.
+#[test]
+fn media_answers_like_a_good_web_server() {
+    let server = Server::start();
+    let id = server.upload(&media("silent.mp4"));
+    let it = server.settled(&id);
+    let rung = it["renditions"][0]["name"].as_str().expect("a rendition").to_owned();
+    let url = format!("/media/{id}/{rung}-1/1.m4s");
+    let whole = server.send_as_anyone("GET", &url, &[("Origin", "https://a.example")], b"");
+    assert_eq!(whole.status, 200, "{url}: {}", whole.text());
+    assert!(!whole.header("access-control-allow-origin").is_empty());
+    let part = server.send_as_anyone("GET", &url, &[("Range", "bytes=10-19")], b"");
+    assert_eq!((part.status, part.body.as_slice()), (206, &whole.body[10..20]));
+    let unchanged = [("If-None-Match", whole.header("etag"))];
+    assert_eq!(server.send_as_anyone("GET", &url, &unchanged, b"").status, 304);
+    for bad in ["../../../admin-token", "..%2f..%2fadmin-token", "manifest.json.tmp", "x"] {
+        let answer = server.send_as_anyone("GET", &format!("/media/{id}/{bad}"), &[], b"");
+        assert_eq!(answer.status, 404, "{bad}");
+    }
+    let change = br#"{"visibility":"private"}"#;
+    let json = [("Content-Type", "application/json")];
+    assert_eq!(server.send("PATCH", &format!("/api/videos/{id}"), &json, change).status, 200);
+    assert_eq!(server.send_as_anyone("GET", &url, &[], b"").status, 404);
+    assert_eq!(server.send("GET", &url, &[], b"").status, 200);
+
+    assert_eq!(server.send("DELETE", &format!("/api/videos/{id}"), &[], b"").status, 204);
+    assert!(matches!(server.send("GET", &url, &[], b"").status, 404 | 410));
+    let left = walk(&server.data.join("media")) + walk(&server.data.join("originals"));
+    assert_eq!(left, 0, "no bytes of a deleted video stay");
+}
+
+fn walk(directory: &std::path::Path) -> usize {
+    let Ok(entries) = std::fs::read_dir(directory) else { return 0 };
+    let of = |path: std::path::PathBuf| if path.is_dir() { walk(&path) } else { 1 };
+    entries.flatten().map(|entry| of(entry.path())).sum()
+}
