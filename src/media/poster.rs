@@ -30,6 +30,13 @@ const PACKETS_MAX: u32 = 2000;
 /// Key frames tried at one place before it's given up.
 const KEYS_MAX: u32 = 3;
 
+/// Pictures decoded after the key frame at each place, when all key frames are flat: cuts, flashes
+/// and fades are where encoders put key frames.
+const FURTHER: u32 = 12;
+
+/// Variance of the brightness below which a picture shows nothing but one colour.
+const FLAT_BELOW: f64 = 25.0;
+
 /// Mean brightness of a picture worth showing: neither night nor snow.
 const MEAN: std::ops::RangeInclusive<f64> = 16.0..=235.0;
 
@@ -46,16 +53,24 @@ pub fn make(
     reporter: &Reporter<'_>,
 ) -> Result<(), Stop> {
     let mut best: Option<Still> = None;
-    for place in PLACES {
-        reporter.beat()?;
-        let at = (source.origin() + place * probe.facts.duration) * 1e6;
-        match still_at(source, probe, limits, at as i64) {
-            Ok(Some(still)) if best.as_ref().is_none_or(|best| still.score() > best.score()) => {
-                best = Some(still);
+    for further in [0, FURTHER] {
+        for place in PLACES {
+            reporter.beat()?;
+            let at = (source.origin() + place * probe.facts.duration) * 1e6;
+            match still_at(source, probe, limits, at as i64, further) {
+                Ok(Some(still))
+                    if best.as_ref().is_none_or(|best| still.score() > best.score()) =>
+                {
+                    best = Some(still);
+                }
+                // A place that can't be shown isn't worth failing for; the encoding pass will
+                // tell.
+                Ok(_) | Err(Stop::Problem(_)) => {}
+                Err(stop) => return Err(stop),
             }
-            // A place that can't be shown isn't worth failing for; the encoding pass will tell.
-            Ok(_) | Err(Stop::Problem(_)) => {}
-            Err(stop) => return Err(stop),
+        }
+        if best.as_ref().is_some_and(|best| !best.is_flat()) {
+            break;
         }
     }
     let Some(best) = best else {
@@ -92,6 +107,10 @@ impl Still {
         (MEAN.contains(&self.mean), self.variance as u64)
     }
 
+    fn is_flat(&self) -> bool {
+        self.variance < FLAT_BELOW || !MEAN.contains(&self.mean)
+    }
+
     fn jpeg(&self) -> Result<Vec<u8>, Stop> {
         let mut bytes = Vec::new();
         JpegEncoder::new_with_quality(&mut bytes, QUALITY)
@@ -119,12 +138,14 @@ fn brightness(rgb: &[u8]) -> (f64, f64) {
     (mean, squares as f64 / count - mean * mean)
 }
 
-/// Decodes the key frame at or before `at_us`, or the first one after it that can be shown.
+/// Decodes the key frame at or before `at_us`, or the first one after it that can be shown; with
+/// `further`, the picture that many after it.
 fn still_at(
     source: &mut Source,
     probe: &Probe,
     limits: &Limits,
     at_us: i64,
+    further: u32,
 ) -> Result<Option<Still>, Stop> {
     // Some containers can't go back; then the next key frame from here does as well.
     let _ = source.input.seek(at_us, ..at_us);
@@ -141,7 +162,11 @@ fn still_at(
         let mut decoder =
             ffi::open_decoder(track.parameters.clone(), track.time_base, &options(limits))
                 .map_err(|error| Stop::from_ffi(error, ProblemCode::DamagedMedia, UNREADABLE))?;
-        if let Some(picture) = decode_alone(&mut decoder, &packet) {
+        let picture = match further {
+            0 => decode_alone(&mut decoder, &packet),
+            further => decode_on(&mut decoder, packet, source, further),
+        };
+        if let Some(picture) = picture {
             return show(picture, probe).map(Some);
         }
         keys += 1;
@@ -168,6 +193,39 @@ fn decode_alone(
     let mut picture = frame::Video::empty();
     decoder.receive_frame(&mut picture).ok()?;
     Some(picture)
+}
+
+/// Decodes on from a key packet and returns the picture `further` after its own, or the last one
+/// that there is.
+fn decode_on(
+    decoder: &mut decoder::Opened,
+    key: ffmpeg_next::Packet,
+    source: &mut Source,
+    further: u32,
+) -> Option<frame::Video> {
+    let (track, mut next) = (key.stream(), Some(key));
+    let (mut last, mut seen) = (None, 0);
+    for _ in 0..PACKETS_MAX {
+        let at_end = next.is_none();
+        match next {
+            Some(packet) if packet.stream() == track => decoder.send_packet(&packet).ok()?,
+            Some(_) => {}
+            None => decoder.send_eof().ok()?,
+        }
+        let mut picture = frame::Video::empty();
+        while decoder.receive_frame(&mut picture).is_ok() {
+            last = Some(std::mem::replace(&mut picture, frame::Video::empty()));
+            seen += 1;
+            if seen > further {
+                return last;
+            }
+        }
+        if at_end {
+            break;
+        }
+        next = source.next_packet();
+    }
+    last
 }
 
 fn show(mut picture: frame::Video, probe: &Probe) -> Result<Still, Stop> {
