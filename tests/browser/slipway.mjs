@@ -1,11 +1,10 @@
 // What every browser test needs: a server of its own, a logged-in page, generated media.
 //
 // SLIPWAY_BIN names the program (default: the debug build). SLIPWAY_TEST_MEDIA may name a folder
-// that already holds faststart.mp4, moov-last.mp4 and text.mp4; else ffmpeg makes them.
+// where scripts/make-test-media puts its films; else they go to a temporary one.
 
 import { spawn, execFileSync } from "node:child_process";
-import { existsSync } from "node:fs";
-import { appendFile, copyFile, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { appendFile, copyFile, mkdtemp, rm } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { dirname, join, resolve } from "node:path";
@@ -188,27 +187,27 @@ export async function until(what, probe, good = Boolean) {
   }
 }
 
-/** Makes the media that the tests upload, once for each test file; `long` adds half a minute. */
+/** Films that scripts/make-test-media makes and the tests upload. */
+const FILMS = ["faststart.mp4", "moov-last.mp4", "rotated.mp4", "text.mp4", "vp9.webm"];
+
+/**
+ * Makes the media that the tests upload, in a directory of their own for each test file, because
+ * some tests change them; `long` adds half a minute.
+ */
 export async function makeMedia({ long = false } = {}) {
+  const made = process.env.SLIPWAY_TEST_MEDIA ?? join(tmpdir(), "slipway-test-media");
+  execFileSync(join(root, "scripts/make-test-media"), [made]);
   const dir = await mkdtemp(join(tmpdir(), "slipway-media-"));
-  const given = process.env.SLIPWAY_TEST_MEDIA;
   const at = (name) => join(dir, name);
-  const ffmpeg = (...args) => execFileSync("ffmpeg", ["-v", "error", "-y", ...args]);
-  const has = (name) => given && existsSync(join(given, name));
-  const film = (seconds, path) =>
-    ffmpeg(
-      ...["-f", "lavfi", "-i", `testsrc2=s=1280x720:r=25:d=${seconds}`],
-      ...["-f", "lavfi", "-i", `sine=frequency=440:sample_rate=48000:duration=${seconds}`],
+  for (const film of FILMS) await copyFile(join(made, film), at(film));
+  if (long) {
+    execFileSync("ffmpeg", [
+      ...["-v", "error", "-f", "lavfi", "-i", "testsrc2=s=1280x720:r=25:d=24"],
+      ...["-f", "lavfi", "-i", "sine=frequency=440:sample_rate=48000:duration=24"],
       ...["-c:v", "libx264", "-preset", "ultrafast", "-g", "50", "-pix_fmt", "yuv420p"],
-      ...["-c:a", "aac", "-movflags", "+faststart", "-shortest", path],
-    );
-  if (has("faststart.mp4")) await copyFile(join(given, "faststart.mp4"), at("faststart.mp4"));
-  else film(8, at("faststart.mp4"));
-  if (long) film(24, at("longer.mp4"));
-  if (has("moov-last.mp4")) await copyFile(join(given, "moov-last.mp4"), at("moov-last.mp4"));
-  else ffmpeg("-i", at("faststart.mp4"), "-c", "copy", at("moov-last.mp4"));
-  if (has("text.mp4")) await copyFile(join(given, "text.mp4"), at("text.mp4"));
-  else await writeFile(at("text.mp4"), "This is only text, whatever its name says.\n".repeat(500));
+      ...["-c:a", "aac", "-movflags", "+faststart", "-shortest", at("longer.mp4")],
+    ]);
+  }
   await padded(at("moov-last.mp4"), at("large.mp4"), 24 << 20);
   return { dir, at, remove: () => rm(dir, { recursive: true, force: true }) };
 }

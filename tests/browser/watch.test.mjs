@@ -50,6 +50,7 @@ describe("watching", { timeout: 6 * PATIENCE_MS }, () => {
     return video.evaluate((it) => ({
       duration: it.duration,
       width: it.videoWidth,
+      height: it.videoHeight,
       frames: it.getVideoPlaybackQuality().totalVideoFrames,
       soundBytes: it.webkitAudioDecodedByteCount,
       blob: it.currentSrc.startsWith("blob:"),
@@ -67,6 +68,24 @@ describe("watching", { timeout: 6 * PATIENCE_MS }, () => {
     page.assertQuiet();
     await context.close();
   });
+
+  for (const film of ["moov-last.mp4", "vp9.webm", "rotated.mp4"]) {
+    it(`plays ${film} too, upright, with both tracks`, async () => {
+      const { context, page } = await visit("/");
+      await chooseFiles(page, [media.at(film)]);
+      const row = rowOf(page, film);
+      await row.getByText("Ready", { exact: true }).waitFor();
+      const link = await row.getByRole("link", { name: /^Watch/ }).getAttribute("href");
+      await page.goto(server.base + link);
+      const played = await play(page);
+      const expected = durationOf(media.at(film));
+      assert.ok(Math.abs(played.duration - expected) < 0.3, `${played.duration} for ${expected}`);
+      assert.ok(played.frames > 10 && played.soundBytes > 1_000, JSON.stringify(played));
+      assert.equal(played.height > played.width, film === "rotated.mp4", JSON.stringify(played));
+      page.assertQuiet();
+      await context.close();
+    });
+  }
 
   it("offers every quality that the server made, and keeps to the chosen one", async () => {
     const { context, page } = await visit(path);
