@@ -3,7 +3,8 @@
 //! The HTTP library reads on after an early answer: for a second where the length is known, for
 //! ever where it isn't. So every body passes through a [`Tap`]. What a handler leaves unread is
 //! read up to a small bound, for clients that look at the answer only after sending; what is
-//! still left then is cut off with the connection.
+//! still left then is cut off with the connection. The library waits for ever for the next piece of
+//! a body as well; the tap doesn't.
 
 use actix_web::body::{BodySize, BoxBody, MessageBody};
 use actix_web::dev::{Payload, ServiceRequest};
@@ -14,10 +15,12 @@ use actix_web::{HttpResponse, web};
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
 use std::cell::RefCell;
+use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
+use tokio::time::Sleep;
 
 /// How much of a refused body is read before the connection is closed.
 const DRAINED_BYTES_MAX: usize = 1 << 20;
@@ -32,19 +35,25 @@ pub(super) struct Tap {
 struct Source {
     payload: Payload,
     ended: bool,
+    /// Nothing came for too long: what is left isn't waited for any more.
+    stalled: bool,
+    idle: Duration,
+    /// When the next piece has to be there; set while it is waited for.
+    due: Option<Pin<Box<Sleep>>>,
 }
 
 impl Tap {
-    /// Puts a tap on a request's body, if it has one.
-    pub(super) fn install(req: &mut ServiceRequest) -> Option<Self> {
+    /// Puts a tap on a request's body, if it has one. A body that brings nothing for longer than
+    /// `idle` ends with an error.
+    pub(super) fn install(req: &mut ServiceRequest, idle: Duration) -> Option<Self> {
         let headers = req.headers();
         let length = headers.get(header::CONTENT_LENGTH).map(header::HeaderValue::as_bytes);
         let empty = length.is_none_or(|length| length == b"0");
         if empty && !headers.contains_key(header::TRANSFER_ENCODING) {
             return None;
         }
-        let source =
-            Source { payload: std::mem::replace(req.parts_mut().1, Payload::None), ended: false };
+        let payload = std::mem::replace(req.parts_mut().1, Payload::None);
+        let source = Source { payload, ended: false, stalled: false, idle, due: None };
         let shared = Rc::new(RefCell::new(source));
         let reader = Reader { shared: shared.clone() };
         req.set_payload(Payload::Stream { payload: Box::pin(reader) });
@@ -55,9 +64,12 @@ impl Tap {
     /// connection if there is more.
     pub(super) async fn settle(self, answer: HttpResponse<BoxBody>) -> HttpResponse<BoxBody> {
         let mut reader = Reader { shared: self.shared };
-        let drained = tokio::time::timeout(DRAIN_TIME_MAX, drain(&mut reader)).await;
-        if drained == Ok(true) || reader.shared.borrow().ended {
-            return answer;
+        let stalled = reader.shared.borrow().stalled;
+        if !stalled {
+            let drained = tokio::time::timeout(DRAIN_TIME_MAX, drain(&mut reader)).await;
+            if drained == Ok(true) || reader.shared.borrow().ended {
+                return answer;
+            }
         }
         let mut answer = answer;
         answer.head_mut().set_connection_type(ConnectionType::Close);
@@ -79,6 +91,19 @@ async fn drain(reader: &mut Reader) -> bool {
     false
 }
 
+impl Source {
+    /// Waits for the moment at which a piece that hasn't come is given up.
+    fn poll_due(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, PayloadError>>> {
+        let idle = self.idle;
+        let due = self.due.get_or_insert_with(|| Box::pin(tokio::time::sleep(idle)));
+        if due.as_mut().poll(cx).is_pending() {
+            return Poll::Pending;
+        }
+        self.stalled = true;
+        Poll::Ready(Some(Err(PayloadError::Io(std::io::ErrorKind::TimedOut.into()))))
+    }
+}
+
 /// The body as the handler reads it.
 struct Reader {
     shared: Rc<RefCell<Source>>,
@@ -89,10 +114,14 @@ impl Stream for Reader {
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let mut source = self.shared.borrow_mut();
-        if source.ended {
+        if source.ended || source.stalled {
             return Poll::Ready(None);
         }
         let polled = Pin::new(&mut source.payload).poll_next(cx);
+        if polled.is_pending() {
+            return source.poll_due(cx);
+        }
+        source.due = None;
         // After an error nothing more comes either.
         source.ended = matches!(polled, Poll::Ready(None | Some(Err(_))));
         polled

@@ -12,6 +12,7 @@ use actix_web::http::Method;
 use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use actix_web::middleware::Next;
 use actix_web::{Error, HttpResponse, ResponseError, web};
+use std::time::Duration;
 use tracing::error;
 
 /// Longest header, name and value together.
@@ -20,6 +21,8 @@ const HEADER_BYTES_MAX: usize = 16 << 10;
 const ADDRESS_BYTES_MAX: usize = 8 << 10;
 /// Longest request id that is taken over from the client.
 const REQUEST_ID_CHARS_MAX: usize = 64;
+/// How much later than by the upload engine a stalled body is given up here.
+const BODY_IDLE_MARGIN: Duration = Duration::from_secs(5);
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -31,7 +34,8 @@ pub(super) async fn frame(
     let id = request_id(req.headers());
     let method = guard::overridden(req.path(), req.method(), req.headers());
     let path = req.path().to_owned();
-    let tap = Tap::install(&mut req);
+    let idle = body_idle(&req);
+    let tap = Tap::install(&mut req, idle);
     let answer = match refusal(&req) {
         Some(problem) => req.into_response(problem.error_response()),
         None => next.call(req).await?.map_into_boxed_body(),
@@ -45,6 +49,14 @@ pub(super) async fn frame(
         None => answer,
     };
     Ok(ServiceResponse::new(req, answer))
+}
+
+/// Returns how long the next piece of a body may take. Uploads have the configured time; they
+/// notice first, as they know what to say about it.
+fn body_idle(req: &ServiceRequest) -> Duration {
+    let app = req.app_data::<web::Data<Shared>>();
+    let upload = app.map_or(0, |app| app.parts.config.upload.idle_timeout_ms);
+    Duration::from_millis(upload).saturating_add(BODY_IDLE_MARGIN)
 }
 
 /// Returns why a request isn't looked at any further.
