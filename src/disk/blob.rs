@@ -11,6 +11,7 @@ use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 /// The most that one call of [`Blob::reserve`] reserves: enough for contiguous files, little
 /// enough that an abandoned upload doesn't hold a disk.
@@ -26,12 +27,20 @@ pub struct Blob {
     path: PathBuf,
     /// Up to where blocks were reserved since it was opened.
     reserved: AtomicU64,
+    /// The disk failed to confirm once. The kernel tells that to the first who asks and to nobody
+    /// after, so it is kept here; held while asking, so that nobody asks in between.
+    failed: Mutex<bool>,
 }
 
 impl Blob {
     pub(super) fn open(path: &Path) -> Result<Self, DiskError> {
         let file = files::open("open", path, OFlags::RDWR, 0)?;
-        let blob = Self { file, path: path.to_owned(), reserved: AtomicU64::new(0) };
+        let blob = Self {
+            file,
+            path: path.to_owned(),
+            reserved: AtomicU64::new(0),
+            failed: Mutex::default(),
+        };
         blob.reserved.store(blob.len()?.0, Ordering::Relaxed);
         Ok(blob)
     }
@@ -74,12 +83,17 @@ impl Blob {
     /// Has the disk confirm all bytes and the size.
     ///
     /// # Errors
-    /// `SyncFailed`: final. A second try may succeed without the bytes being there, so the
-    /// process has to end and believe only what was confirmed before.
+    /// `SyncFailed`: final, and so is every later call's answer. The disk itself may tell a second
+    /// try of success without the bytes being there, so the process has to end and believe only
+    /// what was confirmed before.
     pub fn sync_data(&self) -> Result<(), DiskError> {
-        self.file
-            .sync_data()
-            .map_err(|source| DiskError::SyncFailed { path: self.path.clone(), source })
+        let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
+        let synced = match *failed {
+            true => Err(io::Error::other("an earlier sync of this file failed")),
+            false => self.file.sync_data(),
+        };
+        *failed = synced.is_err();
+        synced.map_err(|source| DiskError::SyncFailed { path: self.path.clone(), source })
     }
 
     /// Reserves blocks for the bytes before `up_to` that have none yet, at most 256 MiB a call,

@@ -11,9 +11,11 @@ use crate::ids::{UploadId, VideoId};
 use crate::units::ByteCount;
 use rustix::fs::{OFlags, RenameFlags};
 use rustix::io::Errno;
+use std::path::Path;
 
 impl Disk {
-    /// Makes an upload's directory with an empty blob and its `meta.json`.
+    /// Makes an upload's directory with an empty blob and its `meta.json`; on an error nothing of
+    /// it stays.
     ///
     /// # Errors
     /// `NoSpace`, `SyncFailed`, `Io`; also if the upload is there already.
@@ -27,11 +29,26 @@ impl Disk {
             let source = std::io::ErrorKind::AlreadyExists.into();
             return Err(DiskError::Io { action: "make directory", path: dir, source });
         }
+        let made = self.fill_upload(id, meta, &dir, shard);
+        if made.is_err() {
+            // What can't be removed now is removed at the next start.
+            let _ = self.remove_upload(id);
+        }
+        made
+    }
+
+    fn fill_upload(
+        &self,
+        id: UploadId,
+        meta: &UploadMeta,
+        dir: &Path,
+        shard: &Path,
+    ) -> Result<(), DiskError> {
         let meta_path = self.path(Place::UploadMeta(id));
         files::create_new(&meta_path, &files::to_json(&meta_path, meta)?)?;
         let blob = self.path(Place::Blob(id));
         files::open("create", &blob, OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL, 0o600)?;
-        files::sync_dir(&dir)?;
+        files::sync_dir(dir)?;
         files::sync_dir(shard)
     }
 
