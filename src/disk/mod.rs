@@ -161,9 +161,17 @@ impl Disk {
     /// Sets room aside for the worst moment, if it isn't set aside yet.
     ///
     /// # Errors
-    /// `NoSpace` if the disk is full already; `Io`.
+    /// `NoSpace` if the disk is nearly full already: what is left is needed more than a reserve;
+    /// `Io`.
     pub fn keep_reserve(&self) -> Result<(), DiskError> {
         let path = self.path(Place::Reserve);
+        let kept = fs::metadata(&path).is_ok_and(|kept| kept.len() >= RESERVE_BYTES);
+        if kept {
+            return Ok(());
+        }
+        if self.free_space()?.free.0 < 2 * RESERVE_BYTES {
+            return Err(DiskError::NoSpace);
+        }
         let file = files::open("open", &path, OFlags::RDWR | OFlags::CREATE, 0o600)?;
         match rustix::fs::fallocate(&file, FallocateFlags::empty(), 0, RESERVE_BYTES) {
             Ok(()) | Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::NOSYS) => Ok(()),

@@ -128,7 +128,13 @@ fn open_disk(config: &Config) -> Result<Disk, ServerError> {
 /// Returns whether the records have to be rebuilt from the files.
 fn open_state(disk: &Disk) -> Result<(State, bool), ServerError> {
     let directory = disk.state_dir();
-    match State::open(&directory) {
+    let opened = match State::open(&directory) {
+        Err(state::OpenError::Io(cause)) if is_full(&cause) && give_up_reserve(disk) => {
+            State::open(&directory)
+        }
+        opened => opened,
+    };
+    match opened {
         Ok(state) => Ok((state, false)),
         Err(state::OpenError::Broken(cause)) => {
             let aside = State::set_aside(&directory, Clock::system().now())
@@ -148,11 +154,39 @@ fn open_state(disk: &Disk) -> Result<(State, bool), ServerError> {
     }
 }
 
+fn is_full(cause: &std::io::Error) -> bool {
+    use std::io::ErrorKind::{QuotaExceeded, StorageFull};
+    matches!(cause.kind(), StorageFull | QuotaExceeded)
+}
+
+/// Sets room aside for the database; without room to spare the server does without.
+fn keep_reserve(disk: &Disk) {
+    if let Err(cause) = disk.keep_reserve() {
+        warn!("no room is set aside for the database: {cause}");
+    }
+}
+
+/// Makes room for the database on a full disk; says whether there was some to give up.
+fn give_up_reserve(disk: &Disk) -> bool {
+    match disk.give_up_reserve() {
+        Ok(true) => {
+            warn!("the room that was set aside for the database was given up");
+            true
+        }
+        Ok(false) => false,
+        Err(cause) => {
+            warn!("the room that was set aside for the database can't be given up: {cause}");
+            false
+        }
+    }
+}
+
 async fn serve(config: Config, disk: Disk, state: State, rebuilt: bool) -> Result<(), ServerError> {
     let stop = CancellationToken::new();
     let parts = Parts::build(config, disk, state, rebuilt).await?;
     let listeners = systemd::listeners(&parts.config.listen)
         .map_err(|cause| ServerError::Listen(format!("can't listen: {cause}")))?;
+    keep_reserve(&parts.disk);
     let mut served = http::serve(parts.app(), listeners)
         .map_err(|cause| ServerError::Listen(cause.to_string()))?;
     let address = served.addresses.first().cloned().unwrap_or_default();
@@ -166,7 +200,11 @@ async fn serve(config: Config, disk: Disk, state: State, rebuilt: bool) -> Resul
             info!("{name}: stopping");
             None
         }
-        cause = parts::failed(&mut broken) => Some(format!("the database failed: {cause}")),
+        cause = parts::failed(&mut broken) => {
+            // Mostly a full disk. Reopening heals the database, and needs room: the next start's.
+            give_up_reserve(&parts.disk);
+            Some(format!("the database failed: {cause}"))
+        }
         cause = parts::failed(&mut unsafe_disk) => Some(format!("the disk failed: {cause}")),
         ended = served.ended() => Some(format!("the HTTP server ended: {ended}")),
         ended = tasks.join_next() => Some(format!("a task of the server ended: {ended:?}")),

@@ -80,7 +80,7 @@ impl State {
             None => SyncHandle::open(&dir.join("db")).map_err(io_error)?,
         };
         check_schema(&db)?;
-        db.flush().map_err(|error| OpenError::Broken(error.to_string()))?;
+        db.flush().map_err(not_opened)?;
         log.sync_data().map_err(io_error)?;
         SyncHandle::open(&dir.join("conf")).and_then(|conf| conf.sync_data()).map_err(io_error)?;
         disk::sync_directory(dir).map_err(io_error)?;
@@ -226,9 +226,17 @@ fn open_database(dir: &Path) -> Result<sled::Db, OpenError> {
     // Damaged files are reported either as an error or by a panic.
     match catch_unwind(AssertUnwindSafe(|| config.open())) {
         Ok(Ok(db)) => Ok(db),
-        Ok(Err(sled::Error::Io(error))) if !is_damage(&error) => Err(OpenError::Io(error)),
-        Ok(Err(error)) => Err(OpenError::Broken(error.to_string())),
+        Ok(Err(error)) => Err(not_opened(error)),
         Err(panic) => Err(OpenError::Broken(writer::panic_text(panic.as_ref()))),
+    }
+}
+
+/// Tells a database that is damaged from a file system that refuses: one on a full disk is sound,
+/// and mustn't be thrown away.
+fn not_opened(error: sled::Error) -> OpenError {
+    match error {
+        sled::Error::Io(error) if !is_damage(&error) => OpenError::Io(error),
+        error => OpenError::Broken(error.to_string()),
     }
 }
 
@@ -239,9 +247,8 @@ fn is_damage(error: &io::Error) -> bool {
 
 /// Refuses a later schema; writes ours into a new database.
 fn check_schema(db: &sled::Db) -> Result<(), OpenError> {
-    let broken = |error: sled::Error| OpenError::Broken(error.to_string());
-    match db.get(keys::SCHEMA).map_err(broken)? {
-        None => db.insert(keys::SCHEMA, &SCHEMA.to_be_bytes()).map(drop).map_err(broken),
+    match db.get(keys::SCHEMA).map_err(not_opened)? {
+        None => db.insert(keys::SCHEMA, &SCHEMA.to_be_bytes()).map(drop).map_err(not_opened),
         Some(bytes) => match <[u8; 4]>::try_from(bytes.as_ref()).map(u32::from_be_bytes) {
             Ok(schema) if schema > SCHEMA => Err(OpenError::NewerSchema(schema)),
             Ok(_) => Ok(()),

@@ -36,8 +36,17 @@ impl Uploads {
         let mut open = HashSet::new();
         for record in records {
             if matches!(record.state, UploadState::Partial | UploadState::Finishing) {
-                open.insert(record.id);
-                self.run(move |engine| engine.mend(record)).await?;
+                let id = record.id;
+                open.insert(id);
+                match self.run(move |engine| engine.mend(record)).await {
+                    Ok(()) => (),
+                    // Room is made through a server that runs. The next request on the upload, or
+                    // the next start, finishes it.
+                    Err(UploadError::NoSpace) => {
+                        warn!(upload.id = %id, "upload {id} isn't finished: there is no room");
+                    }
+                    Err(failed) => return Err(failed),
+                }
             }
         }
         let expire_ms = self.engine.limits.expire_after_ms;
