@@ -29,6 +29,7 @@ pub struct Server {
     /// The data directory.
     pub data: PathBuf,
     settings: Vec<(String, String)>,
+    prefix: Vec<String>,
     _directory: Option<tempfile::TempDir>,
 }
 
@@ -48,9 +49,15 @@ impl Server {
 
     /// Starts a server on a directory that may have been used before.
     pub fn on(data: &Path, settings: &[(&str, &str)]) -> Self {
+        Self::through(&[], data, settings)
+    }
+
+    /// Starts a server by way of another program, which becomes it.
+    pub fn through(prefix: &[&str], data: &Path, settings: &[(&str, &str)]) -> Self {
         let settings: Vec<(String, String)> =
             settings.iter().map(|&(k, v)| (k.to_owned(), v.to_owned())).collect();
-        let (child, line) = launch(data, &settings);
+        let prefix: Vec<String> = prefix.iter().map(|&word| word.to_owned()).collect();
+        let (child, line) = launch(&prefix, data, &settings);
         let (address, login) = match line.split_once(": ") {
             Some(("login", url)) => {
                 let address = url.split("/login").next().unwrap_or_default();
@@ -61,7 +68,7 @@ impl Server {
         };
         let token = std::fs::read_to_string(data.join("admin-token")).unwrap_or_default();
         let (token, data) = (token.trim().to_owned(), data.to_owned());
-        Self { child, address, token, login, data, settings, _directory: None }
+        Self { child, address, token, login, data, settings, prefix, _directory: None }
     }
 
     /// Ends the server as a power button would end a process: no handler runs.
@@ -77,11 +84,27 @@ impl Server {
         self.child.wait().expect("it ends").code()
     }
 
+    /// Waits until the server has ended by itself; returns its exit code, none after a signal.
+    pub fn ended(&mut self) -> Option<i32> {
+        wait_for("the server to end", || self.child.try_wait().expect("it is ours")).code()
+    }
+
+    /// Says whether the server still runs.
+    pub fn is_running(&mut self) -> bool {
+        self.child.try_wait().expect("it is ours").is_none()
+    }
+
+    /// Leaves a setting out of the next start.
+    pub fn forget(&mut self, key: &str) {
+        self.settings.retain(|(name, _)| name != key);
+    }
+
     /// Starts the server again on the same directory with the same settings.
     pub fn restart(&mut self) {
         let settings: Vec<(&str, &str)> =
             self.settings.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
-        let mut next = Self::on(&self.data, &settings);
+        let prefix: Vec<&str> = self.prefix.iter().map(String::as_str).collect();
+        let mut next = Self::through(&prefix, &self.data, &settings);
         std::mem::swap(&mut self.child, &mut next.child);
         self.address.clone_from(&next.address);
         self.login.clone_from(&next.login);
@@ -176,9 +199,11 @@ impl Drop for Server {
     }
 }
 
-fn launch(data: &Path, settings: &[(String, String)]) -> (Child, String) {
-    let mut child = Command::new(program())
-        .arg("serve")
+fn launch(prefix: &[String], data: &Path, settings: &[(String, String)]) -> (Child, String) {
+    let words = prefix.iter().map(std::ffi::OsString::from);
+    let mut words = words.chain([program().into(), "serve".into()]);
+    let mut child = Command::new(words.next().expect("a program"))
+        .args(words)
         .env("SLIPWAY_LISTEN", "127.0.0.1:0")
         .env("SLIPWAY_DATA_DIR", data)
         .env("SLIPWAY_UPLOAD__RESERVE_FREE_SPACE", "64 MiB")

@@ -1,9 +1,11 @@
 //! Tests through the real binary: HTTP in, files and events out.
 #![allow(clippy::panic, reason = "a helper that can't go on fails its test")]
 
+mod abuse;
 mod access;
 mod commands;
 mod crash;
+mod faults;
 mod harness;
 mod playback;
 mod power;

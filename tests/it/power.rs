@@ -36,20 +36,26 @@ const CUTS: [usize; 6] = [3, 40, 90, 170, 300, 500];
 const RECORDS: usize = 60;
 
 /// An ext4 file system in a file, mounted until it is dropped.
-struct Image {
-    mount: PathBuf,
+pub struct Image {
+    /// Where it is mounted.
+    pub mount: PathBuf,
     image: PathBuf,
     _dir: tempfile::TempDir,
 }
 
 impl Image {
     /// Makes and mounts one; says why it can't.
-    fn new() -> Result<Self, String> {
+    pub fn new() -> Result<Self, String> {
+        Self::of(192 << 20)
+    }
+
+    /// Makes and mounts one of this many bytes; says why it can't.
+    pub fn of(bytes: u64) -> Result<Self, String> {
         let dir = tempfile::tempdir().map_err(|e| e.to_string())?;
         let (image, mount) = (dir.path().join("image"), dir.path().join("mount"));
         fs::create_dir(&mount).map_err(|e| e.to_string())?;
         let file = fs::File::create(&image).map_err(|e| e.to_string())?;
-        file.set_len(192 << 20).map_err(|e| e.to_string())?;
+        file.set_len(bytes).map_err(|e| e.to_string())?;
         run("mkfs.ext4", &["-q".as_ref(), "-F".as_ref(), image.as_os_str()])?;
         let made = Self { mount, image, _dir: dir };
         made.mount()?;
@@ -75,7 +81,8 @@ impl Image {
 
 impl Drop for Image {
     fn drop(&mut self) {
-        let _ = self.unmount();
+        // A child may still be on its way out; the mount goes with its last file then.
+        let _ = self.unmount().or_else(|_| run("umount", &["-l".as_ref(), self.mount.as_os_str()]));
     }
 }
 
