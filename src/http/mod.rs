@@ -56,7 +56,7 @@ const HEAD_TIME_MAX: Duration = Duration::from_secs(10);
 /// How long a closing connection is still read from, so that the answer outruns the reset. Longer
 /// than the half second by which the library's clock may lag: a deadline that has passed when it
 /// is set never wakes anybody, and the connection would stay for as long as its client likes.
-const CLOSE_TIME_MAX: Duration = Duration::from_millis(1_000);
+const CLOSE_TIME_MAX: Duration = Duration::from_millis(600);
 /// How long running requests may go on when the server stops.
 const DRAIN_SECONDS: u64 = 8;
 
