@@ -6,7 +6,7 @@ use crate::events::{Event, EventKind};
 use crate::ids::VideoId;
 use crate::model::access::Viewer;
 use crate::state::{VideoChange, VideoRecord};
-use tracing::info;
+use tracing::{info, warn};
 
 /// Longest title in characters.
 pub const TITLE_CHARS_MAX: usize = 255;
@@ -65,18 +65,23 @@ impl Library {
         let video = self.shelf.state.delete_video(id, self.shelf.clock.now()).await?;
         self.tell(&video);
         info!(video.id = %id, "video {id} deleted");
-        self.blocking(move |shelf| {
+        let removed = self.blocking(move |shelf| {
             shelf.disk.remove_original(id)?;
-            shelf.disk.remove_media(id)?;
             if let Some(upload) = video.upload {
                 shelf.disk.remove_upload(upload)?;
             }
+            shelf.disk.remove_media(id)?;
             if let Some(job) = video.job {
                 shelf.disk.remove_work(job)?;
             }
             Ok(())
-        })
-        .await
+        });
+        if let Err(left) = removed.await {
+            // Mostly a job that is still publishing and sweeps when it ends. The video is gone
+            // however that goes, and what stays is removed at the next start.
+            warn!(video.id = %id, "not all bytes of the deleted video {id} went: {left}");
+        }
+        Ok(())
     }
 
     async fn write_facts(&self, video: VideoRecord) -> Result<(), LibraryError> {

@@ -21,6 +21,9 @@ pub(super) struct Publisher {
     video: VideoId,
     job: JobId,
     epoch: Epoch,
+    /// Of this attempt's rungs: higher than any before, also of another job on the video, so that
+    /// what was served under an address never changes.
+    generation: Epoch,
     began: UnixMillis,
     plan: Vec<RenditionPlan>,
     manifest: Manifest,
@@ -55,11 +58,14 @@ impl Publisher {
         now: UnixMillis,
     ) -> Result<Self, PublishError> {
         let manifest = disk.manifest(video)?.unwrap_or_else(|| Manifest::empty(0.0, Vec::new()));
+        let used = disk.rungs(video)?.iter().filter_map(|rung| generation_of(rung)).max();
+        let generation = used.map_or(epoch, |used| epoch.max(used.next()));
         Ok(Self {
             disk,
             video,
             job,
             epoch,
+            generation,
             began: now,
             plan: Vec::new(),
             manifest,
@@ -117,7 +123,7 @@ impl Publisher {
         }
         let rung = Rung {
             plan,
-            generation: self.epoch,
+            generation: self.generation,
             codecs,
             timescale,
             target_ms,
@@ -280,4 +286,9 @@ impl Publisher {
         let text = serde_json::to_vec(&self.manifest)?;
         Ok(self.disk.replace_media(self.video, "manifest.json", &text, sync)?)
     }
+}
+
+/// Returns the generation in the name of a rung's directory.
+fn generation_of(directory: &str) -> Option<Epoch> {
+    directory.rsplit_once('-').and_then(|(_, number)| number.parse().ok()).map(Epoch)
 }

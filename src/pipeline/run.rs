@@ -90,8 +90,13 @@ pub(super) async fn run_job(pipeline: Arc<Pipeline>, claim: Claim, stop: Cancell
         Err(cause) => error!(job.id = %id, "job {id} can't be settled: {cause}"),
     }
     pipeline.queue.put_down(id);
-    let disk = pipeline.disk.clone();
-    match tokio::task::spawn_blocking(move || disk.remove_work(id)).await {
+    let (disk, state, video) = (pipeline.disk.clone(), pipeline.state.clone(), claim.video.id);
+    let removed = tokio::task::spawn_blocking(move || {
+        disk.remove_work(id)?;
+        // Deleted while we published: what came after the deletion is nobody's.
+        if matches!(state.video(video), Ok(None)) { disk.remove_media(video) } else { Ok(()) }
+    });
+    match removed.await {
         Ok(Ok(())) => {}
         Ok(Err(cause)) => warn!(job.id = %id, "leftovers of job {id}: {cause}"),
         Err(panic) => error!("removing leftovers broke: {panic}"),

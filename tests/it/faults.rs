@@ -467,3 +467,62 @@ impl Drop for Thin {
         }
     }
 }
+
+/// A video that is deleted while its qualities are published leaves nothing behind, at whatever
+/// moment the deletion comes.
+#[test]
+fn deleted_in_mid_job_leaves_nothing() {
+    let server = Server::start();
+    let film = media("faststart.mp4");
+    for round in 0..12u64 {
+        let id = server.upload(&film);
+        let directory = server.data.join("media").join(&id[34..]).join(&id);
+        wait_for("a published file", || {
+            let it = server.json(&format!("/api/videos/{id}"));
+            let published = fs::read_dir(&directory).into_iter().flatten().count() as u64;
+            (published > round % 4 || it["state"] == "ready").then_some(())
+        });
+        let answer = server.send("DELETE", &format!("/api/videos/{id}"), &[], b"");
+        assert_eq!(answer.status, 204, "{}", answer.text());
+        wait_for("the job's scratch to go", || {
+            let works = fs::read_dir(server.data.join("work")).into_iter().flatten();
+            (works.count() == 0).then_some(())
+        });
+        wait_for("the published files to go", || (!directory.exists()).then_some(()));
+    }
+}
+
+/// Work that was stopped and is begun again writes to new addresses: what a player has kept for a
+/// year stays what it is.
+#[test]
+fn begun_again_under_new_addresses() {
+    let server = Server::start();
+    let id = server.upload(&media("faststart.mp4"));
+    let directory = server.data.join("media").join(&id[34..]).join(&id);
+    let rungs = || -> Vec<String> {
+        let entries = fs::read_dir(&directory).into_iter().flatten().flatten();
+        let rungs = entries.filter(|entry| entry.path().is_dir());
+        rungs.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
+    };
+    wait_for("a published rung", || (!rungs().is_empty()).then_some(()));
+    let cancelled = server.send("POST", &format!("/api/videos/{id}/cancel-processing"), &[], b"");
+    assert_eq!(cancelled.status, 200, "{}", cancelled.text());
+    wait_for("the job's scratch to go", || {
+        let works = fs::read_dir(server.data.join("work")).into_iter().flatten();
+        (works.count() == 0).then_some(())
+    });
+    let before = rungs();
+    let kept = cancelled.json()["renditions"].as_array().cloned().unwrap_or_default();
+    let is_kept = |rung: &str| {
+        let name = rung.rsplit_once('-').map_or("", |(name, _)| name);
+        kept.iter().any(|kept| kept["name"] == name && kept["state"] == "ready")
+    };
+    let unfinished: Vec<_> = before.iter().filter(|rung| !is_kept(rung)).collect();
+    assert!(!unfinished.is_empty(), "{before:?}");
+    let again = server.send("POST", &format!("/api/videos/{id}/retry-processing"), &[], b"");
+    assert!((200..300).contains(&again.status), "{}", again.text());
+    assert_eq!(server.settled(&id)["state"], "ready");
+    let after = rungs();
+    let reused: Vec<_> = unfinished.iter().filter(|rung| after.contains(rung)).collect();
+    assert!(reused.is_empty(), "{reused:?} of {before:?} were written again: {after:?}");
+}
