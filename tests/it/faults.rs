@@ -526,3 +526,35 @@ fn begun_again_under_new_addresses() {
     let reused: Vec<_> = unfinished.iter().filter(|rung| after.contains(rung)).collect();
     assert!(reused.is_empty(), "{reused:?} of {before:?} were written again: {after:?}");
 }
+
+/// A finish that finds no room for a name waits for it: the server starts all the same, and the
+/// upload is finished by the next request once there is room.
+#[test]
+fn a_finish_without_room_keeps_no_server_down() {
+    let Some(image) = image(192 << 20) else { return };
+    let data = image.mount.join("data");
+    let settings = [
+        ("SLIPWAY_UPLOAD__RESERVE_FREE_SPACE", "0 MiB"),
+        ("SLIPWAY_FAIL_AT", "after-sync-before-rename"),
+    ];
+    let mut server = Server::on(&data, &settings);
+    let bytes = pattern(500_000);
+    let (path, _) = server.create("a.bin", bytes.len());
+    assert!(!is_success(&patched(&server, &path, 0, &bytes)));
+    server.ended();
+    server.forget("SLIPWAY_FAIL_AT");
+    // Names run out instead of blocks, so that the database still has what it needs.
+    let names = image.mount.join("names");
+    fs::create_dir(&names).expect("room for one");
+    let made = (0..).take_while(|n| fs::write(names.join(n.to_string()), b"").is_ok()).count();
+    let spare = 2;
+    for n in made - spare..made {
+        fs::remove_file(names.join(n.to_string())).expect("it was made");
+    }
+    server.restart();
+    assert_eq!(server.send("GET", "/healthz", &[], b"").status, 200);
+    let head = server.send("HEAD", &path, &[("Tus-Resumable", "1.0.0")], b"");
+    assert_eq!(head.status, 507);
+    fs::remove_dir_all(&names).expect("they are there");
+    go_on(&server, &path, &bytes);
+}
