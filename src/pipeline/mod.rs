@@ -6,6 +6,7 @@
 
 mod publish;
 mod run;
+mod turns;
 
 use crate::clock::Clock;
 use crate::disk::Disk;
@@ -19,6 +20,7 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, warn};
+use turns::Turns;
 
 /// What the loop works with.
 pub struct Pipeline {
@@ -54,13 +56,19 @@ impl Pipeline {
         let shared = Arc::new(self);
         let mut jobs: JoinSet<()> = JoinSet::new();
         let bell = shared.queue.bell();
+        let turns = Turns::default();
         loop {
             // Armed before looking, so that a job queued in between isn't slept over.
             let rung = bell.notified();
             if jobs.len() < shared.workers {
                 match shared.queue.claim().await {
                     Ok(Some(claim)) => {
-                        jobs.spawn(run::run_job(Arc::clone(&shared), claim, stop.clone()));
+                        jobs.spawn(run::run_job(
+                            Arc::clone(&shared),
+                            claim,
+                            turns.clone(),
+                            stop.clone(),
+                        ));
                         continue;
                     }
                     Ok(None) => {}

@@ -2,6 +2,7 @@
 
 use super::Pipeline;
 use super::publish::{PublishError, Publisher};
+use super::turns::Turns;
 use crate::disk::DiskError;
 use crate::events::{Event, EventBody, EventKind, Progress};
 use crate::model::job::Stage;
@@ -72,7 +73,13 @@ impl From<DiskError> for Halt {
 }
 
 /// Runs one job and settles it.
-pub(super) async fn run_job(pipeline: Arc<Pipeline>, claim: Claim, stop: CancellationToken) {
+pub(super) async fn run_job(
+    pipeline: Arc<Pipeline>,
+    claim: Claim,
+    turns: Turns,
+    stop: CancellationToken,
+) {
+    let _turn = turns.take(claim.video.id).await;
     let (id, attempt) = (claim.job.id, claim.job.attempt);
     info!(job.id = %id, video.id = %claim.video.id, attempt, "job {id} starts, attempt {attempt}");
     let outcome = Running::new(&pipeline, &claim).work(&stop).await;
