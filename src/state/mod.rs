@@ -45,6 +45,10 @@ const SCHEMA: u32 = 1;
 /// Memory for pages. The database's own default is a gibibyte.
 const CACHE_BYTES: u64 = 64 * 1024 * 1024;
 
+/// How often a taken lock is tried again, and the pause before each.
+const LOCK_TRIES: u32 = 40;
+const LOCK_PAUSE: std::time::Duration = std::time::Duration::from_millis(25);
+
 /// How often the database tidies up in the background; what counts is flushed at once.
 const FLUSH_EVERY_MS: u64 = 500;
 
@@ -223,12 +227,25 @@ fn open_database(dir: &Path) -> Result<sled::Db, OpenError> {
         .mode(sled::Mode::LowSpace)
         .cache_capacity(CACHE_BYTES)
         .flush_every_ms(Some(FLUSH_EVERY_MS));
-    // Damaged files are reported either as an error or by a panic.
-    match catch_unwind(AssertUnwindSafe(|| config.open())) {
-        Ok(Ok(db)) => Ok(db),
-        Ok(Err(error)) => Err(not_opened(error)),
-        Err(panic) => Err(OpenError::Broken(writer::panic_text(panic.as_ref()))),
+    let mut tries = LOCK_TRIES;
+    loop {
+        // Damaged files are reported either as an error or by a panic.
+        match catch_unwind(AssertUnwindSafe(|| config.open())) {
+            Ok(Ok(db)) => return Ok(db),
+            // A database that was just closed keeps its lock until its own thread has ended.
+            Ok(Err(sled::Error::Io(error))) if tries > 0 && is_locked(&error) => {
+                tries -= 1;
+                std::thread::sleep(LOCK_PAUSE);
+            }
+            Ok(Err(error)) => return Err(not_opened(error)),
+            Err(panic) => return Err(OpenError::Broken(writer::panic_text(panic.as_ref()))),
+        }
     }
+}
+
+/// Says whether sled found its lock taken; it tells that in words only.
+fn is_locked(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::WouldBlock || error.to_string().contains("acquire lock")
 }
 
 /// Tells a database that is damaged from a file system that refuses: one on a full disk is sound,
