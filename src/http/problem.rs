@@ -80,6 +80,8 @@ codes! {
     Range = "range-not-satisfiable", 416, "The range isn't part of the file";
     /// A header above its bound.
     HeaderTooLarge = "header-too-large", 431, "A header is too large";
+    /// The body isn't what its checksum says; a status of tus alone.
+    ChecksumMismatch = "checksum-mismatch", 460, "Checksum Mismatch";
     /// Something went wrong that the client can't help.
     Internal = "internal", 500, "Something went wrong in the server";
     /// The server is stopping, or can't take work now.
@@ -241,6 +243,9 @@ impl ResponseError for Problem {
     fn error_response(&self) -> HttpResponse {
         let status = self.status_code();
         let mut answer = HttpResponseBuilder::new(status);
+        if status.canonical_reason().is_none() {
+            answer.reason(self.code.parts().2);
+        }
         answer.insert_header((header::CONTENT_TYPE, MEDIA_TYPE));
         answer.insert_header((header::CACHE_CONTROL, "no-store"));
         if status == StatusCode::UNAUTHORIZED {

@@ -56,12 +56,19 @@ pub(super) fn upload(error: UploadError) -> Problem {
             let detail = "The body broke off. What came is kept.";
             at(Problem::new(Code::BodyIncomplete, detail).retryable(true), offset)
         }
+        E::ChecksumMismatch { offset } => at(wrong_checksum(), offset),
         E::Stopping { offset } => {
             let detail = "The server is restarting. What came is kept.";
             at(Problem::unavailable(detail, RESTART_SECONDS), offset)
         }
         E::Internal(fault) => Problem::internal(fault),
     }
+}
+
+/// Says that a body isn't what its checksum says.
+pub(super) fn wrong_checksum() -> Problem {
+    let detail = "The body doesn't match Upload-Checksum. Nothing of it was kept; send it again.";
+    Problem::new(Code::ChecksumMismatch, detail).retryable(true)
 }
 
 fn at(problem: Problem, offset: ByteOffset) -> Problem {
@@ -155,6 +162,7 @@ mod tests {
             (UploadError::Idle { offset }, 408, true),
             (UploadError::Taken { offset }, 409, true),
             (UploadError::BodyBroken { offset }, 400, true),
+            (UploadError::ChecksumMismatch { offset }, 460, true),
             (UploadError::Stopping { offset }, 503, true),
         ];
         for (error, status, told) in cases {

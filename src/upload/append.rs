@@ -1,5 +1,6 @@
 //! Taking one body: checks, the turn, and reading piece by piece in the request's own task.
 
+use super::checksum::Checksum;
 use super::feed::{self, End, Inlet};
 use super::turn::Turn;
 use super::writer::Writer;
@@ -90,16 +91,42 @@ impl Uploads {
     where
         S: Stream<Item = Result<Bytes, E>> + Unpin,
     {
+        self.append_checked(append, None, body).await
+    }
+
+    /// As [`Uploads::append`]; a body with a checksum counts as a whole or not at all. Until the
+    /// last byte has come and the sum is right, no record knows of it, so a cut, a takeover or a
+    /// crash leaves the upload where it was.
+    ///
+    /// # Errors
+    /// As [`Uploads::append`], with offsets that don't move; `ChecksumMismatch`.
+    /// # Durability
+    /// As [`Uploads::append`].
+    /// # Cancel
+    /// Safe: what came without its end is thrown away.
+    pub async fn append_checked<S, E>(
+        &self,
+        append: Append,
+        checksum: Option<Checksum>,
+        body: S,
+    ) -> Result<Appended, UploadError>
+    where
+        S: Stream<Item = Result<Bytes, E>> + Unpin,
+    {
         let engine = &self.engine;
         let idle = Duration::from_millis(engine.limits.idle_timeout_ms);
         engine.known(append.id)?;
         let turn = engine.turn(append.id).await?;
         let letting_go = turn.token().clone();
-        let writer = match self.run(|engine| engine.check(turn, append)).await? {
+        let writer = match self.run(move |engine| engine.check(turn, append, checksum)).await? {
             Checked::Write(writer) => writer,
             Checked::Finished(appended, _turn) => {
                 let checked = nothing_follows(body, append.content_length, idle, &letting_go);
-                return checked.await.map(|()| appended);
+                checked.await?;
+                return match checksum.is_none_or(Checksum::is_of_nothing) {
+                    true => Ok(appended),
+                    false => Err(UploadError::ChecksumMismatch { offset: appended.offset }),
+                };
             }
         };
         let left = writer.bound().end().saturating_sub(append.at.0);
@@ -113,7 +140,12 @@ impl Uploads {
 
 impl Engine {
     /// Checks an append against the record and takes the lease; nothing has changed on an error.
-    async fn check(self: Arc<Self>, turn: Turn, append: Append) -> Result<Checked, UploadError> {
+    async fn check(
+        self: Arc<Self>,
+        turn: Turn,
+        append: Append,
+        checksum: Option<Checksum>,
+    ) -> Result<Checked, UploadError> {
         let mut record = self.known(append.id)?;
         if record.state == UploadState::Finishing {
             record = self.finish(&turn, record, None).await?;
@@ -157,12 +189,13 @@ impl Engine {
         if !fits.await? {
             return Err(UploadError::NoSpace);
         }
-        let mut record = self.state.lease_upload(id).await?;
-        if let (Some(length), None) = (append.declared, record.length) {
-            self.state.declare_length(id, record.epoch, length).await?;
-            record.length = Some(length);
+        let record = self.state.lease_upload(id).await?;
+        let mut writer = Writer::new(self, turn, blob, record, bound, known_end);
+        match checksum {
+            Some(checksum) => writer.verify(checksum, append.declared),
+            None => writer.declare(append.declared).await?,
         }
-        Ok(Checked::Write(Box::new(Writer::new(self, turn, blob, record, bound, known_end))))
+        Ok(Checked::Write(Box::new(writer)))
     }
 }
 

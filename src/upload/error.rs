@@ -67,6 +67,12 @@ pub enum UploadError {
         /// Where it goes on.
         offset: ByteOffset,
     },
+    /// The body isn't what its checksum says; nothing of it was kept.
+    #[error("the body doesn't match its checksum; the upload goes on at {offset}")]
+    ChecksumMismatch {
+        /// Where it goes on, as before.
+        offset: ByteOffset,
+    },
     /// The server is stopping; the upload goes on after its start.
     #[error("the server is stopping; stored up to {offset}")]
     Stopping {

@@ -8,6 +8,7 @@
 //! Called by the doors in `http` and by the janitor.
 
 mod append;
+mod checksum;
 mod confirm;
 mod error;
 mod feed;
@@ -19,6 +20,7 @@ mod upkeep;
 mod writer;
 
 pub use append::{Append, Appended};
+pub use checksum::{CHECKSUM_ALGORITHMS, Checksum};
 pub use error::{Fault, UploadError};
 pub use metadata::{METADATA_BYTES_MAX, METADATA_KEYS_MAX, Metadata, MetadataError, TAGS_MAX};
 pub use upkeep::ENDED_REMEMBERED_MS;

@@ -5,6 +5,7 @@
 //! beside it.
 
 use super::append::{Appended, Bound};
+use super::checksum::{Checksum, Summing};
 use super::feed::{Batch, End, Outlet};
 use super::turn::Turn;
 use super::{Engine, UploadError, is_overtaken};
@@ -53,6 +54,17 @@ pub(super) struct Writer {
     hinted: ByteOffset,
     /// Everything before was set aside, or checked to have room.
     reserved: ByteOffset,
+    /// What the whole body must be; nothing is recorded before it is known to be that.
+    unverified: Option<Unverified>,
+}
+
+/// A body whose checksum isn't known to be right yet.
+struct Unverified {
+    expected: Checksum,
+    /// Taken away while a batch is being added; gone for good if that failed.
+    summing: Option<Summing>,
+    /// The length that came with the body, and counts with it.
+    declared: Option<ByteCount>,
 }
 
 impl Writer {
@@ -78,7 +90,24 @@ impl Writer {
             confirming: end,
             hinted: end,
             reserved: end,
+            unverified: None,
         }
+    }
+
+    /// Has the body count only as a whole, and only if it sums up to `expected`.
+    pub(super) fn verify(&mut self, expected: Checksum, declared: Option<ByteCount>) {
+        let summing = Some(Summing::of(expected));
+        self.unverified = Some(Unverified { expected, summing, declared });
+    }
+
+    /// Fixes the upload's length, if one came with the body and it isn't known yet.
+    pub(super) async fn declare(&mut self, length: Option<ByteCount>) -> Result<(), UploadError> {
+        if let (Some(length), None) = (length, self.record.length) {
+            let (id, epoch) = (self.record.id, self.record.epoch);
+            self.engine.state.declare_length(id, epoch, length).await?;
+            self.record.length = Some(length);
+        }
+        Ok(())
     }
 
     /// Returns how many bytes the upload may have.
@@ -117,7 +146,11 @@ impl Writer {
         let window = self.next_window(end);
         let hint_from = (end.0 - self.hinted.0 >= WRITEBACK_BYTES).then_some(self.hinted);
         let blob = self.blob.clone();
+        let mut summing = self.unverified.as_mut().and_then(|body| body.summing.take());
         let writing = self.engine.clone().blocking(move |engine| {
+            if let Some(summing) = &mut summing {
+                summing.add(&pieces);
+            }
             if let Some(window) = window {
                 if !engine.room.is_whole(engine.disk.free_space()?) {
                     return Err(DiskError::NoSpace);
@@ -130,14 +163,18 @@ impl Writer {
             if let Some(from) = hint_from {
                 blob.start_writeback(from, ByteCount(end.0 - from.0));
             }
-            Ok(())
+            Ok(summing)
         });
-        writing.await?;
+        let summing = writing.await?;
         fail_at(FailAt::AfterWriteBeforeRecord);
         self.end = end;
         self.hinted = if hint_from.is_some() { end } else { self.hinted };
         self.reserved = window.unwrap_or(self.reserved);
         self.engine.room.cover(self.record.id, self.reserved.max(end));
+        if let Some(body) = &mut self.unverified {
+            body.summing = summing;
+            return Ok(());
+        }
         let is_much = end.0 - self.confirming.0 >= CHECKPOINT_BYTES;
         if is_much || self.noted_at.elapsed() >= CHECKPOINT_TIME {
             self.note().await?;
@@ -199,7 +236,26 @@ impl Writer {
         self.engine.tell(EventKind::UploadProgress, &self.record, body);
     }
 
+    /// Makes the body count if it came whole and sums up to what it should; otherwise the upload
+    /// stays where it was, and what lies behind in the file is written over later.
+    async fn settle(&mut self, ended: Result<End, UploadError>) -> Result<End, UploadError> {
+        let Some(body) = self.unverified.take() else { return ended };
+        let is_whole = matches!(ended, Ok(End::Whole));
+        let is_right = || body.summing.is_some_and(|summing| summing.matches(body.expected));
+        if is_whole && is_right() {
+            self.declare(body.declared).await?;
+            self.tell_progress();
+            return ended;
+        }
+        self.end = self.noted;
+        match is_whole {
+            true => Err(UploadError::ChecksumMismatch { offset: self.end }),
+            false => ended,
+        }
+    }
+
     async fn conclude(mut self, ended: Result<End, UploadError>) -> Result<Appended, UploadError> {
+        let ended = self.settle(ended).await;
         if let Err(lost) = self.note().await {
             // The upload was deleted under our hands, or the database failed: the promise of room
             // goes in the first case, and in the second nothing goes on anyway.
@@ -210,7 +266,7 @@ impl Writer {
         if self.record.length.is_none() {
             self.engine.room.forget(self.record.id);
         }
-        if is_full {
+        if is_full && !matches!(ended, Err(UploadError::ChecksumMismatch { .. })) {
             return self.finish(ended).await;
         }
         let is_promised = self.engine.limits.durability == Durability::Chunk;

@@ -20,6 +20,8 @@ fn options_announce_what_is_there() {
         assert!(extensions.contains(&wanted), "{extensions:?}");
     }
     assert_eq!(answer.header("tus-max-size"), "5000000000000");
+    assert!(extensions.contains(&"checksum"), "{extensions:?}");
+    assert_eq!(answer.header("tus-checksum-algorithm"), "sha1,sha256,md5,crc32c");
 }
 
 /// A browser's preflight is answered before anything asks who it is.
@@ -192,6 +194,131 @@ fn a_deferred_length_is_fixed_once() {
     assert_eq!((head.header("upload-defer-length"), head.header("upload-length")), ("", "6"));
     assert_eq!(server.patch(&path, 4, b"ef").status, 204);
     assert_eq!(server.send("GET", &path, &[], b"").body, b"abcdef");
+}
+
+/// The sums of "hello" and "world", as `Upload-Checksum` wants them.
+const SUMS: [(&str, &str, &str); 4] = [
+    ("sha1", "qvTGHdzF6KLavt4PO0gs2a6pQ00=", "fCEUM/AgcVl3Qeb/Wo6jR4mrv0M="),
+    (
+        "sha256",
+        "LPJNul+wow4m6DsqxbninhsWHlwfp0JecwQzYpOLmCQ=",
+        "SG6kYiTRu0+2gPNPfJrZao8k7Ii+c+qOWmxlJg6cuKc=",
+    ),
+    ("md5", "XUFAKrxLKna5cZ2REBfFkg==", "fXkwN6B2AYZXSwKC8vQ15w=="),
+    ("crc32c", "mnG7TA==", "MaqBTg=="),
+];
+
+/// A piece with its sum is taken, one that was changed on its way isn't: the offset stays, the
+/// last piece doesn't finish the upload, and the right one is taken afterwards.
+#[test]
+fn checksums_are_kept() {
+    let server = Server::start();
+    for (name, hello, world) in SUMS {
+        let (path, video) = server.create("a.bin", 10);
+        let patch = |offset: &str, sum: &str, body: &[u8]| {
+            let sum = format!("{name} {sum}");
+            let headers =
+                [TUS, OFFSET_TYPE, ("Upload-Offset", offset), ("Upload-Checksum", sum.as_str())];
+            server.send("PATCH", &path, &headers, body)
+        };
+        patch("0", world, b"hello").assert_problem(460, "checksum-mismatch");
+        assert_eq!(server.offset(&path), 0, "{name}");
+        let taken = patch("0", hello, b"hello");
+        assert_eq!((taken.status, taken.header("upload-offset")), (204, "5"), "{name}");
+        let refused = patch("5", world, b"World");
+        refused.assert_problem(460, "checksum-mismatch");
+        assert_eq!((refused.header("upload-offset"), server.offset(&path)), ("5", 5), "{name}");
+        let video = format!("/api/videos/{video}");
+        assert_eq!(server.json(&video)["state"], "uploading", "{name}");
+        assert_eq!(patch("5", world, b"world").status, 204, "{name}");
+        assert_eq!(server.send("GET", &path, &[], b"").body, b"helloworld", "{name}");
+    }
+}
+
+/// What can't be a checksum is refused before a byte is read, with a creation too.
+#[test]
+fn unknown_checksums_are_refused() {
+    let server = Server::start();
+    let (path, _) = server.create("a.bin", 10);
+    for sum in ["", "sha1", "sha512 XUFAKrxLKna5cZ2REBfFkg==", "SHA1 x", "sha1 !", "md5 mnG7TA=="] {
+        let headers = [TUS, OFFSET_TYPE, ("Upload-Offset", "0"), ("Upload-Checksum", sum)];
+        let answer = server.send("PATCH", &path, &headers, b"hello");
+        answer.assert_problem(400, "invalid-header");
+        assert_eq!(
+            (answer.json()["field"].as_str(), server.offset(&path)),
+            (Some("Upload-Checksum"), 0)
+        );
+        let headers = [TUS, OFFSET_TYPE, ("Upload-Length", "10"), ("Upload-Checksum", sum)];
+        assert_eq!(server.send("POST", "/files", &headers, b"hello").status, 400, "{sum}");
+    }
+    let all = server.json("/api/uploads");
+    assert_eq!(all["items"].as_array().map(Vec::len), Some(1), "{all}");
+
+    let (name, hello, world) = SUMS[0];
+    let post = |sum: &str, body: &[u8]| {
+        let sum = format!("{name} {sum}");
+        let headers =
+            [TUS, OFFSET_TYPE, ("Upload-Length", "10"), ("Upload-Checksum", sum.as_str())];
+        server.send("POST", "/files", &headers, body)
+    };
+    let created = post(hello, b"hello");
+    assert_eq!((created.status, created.header("upload-offset")), (201, "5"));
+    let changed = post(world, b"hello");
+    changed.assert_problem(460, "checksum-mismatch");
+    assert_eq!(server.offset(changed.header("location")), 0, "it can be gone on with");
+    post(hello, b"").assert_problem(460, "checksum-mismatch");
+}
+
+/// Of a checked piece that was cut, or overtaken, or whose server was killed, nothing counts;
+/// sent again as a whole, it does.
+#[test]
+fn half_a_checked_piece_is_nothing() {
+    use sha2::Digest;
+    let mut server = Server::start();
+    let bytes = pattern(3_000_000);
+    let (path, _) = server.create("a.bin", bytes.len());
+    assert_eq!(server.patch(&path, 0, &bytes[..100_000]).status, 204);
+    let sum = sha2::Sha256::digest(&bytes[100_000..]);
+    let sum = {
+        use base64::Engine;
+        format!("sha256 {}", base64::engine::general_purpose::STANDARD.encode(sum))
+    };
+    let head = format!(
+        "PATCH {path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {}\r\n\
+         Tus-Resumable: 1.0.0\r\nUpload-Offset: 100000\r\nContent-Length: 2900000\r\n\
+         Content-Type: application/offset+octet-stream\r\nUpload-Checksum: {sum}\r\n\r\n",
+        server.token
+    );
+    let blob = blob_of(&server, &path);
+    for kill in [false, true] {
+        let cut = raw(&server.address, &head, &bytes[100_000..2_700_000]);
+        wait_for("bytes that aren't checked yet", || {
+            (std::fs::metadata(&blob).expect("the blob").len() > 1_100_000).then_some(())
+        });
+        if kill {
+            server.kill();
+            server.restart();
+        }
+        drop(cut);
+        assert_eq!(server.offset(&path), 100_000, "killed: {kill}");
+        let listed = server.json("/api/uploads?state=partial");
+        assert_eq!(listed["items"][0]["receivedBytes"], 100_000);
+    }
+    let hanging = raw(&server.address, &head, &bytes[100_000..2_700_000]);
+    assert_eq!(server.offset(&path), 100_000);
+    let offset = ("Upload-Offset", "100000");
+    let headers = [TUS, OFFSET_TYPE, offset, ("Upload-Checksum", sum.as_str())];
+    assert_eq!(server.send("PATCH", &path, &headers, &bytes[100_000..]).status, 204);
+    drop(hanging);
+    assert!(server.send("GET", &path, &[], b"").body == bytes);
+}
+
+/// Where the bytes of an upload lie while they come.
+fn blob_of(server: &Server, path: &str) -> std::path::PathBuf {
+    let id = path.trim_start_matches("/files/");
+    let shards = std::fs::read_dir(server.data.join("tmp/uploads")).expect("the directory");
+    let mut found = shards.flatten().map(|shard| shard.path().join(id).join("blob"));
+    found.find(|blob| blob.exists()).expect("the upload's blob")
 }
 
 /// Ending an upload removes it and its video; ending a finished one keeps the video.

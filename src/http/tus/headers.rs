@@ -3,13 +3,16 @@
 use crate::http::problem::{Code, Problem};
 use crate::model::name;
 use crate::units::{ByteCount, UnixMillis};
+use crate::upload::{CHECKSUM_ALGORITHMS, Checksum};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD_PAD_INDIFFERENT;
 use std::time::{Duration, UNIX_EPOCH};
 
 /// The protocol's version.
 pub(in crate::http) const VERSION: &str = "1.0.0";
 /// What is announced; nothing that isn't done.
 pub(in crate::http) const EXTENSIONS: &str =
-    "creation,creation-with-upload,creation-defer-length,expiration,termination";
+    "creation,creation-with-upload,creation-defer-length,expiration,termination,checksum";
 /// The type of a body that carries bytes of an upload.
 pub(in crate::http) const BODY_TYPE: &str = "application/offset+octet-stream";
 
@@ -39,6 +42,19 @@ pub(super) fn creation_length(
             Err(Problem::new(Code::InvalidHeader, detail).field("Upload-Length"))
         }
     }
+}
+
+/// Reads `Upload-Checksum`: an algorithm's name and a sum in base64.
+pub(super) fn checksum(text: &str) -> Result<Checksum, Problem> {
+    let read = || {
+        let (name, sum) = text.trim().split_once(' ')?;
+        Checksum::new(name, &STANDARD_PAD_INDIFFERENT.decode(sum.trim()).ok()?)
+    };
+    read().ok_or_else(|| {
+        let known = CHECKSUM_ALGORITHMS.join(", ");
+        let detail = format!("Upload-Checksum is one of {known}, a space, and the sum in base64.");
+        Problem::new(Code::InvalidHeader, detail).field("Upload-Checksum")
+    })
 }
 
 /// Writes a moment as `Upload-Expires` wants it (RFC 9110, IMF-fixdate).
@@ -111,6 +127,20 @@ mod tests {
         ];
         for (length, defer, expected) in cases {
             assert_eq!(creation_length(length, defer).ok(), expected, "{length:?} {defer:?}");
+        }
+    }
+
+    /// A checksum is a known name and a sum of its length; anything else is 400.
+    #[test]
+    fn checksums_are_read() {
+        let read = |text| checksum(text).ok();
+        let sum = [0xE3, 0x06, 0x92, 0x83];
+        for good in ["crc32c 4waSgw==", "crc32c  4waSgw", " crc32c 4waSgw== "] {
+            assert_eq!(read(good), Some(Checksum::Crc32c(sum)), "{good}");
+        }
+        for bad in ["", "crc32c", "crc32c ", "crc32c !", "crc32c 4waS", "sha1 4waSgw==", "x 4waSgw"]
+        {
+            assert_eq!(read(bad), None, "{bad}");
         }
     }
 

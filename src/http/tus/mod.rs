@@ -1,5 +1,5 @@
-//! tus 1.0.0 at `/files`: creation, creation-with-upload, creation-defer-length, expiration and
-//! termination.
+//! tus 1.0.0 at `/files`: creation, creation-with-upload, creation-defer-length, expiration,
+//! termination and checksum.
 //!
 //! The order of checks is fixed: OPTIONS is answered; then who (401), the protocol's version
 //! (412), whether the upload is there (404, 410), whether the role is enough (403), the body's
@@ -16,7 +16,7 @@ use crate::model::access::Role;
 use crate::model::upload::{Protocol, UploadState};
 use crate::state::UploadRecord;
 use crate::units::{ByteCount, ByteOffset, UnixMillis};
-use crate::upload::{Append, Appended, Metadata, NewUpload};
+use crate::upload::{Append, Appended, CHECKSUM_ALGORITHMS, Checksum, Metadata, NewUpload};
 use actix_web::http::{Method, header};
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, web};
 use headers::{BODY_TYPE, EXTENSIONS, VERSION};
@@ -81,6 +81,7 @@ fn options(app: &Shared) -> HttpResponse {
     HttpResponse::NoContent()
         .insert_header(("Tus-Version", VERSION))
         .insert_header(("Tus-Extension", EXTENSIONS))
+        .insert_header(("Tus-Checksum-Algorithm", CHECKSUM_ALGORITHMS.join(",")))
         .insert_header(("Tus-Max-Size", app.parts.config.upload.max_size.to_string()))
         .insert_header((header::ALLOW, "POST, HEAD, PATCH, DELETE, GET, OPTIONS"))
         .finish()
@@ -111,6 +112,11 @@ fn find(app: &Shared, caller: &Caller, id: &str) -> Result<UploadRecord, Problem
         return Err(translate::gone("The upload was ended, or nobody went on with it in time."));
     }
     Ok(record)
+}
+
+/// Returns what the request's body must sum up to, if the client says it.
+fn checksum(req: &HttpRequest) -> Result<Option<Checksum>, Problem> {
+    text(req, "upload-checksum").map(headers::checksum).transpose()
 }
 
 /// Returns the length of the request's body, if the client says it beforehand.
@@ -148,6 +154,10 @@ async fn create(
         let detail = "The body is longer than Upload-Length.";
         return Err(Problem::new(Code::PastLength, detail));
     }
+    let checksum = checksum(req)?;
+    if !has_body && checksum.is_some_and(|checksum| !checksum.is_of_nothing()) {
+        return Err(translate::wrong_checksum());
+    }
     let raw_metadata = text(req, "upload-metadata").map(str::to_owned);
     let metadata = Metadata::parse_header(raw_metadata.as_deref().unwrap_or_default());
     let metadata = metadata.map_err(|reason| translate::upload(reason.into()))?;
@@ -164,7 +174,7 @@ async fn create(
             declared: None,
             content_length: body_length,
         };
-        let appended = app.parts.uploads.append(append, body).await;
+        let appended = app.parts.uploads.append_checked(append, checksum, body).await;
         // The client learns where its upload is even if the bytes didn't all come.
         let appended =
             appended.map_err(|error| translate::upload(error).header("location", &location))?;
@@ -233,7 +243,9 @@ async fn append(
         declared: declared.map(ByteCount),
         content_length: content_length(req)?,
     };
-    let appended = app.parts.uploads.append(append, body).await.map_err(translate::upload)?;
+    let checksum = checksum(req)?;
+    let appended = app.parts.uploads.append_checked(append, checksum, body).await;
+    let appended = appended.map_err(translate::upload)?;
     let mut answer = HttpResponse::NoContent();
     tell_end(&mut answer, &upload, &appended);
     tell_video(&mut answer, &upload);
