@@ -17,6 +17,12 @@ use std::sync::{Mutex, PoisonError};
 /// enough that an abandoned upload doesn't hold a disk.
 const RESERVE_WINDOW_BYTES: u64 = 256 * 1024 * 1024;
 
+/// The most that one call copies; the kernel takes a bit less than 2 GiB.
+const COPY_BYTES_MAX: usize = 1024 * 1024 * 1024;
+
+/// Bytes that are copied at once where the kernel can't do it.
+const HAND_BYTES: usize = 1024 * 1024;
+
 /// Buffers that one system call takes (`UIO_MAXIOV`).
 const PIECES_MAX: usize = 1024;
 
@@ -69,6 +75,68 @@ impl Blob {
             IoSlice::advance_slices(&mut left, written);
         }
         Ok(())
+    }
+
+    /// Writes `count` bytes of `source` from `from` on to `at`, without bringing them through this
+    /// process; a file system that can shares the blocks instead.
+    ///
+    /// # Errors
+    /// `WrongSize` if `source` ends before; `NoSpace`, `Io`; some of the bytes may have been
+    /// written then.
+    /// # Durability
+    /// As [`Blob::write_at`].
+    pub fn copy_from(
+        &self,
+        at: ByteOffset,
+        source: &Self,
+        from: ByteOffset,
+        count: ByteCount,
+    ) -> Result<(), DiskError> {
+        let (mut to, mut from, mut left) = (at.0, from.0, count.0);
+        while left > 0 {
+            let call = usize::try_from(left).unwrap_or(usize::MAX).min(COPY_BYTES_MAX);
+            let (file, into) = (&source.file, &self.file);
+            match rustix::fs::copy_file_range(file, Some(&mut from), into, Some(&mut to), call) {
+                Ok(0) => return Err(source.ends_before(from.saturating_add(left))),
+                Ok(copied) => left -= copied as u64,
+                Err(Errno::INTR) => {}
+                Err(Errno::XDEV | Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL) => {
+                    return self.copy_by_hand(to, source, from, left);
+                }
+                Err(errno) => return Err(self.error("copy into", errno.into())),
+            }
+        }
+        Ok(())
+    }
+
+    /// As [`Blob::copy_from`], where the kernel can't.
+    fn copy_by_hand(
+        &self,
+        mut to: u64,
+        source: &Self,
+        mut from: u64,
+        mut left: u64,
+    ) -> Result<(), DiskError> {
+        while left > 0 {
+            let call = usize::try_from(left).unwrap_or(usize::MAX).min(HAND_BYTES);
+            let mut buffer = vec![0; call];
+            let read = match rustix::io::pread(&source.file, &mut buffer, from) {
+                Ok(0) => return Err(source.ends_before(from.saturating_add(left))),
+                Ok(read) => read,
+                Err(Errno::INTR) => continue,
+                Err(errno) => return Err(source.error("read", errno.into())),
+            };
+            buffer.truncate(read);
+            self.write_at(ByteOffset(to), &[Bytes::from(buffer)])?;
+            let read = read as u64;
+            (to, from, left) = (to + read, from + read, left - read);
+        }
+        Ok(())
+    }
+
+    fn ends_before(&self, recorded: u64) -> DiskError {
+        let found = self.len().unwrap_or_default().0;
+        DiskError::WrongSize { path: self.path.clone(), found, recorded }
     }
 
     /// Asks the kernel to begin writing `count` bytes from `at` on to the disk, so that the later
@@ -161,5 +229,37 @@ impl Blob {
 impl AsFd for Blob {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.file.as_fd()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn blob(dir: &Path, name: &str, bytes: &[u8]) -> Blob {
+        std::fs::write(dir.join(name), bytes).expect("written");
+        Blob::open(&dir.join(name)).expect("it is there")
+    }
+
+    /// Bytes are copied from and to any place, by the kernel and by hand alike; a source that is
+    /// too short is an error and no endless loop.
+    #[test]
+    fn bytes_are_copied_between_blobs() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let bytes: Vec<u8> = (0..3_000_000u32).map(|n| (n.wrapping_mul(97) >> 5) as u8).collect();
+        let source = blob(dir.path(), "source", &bytes);
+        for by_hand in [false, true] {
+            let to = blob(dir.path(), "to", b"begin");
+            let copy = |at: u64, from: u64, count: u64| match by_hand {
+                true => to.copy_by_hand(at, &source, from, count),
+                false => to.copy_from(ByteOffset(at), &source, ByteOffset(from), ByteCount(count)),
+            };
+            copy(5, 7, 2_500_000).expect("copied");
+            copy(2_500_005, 0, 9).expect("copied");
+            copy(0, 0, 0).expect("nothing to do");
+            let expected = [b"begin".as_slice(), &bytes[7..2_500_007], &bytes[..9]].concat();
+            assert!(std::fs::read(dir.path().join("to")).expect("read") == expected);
+            assert!(matches!(copy(0, 2_999_999, 2), Err(DiskError::WrongSize { .. })));
+        }
     }
 }

@@ -14,17 +14,20 @@ pub enum FailAt {
     AfterRenameBeforeRecord,
     /// `after-record`: everything about the finish is recorded, nobody has been told.
     AfterRecord,
+    /// `in-mid-join`: bytes of a part are in the final upload's blob, no record tells so.
+    InMidJoin,
     /// `after-publish-before-manifest`: a segment lies among the media, no manifest names it.
     AfterPublishBeforeManifest,
 }
 
 impl FailAt {
     /// All moments.
-    pub const ALL: [FailAt; 5] = [
+    pub const ALL: [FailAt; 6] = [
         Self::AfterWriteBeforeRecord,
         Self::AfterSyncBeforeRename,
         Self::AfterRenameBeforeRecord,
         Self::AfterRecord,
+        Self::InMidJoin,
         Self::AfterPublishBeforeManifest,
     ];
 
@@ -35,6 +38,7 @@ impl FailAt {
             Self::AfterSyncBeforeRename => "after-sync-before-rename",
             Self::AfterRenameBeforeRecord => "after-rename-before-record",
             Self::AfterRecord => "after-record",
+            Self::InMidJoin => "in-mid-join",
             Self::AfterPublishBeforeManifest => "after-publish-before-manifest",
         }
     }

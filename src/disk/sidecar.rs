@@ -1,6 +1,7 @@
 //! Small JSON files beside the bytes, from which a lost database can be rebuilt.
 
 use crate::ids::{Owner, UploadId, VideoId};
+use crate::model::upload::Concat;
 use crate::model::video::{SourceFacts, VideoKind, Visibility};
 use crate::units::{ByteCount, UnixMillis};
 use serde::{Deserialize, Serialize};
@@ -30,6 +31,9 @@ pub struct UploadMeta {
     pub metadata: String,
     /// When it was created.
     pub created_at: UnixMillis,
+    /// Set for parts and for what is made of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub concat: Option<Concat>,
 }
 
 /// What people know of a finished original: `facts.json` beside it.

@@ -56,6 +56,21 @@ pub(super) fn upload(error: UploadError) -> Problem {
             let detail = "The body broke off. What came is kept.";
             at(Problem::new(Code::BodyIncomplete, detail).retryable(true), offset)
         }
+        E::MadeOfParts => {
+            let detail = "This upload is made of parts; it takes no bytes itself.";
+            Problem::new(Code::Forbidden, detail)
+        }
+        E::PartMissing => Problem::new(Code::NotFound, "A part isn't there, or isn't yours.")
+            .field("Upload-Concat"),
+        E::PartUnfit => {
+            let detail =
+                "Only uploads that were begun with `Upload-Concat: partial` can be joined.";
+            Problem::new(Code::InvalidHeader, detail).field("Upload-Concat")
+        }
+        E::PartNeeded => {
+            let detail = "An upload that isn't joined yet needs this part. End that one first.";
+            Problem::new(Code::Conflict, detail).retryable(true)
+        }
         E::ChecksumMismatch { offset } => at(wrong_checksum(), offset),
         E::Stopping { offset } => {
             let detail = "The server is restarting. What came is kept.";
@@ -162,6 +177,10 @@ mod tests {
             (UploadError::Idle { offset }, 408, true),
             (UploadError::Taken { offset }, 409, true),
             (UploadError::BodyBroken { offset }, 400, true),
+            (UploadError::MadeOfParts, 403, false),
+            (UploadError::PartMissing, 404, false),
+            (UploadError::PartUnfit, 400, false),
+            (UploadError::PartNeeded, 409, false),
             (UploadError::ChecksumMismatch { offset }, 460, true),
             (UploadError::Stopping { offset }, 503, true),
         ];

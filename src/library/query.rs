@@ -98,6 +98,7 @@ impl Library {
             };
             uploads.retain(|upload| {
                 upload.owner == owner
+                    && (upload.concat.is_none() || upload.state == UploadState::Finished)
                     && query.state.is_none_or(|state| upload.state == state)
                     && (query.session.is_none() || upload.session == query.session)
             });

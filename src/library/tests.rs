@@ -60,6 +60,7 @@ impl House {
             length: Some(ByteCount(0)),
             metadata: String::new(),
             created_at: now,
+            concat: None,
         };
         self.disk.create_blob(upload, &meta).expect("there is room");
         self.disk.finish_blob(upload, id, ByteCount(0), &facts).expect("in place");

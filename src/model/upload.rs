@@ -1,5 +1,6 @@
 //! An upload: bytes on their way, and what may be believed of them after a crash.
 
+use crate::ids::UploadId;
 use crate::units::{ByteCount, ByteOffset, Ranges};
 use serde::{Deserialize, Serialize};
 
@@ -52,6 +53,21 @@ impl UploadState {
     }
 }
 
+/// What an upload has to do with joining; most have nothing.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Concat {
+    /// It is a part of others, and becomes no video by itself.
+    Partial,
+    /// It is made of parts.
+    Final {
+        /// The client's words for that, given back as they came.
+        header: String,
+        /// The parts in their order; one may be there twice.
+        parts: Vec<UploadId>,
+    },
+}
+
 /// Two claims on one file: what the kernel has been given, and what the disk has confirmed.
 ///
 /// The first counts while the machine hasn't been restarted (the page cache survives a killed
@@ -97,6 +113,19 @@ mod tests {
         assert_eq!(received.believed("a", ByteCount(200)).contiguous_end(), ByteOffset(100));
         assert_eq!(received.believed("b", ByteCount(200)).contiguous_end(), ByteOffset(60));
         assert_eq!(received.believed("a", ByteCount(10)).contiguous_end(), ByteOffset(10));
+    }
+
+    /// How joining is stored is fixed: records that are on disks have it.
+    #[test]
+    fn what_is_stored_of_joining() {
+        let id = UploadId::from_bytes([1; 16]);
+        let parts = Concat::Final { header: "final;/files/x".into(), parts: vec![id, id] };
+        let expected =
+            format!(r#"{{"final":{{"header":"final;/files/x","parts":["{id}","{id}"]}}}}"#);
+        for (concat, text) in [(Concat::Partial, r#""partial""#), (parts, expected.as_str())] {
+            assert_eq!(serde_json::to_string(&concat).expect("JSON"), text);
+            assert_eq!(serde_json::from_str::<Concat>(text).expect("the same"), concat);
+        }
     }
 
     /// A given-up upload never comes back.

@@ -10,7 +10,7 @@ use crate::model::job::{JobState, Stage, StageState};
 use crate::model::manifest::Picture;
 use crate::model::problem::Problem;
 use crate::model::rendition::{RenditionPlan, RenditionState};
-use crate::model::upload::{Protocol, Received, UploadState};
+use crate::model::upload::{Concat, Protocol, Received, UploadState};
 use crate::model::video::{SourceFacts, VideoKind, VideoState, Visibility, Warning};
 use crate::units::{ByteCount, UnixMillis};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -48,6 +48,9 @@ pub struct UploadRecord {
     pub expires_at: UnixMillis,
     /// When it finished, expired or was aborted.
     pub ended_at: Option<UnixMillis>,
+    /// Set for parts and for what is made of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub concat: Option<Concat>,
 }
 
 /// A video, from the first byte of its upload until it is deleted.
@@ -208,6 +211,18 @@ pub struct VideoChange {
     pub tags: Option<Vec<String>>,
     /// Who may see it from now on.
     pub visibility: Option<Visibility>,
+}
+
+impl UploadRecord {
+    /// Says whether it is a part of others, and no video.
+    pub fn is_part(&self) -> bool {
+        self.concat == Some(Concat::Partial)
+    }
+
+    /// Says whether it is made of parts.
+    pub fn is_final(&self) -> bool {
+        matches!(self.concat, Some(Concat::Final { .. }))
+    }
 }
 
 impl JobRecord {

@@ -78,10 +78,10 @@ impl Uploads {
     /// whatever became of the body.
     ///
     /// # Errors
-    /// `Missing`, `Gone`; `OffsetMismatch`, `LengthFixed`, `LengthInvalid`, `TooLong`, `MaxSize`
-    /// and `Finished` change nothing, except that a body of unknown length may be found too long
-    /// only on its way: the pieces before are kept, none goes past the length. `NoSpace`, `Idle`,
-    /// `Taken`, `BodyBroken` and `Stopping` keep what came.
+    /// `Missing`, `Gone`, `MadeOfParts`; `OffsetMismatch`, `LengthFixed`, `LengthInvalid`,
+    /// `TooLong`, `MaxSize` and `Finished` change nothing, except that a body of unknown length
+    /// may be found too long only on its way: the pieces before are kept, none goes past the
+    /// length. `NoSpace`, `Idle`, `Taken`, `BodyBroken` and `Stopping` keep what came.
     /// # Durability
     /// What is acknowledged survives a kill, and with `durability = "chunk"` a power cut; a
     /// finished upload survives a power cut.
@@ -115,7 +115,9 @@ impl Uploads {
     {
         let engine = &self.engine;
         let idle = Duration::from_millis(engine.limits.idle_timeout_ms);
-        engine.known(append.id)?;
+        if engine.known(append.id)?.is_final() {
+            return Err(UploadError::MadeOfParts);
+        }
         let turn = engine.turn(append.id).await?;
         let letting_go = turn.token().clone();
         let writer = match self.run(move |engine| engine.check(turn, append, checksum)).await? {

@@ -73,6 +73,18 @@ pub enum UploadError {
         /// Where it goes on, as before.
         offset: ByteOffset,
     },
+    /// It is made of parts; it takes no bytes itself.
+    #[error("the upload is made of others")]
+    MadeOfParts,
+    /// A part that a final upload names isn't there, or isn't its owner's.
+    #[error("a part isn't there")]
+    PartMissing,
+    /// What a final upload names as a part is none.
+    #[error("a part is an upload of another kind")]
+    PartUnfit,
+    /// A final upload that isn't joined yet needs the part.
+    #[error("the part is needed by an upload that isn't joined yet")]
+    PartNeeded,
     /// The server is stopping; the upload goes on after its start.
     #[error("the server is stopping; stored up to {offset}")]
     Stopping {

@@ -13,6 +13,7 @@ mod confirm;
 mod error;
 mod feed;
 mod finish;
+mod join;
 mod metadata;
 mod room;
 mod turn;
@@ -30,7 +31,7 @@ use crate::config::{Config, Durability, Reserve};
 use crate::disk::{Disk, DiskError, UPLOAD_META_VERSION, UploadMeta};
 use crate::events::{Event, EventBody, EventKind, Hub};
 use crate::ids::{Epoch, Owner, UploadId, VideoId};
-use crate::model::upload::{Protocol, Received, UploadState};
+use crate::model::upload::{Concat, Protocol, Received, UploadState};
 use crate::model::video::{VideoKind, VideoState, Visibility};
 use crate::state::{State, StateError, UploadRecord, VideoRecord};
 use crate::units::{ByteCount, ByteOffset, UnixMillis};
@@ -111,6 +112,7 @@ struct Engine {
     turns: Arc<turn::Turns>,
     room: room::Room,
     confirmations: confirm::Confirmations,
+    joins: join::Joins,
     bell: Arc<Notify>,
     failed: watch::Sender<Option<String>>,
     tasks: TaskTracker,
@@ -137,6 +139,7 @@ impl Uploads {
             turns: Arc::default(),
             room,
             confirmations: confirm::Confirmations::default(),
+            joins: join::Joins::default(),
             bell: Arc::default(),
             failed: watch::Sender::new(None),
             tasks: TaskTracker::new(),
@@ -153,11 +156,16 @@ impl Uploads {
     /// # Cancel
     /// A dropped call goes on by itself; the upload then expires, as nobody knows it.
     pub async fn create(&self, new: NewUpload) -> Result<UploadRecord, UploadError> {
+        self.check_size(new.length)?;
+        self.run(|engine| engine.create_as(new, None)).await
+    }
+
+    fn check_size(&self, length: Option<ByteCount>) -> Result<(), UploadError> {
         let max = self.engine.limits.max_size;
-        if new.length.is_some_and(|length| length > max) {
-            return Err(UploadError::MaxSize { max });
+        match length.is_some_and(|length| length > max) {
+            true => Err(UploadError::MaxSize { max }),
+            false => Ok(()),
         }
-        self.run(|engine| async move { engine.create(new).await }).await
     }
 
     /// Returns an upload's record with an offset that is final: a running request on it is told
@@ -171,6 +179,10 @@ impl Uploads {
             // The record can be read shortly before the disk has confirmed it.
             self.engine.state.synced().await?;
             return Ok(record);
+        }
+        if record.is_final() {
+            // Nobody but the joining writes to it, and looking mustn't disturb that.
+            return self.engine.seen(record).await;
         }
         self.run(move |engine| async move {
             let turn = engine.turn(id).await?;
@@ -195,7 +207,8 @@ impl Uploads {
     /// forgotten, its video stays.
     ///
     /// # Errors
-    /// `Missing`; `Gone` when it has ended already; `Taken` when a newer request came.
+    /// `Missing`; `Gone` when it has ended already; `Taken` when a newer request came;
+    /// `PartNeeded`.
     /// # Durability
     /// The end survives a power cut.
     pub async fn terminate(&self, id: UploadId) -> Result<(), UploadError> {
@@ -243,11 +256,18 @@ impl Uploads {
 }
 
 impl Engine {
-    async fn create(self: Arc<Self>, new: NewUpload) -> Result<UploadRecord, UploadError> {
+    async fn create_as(
+        self: Arc<Self>,
+        new: NewUpload,
+        concat: Option<Concat>,
+    ) -> Result<UploadRecord, UploadError> {
         if self.turns.is_stopping() {
             return Err(UploadError::Stopping { offset: ByteOffset(0) });
         }
-        let (upload, video) = self.records(new);
+        let (mut upload, video) = self.records(new);
+        upload.concat = concat;
+        let video = (!upload.is_part()).then_some(video);
+        upload.video = video.as_ref().map(|video| video.id);
         let (id, length) = (upload.id, upload.length.unwrap_or_default());
         let meta = meta_of(&upload);
         let made = self.clone().blocking(move |engine| {
@@ -258,7 +278,7 @@ impl Engine {
             engine.disk.create_blob(id, &meta)
         });
         let recorded = match made.await {
-            Ok(()) => self.state.create_upload(upload.clone(), Some(video)).await,
+            Ok(()) => self.state.create_upload(upload.clone(), video).await,
             Err(failed) => {
                 self.room.forget(id);
                 return Err(failed);
@@ -271,7 +291,7 @@ impl Engine {
         }
         info!(upload.id = %id, size_bytes = length.0, "upload {id} begun");
         self.tell(EventKind::VideoState, &upload, EventBody::Video);
-        if upload.length == Some(ByteCount(0)) {
+        if upload.length == Some(ByteCount(0)) && upload.concat.is_none() {
             let turn = self.turn(id).await?;
             return self.finish(&turn, upload, None).await;
         }
@@ -324,6 +344,7 @@ impl Engine {
             changed_at: now,
             expires_at: self.expires_at(now, ByteCount(0)),
             ended_at: None,
+            concat: None,
         };
         (upload, video)
     }
@@ -371,8 +392,10 @@ impl Engine {
         to: UploadState,
     ) -> Result<(), UploadError> {
         let id = record.id;
+        let _held = self.hold_part(record).await?;
         self.state.end_upload(id, to, self.clock.now()).await?;
         self.room.forget(id);
+        self.joins.forget(id);
         if record.state == UploadState::Finished {
             return Ok(());
         }
@@ -434,6 +457,7 @@ fn meta_of(upload: &UploadRecord) -> UploadMeta {
         length: upload.length,
         metadata: upload.metadata.clone().unwrap_or_default(),
         created_at: upload.created_at,
+        concat: upload.concat.clone(),
     }
 }
 

@@ -3,5 +3,6 @@
 
 mod checked;
 mod histories;
+mod joined;
 mod life;
 mod rules;

@@ -3,7 +3,7 @@
 use super::{Engine, Fault, Metadata, NewUpload, UploadError, Uploads};
 use crate::disk::{DiskError, UploadMeta};
 use crate::ids::UploadId;
-use crate::model::upload::{Protocol, UploadState};
+use crate::model::upload::{Concat, Protocol, UploadState};
 use crate::model::video::Visibility;
 use crate::state::UploadRecord;
 use crate::units::{ByteCount, ByteOffset};
@@ -67,6 +67,7 @@ impl Uploads {
         if removed > 0 {
             info!(removed, "removed {removed} directories of uploads that are over");
         }
+        self.engine.take_up_joins(self.engine.state.unfinished_uploads()?);
         Ok(())
     }
 
@@ -90,7 +91,9 @@ impl Uploads {
             if record.state.is_gone() && now.ms_since(ended) >= ENDED_REMEMBERED_MS {
                 engine.state.forget_upload(record.id).await?;
             }
-            let is_due = record.state == UploadState::Partial && record.expires_at <= now;
+            let is_due = record.state == UploadState::Partial
+                && record.expires_at <= now
+                && engine.may_expire(&record);
             if is_due && !engine.turns.is_taken(record.id) {
                 expired += usize::from(self.run(move |engine| engine.expire(record.id)).await?);
             }
@@ -100,6 +103,7 @@ impl Uploads {
         for id in promised.into_iter().filter(|id| !open.contains(id)) {
             engine.room.forget(id);
         }
+        engine.join_all_later();
         Ok(expired)
     }
 }
@@ -133,8 +137,10 @@ impl Uploads {
         video.filename = meta.filename;
         video.visibility = visibility;
         video.created_at = meta.created_at;
-        upload.video = Some(video.id);
-        engine.state.create_upload(upload, Some(video)).await?;
+        upload.concat = meta.concat;
+        let video = (upload.concat != Some(Concat::Partial)).then_some(video);
+        upload.video = video.as_ref().map(|video| video.id);
+        engine.state.create_upload(upload, video).await?;
         Ok(true)
     }
 }
@@ -151,8 +157,10 @@ impl Engine {
         if record.state != UploadState::Partial || record.expires_at > self.clock.now() {
             return Ok(false);
         }
-        self.end(&turn, &record, UploadState::Expired).await?;
-        Ok(true)
+        match self.end(&turn, &record, UploadState::Expired).await {
+            Err(UploadError::PartNeeded) => Ok(false),
+            ended => ended.map(|()| true),
+        }
     }
 
     /// Brings one unfinished upload to where its files allow.
@@ -200,7 +208,7 @@ impl Engine {
             record = self.state.lower_upload(id, &self.boot, believed).await?;
             info!(upload.id = %id, offset = end.0, "upload {id} goes on at {end}");
         }
-        if is_full {
+        if is_full && !record.is_part() {
             return self.finish(turn, record, None).await.map(drop);
         }
         if let Some(length) = record.length {

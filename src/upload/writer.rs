@@ -267,7 +267,10 @@ impl Writer {
             self.engine.room.forget(self.record.id);
         }
         if is_full && !matches!(ended, Err(UploadError::ChecksumMismatch { .. })) {
-            return self.finish(ended).await;
+            return match self.record.is_part() {
+                true => self.complete_part(ended).await,
+                false => self.finish(ended).await,
+            };
         }
         let is_promised = self.engine.limits.durability == Durability::Chunk;
         if is_promised && matches!(ended, Ok(End::Whole)) {
@@ -294,6 +297,18 @@ impl Writer {
         match ended? {
             End::TooLong => Err(bound.exceeded()),
             _ => Ok(Appended { offset: end, finished: true, expires_at: finished.expires_at }),
+        }
+    }
+
+    /// Makes a part whose bytes are all here certain, and goes on with what waited for it.
+    async fn complete_part(self, ended: Result<End, UploadError>) -> Result<Appended, UploadError> {
+        self.confirm_now().await?;
+        self.engine.room.forget(self.record.id);
+        self.engine.part_complete(self.record.id);
+        let expires_at = self.record.expires_at;
+        match ended? {
+            End::TooLong => Err(self.bound.exceeded()),
+            _ => Ok(Appended { offset: self.end, finished: false, expires_at }),
         }
     }
 

@@ -4,6 +4,7 @@
 mod abuse;
 mod access;
 mod commands;
+mod concat;
 mod crash;
 mod faults;
 mod harness;

@@ -20,7 +20,9 @@ fn options_announce_what_is_there() {
         assert!(extensions.contains(&wanted), "{extensions:?}");
     }
     assert_eq!(answer.header("tus-max-size"), "5000000000000");
-    assert!(extensions.contains(&"checksum"), "{extensions:?}");
+    for wanted in ["checksum", "concatenation", "concatenation-unfinished"] {
+        assert!(extensions.contains(&wanted), "{extensions:?}");
+    }
     assert_eq!(answer.header("tus-checksum-algorithm"), "sha1,sha256,md5,crc32c");
 }
 

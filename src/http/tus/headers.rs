@@ -11,8 +11,8 @@ use std::time::{Duration, UNIX_EPOCH};
 /// The protocol's version.
 pub(in crate::http) const VERSION: &str = "1.0.0";
 /// What is announced; nothing that isn't done.
-pub(in crate::http) const EXTENSIONS: &str =
-    "creation,creation-with-upload,creation-defer-length,expiration,termination,checksum";
+pub(in crate::http) const EXTENSIONS: &str = "creation,creation-with-upload,\
+     creation-defer-length,expiration,termination,checksum,concatenation,concatenation-unfinished";
 /// The type of a body that carries bytes of an upload.
 pub(in crate::http) const BODY_TYPE: &str = "application/offset+octet-stream";
 

@@ -1,11 +1,12 @@
 //! tus 1.0.0 at `/files`: creation, creation-with-upload, creation-defer-length, expiration,
-//! termination and checksum.
+//! termination, checksum and concatenation.
 //!
 //! The order of checks is fixed: OPTIONS is answered; then who (401), the protocol's version
 //! (412), whether the upload is there (404, 410), whether the role is enough (403), the body's
 //! type (415), the headers (400), the offset (409) and the length (413). Everything that counts
 //! is decided by the upload engine; here headers become arguments and results become headers.
 
+mod concat;
 pub(super) mod headers;
 
 use super::problem::{Code, Problem};
@@ -13,10 +14,12 @@ use super::{Shared, guard, media_files, translate, views};
 use crate::access::Caller;
 use crate::ids::UploadId;
 use crate::model::access::Role;
-use crate::model::upload::{Protocol, UploadState};
+use crate::model::upload::{Concat, Protocol, UploadState};
 use crate::state::UploadRecord;
 use crate::units::{ByteCount, ByteOffset, UnixMillis};
-use crate::upload::{Append, Appended, CHECKSUM_ALGORITHMS, Checksum, Metadata, NewUpload};
+use crate::upload::{
+    Append, Appended, CHECKSUM_ALGORITHMS, Checksum, Metadata, NewUpload, UploadError,
+};
 use actix_web::http::{Method, header};
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, web};
 use headers::{BODY_TYPE, EXTENSIONS, VERSION};
@@ -142,10 +145,12 @@ async fn create(
     if has_body && !brings {
         return Err(wrong_type());
     }
-    if text(req, "upload-concat").is_some() {
-        let detail = "This server doesn't join uploads; send the file as one.";
-        return Err(Problem::new(Code::InvalidHeader, detail).field("Upload-Concat"));
-    }
+    let is_part = match concat::of(req, app)? {
+        Some(Concat::Final { header, parts }) => {
+            return concat::create(req, app, caller, (header, parts), has_body).await;
+        }
+        concat => concat.is_some(),
+    };
     let (length, defer) = (text(req, "upload-length"), text(req, "upload-defer-length"));
     let length = headers::creation_length(length, defer)?;
     if let (Some(length), Some(coming)) = (length, body_length.filter(|_| has_body))
@@ -158,12 +163,15 @@ async fn create(
     if !has_body && checksum.is_some_and(|checksum| !checksum.is_of_nothing()) {
         return Err(translate::wrong_checksum());
     }
-    let raw_metadata = text(req, "upload-metadata").map(str::to_owned);
-    let metadata = Metadata::parse_header(raw_metadata.as_deref().unwrap_or_default());
-    let metadata = metadata.map_err(|reason| translate::upload(reason.into()))?;
+    let (metadata, raw_metadata) = metadata(req)?;
     let owner = caller.viewer.owner;
     let new = NewUpload { owner, protocol: Protocol::Tus, length, metadata, raw_metadata };
-    let record = app.parts.uploads.create(new).await.map_err(translate::upload)?;
+    let uploads = &app.parts.uploads;
+    let made = match is_part {
+        true => uploads.create_part(new).await,
+        false => uploads.create(new).await,
+    };
+    let record = made.map_err(translate::upload)?;
     let location = format!("/files/{}", record.id);
     let mut answer = HttpResponse::Created();
     answer.insert_header((header::LOCATION, location.clone()));
@@ -187,6 +195,13 @@ async fn create(
     Ok(answer.finish())
 }
 
+/// Reads what the client says about the file, and returns it with the header as it came.
+fn metadata(req: &HttpRequest) -> Result<(Metadata, Option<String>), Problem> {
+    let raw = text(req, "upload-metadata").map(str::to_owned);
+    let metadata = Metadata::parse_header(raw.as_deref().unwrap_or_default());
+    Ok((metadata.map_err(|reason| translate::upload(reason.into()))?, raw))
+}
+
 fn wrong_type() -> Problem {
     let detail = format!("Bytes of an upload come as {BODY_TYPE}.");
     Problem::new(Code::ContentType, detail).field("Content-Type")
@@ -197,11 +212,24 @@ async fn look(app: &App, id: UploadId) -> Result<HttpResponse, Problem> {
     let record = app.parts.uploads.look(id).await.map_err(translate::upload)?;
     let mut answer = HttpResponse::Ok();
     answer.insert_header((header::CACHE_CONTROL, "no-store"));
-    answer.insert_header(("Upload-Offset", offset_of(&record).to_string()));
-    match record.length {
-        Some(length) => answer.insert_header(("Upload-Length", length.to_string())),
-        None => answer.insert_header(("Upload-Defer-Length", "1")),
-    };
+    // Of what is made of parts there is no offset until it is whole: nobody sends it bytes.
+    if !record.is_final() || record.state == UploadState::Finished {
+        answer.insert_header(("Upload-Offset", offset_of(&record).to_string()));
+    }
+    if let Some(length) = record.length {
+        answer.insert_header(("Upload-Length", length.to_string()));
+    } else if !record.is_final() {
+        answer.insert_header(("Upload-Defer-Length", "1"));
+    }
+    match &record.concat {
+        Some(Concat::Partial) => {
+            answer.insert_header(("Upload-Concat", "partial"));
+        }
+        Some(Concat::Final { header, .. }) => {
+            answer.insert_header(("Upload-Concat", header.as_str()));
+        }
+        None => (),
+    }
     if let Some(metadata) = &record.metadata {
         answer.insert_header(("Upload-Metadata", metadata.as_str()));
     }
@@ -229,6 +257,9 @@ async fn append(
     if upload.protocol != Protocol::Tus {
         let detail = "This upload came as a form; it can't be continued.";
         return Err(Problem::new(Code::Forbidden, detail));
+    }
+    if upload.is_final() {
+        return Err(translate::upload(UploadError::MadeOfParts));
     }
     if !headers::is_body_type(text(req, "content-type")) {
         return Err(wrong_type());

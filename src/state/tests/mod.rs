@@ -94,6 +94,7 @@ fn upload_record(id: UploadId, video: VideoId, length: u64) -> UploadRecord {
         changed_at: NOW,
         expires_at: NOW.plus_ms(1000),
         ended_at: None,
+        concat: None,
     }
 }
 

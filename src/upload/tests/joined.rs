@@ -1,0 +1,159 @@
+//! Parts and what is made of them.
+
+use super::life::*;
+use crate::config::Reserve;
+use crate::ids::{Owner, UploadId};
+use crate::model::upload::UploadState;
+use crate::model::video::VideoState;
+use crate::state::UploadRecord;
+use crate::units::ByteCount;
+use crate::upload::{NewUpload, UploadError};
+
+async fn part(life: &Life, length: Option<u64>) -> UploadId {
+    life.uploads.create_part(new_upload(length)).await.expect("there is room").id
+}
+
+async fn join(life: &Life, parts: &[UploadId]) -> Result<UploadRecord, UploadError> {
+    life.uploads.create_final(new_upload(None), "final;x".into(), parts.to_vec()).await
+}
+
+/// Lets the engine's tasks work until a final upload is finished.
+async fn finished(life: &Life, id: UploadId) -> UploadRecord {
+    loop {
+        let record = life.uploads.peek(id).expect("it is open");
+        if record.state == UploadState::Finished {
+            return record;
+        }
+        tokio::task::yield_now().await;
+    }
+}
+
+/// Parts have no video and don't finish; together they become one, which outlives them.
+#[test]
+fn parts_become_one_video() {
+    House::new().live(async |life: &Life| {
+        let bytes = content(1_000_000);
+        let (a, b, empty) =
+            (part(life, Some(400_000)).await, part(life, None).await, part(life, Some(0)).await);
+        let made = join(life, &[a, empty, b]).await.expect("its parts are there");
+        assert_eq!((made.length, made.is_final()), (None, true));
+        let whole = life.append(a, 0, &bytes[..400_000]).await.expect("a part");
+        assert!(!whole.finished);
+        let record = life.uploads.look(a).await.expect("it waits");
+        assert_eq!((record.state, record.video), (UploadState::Partial, None));
+        let refused = life.append(made.id, 0, b"x").await;
+        assert!(matches!(refused, Err(UploadError::MadeOfParts)));
+        let declare = crate::upload::Append { declared: Some(ByteCount(600_000)), ..to(b, 0) };
+        let rest = body(pieces(&bytes[400_000..], 50_000), Then::End);
+        life.uploads.append(declare, rest).await.expect("the other part");
+        let made = finished(life, made.id).await;
+        assert!(life.original(&made) == bytes);
+        let video = life.state.video(made.video.expect("one")).expect("it reads").expect("there");
+        assert_eq!((video.state, video.size), (VideoState::Queued, ByteCount(1_000_000)));
+        for id in [a, b, empty] {
+            life.uploads.terminate(id).await.expect("nobody needs it any more");
+        }
+        while !life.disk.uploads().expect("they read").is_empty() {
+            tokio::task::yield_now().await;
+        }
+        // The task that joined has its last words after the record.
+        while life.uploads.announced() != ByteCount(0) {
+            tokio::task::yield_now().await;
+        }
+        let nothing = {
+            let empty = part(life, Some(0)).await;
+            join(life, &[empty, empty]).await.expect("two times nothing")
+        };
+        assert_eq!(life.original(&finished(life, nothing.id).await), b"");
+    });
+}
+
+/// Other owners' parts, other uploads and too much of it are refused before anything is made.
+#[test]
+fn wrong_parts_are_refused() {
+    let mut house = House::new();
+    house.live(async |life: &Life| {
+        let max = 64 * 1024 * KIB;
+        let (a, plain) = (part(life, Some(max / 2 + 1)).await, life.create(Some(5)).await.id);
+        let other = NewUpload { owner: Owner("bert".into()), ..new_upload(Some(5)) };
+        let other = life.uploads.create_part(other).await.expect("there is room").id;
+        let gone = part(life, Some(5)).await;
+        life.uploads.terminate(gone).await.expect("ended");
+        for wrong in [other, gone, UploadId::fresh(life.clock.now())] {
+            assert!(matches!(join(life, &[a, wrong]).await, Err(UploadError::PartMissing)));
+        }
+        assert!(matches!(join(life, &[plain]).await, Err(UploadError::PartUnfit)));
+        assert!(matches!(join(life, &[a, a]).await, Err(UploadError::MaxSize { .. })));
+        life.uploads.terminate(a).await.expect("no refused one needs it");
+        // What turns out too long only later is given up, and its parts are free again.
+        let (a, b) = (part(life, Some(1)).await, part(life, None).await);
+        let made = join(life, &[a, b, b]).await.expect("not known yet").id;
+        let far = crate::upload::Append { declared: Some(ByteCount(max / 2)), ..to(b, 0) };
+        let bytes = content(max / 2);
+        let all = body(pieces(&bytes, 1 << 20), Then::End);
+        life.uploads.append(far, all).await.expect("as a part it fits");
+        life.append(a, 0, b"x").await.expect("the other");
+        while !matches!(life.uploads.peek(made), Err(UploadError::Gone(UploadState::Aborted))) {
+            tokio::task::yield_now().await;
+        }
+        life.uploads.terminate(b).await.expect("it isn't needed");
+    });
+    house.limits.reserve_free_space = Reserve::Bytes(ByteCount(u64::MAX / 2));
+    house.live(async |life: &Life| {
+        assert!(matches!(join(life, &[]).await, Err(UploadError::NoSpace)));
+    });
+}
+
+/// A part that a final upload waits for outlives its time and its owner's wish; once nobody goes
+/// on with any part, the final goes first and its parts after it.
+#[test]
+fn needed_parts_stay() {
+    let house = House::new();
+    house.live(async |life: &Life| {
+        let (a, b) = (part(life, Some(3)).await, part(life, Some(3)).await);
+        life.append(a, 0, b"abc").await.expect("a whole part");
+        let made = join(life, &[a, b]).await.expect("parts are there").id;
+        assert!(matches!(life.uploads.terminate(a).await, Err(UploadError::PartNeeded)));
+        life.clock.advance_ms(DAY_MS / 2);
+        life.append(b, 0, b"d").await.expect("somebody goes on");
+        life.clock.advance_ms(DAY_MS / 2 + 1);
+        assert_eq!(life.uploads.expire_due().await.expect("it runs"), 0);
+        assert_eq!(life.offset(a).await, 3);
+        life.clock.advance_ms(DAY_MS);
+        // Parts that are looked at before the final stay for the next round.
+        let first = life.uploads.expire_due().await.expect("it runs");
+        assert!(matches!(life.uploads.peek(made), Err(UploadError::Gone(UploadState::Expired))));
+        assert_eq!(first + life.uploads.expire_due().await.expect("it runs"), 3);
+        assert!(life.disk.uploads().expect("they read").is_empty());
+    });
+    // What was complete when the server went is joined, however long it was away.
+    let made = house.live(async |life: &Life| {
+        let a = part(life, Some(3)).await;
+        life.append(a, 0, b"abc").await.expect("a whole part");
+        join(life, &[a, a]).await.expect("a part is there").id
+    });
+    house.clock.advance_ms(9 * DAY_MS);
+    house.live(async |life: &Life| {
+        life.uploads.expire_due().await.expect("it runs");
+        assert_eq!(life.original(&finished(life, made).await), b"abcabc");
+    });
+}
+
+/// Power cuts and kills before and in a join cost nothing that was acknowledged: claims that the
+/// disk hasn't confirmed are dropped, and the join goes on from what is certain.
+#[test]
+fn joins_go_on_after_a_power_cut() {
+    let mut house = House::new();
+    let bytes = content(700_000);
+    let (made, cut) = house.live(async |life: &Life| {
+        let (a, b) = (part(life, Some(300_000)).await, part(life, Some(400_000)).await);
+        life.append(a, 0, &bytes[..300_000]).await.expect("a part");
+        life.append(b, 0, &bytes[300_000..]).await.expect("a part");
+        (join(life, &[a, b]).await.expect("there").id, life.create(Some(3)).await.id)
+    });
+    house.boot = "boot-2".into();
+    house.live(async |life: &Life| {
+        assert!(life.original(&finished(life, made).await) == bytes);
+        life.uploads.terminate(cut).await.expect("others aren't concerned");
+    });
+}

@@ -1,0 +1,218 @@
+//! tus concatenation on the wire: parts side by side, and what is made of them.
+
+use crate::harness::{Server, base64, media, pattern, program, raw, sha256, wait_for};
+use std::process::Command;
+
+const TUS: (&str, &str) = ("Tus-Resumable", "1.0.0");
+const PARTIAL: (&str, &str) = ("Upload-Concat", "partial");
+
+/// Begins a part; returns its path.
+fn part(server: &Server, length: usize) -> String {
+    let length = length.to_string();
+    let headers = [TUS, PARTIAL, ("Upload-Length", length.as_str())];
+    let created = server.send("POST", "/files", &headers, b"");
+    assert_eq!(created.status, 201, "{}", created.text());
+    assert_eq!(created.header("slipway-video"), "", "a part is no video");
+    created.header("location").to_owned()
+}
+
+/// Joins uploads under a name; returns the answer.
+fn join(server: &Server, parts: &[&str]) -> crate::harness::Answer {
+    let (concat, name) = (format!("final;{}", parts.join(" ")), base64("film.mp4"));
+    let metadata = format!("filename {name}");
+    let headers = [TUS, ("Upload-Concat", concat.as_str()), ("Upload-Metadata", metadata.as_str())];
+    server.send("POST", "/files", &headers, b"")
+}
+
+/// Waits until a final upload is joined, and returns its HEAD.
+fn joined(server: &Server, path: &str) -> crate::harness::Answer {
+    wait_for("the parts to be joined", || {
+        let head = server.send("HEAD", path, &[TUS], b"");
+        assert_eq!(head.status, 200);
+        (!head.header("upload-offset").is_empty()).then_some(head)
+    })
+}
+
+/// A film in three parts that come at the same time, in pieces: joined, it is the film.
+#[test]
+fn three_parts_at_once_make_a_film() {
+    let server = Server::start();
+    let film = std::fs::read(media("silent.mp4")).expect("generated");
+    let third = film.len() / 3;
+    let cuts = [&film[..third], &film[third..2 * third], &film[2 * third..]];
+    let paths = cuts.map(|bytes| part(&server, bytes.len()));
+    std::thread::scope(|scope| {
+        for (path, bytes) in paths.iter().zip(cuts) {
+            let server = &server;
+            scope.spawn(move || {
+                let (first, rest) = bytes.split_at(bytes.len() / 2);
+                assert_eq!(server.patch(path, 0, first).status, 204);
+                let last = server.patch(path, first.len(), rest);
+                assert_eq!((last.status, last.header("slipway-video")), (204, ""));
+                assert_eq!(last.header("upload-offset"), bytes.len().to_string());
+            });
+        }
+    });
+    let head = server.send("HEAD", &paths[0], &[TUS], b"");
+    assert_eq!((head.header("upload-concat"), head.header("upload-metadata")), ("partial", ""));
+    assert_eq!(head.header("upload-offset"), third.to_string());
+    let listed = server.json("/api/uploads");
+    assert_eq!(listed["items"].as_array().map(Vec::len), Some(0), "{listed}");
+    let videos = server.json("/api/videos");
+    assert_eq!(videos["items"].as_array().map(Vec::len), Some(0), "parts are no videos");
+
+    let [a, b, c] = paths.each_ref().map(String::as_str);
+    let absolute = format!("{}{b}", server.address);
+    let made = join(&server, &[a, &absolute, c]);
+    assert_eq!((made.status, made.header("upload-offset")), (201, ""), "{}", made.text());
+    let (path, video) = (made.header("location"), made.header("slipway-video"));
+    let head = joined(&server, path);
+    let length = film.len().to_string();
+    assert_eq!((head.header("upload-offset"), head.header("upload-length")), (&*length, &*length));
+    assert_eq!(head.header("upload-concat"), format!("final;{a} {absolute} {c}"));
+    assert_eq!(head.header("slipway-video"), video);
+    let got = server.send("GET", path, &[], b"");
+    assert_eq!((got.status, sha256(&got.body)), (200, sha256(&film)));
+    let settled = server.settled(video);
+    assert_eq!((&settled["state"], &settled["filename"]), (&"ready".into(), &"film.mp4".into()));
+    for path in [a, b, c] {
+        assert_eq!(server.send("DELETE", path, &[TUS], b"").status, 204);
+        assert_eq!(server.send("HEAD", path, &[TUS], b"").status, 410);
+    }
+    assert_eq!(server.send("GET", path, &[], b"").status, 200, "it needs its parts no more");
+}
+
+/// A final upload may be asked for before its parts are there; it tells its length once that is
+/// known, never an offset before it is whole, and takes no bytes itself.
+#[test]
+fn a_final_waits_for_its_parts() {
+    let server = Server::start();
+    let (a, b) = (part(&server, 5), {
+        let headers = [TUS, PARTIAL, ("Upload-Defer-Length", "1")];
+        server.send("POST", "/files", &headers, b"").header("location").to_owned()
+    });
+    let made = join(&server, &[&b, &a, &b]);
+    assert_eq!(made.status, 201, "{}", made.text());
+    let (path, video) = (made.header("location"), made.header("slipway-video"));
+    let head = server.send("HEAD", path, &[TUS], b"");
+    let said = ["upload-offset", "upload-length", "upload-defer-length"].map(|n| head.header(n));
+    assert_eq!((head.status, said), (200, ["", "", ""]));
+    server.patch(path, 0, b"x").assert_problem(403, "forbidden");
+    assert_eq!(server.patch(&a, 0, b"hello").status, 204);
+    server.patch(&a, 5, b"!").assert_problem(413, "upload-past-length");
+    server.send("DELETE", &a, &[TUS], b"").assert_problem(409, "conflict");
+    assert_eq!(server.offset(&a), 5, "a part that is needed stays");
+    let patch = |offset: &str, body: &[u8]| {
+        let kind = ("Content-Type", "application/offset+octet-stream");
+        let headers = [TUS, kind, ("Upload-Offset", offset), ("Upload-Length", "2")];
+        server.send("PATCH", &b, &headers, body).status
+    };
+    assert_eq!(patch("0", b"o"), 204);
+    let head = server.send("HEAD", path, &[TUS], b"");
+    assert_eq!((head.header("upload-offset"), head.header("upload-length")), ("", "9"));
+    assert_eq!(server.json(&format!("/api/videos/{video}"))["state"], "uploading");
+    assert_eq!(patch("1", b"h"), 204);
+    assert_eq!(joined(&server, path).header("upload-offset"), "9");
+    assert_eq!(server.send("GET", path, &[], b"").body, b"ohhellooh");
+    server.patch(path, 9, b"").assert_problem(403, "forbidden");
+
+    // A part may be in several; a final that isn't wanted any more sets its parts free.
+    let c = part(&server, 1);
+    let first = join(&server, &[&a, &c]).header("location").to_owned();
+    let second = join(&server, &[&c, &a]).header("location").to_owned();
+    assert_eq!(server.send("DELETE", &first, &[TUS], b"").status, 204);
+    assert_eq!(server.send("HEAD", &first, &[TUS], b"").status, 410);
+    assert_eq!(server.patch(&c, 0, b"?").status, 204);
+    joined(&server, &second);
+    assert_eq!(server.send("GET", &second, &[], b"").body, b"?hello");
+    assert_eq!(server.send("DELETE", &c, &[TUS], b"").status, 204);
+}
+
+/// Headers and body of a creation.
+type Creation<'a> = (&'a [(&'a str, &'a str)], &'a [u8]);
+
+/// What can't be joined is refused with a reason, and leaves nothing behind.
+#[test]
+fn what_cannot_be_joined_is_refused() {
+    let server = Server::with(&[("SLIPWAY_UPLOAD__MAX_SIZE", "1 MiB")]);
+    let (mine, large) = (part(&server, 5), part(&server, 700_000));
+    let (whole, _) = server.create("a.bin", 5);
+    let output = Command::new(program())
+        .args(["token", "create", "--role", "uploader"])
+        .env("SLIPWAY_DATA_DIR", &server.data)
+        .output()
+        .expect("the binary runs");
+    let other = format!("Bearer {}", String::from_utf8_lossy(&output.stdout).trim());
+    let headers = [TUS, PARTIAL, ("Upload-Length", "5"), ("Authorization", other.as_str())];
+    let others = server.send_as_anyone("POST", "/files", &headers, b"");
+    let others = others.header("location");
+    let gone = part(&server, 5);
+    assert_eq!(server.send("DELETE", &gone, &[TUS], b"").status, 204);
+    let unknown = "/files/018f0000-0000-7000-8000-000000000000";
+    let foreign = format!("https://evil.example{mine}");
+    let made = join(&server, &[&mine]).header("location").to_owned();
+    let cases: [(&[&str], u16, &str); 9] = [
+        (&[unknown], 404, "not-found"),
+        (&[&mine, others], 404, "not-found"),
+        (&[&gone], 404, "not-found"),
+        (&[&mine, &whole], 400, "invalid-header"),
+        (&[&made], 400, "invalid-header"),
+        (&[&foreign], 400, "invalid-header"),
+        (&["/files/..%2fetc"], 400, "invalid-header"),
+        (&[], 400, "invalid-header"),
+        (&[&large, &large], 413, "upload-too-large"),
+    ];
+    for (parts, status, code) in cases {
+        join(&server, parts).assert_problem(status, code);
+    }
+    let concat = format!("final;{mine}");
+    let final_ = ("Upload-Concat", concat.as_str());
+    let octets = ("Content-Type", "application/offset+octet-stream");
+    let wrong: [Creation; 4] = [
+        (&[TUS, final_, ("Upload-Length", "5")], b""),
+        (&[TUS, final_, ("Upload-Defer-Length", "1")], b""),
+        (&[TUS, final_, octets], b"hello"),
+        (&[TUS, ("Upload-Concat", "half"), ("Upload-Length", "5")], b""),
+    ];
+    for (headers, body) in wrong {
+        server.send("POST", "/files", headers, body).assert_problem(400, "invalid-header");
+    }
+    let listed = server.json("/api/uploads");
+    assert_eq!(listed["items"].as_array().map(Vec::len), Some(1), "{listed}");
+}
+
+/// Killed between two parts of a join, the server goes on with it at its next start, and with a
+/// final whose parts were complete before it could begin.
+#[test]
+fn a_join_survives_a_kill() {
+    let server = Server::with(&[("SLIPWAY_FAIL_AT", "in-mid-join")]);
+    let bytes = pattern(5_000_000);
+    let cuts = [&bytes[..2_000_000], &bytes[2_000_000..2_000_001], &bytes[2_000_001..]];
+    let paths = cuts.map(|bytes| part(&server, bytes.len()));
+    for (path, bytes) in paths.iter().zip(cuts) {
+        assert_eq!(server.patch(path, 0, bytes).status, 204);
+    }
+    // The server dies in the join, perhaps before its answer has left: the address may be lost
+    // to the client then, so the video is found by its name.
+    let head = format!(
+        "POST /files HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {}\r\n\
+         Tus-Resumable: 1.0.0\r\nUpload-Concat: final;{}\r\nContent-Length: 0\r\n\r\n",
+        server.token,
+        paths.join(" ")
+    );
+    let mut answer = Vec::new();
+    let _ = std::io::Read::read_to_end(&mut raw(&server.address, &head, b""), &mut answer);
+    let pid = server.pid();
+    wait_for("the server to die", || {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        stat.rsplit(')').next()?.trim_start().starts_with('Z').then_some(())
+    });
+    let again = Server::on(&server.data, &[]);
+    let video = wait_for("the join to be gone on with", || {
+        let videos = again.json("/api/videos");
+        let video = &videos["items"][0];
+        (video["state"] != "uploading").then(|| video["id"].as_str().map(str::to_owned))?
+    });
+    let original = again.send("GET", &format!("/api/videos/{video}/original"), &[], b"");
+    assert_eq!((original.status, sha256(&original.body)), (200, sha256(&bytes)));
+}
