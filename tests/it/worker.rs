@@ -1,5 +1,6 @@
 //! The worker child as the server sees it: confined, killable, and gone when it should be.
 
+use crate::harness::media;
 use command_fds::{CommandFdExt, FdMapping};
 use rustix::process::{Pid, Signal, kill_process};
 use slipway::ids::{Epoch, JobId};
@@ -15,7 +16,6 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::OnceLock;
 use tempfile::TempDir;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_slipway");
@@ -49,38 +49,15 @@ fn order(size: u64) -> Order {
     }
 }
 
-/// A film of a minute that takes far longer to encode than any test here looks at it.
-fn film() -> &'static Path {
-    static FILM: OnceLock<PathBuf> = OnceLock::new();
-    FILM.get_or_init(|| film_of(60))
+/// A film of a minute that takes far longer to encode than any test here looks at it. Its key
+/// frames are so far apart that its pictures can't be copied.
+fn film() -> PathBuf {
+    media("one-key-60s.mp4")
 }
 
-/// A film that is soon done.
-fn short_film() -> &'static Path {
-    static FILM: OnceLock<PathBuf> = OnceLock::new();
-    FILM.get_or_init(|| film_of(5))
-}
-
-/// Generates a film once and keeps it beside the build. Its keyframes are so far apart that its
-/// pictures can't be copied.
-fn film_of(seconds: u32) -> PathBuf {
-    let directory = Path::new(env!("CARGO_TARGET_TMPDIR"));
-    let film = directory.join(format!("worker-film-{seconds}.mp4"));
-    if !film.exists() {
-        let part = directory.join(format!("worker-film-{seconds}.part.mp4"));
-        let made = Command::new("ffmpeg")
-            .args(["-v", "error", "-y", "-f", "lavfi", "-i"])
-            .arg(format!("testsrc2=s=1280x720:r=30:d={seconds}"))
-            .args(["-f", "lavfi", "-i"])
-            .arg(format!("sine=d={seconds}"))
-            .args(["-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p"])
-            .args(["-g", "600", "-c:a", "aac", "-movflags", "+faststart"])
-            .arg(&part)
-            .status();
-        assert!(made.expect("ffmpeg is installed").success());
-        fs::rename(part, &film).expect("one directory");
-    }
-    film
+/// A film of the same kind that is soon done.
+fn short_film() -> PathBuf {
+    media("one-key-5s.mp4")
 }
 
 struct Work {
@@ -154,7 +131,7 @@ async fn the_self_check_names_the_layers() {
 #[tokio::test]
 async fn a_working_child_is_confined() {
     let secret = File::open("/etc/passwd").expect("something that the server has open");
-    let Work { output, launch } = work(film());
+    let Work { output, launch } = work(&film());
     let mut child = begin(launch);
     let layers = halt_when_confined(&mut child).await;
     assert!(layers.contains(&SandboxLayer::Seccomp), "{layers:?}");
@@ -193,7 +170,7 @@ async fn a_working_child_is_confined() {
 /// A child that is killed from outside has crashed, in a way that a retry may help with.
 #[tokio::test]
 async fn a_killed_child_has_crashed() {
-    let mut child = begin(work(film()).launch);
+    let mut child = begin(work(&film()).launch);
     halt_when_confined(&mut child).await;
     signal(child.id(), Signal::KILL);
     let (_, ending) = hear_out(&mut child).await;
@@ -207,7 +184,7 @@ async fn a_killed_child_has_crashed() {
 /// Killing is final and may be done twice.
 #[tokio::test]
 async fn killing_twice_is_killing_once() {
-    let mut child = begin(work(film()).launch);
+    let mut child = begin(work(&film()).launch);
     child.kill().await;
     assert!(is_gone(child.id()));
     child.kill().await;
@@ -219,7 +196,7 @@ async fn killing_twice_is_killing_once() {
 /// A child that stands still is killed and called stalled.
 #[tokio::test]
 async fn a_halted_child_has_stalled() {
-    let mut work = work(film());
+    let mut work = work(&film());
     work.launch.stall_ms = 1_500;
     let mut child = begin(work.launch);
     halt_when_confined(&mut child).await;
@@ -231,7 +208,7 @@ async fn a_halted_child_has_stalled() {
 /// When the server is gone its end of the pipe closes, and that alone ends the child.
 #[test]
 fn a_closed_pipe_ends_the_child() {
-    let Work { output: _output, launch } = work(film());
+    let Work { output: _output, launch } = work(&film());
     let mut command = Command::new(PROGRAM);
     command.arg("worker").env_clear().stdin(Stdio::piped()).stdout(Stdio::piped());
     let descriptors = vec![
@@ -253,7 +230,7 @@ fn a_closed_pipe_ends_the_child() {
 /// A dropped handle leaves no process behind.
 #[tokio::test]
 async fn a_dropped_child_is_killed() {
-    let mut child = begin(work(film()).launch);
+    let mut child = begin(work(&film()).launch);
     halt_when_confined(&mut child).await;
     let id = child.id();
     let pid = Pid::from_raw(id.try_into().expect("a process id")).expect("a process id");
@@ -281,18 +258,18 @@ async fn strangers_are_found_out() {
         let path = directory.path().join(format!("stranger{index}"));
         fs::write(&path, format!("#!/bin/sh\nPATH=/bin:/usr/bin\n{script}\n")).expect("a script");
         fs::set_permissions(&path, fs::Permissions::from_mode(0o700)).expect("its own file");
-        let mut child = start_program(&path, work(film()).launch).expect("it starts");
+        let mut child = start_program(&path, work(&film()).launch).expect("it starts");
         let (_, ending) = hear_out(&mut child).await;
         assert_eq!(ending, expect, "{script}");
     }
-    let missing = start_program(&directory.path().join("nothing"), work(film()).launch);
+    let missing = start_program(&directory.path().join("nothing"), work(&film()).launch);
     assert!(missing.is_err(), "what isn't there doesn't start");
 }
 
 /// An order of another version is refused by the child itself.
 #[tokio::test]
 async fn another_version_is_refused() {
-    let mut work = work(film());
+    let mut work = work(&film());
     work.launch.order.version = WIRE_VERSION + 1;
     let (reports, ending) = hear_out(&mut begin(work.launch)).await;
     assert_eq!((reports.len(), ending), (0, Ending::Unspoken));
@@ -301,7 +278,7 @@ async fn another_version_is_refused() {
 /// Under full confinement a film becomes renditions, and every file is there when it is reported.
 #[tokio::test]
 async fn a_film_is_made_in_confinement() {
-    let Work { output, mut launch } = work(short_film());
+    let Work { output, mut launch } = work(&short_film());
     launch.stall_ms = 60_000;
     let mut child = begin(launch);
     let (mut planned, mut completed, mut poster) = (Vec::new(), Vec::new(), false);
@@ -333,7 +310,7 @@ async fn a_film_is_made_in_confinement() {
 
 /// Runs a film into one of its bounds and returns the code of the problem that comes of it.
 async fn problem_under(bound: impl FnOnce(&mut Limits)) -> ProblemCode {
-    let mut work = work(film());
+    let mut work = work(&film());
     bound(&mut work.launch.order.limits);
     match hear_out(&mut begin(work.launch)).await.1 {
         Ending::Failed(problem) | Ending::Crashed(problem) => problem.code,
