@@ -41,9 +41,79 @@ impl fmt::Display for ByteOffset {
 /// Which bytes of a file are there: disjoint, sorted, half-open ranges that never touch.
 ///
 /// A file filled from its start, as tus fills it, is the case of one range that begins at 0.
+///
+/// Few ranges are stored as they are. Many come from parts of one size that arrive in a wild order;
+/// those are stored as lengths counted in that size, which is a tenth of it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(transparent)]
+#[serde(from = "StoredRanges", into = "StoredRanges")]
 pub struct Ranges(Vec<(u64, u64)>);
+
+/// As many ranges are stored as they are.
+const PLAIN_RANGES_MAX: usize = 128;
+
+/// The forms in which ranges are stored.
+#[derive(Serialize, Deserialize)]
+#[serde(untagged)]
+enum StoredRanges {
+    Plain(Vec<(u64, u64)>),
+    Runs {
+        /// What the lengths are counted in.
+        unit: u64,
+        /// By turns how much is missing and how much is there.
+        runs: Vec<u64>,
+        /// By how many bytes the last range is shorter.
+        short: u64,
+    },
+}
+
+impl From<Ranges> for StoredRanges {
+    fn from(Ranges(ranges): Ranges) -> Self {
+        if ranges.len() <= PLAIN_RANGES_MAX {
+            return Self::Plain(ranges);
+        }
+        let last = ranges.last().map_or(0, |&(_, end)| end);
+        let bounds = || ranges.iter().flat_map(|&(start, end)| [start, end]);
+        // The end of the file needn't be the end of a whole unit.
+        let unit = bounds().filter(|&bound| bound != last).fold(0, gcd).max(1);
+        let mut before = 0;
+        let mut runs = Vec::with_capacity(ranges.len() * 2);
+        for bound in bounds() {
+            let units = bound.div_ceil(unit);
+            runs.push(units - before);
+            before = units;
+        }
+        Self::Runs { unit, runs, short: before.saturating_mul(unit) - last }
+    }
+}
+
+impl From<StoredRanges> for Ranges {
+    fn from(stored: StoredRanges) -> Self {
+        let (unit, runs, short) = match stored {
+            StoredRanges::Plain(ranges) => return Self(ranges),
+            StoredRanges::Runs { unit, runs, short } => (unit, runs, short),
+        };
+        let mut at = 0u64;
+        let mut ranges = Vec::with_capacity(runs.len() / 2);
+        for run in runs.chunks_exact(2) {
+            let start = at.saturating_add(run[0].saturating_mul(unit));
+            at = start.saturating_add(run[1].saturating_mul(unit));
+            ranges.push((start, at));
+        }
+        if let Some((_, end)) = ranges.last_mut() {
+            *end = end.saturating_sub(short);
+        }
+        Self(ranges)
+    }
+}
+
+/// Returns the greatest number that divides both.
+fn gcd(one: u64, other: u64) -> u64 {
+    let (mut one, mut other) = (one, other);
+    while other > 0 {
+        (one, other) = (other, one % other);
+    }
+    one
+}
 
 impl Ranges {
     /// Returns the ranges of a file whose first `end` bytes are there.
@@ -95,13 +165,25 @@ impl Ranges {
 
     /// Returns what is both here and in `other`.
     pub fn overlap(&self, other: &Ranges) -> Ranges {
-        let mut both = Ranges::default();
-        for &(start, end) in &self.0 {
-            for &(s, e) in &other.0 {
-                both.insert(ByteOffset(start.max(s)), ByteOffset(end.min(e)));
+        let mut both = Vec::new();
+        let (mut left, mut right) = (self.0.iter().peekable(), other.0.iter().peekable());
+        while let (Some(&&(s, e)), Some(&&(start, end))) = (left.peek(), right.peek()) {
+            if s.max(start) < e.min(end) {
+                both.push((s.max(start), e.min(end)));
             }
+            match e < end {
+                true => left.next(),
+                false => right.next(),
+            };
         }
-        both
+        Ranges(both)
+    }
+
+    /// Says whether all of `start..end` is there.
+    pub fn covers(&self, start: ByteOffset, end: ByteOffset) -> bool {
+        let before = self.0.partition_point(|&(s, _)| s <= start.0);
+        let around = before.checked_sub(1).and_then(|at| self.0.get(at));
+        start >= end || around.is_some_and(|&(_, e)| end.0 <= e)
     }
 
     /// Returns the ranges in order as `(start, end)`, end excluded.
@@ -180,6 +262,26 @@ mod tests {
         assert_eq!(left.overlap(&of(&[(5, 25), (30, 41)])), of(&[(5, 10), (20, 25), (40, 41)]));
         assert_eq!(left.overlap(&Ranges::default()), Ranges::default());
         assert_eq!(left.overlap(&left), left);
+    }
+
+    /// However wildly the parts of the largest upload arrive, two lists of them fit into a record.
+    #[test]
+    fn many_ranges_are_stored_shortly() {
+        let part = 500_000_000;
+        let mut ranges = Ranges::default();
+        for index in (0..10_000u64).filter(|index| index % 2 == 1) {
+            let start = index * part;
+            let short = if index == 9_999 { 7 } else { 0 };
+            ranges.insert(ByteOffset(start), ByteOffset(start + part - short));
+        }
+        let stored = serde_json::to_string(&ranges).expect("it can be written");
+        assert!(stored.len() < 24_000, "{}", stored.len());
+        let read: Ranges = serde_json::from_str(&stored).expect("it can be read");
+        assert_eq!(read, ranges);
+        assert!(ranges.covers(ByteOffset(part), ByteOffset(part * 2)));
+        assert!(!ranges.covers(ByteOffset(part), ByteOffset(part * 2 + 1)));
+        assert!(!ranges.covers(ByteOffset(0), ByteOffset(1)));
+        assert_eq!(serde_json::to_string(&Ranges::up_to(ByteOffset(9))).expect("fine"), "[[0,9]]");
     }
 
     /// Times are written as the API promises them.

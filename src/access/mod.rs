@@ -6,6 +6,7 @@
 
 mod secret;
 mod session;
+mod signed;
 
 use crate::clock::Clock;
 use crate::config::AuthMode;
@@ -20,6 +21,7 @@ use std::sync::{Arc, OnceLock};
 use tokio::sync::OnceCell;
 
 pub use secret::is_token_shaped;
+pub use signed::{PART_URL_MS, PartSigner};
 
 /// How long a session lasts after its login: 30 days.
 pub const SESSION_MS: u64 = 30 * 86_400_000;
@@ -92,6 +94,7 @@ struct Inner {
     clock: Clock,
     mode: AuthMode,
     session_key: OnceCell<[u8; 32]>,
+    part_key: OnceCell<[u8; 32]>,
     /// The token of the file `admin-token`, for which login links stand.
     admin: OnceLock<TokenId>,
 }
@@ -99,8 +102,9 @@ struct Inner {
 impl Access {
     /// Makes the judge over the tokens that `state` keeps.
     pub fn new(state: State, clock: Clock, mode: AuthMode) -> Self {
-        let (session_key, admin) = (OnceCell::new(), OnceLock::new());
-        Self { inner: Arc::new(Inner { state, clock, mode, session_key, admin }) }
+        let (session_key, part_key) = (OnceCell::new(), OnceCell::new());
+        let admin = OnceLock::new();
+        Self { inner: Arc::new(Inner { state, clock, mode, session_key, part_key, admin }) }
     }
 
     /// Returns who is let in.
@@ -272,6 +276,15 @@ impl Access {
     pub async fn redeem_token(&self, token: &str) -> Result<String, Denied> {
         let record = self.live_token(token)?;
         self.open_session(record).await
+    }
+
+    /// Returns what signs and checks addresses of parts.
+    ///
+    /// # Errors
+    /// Those of the state, where the key is kept.
+    pub async fn part_signer(&self) -> Result<PartSigner, StateError> {
+        let key = self.inner.part_key.get_or_try_init(|| self.inner.state.secret("parts"));
+        key.await.map(|key| PartSigner::new(*key))
     }
 
     async fn open_session(&self, record: TokenRecord) -> Result<String, Denied> {

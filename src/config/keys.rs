@@ -33,6 +33,7 @@ pub(super) fn blank() -> Config {
         upload: UploadConfig {
             max_size: ByteCount(0),
             chunk_size: ByteCount(0),
+            single_threshold: ByteCount(0),
             expire_after_ms: 0,
             durability: Durability::Complete,
             idle_timeout_ms: 0,
@@ -120,6 +121,13 @@ pub const KEYS: &[Key] = &[
         allowed: "`256 KiB` to `512 MiB`",
         meaning: "Size of one request's bytes, suggested to clients.",
         set: |c, x| v::size(x, 256 << 10, 512 << 20).map(|it| c.upload.chunk_size = it),
+    },
+    Key {
+        name: "upload.single_threshold",
+        default: "100 MB",
+        allowed: "`0` to `512 MiB`",
+        meaning: "Files up to this size are one part where uploads come in numbered parts.",
+        set: |c, x| v::size(x, 0, 512 << 20).map(|it| c.upload.single_threshold = it),
     },
     Key {
         name: "upload.expire_after",

@@ -111,6 +111,8 @@ pub struct UploadConfig {
     pub max_size: ByteCount,
     /// Suggested to clients.
     pub chunk_size: ByteCount,
+    /// Up to this size, an upload in numbered parts is one part.
+    pub single_threshold: ByteCount,
     /// Idle partial uploads are removed after this.
     pub expire_after_ms: u64,
     /// When answers promise survival of a power cut.

@@ -191,6 +191,42 @@ impl Blob {
         }
     }
 
+    /// Reserves blocks for `count` bytes from `at` on, without changing the size. Does nothing
+    /// where the file system can't.
+    ///
+    /// # Errors
+    /// `NoSpace` before a byte is sent in vain; `Io`.
+    pub fn reserve_at(&self, at: ByteOffset, count: ByteCount) -> Result<(), DiskError> {
+        if count.0 == 0 {
+            return Ok(());
+        }
+        loop {
+            match rustix::fs::fallocate(&self.file, FallocateFlags::KEEP_SIZE, at.0, count.0) {
+                Ok(()) | Err(Errno::OPNOTSUPP | Errno::NOSYS) => return Ok(()),
+                Err(Errno::INTR) => {}
+                Err(errno) => return Err(self.error("reserve", errno.into())),
+            }
+        }
+    }
+
+    /// Fills `bytes` with what lies from `at` on.
+    ///
+    /// # Errors
+    /// `Io`, also when the file ends before.
+    pub fn read_at(&self, at: ByteOffset, bytes: &mut [u8]) -> Result<(), DiskError> {
+        let mut read = 0;
+        while read < bytes.len() {
+            let from = at.0.saturating_add(read as u64);
+            match rustix::io::pread(&self.file, &mut bytes[read..], from) {
+                Ok(0) => return Err(self.error("read", io::ErrorKind::UnexpectedEof.into())),
+                Ok(some) => read += some,
+                Err(Errno::INTR) => {}
+                Err(errno) => return Err(self.error("read", errno.into())),
+            }
+        }
+        Ok(())
+    }
+
     /// Returns the size of the file. Bytes up to there aren't all right for that: the record says
     /// which are.
     ///

@@ -31,6 +31,9 @@ pub struct UploadMeta {
     pub metadata: String,
     /// When it was created.
     pub created_at: UnixMillis,
+    /// Size of its parts, if it comes in numbered ones.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub chunk_size: Option<ByteCount>,
     /// Set for parts and for what is made of them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub concat: Option<Concat>,

@@ -26,6 +26,7 @@ fn meta(upload: UploadId, video: VideoId) -> UploadMeta {
         length: Some(ByteCount(10)),
         metadata: "filename Li4vZmlsbS5tb3Y=".into(),
         created_at: NOW,
+        chunk_size: None,
         concat: None,
     }
 }

@@ -157,13 +157,22 @@ pub(super) async fn json<T: serde::de::DeserializeOwned>(
     req: &actix_web::HttpRequest,
     payload: web::Payload,
 ) -> Result<T, super::problem::Problem> {
+    json_of(req, payload, JSON_BYTES_MAX).await
+}
+
+/// As [`json`], with a bound of its own.
+pub(super) async fn json_of<T: serde::de::DeserializeOwned>(
+    req: &actix_web::HttpRequest,
+    payload: web::Payload,
+    bytes_max: usize,
+) -> Result<T, super::problem::Problem> {
     use super::problem::{Code, Problem};
     let kind = req.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
     let kind = kind.and_then(|text| text.split(';').next()).unwrap_or_default().trim();
     if !kind.eq_ignore_ascii_case("application/json") {
         return Err(Problem::new(Code::ContentType, "Send application/json."));
     }
-    let bytes = small(payload).await?;
+    let bytes = bounded(payload, bytes_max).await?;
     serde_json::from_slice(&bytes).map_err(|error| {
         let detail = format!("The body isn't the expected JSON: {error}.");
         Problem::new(Code::InvalidRequest, detail)
@@ -173,16 +182,20 @@ pub(super) async fn json<T: serde::de::DeserializeOwned>(
 /// Longest body of a call that isn't an upload.
 const JSON_BYTES_MAX: usize = 64 << 10;
 
-/// Reads a body of at most 64 KiB.
-pub(super) async fn small(mut payload: web::Payload) -> Result<Vec<u8>, super::problem::Problem> {
+/// Reads a body of at most `bytes_max`.
+async fn bounded(
+    mut payload: web::Payload,
+    bytes_max: usize,
+) -> Result<Vec<u8>, super::problem::Problem> {
     use super::problem::{Code, Problem};
     let mut bytes = Vec::new();
     while let Some(piece) = payload.next().await {
         let piece = piece.map_err(|error| {
             Problem::new(Code::BodyIncomplete, "The body was cut short.").cause(error)
         })?;
-        if bytes.len() + piece.len() > JSON_BYTES_MAX {
-            return Err(Problem::new(Code::BodyTooLarge, "The body is larger than 64 KiB."));
+        if bytes.len() + piece.len() > bytes_max {
+            let detail = format!("The body is larger than {} KiB.", bytes_max >> 10);
+            return Err(Problem::new(Code::BodyTooLarge, detail));
         }
         bytes.extend_from_slice(&piece);
     }

@@ -201,7 +201,7 @@ fn said_later(fields: &[(String, String)]) -> Result<Option<VideoChange>, Proble
     Ok((change != VideoChange::default()).then_some(change))
 }
 
-fn broken(error: actix_multipart::MultipartError) -> Problem {
+pub(super) fn broken(error: actix_multipart::MultipartError) -> Problem {
     use actix_multipart::MultipartError as E;
     match error {
         E::ContentTypeMissing | E::ContentTypeParse | E::ContentTypeIncompatible => {

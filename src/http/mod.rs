@@ -6,7 +6,10 @@
 
 mod admin;
 mod body;
+mod chunk_form;
+mod chunks;
 mod cors;
+mod digest;
 mod edge;
 mod form;
 mod guard;
@@ -239,6 +242,7 @@ fn routes(app: &mut web::ServiceConfig) {
     health::routes(app);
     tus::routes(app);
     uploads::routes(app);
+    chunks::routes(app);
     admin::routes(app);
     live::routes(app);
     login::routes(app);

@@ -50,6 +50,8 @@ codes! {
     CrossSite = "cross-site", 403, "The request comes from another site";
     /// The server is only for this machine.
     NotLocal = "not-local", 403, "This server only answers this machine";
+    /// A signed address that was changed or has run out.
+    BadSignature = "bad-signature", 403, "The address isn't valid any more";
     /// There is nothing, or nothing for this caller.
     NotFound = "not-found", 404, "Not found";
     /// The method isn't known here.
@@ -62,6 +64,12 @@ codes! {
     TakenOver = "upload-taken-over", 409, "A newer request has taken over this upload";
     /// The thing isn't in a state that allows this.
     Conflict = "conflict", 409, "This isn't possible right now";
+    /// The part was acknowledged with other bytes, or isn't the one that is meant.
+    PartConflict = "part-conflict", 409, "The part has other bytes";
+    /// The upload can't be completed: parts are missing.
+    PartsMissing = "parts-missing", 409, "Parts of the upload are missing";
+    /// The upload speaks another protocol.
+    OtherProtocol = "upload-protocol", 409, "The upload came through another door";
     /// The upload hasn't all of its bytes yet.
     Unfinished = "upload-unfinished", 409, "The upload isn't complete yet";
     /// It was there and is gone.
@@ -78,6 +86,10 @@ codes! {
     ContentType = "unsupported-content-type", 415, "This content type isn't accepted here";
     /// The range lies outside.
     Range = "range-not-satisfiable", 416, "The range isn't part of the file";
+    /// A part of another length, or that the upload doesn't have.
+    PartSize = "part-size", 422, "The upload has no part like this";
+    /// A part or file whose bytes aren't those that the client meant.
+    DigestMismatch = "checksum-mismatch", 422, "The bytes don't match their checksum";
     /// A header above its bound.
     HeaderTooLarge = "header-too-large", 431, "A header is too large";
     /// The body isn't what its checksum says; a status of tus alone.
@@ -98,6 +110,7 @@ pub(super) struct Problem {
     field: Option<&'static str>,
     retryable: Option<bool>,
     retry_after: Option<u32>,
+    missing_chunks: Option<Box<[u32]>>,
     headers: Vec<(HeaderName, HeaderValue)>,
     cause: Option<String>,
 }
@@ -111,6 +124,7 @@ impl Problem {
             field: None,
             retryable: None,
             retry_after: None,
+            missing_chunks: None,
             headers: Vec::new(),
             cause: None,
         }
@@ -148,6 +162,12 @@ impl Problem {
     pub(super) fn retry_after(mut self, seconds: u32) -> Self {
         self.retry_after = Some(seconds);
         self.retryable = Some(true);
+        self
+    }
+
+    /// Names the parts that are missing.
+    pub(super) fn missing_chunks(mut self, missing: Vec<u32>) -> Self {
+        self.missing_chunks = Some(missing.into());
         self
     }
 
@@ -207,6 +227,7 @@ impl Problem {
             retryable: self.retryable.unwrap_or(server_side),
             retry_after: self.retry_after,
             field: self.field,
+            missing_chunks: self.missing_chunks.as_deref(),
         };
         serde_json::to_vec(&said).unwrap_or_default()
     }
@@ -227,6 +248,8 @@ struct Said<'a> {
     retry_after: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     field: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    missing_chunks: Option<&'a [u32]>,
 }
 
 impl fmt::Display for Problem {
@@ -265,14 +288,16 @@ impl ResponseError for Problem {
 mod tests {
     use super::*;
 
-    /// Every code is kebab-case, unique, and stands for an error status.
+    /// Every code is kebab-case, unique but for a protocol's own status, and an error's.
     #[test]
     fn codes_are_stable_words() {
         let mut seen = std::collections::HashSet::new();
         for code in Code::ALL {
             let (word, status, title) = code.parts();
             assert!(word.bytes().all(|b| b.is_ascii_lowercase() || b == b'-'), "{word}");
-            assert!(seen.insert(word) && (400..600).contains(&status) && !title.is_empty());
+            assert!(
+                seen.insert((word, status)) && (400..600).contains(&status) && !title.is_empty()
+            );
             let problem = Problem::new(*code, "x");
             assert_eq!(problem.status_code().as_u16(), status);
         }

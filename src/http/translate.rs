@@ -6,7 +6,7 @@ use crate::library::LibraryError;
 use crate::queue::QueueError;
 use crate::state::StateError;
 use crate::units::ByteOffset;
-use crate::upload::UploadError;
+use crate::upload::{PartError, UploadError};
 
 /// How long clients wait before they come back to a server that is stopping, in seconds.
 const RESTART_SECONDS: u32 = 5;
@@ -76,7 +76,60 @@ pub(super) fn upload(error: UploadError) -> Problem {
             let detail = "The server is restarting. What came is kept.";
             at(Problem::unavailable(detail, RESTART_SECONDS), offset)
         }
+        E::Part(error) => part(error),
         E::Internal(fault) => Problem::internal(fault),
+    }
+}
+
+/// Says what is wrong with a numbered part, or with completing an upload of parts.
+fn part(error: PartError) -> Problem {
+    use PartError as E;
+    match error {
+        E::NotInParts => {
+            Problem::new(Code::OtherProtocol, "This upload doesn't come in numbered parts.")
+        }
+        E::InParts => Problem::new(Code::OtherProtocol, "This upload comes in numbered parts."),
+        E::NoSuchPart { count } => {
+            let detail = format!("The upload has {count} parts, counted from 0.");
+            Problem::new(Code::PartSize, detail)
+        }
+        E::Size { size } => {
+            Problem::new(Code::PartSize, format!("This part has exactly {size} bytes."))
+        }
+        E::Checksum => {
+            let detail = "The bytes that came have another SHA-256; nothing of them was kept.";
+            Problem::new(Code::DigestMismatch, detail).retryable(true)
+        }
+        E::Differs => {
+            let detail = "This part was acknowledged with other bytes, and doesn't change.";
+            Problem::new(Code::PartConflict, detail)
+        }
+        E::Broken => {
+            let detail = "The body broke off; send the part again.";
+            Problem::new(Code::BodyIncomplete, detail).retryable(true)
+        }
+        E::Idle => {
+            let detail = "The body stopped coming; send the part again.";
+            Problem::new(Code::BodyTimedOut, detail).retryable(true)
+        }
+        E::Taken => Problem::new(Code::TakenOver, "A newer request brings this part."),
+        E::Stopping => {
+            let detail = "The server is restarting; send the part again.";
+            Problem::unavailable(detail, RESTART_SECONDS)
+        }
+        E::Closed => Problem::new(Code::Conflict, "The upload is complete."),
+        E::Missing { missing } => {
+            let detail = format!("{} parts haven't come yet.", missing.len());
+            Problem::new(Code::PartsMissing, detail).missing_chunks(missing)
+        }
+        E::Etag { index } => {
+            let detail = format!("Part {index} isn't the one that `parts` names.");
+            Problem::new(Code::PartConflict, detail).field("parts")
+        }
+        E::WholeChecksum => {
+            let detail = "The whole file has another SHA-256. The upload is still open.";
+            Problem::new(Code::DigestMismatch, detail).field("sha256")
+        }
     }
 }
 

@@ -365,7 +365,10 @@ impl UploadView {
             session_id: upload.session.clone(),
             created_at: upload.created_at.to_rfc3339(),
             expires_at: open.then(|| upload.expires_at.to_rfc3339()),
-            url: format!("/files/{}", upload.id),
+            url: match upload.chunks {
+                Some(_) => format!("/api/videos/upload/{}", upload.id),
+                None => format!("/files/{}", upload.id),
+            },
         }
     }
 }

@@ -60,6 +60,7 @@ impl House {
             length: Some(ByteCount(0)),
             metadata: String::new(),
             created_at: now,
+            chunk_size: None,
             concat: None,
         };
         self.disk.create_blob(upload, &meta).expect("there is room");

@@ -12,6 +12,64 @@ pub enum Protocol {
     Tus,
     /// One `multipart/form-data` request.
     Form,
+    /// Numbered parts of one size, in any order.
+    Chunks,
+}
+
+/// Most parts that an upload has.
+pub const CHUNKS_MAX: u64 = 10_000;
+
+/// Smallest and largest part, but for the last.
+pub const CHUNK_BYTES: (u64, u64) = (256 << 10, 512 << 20);
+
+/// How an upload that comes in numbered parts is cut; fixed at its creation.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Chunks {
+    /// Size of every part but the last, which may be smaller.
+    pub size: ByteCount,
+    /// SHA-256 of the whole file in lower-case hex, where the client told it beforehand.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sha256: Option<String>,
+}
+
+impl Chunks {
+    /// Chooses the size of the parts of `length` bytes: what the client wants as far as the
+    /// bounds allow, and large enough that no more than [`CHUNKS_MAX`] are needed. A file of
+    /// `single` bytes at most is one part.
+    pub fn plan(length: ByteCount, wanted: ByteCount, single: ByteCount) -> Self {
+        let (smallest, largest) = CHUNK_BYTES;
+        let size = match length.0 {
+            1.. if length <= single => length.0,
+            _ => wanted.0.clamp(smallest, largest).max(length.0.div_ceil(CHUNKS_MAX)),
+        };
+        Self { size: ByteCount(size), sha256: None }
+    }
+
+    /// Returns the number of parts of a file of `length` bytes.
+    pub fn count(&self, length: ByteCount) -> u32 {
+        u32::try_from(length.0.div_ceil(self.size.0.max(1))).unwrap_or(u32::MAX)
+    }
+
+    /// Returns where a part begins and ends; `None` behind the last one.
+    pub fn bounds(&self, index: u32, length: ByteCount) -> Option<(ByteOffset, ByteOffset)> {
+        let start = u64::from(index).checked_mul(self.size.0)?;
+        let end = start.saturating_add(self.size.0).min(length.0);
+        (start < end).then_some((ByteOffset(start), ByteOffset(end)))
+    }
+
+    /// Returns the parts of a file of `length` bytes that aren't wholly in `there`, in order.
+    pub fn missing(&self, length: ByteCount, there: &Ranges) -> Vec<u32> {
+        let mut ranges = there.as_slice().iter().peekable();
+        let mut missing = Vec::new();
+        for index in 0..self.count(length) {
+            let Some((start, end)) = self.bounds(index, length) else { break };
+            while ranges.next_if(|&&(_, e)| e <= start.0).is_some() {}
+            if !ranges.peek().is_some_and(|&&(s, e)| s <= start.0 && end.0 <= e) {
+                missing.push(index);
+            }
+        }
+        missing
+    }
 }
 
 /// Where an upload stands.
@@ -113,6 +171,30 @@ mod tests {
         assert_eq!(received.believed("a", ByteCount(200)).contiguous_end(), ByteOffset(100));
         assert_eq!(received.believed("b", ByteCount(200)).contiguous_end(), ByteOffset(60));
         assert_eq!(received.believed("a", ByteCount(10)).contiguous_end(), ByteOffset(10));
+    }
+
+    /// Parts tile the file, their size stays in its bounds, and only whole ones count as there.
+    #[test]
+    fn parts_tile_the_file() {
+        let plan = |length, wanted| {
+            Chunks::plan(ByteCount(length), ByteCount(wanted), ByteCount(1 << 20)).size.0
+        };
+        assert_eq!(plan(1 << 20, 300_000), 1 << 20, "small files are one part");
+        assert_eq!(plan((1 << 20) + 1, 1), 256 << 10);
+        assert_eq!(plan(1 << 40, u64::MAX), 512 << 20);
+        assert_eq!(plan(5_000_000_000_000, 1), 500_000_000);
+        let (chunks, length) = (Chunks { size: ByteCount(10), sha256: None }, ByteCount(35));
+        assert_eq!(chunks.count(length), 4);
+        assert_eq!(chunks.bounds(3, length), Some((ByteOffset(30), ByteOffset(35))));
+        assert_eq!(chunks.bounds(4, length), None);
+        assert_eq!(chunks.bounds(u32::MAX, length), None);
+        let mut there = Ranges::default();
+        assert_eq!(chunks.missing(length, &there), [0, 1, 2, 3]);
+        there.insert(ByteOffset(9), ByteOffset(20));
+        assert_eq!(chunks.missing(length, &there), [0, 2, 3]);
+        there.insert(ByteOffset(30), ByteOffset(35));
+        assert_eq!(chunks.missing(length, &there), [0, 2]);
+        assert_eq!(chunks.missing(length, &Ranges::up_to(ByteOffset(35))), [] as [u32; 0]);
     }
 
     /// How joining is stored is fixed: records that are on disks have it.

@@ -4,7 +4,7 @@
 //! bound is a rule and not a wish.
 
 use super::error::StateError;
-use super::record::{JobRecord, LoginCode, TokenRecord, UploadRecord, VideoRecord};
+use super::record::{JobRecord, LoginCode, PartRecord, TokenRecord, UploadRecord, VideoRecord};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -21,6 +21,11 @@ pub(super) trait Record: Serialize + DeserializeOwned {
 
 impl Record for UploadRecord {
     const NAME: &'static str = "upload";
+    const VERSION: u8 = 1;
+}
+
+impl Record for PartRecord {
+    const NAME: &'static str = "part";
     const VERSION: u8 = 1;
 }
 

@@ -3,6 +3,7 @@
 //! ```text
 //! u/<upload>                        upload records
 //! o/<upload>                        index: uploads that aren't finished
+//! p/<upload>/<index>                acknowledged parts of uploads that aren't finished
 //! v/<video>                         video records
 //! j/<job>                           job records
 //! q/<priority>/<run_at>/<job>       index: queued jobs, in the order in which they are claimed
@@ -20,6 +21,7 @@ use crate::units::UnixMillis;
 
 pub(super) const UPLOADS: &[u8] = b"u/";
 pub(super) const UNFINISHED: &[u8] = b"o/";
+pub(super) const PARTS: &[u8] = b"p/";
 pub(super) const VIDEOS: &[u8] = b"v/";
 pub(super) const JOBS: &[u8] = b"j/";
 pub(super) const QUEUED: &[u8] = b"q/";
@@ -34,6 +36,15 @@ pub(super) fn upload(id: UploadId) -> Vec<u8> {
 
 pub(super) fn unfinished(id: UploadId) -> Vec<u8> {
     [UNFINISHED, id.as_bytes()].concat()
+}
+
+/// Returns the beginning of the keys of an upload's parts.
+pub(super) fn parts(id: UploadId) -> Vec<u8> {
+    [PARTS, id.as_bytes(), b"/"].concat()
+}
+
+pub(super) fn part(id: UploadId, index: u32) -> Vec<u8> {
+    [parts(id).as_slice(), &index.to_be_bytes()].concat()
 }
 
 pub(super) fn video(id: VideoId) -> Vec<u8> {

@@ -14,6 +14,7 @@ mod codec;
 mod error;
 mod jobs;
 mod keys;
+mod parts;
 pub mod record;
 mod stages;
 mod uploads;
@@ -23,8 +24,8 @@ mod writer;
 
 pub use error::{Conflict, OpenError, StateError};
 pub use record::{
-    JobRecord, LoginCode, RenditionRecord, StageRecord, TokenRecord, UploadRecord, VideoChange,
-    VideoRecord,
+    JobRecord, LoginCode, PartRecord, RenditionRecord, StageRecord, TokenRecord, UploadRecord,
+    VideoChange, VideoRecord,
 };
 
 use crate::disk::{self, DiskError, SyncHandle};

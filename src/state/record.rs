@@ -10,7 +10,7 @@ use crate::model::job::{JobState, Stage, StageState};
 use crate::model::manifest::Picture;
 use crate::model::problem::Problem;
 use crate::model::rendition::{RenditionPlan, RenditionState};
-use crate::model::upload::{Concat, Protocol, Received, UploadState};
+use crate::model::upload::{Chunks, Concat, Protocol, Received, UploadState};
 use crate::model::video::{SourceFacts, VideoKind, VideoState, Visibility, Warning};
 use crate::units::{ByteCount, UnixMillis};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -51,6 +51,26 @@ pub struct UploadRecord {
     /// Set for parts and for what is made of them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub concat: Option<Concat>,
+    /// How it is cut, if it comes in numbered parts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub chunks: Option<Chunks>,
+}
+
+/// A numbered part that was acknowledged. Its bytes count only while the upload's record claims
+/// all of its range.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PartRecord {
+    /// The upload.
+    pub upload: UploadId,
+    /// Its number, from 0.
+    pub index: u32,
+    /// Its size in bytes.
+    pub size: ByteCount,
+    /// SHA-256 of its bytes; it never changes.
+    #[serde(serialize_with = "hex_out", deserialize_with = "hex_in")]
+    pub sha256: [u8; 32],
+    /// When it was acknowledged.
+    pub at: UnixMillis,
 }
 
 /// A video, from the first byte of its upload until it is deleted.

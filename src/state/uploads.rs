@@ -4,7 +4,7 @@ use super::error::{Conflict, StateError};
 use super::record::{JobRecord, UploadRecord, VideoRecord};
 use super::view::View;
 use super::writer::Promise;
-use super::{State, keys, videos};
+use super::{State, keys, parts, videos};
 use crate::ids::{Epoch, UploadId, VideoId};
 use crate::model::upload::{Received, UploadState};
 use crate::units::{ByteCount, ByteOffset, Ranges, UnixMillis};
@@ -192,6 +192,7 @@ impl State {
                 video.uploaded_at = Some(now);
                 videos::queue(view, video, job)?;
             }
+            parts::forget(view, &upload)?;
             put(view, &upload)
         })
         .await
@@ -227,6 +228,7 @@ impl State {
             }
             step(&mut upload, to)?;
             end(&mut upload, now);
+            parts::forget(view, &upload)?;
             put(view, &upload)?;
             let Some(video) = upload.video else { return Ok(None) };
             if finished {
@@ -282,6 +284,7 @@ impl State {
             if upload.state != UploadState::Partial {
                 step(&mut upload, UploadState::Partial)?;
             }
+            let believed = parts::believe(view, &upload, believed)?;
             let durable = upload.received.durable.overlap(&believed);
             upload.received = Received { boot, written: believed, durable };
             upload.epoch = upload.epoch.next();
@@ -325,7 +328,7 @@ impl State {
 }
 
 /// Writes a record and its index entry.
-fn put(view: &mut View<'_>, upload: &UploadRecord) -> Result<(), StateError> {
+pub(super) fn put(view: &mut View<'_>, upload: &UploadRecord) -> Result<(), StateError> {
     let index = keys::unfinished(upload.id);
     if upload.state == UploadState::Finished {
         view.remove(index);
@@ -394,6 +397,7 @@ pub(super) fn end_of_deleted(
         UploadState::Finished | UploadState::Partial | UploadState::Finishing => {
             step(&mut upload, UploadState::Aborted)?;
             end(&mut upload, now);
+            parts::forget(view, &upload)?;
             put(view, &upload)?;
         }
         UploadState::Expired | UploadState::Aborted => {}

@@ -149,6 +149,9 @@ impl Engine {
         checksum: Option<Checksum>,
     ) -> Result<Checked, UploadError> {
         let mut record = self.known(append.id)?;
+        if record.chunks.is_some() {
+            return Err(super::PartError::InParts.into());
+        }
         if record.state == UploadState::Finishing {
             record = self.finish(&turn, record, None).await?;
         }
@@ -248,7 +251,7 @@ where
 }
 
 /// Reads a body into `inlet` until it ends or has to, never more than `left` bytes.
-async fn pour<S, E>(
+pub(super) async fn pour<S, E>(
     mut body: S,
     inlet: &mut Inlet,
     letting_go: &CancellationToken,

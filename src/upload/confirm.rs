@@ -16,8 +16,8 @@ use tracing::{debug, warn};
 /// Rounds after which a confirmation that keeps being overtaken is left to the next one.
 const ATTEMPTS_MAX: usize = 8;
 
-/// A file, and up to where it was written.
-type Written = (Arc<Blob>, ByteOffset);
+/// A file, and which of its bytes were written.
+type Written = (Arc<Blob>, Ranges);
 
 /// What waits behind each running confirmation.
 #[derive(Debug, Default)]
@@ -35,21 +35,32 @@ impl Confirmations {
 impl Engine {
     /// Has the first `end` bytes confirmed by a task of its own. They have been written.
     pub(super) fn confirm_later(self: &Arc<Self>, id: UploadId, blob: Arc<Blob>, end: ByteOffset) {
+        self.confirm_ranges_later(id, blob, Ranges::up_to(end));
+    }
+
+    /// Has `written` confirmed by a task of its own. Of two calls that wait, the later one's
+    /// ranges have to hold the earlier one's.
+    pub(super) fn confirm_ranges_later(
+        self: &Arc<Self>,
+        id: UploadId,
+        blob: Arc<Blob>,
+        written: Ranges,
+    ) {
         let mut waiting = self.confirmations.waiting();
         if let Some(next) = waiting.get_mut(&id) {
-            *next = Some((blob, end));
+            *next = Some((blob, written));
             return;
         }
         waiting.insert(id, None);
         drop(waiting);
-        self.tasks.spawn(self.clone().confirm_rounds(id, blob, end));
+        self.tasks.spawn(self.clone().confirm_rounds(id, blob, written));
     }
 
-    async fn confirm_rounds(self: Arc<Self>, id: UploadId, blob: Arc<Blob>, end: ByteOffset) {
-        let mut round = Some((blob, end));
-        while let Some((blob, end)) = round {
+    async fn confirm_rounds(self: Arc<Self>, id: UploadId, blob: Arc<Blob>, written: Ranges) {
+        let mut round = Some((blob, written));
+        while let Some((blob, written)) = round {
             if self.clone().blocking(move |_| blob.sync_data()).await.is_ok() {
-                self.note_confirmed(id, end).await;
+                self.note_confirmed(id, written).await;
             }
             let mut waiting = self.confirmations.waiting();
             round = waiting.get_mut(&id).and_then(Option::take);
@@ -61,17 +72,17 @@ impl Engine {
 
     /// Records what was confirmed, under whichever lease is the newest: bytes that were right
     /// stay right while only this process writes, whoever holds the lease.
-    async fn note_confirmed(&self, id: UploadId, end: ByteOffset) {
+    pub(super) async fn note_confirmed(&self, id: UploadId, confirmed: Ranges) {
         for _ in 0..ATTEMPTS_MAX {
             let record = match self.state.upload(id) {
                 Ok(Some(record)) if record.state == UploadState::Partial => record,
                 _ => return,
             };
-            if end > record.received.end() {
+            if record.received.written.overlap(&confirmed) != confirmed {
                 // The claims were lowered meanwhile: somebody has cut the file.
                 return;
             }
-            match self.state.note_durable(id, record.epoch, Ranges::up_to(end)).await {
+            match self.state.note_durable(id, record.epoch, confirmed.clone()).await {
                 Err(StateError::Stale) => (),
                 Err(error) if is_overtaken(&error) => return,
                 Err(error) => return warn!(upload.id = %id, "upload {id} isn't confirmed: {error}"),

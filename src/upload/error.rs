@@ -1,6 +1,7 @@
 //! Why an upload can't go on, in words that know nothing of the protocol it came by.
 
 use super::metadata::MetadataError;
+use super::parts::PartError;
 use crate::disk::DiskError;
 use crate::model::upload::UploadState;
 use crate::state::{Conflict, StateError};
@@ -91,6 +92,9 @@ pub enum UploadError {
         /// Where it goes on.
         offset: ByteOffset,
     },
+    /// Something about the upload's numbered parts.
+    #[error(transparent)]
+    Part(#[from] PartError),
     /// The server's own fault; the cause is for the log.
     #[error("the server couldn't store the upload")]
     Internal(#[source] Fault),

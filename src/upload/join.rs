@@ -113,7 +113,7 @@ impl Uploads {
     /// As [`Uploads::create`].
     pub async fn create_part(&self, new: NewUpload) -> Result<UploadRecord, UploadError> {
         self.check_size(new.length)?;
-        self.run(|engine| engine.create_as(new, Some(Concat::Partial))).await
+        self.run(|engine| engine.create_as(new, Some(Concat::Partial), None)).await
     }
 
     /// Begins the upload that `parts` make in this order, and the video that it becomes. Its
@@ -153,7 +153,7 @@ impl Engine {
         }
         new.length = sum.is_known.then_some(sum.bytes);
         let concat = Concat::Final { header, parts: parts.clone() };
-        let upload = self.clone().create_as(new, Some(concat)).await?;
+        let upload = self.clone().create_as(new, Some(concat), None).await?;
         self.joins.add(upload.id, parts);
         drop(gate);
         self.join_later(upload.id);

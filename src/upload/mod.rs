@@ -9,12 +9,15 @@
 
 mod append;
 mod checksum;
+mod complete;
 mod confirm;
 mod error;
 mod feed;
 mod finish;
 mod join;
 mod metadata;
+mod part_writer;
+mod parts;
 mod room;
 mod turn;
 mod upkeep;
@@ -22,8 +25,10 @@ mod writer;
 
 pub use append::{Append, Appended};
 pub use checksum::{CHECKSUM_ALGORITHMS, Checksum};
+pub use complete::Completion;
 pub use error::{Fault, UploadError};
 pub use metadata::{METADATA_BYTES_MAX, METADATA_KEYS_MAX, Metadata, MetadataError, TAGS_MAX};
+pub use parts::{PartError, PutPart, StoredPart};
 pub use upkeep::ENDED_REMEMBERED_MS;
 
 use crate::clock::Clock;
@@ -31,7 +36,7 @@ use crate::config::{Config, Durability, Reserve};
 use crate::disk::{Disk, DiskError, UPLOAD_META_VERSION, UploadMeta};
 use crate::events::{Event, EventBody, EventKind, Hub};
 use crate::ids::{Epoch, Owner, UploadId, VideoId};
-use crate::model::upload::{Concat, Protocol, Received, UploadState};
+use crate::model::upload::{Chunks, Concat, Protocol, Received, UploadState};
 use crate::model::video::{VideoKind, VideoState, Visibility};
 use crate::state::{State, StateError, UploadRecord, VideoRecord};
 use crate::units::{ByteCount, ByteOffset, UnixMillis};
@@ -110,6 +115,10 @@ struct Engine {
     /// The kernel's boot id: claims recorded under another one count only as far as confirmed.
     boot: String,
     turns: Arc<turn::Turns>,
+    /// One request at a time for each numbered part.
+    part_turns: Arc<turn::Turns<parts::PartKey>>,
+    /// The open files of uploads in parts.
+    blobs: parts::Blobs,
     room: room::Room,
     confirmations: confirm::Confirmations,
     joins: join::Joins,
@@ -137,6 +146,8 @@ impl Uploads {
             limits,
             boot: boot_id,
             turns: Arc::default(),
+            part_turns: Arc::default(),
+            blobs: parts::Blobs::default(),
             room,
             confirmations: confirm::Confirmations::default(),
             joins: join::Joins::default(),
@@ -157,7 +168,7 @@ impl Uploads {
     /// A dropped call goes on by itself; the upload then expires, as nobody knows it.
     pub async fn create(&self, new: NewUpload) -> Result<UploadRecord, UploadError> {
         self.check_size(new.length)?;
-        self.run(|engine| engine.create_as(new, None)).await
+        self.run(|engine| engine.create_as(new, None, None)).await
     }
 
     fn check_size(&self, length: Option<ByteCount>) -> Result<(), UploadError> {
@@ -224,6 +235,7 @@ impl Uploads {
     /// Tells all requests to let go and waits until everything received is recorded.
     pub async fn stop(&self) {
         self.engine.turns.stop();
+        self.engine.part_turns.stop();
         self.engine.tasks.close();
         self.engine.tasks.wait().await;
     }
@@ -260,11 +272,13 @@ impl Engine {
         self: Arc<Self>,
         new: NewUpload,
         concat: Option<Concat>,
+        chunks: Option<Chunks>,
     ) -> Result<UploadRecord, UploadError> {
         if self.turns.is_stopping() {
             return Err(UploadError::Stopping { offset: ByteOffset(0) });
         }
         let (mut upload, video) = self.records(new);
+        upload.chunks = chunks;
         upload.concat = concat;
         let video = (!upload.is_part()).then_some(video);
         upload.video = video.as_ref().map(|video| video.id);
@@ -344,6 +358,7 @@ impl Engine {
             changed_at: now,
             expires_at: self.expires_at(now, ByteCount(0)),
             ended_at: None,
+            chunks: None,
             concat: None,
         };
         (upload, video)
@@ -395,6 +410,7 @@ impl Engine {
         let _held = self.hold_part(record).await?;
         self.state.end_upload(id, to, self.clock.now()).await?;
         self.room.forget(id);
+        self.part_turns.let_go(|(upload, _)| upload == id);
         self.joins.forget(id);
         if record.state == UploadState::Finished {
             return Ok(());
@@ -443,6 +459,7 @@ impl Engine {
     fn give_up(&self, cause: &DiskError) {
         error!("uploads stop because the disk can't be trusted: {cause}");
         self.turns.stop();
+        self.part_turns.stop();
         self.failed.send_replace(Some(cause.to_string()));
     }
 }
@@ -457,6 +474,7 @@ fn meta_of(upload: &UploadRecord) -> UploadMeta {
         length: upload.length,
         metadata: upload.metadata.clone().unwrap_or_default(),
         created_at: upload.created_at,
+        chunk_size: upload.chunks.as_ref().map(|chunks| chunks.size),
         concat: upload.concat.clone(),
     }
 }

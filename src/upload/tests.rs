@@ -5,4 +5,5 @@ mod checked;
 mod histories;
 mod joined;
 mod life;
+mod parts;
 mod rules;

@@ -7,16 +7,28 @@
 
 use crate::ids::UploadId;
 use std::collections::HashMap;
+use std::hash::Hash;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::OwnedMutexGuard;
 use tokio_util::sync::CancellationToken;
 
-/// Who is being served, upload by upload.
-#[derive(Debug, Default)]
-pub(super) struct Turns {
-    seats: Mutex<HashMap<UploadId, Seat>>,
+/// Who is being served, upload by upload, or whatever else is written by one at a time.
+#[derive(Debug)]
+pub(super) struct Turns<K: Key = UploadId> {
+    seats: Mutex<HashMap<K, Seat>>,
     /// Cancelled when the server stops; every turn hangs on it.
     stop: CancellationToken,
+}
+
+/// What one request at a time works on.
+pub(super) trait Key: Copy + Eq + Hash {}
+
+impl<K: Copy + Eq + Hash> Key for K {}
+
+impl<K: Key> Default for Turns<K> {
+    fn default() -> Self {
+        Self { seats: Mutex::default(), stop: CancellationToken::new() }
+    }
 }
 
 #[derive(Debug)]
@@ -28,27 +40,27 @@ struct Seat {
 
 /// The right to work on one upload, until dropped.
 #[derive(Debug)]
-pub(super) struct Turn {
+pub(super) struct Turn<K: Key = UploadId> {
     token: CancellationToken,
     // Before `guest`: the lock must be free when the seat is removed.
     _guard: OwnedMutexGuard<()>,
-    _guest: Guest,
+    _guest: Guest<K>,
 }
 
 /// Keeps an upload's seat while its request waits or works.
 #[derive(Debug)]
-struct Guest {
-    id: UploadId,
-    turns: Arc<Turns>,
+struct Guest<K: Key> {
+    id: K,
+    turns: Arc<Turns<K>>,
 }
 
-impl Turns {
+impl<K: Key> Turns<K> {
     /// Tells whoever works on the upload to let go and waits until it has; `None` when a still
     /// newer request came meanwhile, or the server stops.
     ///
     /// # Cancel
     /// Safe; the older request has been told to let go nevertheless.
-    pub(super) async fn take(self: &Arc<Self>, id: UploadId) -> Option<Turn> {
+    pub(super) async fn take(self: &Arc<Self>, id: K) -> Option<Turn<K>> {
         let token = self.stop.child_token();
         let lock = {
             let mut seats = self.seats();
@@ -75,8 +87,20 @@ impl Turns {
     }
 
     /// Says whether a request works on the upload or waits to.
-    pub(super) fn is_taken(&self, id: UploadId) -> bool {
+    pub(super) fn is_taken(&self, id: K) -> bool {
         self.seats().contains_key(&id)
+    }
+
+    /// Says whether a request works on anything that `of` names, or waits to.
+    pub(super) fn is_any(&self, of: impl Fn(K) -> bool) -> bool {
+        self.seats().keys().any(|&key| of(key))
+    }
+
+    /// Tells who works on what `of` names to let go.
+    pub(super) fn let_go(&self, of: impl Fn(K) -> bool) {
+        for (_, seat) in self.seats().iter().filter(|&(&key, _)| of(key)) {
+            seat.newest.cancel();
+        }
     }
 
     /// Tells every request to let go, and those that come later too.
@@ -89,20 +113,20 @@ impl Turns {
         self.stop.is_cancelled()
     }
 
-    fn seats(&self) -> MutexGuard<'_, HashMap<UploadId, Seat>> {
+    fn seats(&self) -> MutexGuard<'_, HashMap<K, Seat>> {
         // Every change below is a single step, so a poisoned lock is still sound.
         self.seats.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Turn {
+impl<K: Key> Turn<K> {
     /// Is cancelled when a newer request wants the upload, or the server stops.
     pub(super) fn token(&self) -> &CancellationToken {
         &self.token
     }
 }
 
-impl Drop for Guest {
+impl<K: Key> Drop for Guest<K> {
     fn drop(&mut self) {
         let mut seats = self.turns.seats();
         if let Some(seat) = seats.get_mut(&self.id) {

@@ -3,7 +3,7 @@
 use super::{Engine, Fault, Metadata, NewUpload, UploadError, Uploads};
 use crate::disk::{DiskError, UploadMeta};
 use crate::ids::UploadId;
-use crate::model::upload::{Concat, Protocol, UploadState};
+use crate::model::upload::{Chunks, Concat, Protocol, UploadState};
 use crate::model::video::Visibility;
 use crate::state::UploadRecord;
 use crate::units::{ByteCount, ByteOffset};
@@ -94,7 +94,9 @@ impl Uploads {
             let is_due = record.state == UploadState::Partial
                 && record.expires_at <= now
                 && engine.may_expire(&record);
-            if is_due && !engine.turns.is_taken(record.id) {
+            let is_served = engine.turns.is_taken(record.id)
+                || engine.part_turns.is_any(|(upload, _)| upload == record.id);
+            if is_due && !is_served {
                 expired += usize::from(self.run(move |engine| engine.expire(record.id)).await?);
             }
         }
@@ -122,7 +124,7 @@ impl Uploads {
         let metadata = Metadata::parse_header(&meta.metadata).unwrap_or_default();
         let new = NewUpload {
             owner: meta.owner,
-            protocol: Protocol::Tus,
+            protocol: if meta.chunk_size.is_some() { Protocol::Chunks } else { Protocol::Tus },
             length: meta.length,
             metadata,
             raw_metadata: (!meta.metadata.is_empty()).then_some(meta.metadata),
@@ -130,6 +132,7 @@ impl Uploads {
         let visibility = new.metadata.visibility().unwrap_or(Visibility::Private);
         let (mut upload, mut video) = engine.records(new);
         upload.id = meta.upload;
+        upload.chunks = meta.chunk_size.map(|size| Chunks { size, sha256: None });
         upload.filename = meta.filename.clone();
         upload.created_at = meta.created_at;
         video.id = meta.video.unwrap_or(video.id);
@@ -202,7 +205,9 @@ impl Engine {
         let id = record.id;
         let believed = record.received.believed(&self.boot, file_bytes);
         let end = believed.contiguous_end();
-        let is_full = record.length == Some(ByteCount(end.0));
+        // Parts become a file only when their client says so.
+        let is_done = record.chunks.is_none() || record.state == UploadState::Finishing;
+        let is_full = record.length == Some(ByteCount(end.0)) && is_done;
         let is_new = believed != record.received.written || record.received.boot != self.boot;
         if is_new || (record.state == UploadState::Finishing && !is_full) {
             record = self.state.lower_upload(id, &self.boot, believed).await?;
@@ -212,7 +217,8 @@ impl Engine {
             return self.finish(turn, record, None).await.map(drop);
         }
         if let Some(length) = record.length {
-            self.room.renew(id, end, ByteOffset(length.0));
+            let come = record.received.written.total();
+            self.room.renew(id, ByteOffset(come.0), ByteOffset(length.0));
         }
         Ok(())
     }

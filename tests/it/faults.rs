@@ -413,6 +413,7 @@ fn a_second_sync_tells_no_other_story() {
         length: None,
         metadata: String::new(),
         created_at: now,
+        chunk_size: None,
         concat: None,
     };
     disk.create_blob(id, &meta).expect("room for a name");

@@ -3,6 +3,7 @@
 
 mod abuse;
 mod access;
+mod chunks;
 mod commands;
 mod concat;
 mod crash;

@@ -323,6 +323,7 @@ fn meta(upload: UploadId, video: VideoId, size: ByteCount, now: UnixMillis) -> U
         length: Some(size),
         metadata: String::new(),
         created_at: now,
+        chunk_size: None,
         concat: None,
     }
 }
@@ -364,6 +365,7 @@ fn upload_record(id: UploadId, video: VideoId, size: ByteCount, now: UnixMillis)
         changed_at: now,
         expires_at: now,
         ended_at: None,
+        chunks: None,
         concat: None,
     }
 }

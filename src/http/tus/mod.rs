@@ -18,7 +18,7 @@ use crate::model::upload::{Concat, Protocol, UploadState};
 use crate::state::UploadRecord;
 use crate::units::{ByteCount, ByteOffset, UnixMillis};
 use crate::upload::{
-    Append, Appended, CHECKSUM_ALGORITHMS, Checksum, Metadata, NewUpload, UploadError,
+    Append, Appended, CHECKSUM_ALGORITHMS, Checksum, Metadata, NewUpload, PartError, UploadError,
 };
 use actix_web::http::{Method, header};
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, web};
@@ -65,6 +65,9 @@ async fn single(
         check_version(&req)?;
     }
     let upload = find(&app, &caller, &id)?;
+    if upload.chunks.is_some() && matches!(method, Method::HEAD | Method::PATCH) {
+        return Err(translate::upload(PartError::InParts.into()));
+    }
     match method {
         Method::HEAD => look(&app, upload.id).await,
         Method::PATCH => append(&req, body, &app, &caller, upload).await,
@@ -106,7 +109,7 @@ fn text<'a>(req: &'a HttpRequest, name: &str) -> Option<&'a str> {
 }
 
 /// Returns the upload of an address, if it is there and this caller's.
-fn find(app: &Shared, caller: &Caller, id: &str) -> Result<UploadRecord, Problem> {
+pub(super) fn find(app: &Shared, caller: &Caller, id: &str) -> Result<UploadRecord, Problem> {
     let id = UploadId::parse(id).map_err(|_| Problem::not_found())?;
     let record = app.parts.state.upload(id).map_err(translate::state)?;
     let record = record.filter(|record| caller.viewer.is_over(&record.owner));

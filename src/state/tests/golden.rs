@@ -122,6 +122,16 @@ fn token() -> TokenRecord {
     }
 }
 
+fn part() -> PartRecord {
+    PartRecord {
+        upload: UploadId::from_bytes(bytes(1)),
+        index: 9_999,
+        size: ByteCount(8_388_608),
+        sha256: std::array::from_fn(|at| at as u8 * 5),
+        at: NOW,
+    }
+}
+
 fn login_code() -> LoginCode {
     LoginCode { token: TokenId::from_bytes(bytes(4)), expires_at: NOW.plus_ms(900_000) }
 }
@@ -145,6 +155,7 @@ fn check<R: Record + PartialEq + Debug>(record: R) {
 #[test]
 fn records_keep_their_bytes() {
     check(upload());
+    check(part());
     check(video());
     check(job());
     check(token());

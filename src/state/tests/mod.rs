@@ -8,7 +8,7 @@ mod uploads;
 
 use super::*;
 use crate::ids::{Epoch, JobId, Owner, UploadId, VideoId};
-use crate::model::upload::{Protocol, Received, UploadState};
+use crate::model::upload::{Chunks, Protocol, Received, UploadState};
 use crate::model::video::{VideoKind, VideoState, Visibility};
 use crate::units::{ByteCount, ByteOffset, Ranges};
 
@@ -94,6 +94,7 @@ fn upload_record(id: UploadId, video: VideoId, length: u64) -> UploadRecord {
         changed_at: NOW,
         expires_at: NOW.plus_ms(1000),
         ended_at: None,
+        chunks: None,
         concat: None,
     }
 }

@@ -199,3 +199,42 @@ async fn deletion_ends_everything() {
     assert_eq!(it.state.next_run_at(), Ok(None));
     assert_eq!(it.state.delete_video(video, NOW).await, Err(StateError::Missing));
 }
+
+/// A part and its range are recorded together, never changed, and gone with the upload.
+#[tokio::test]
+async fn parts_are_recorded_with_their_ranges() {
+    let it = fixture();
+    let (id, video) = (UploadId::fresh(NOW), VideoId::fresh(NOW));
+    let mut record = upload_record(id, video, 25);
+    record.chunks = Some(Chunks { size: ByteCount(10), sha256: None });
+    it.state.create_upload(record, Some(video_record(video, id))).await.expect("created");
+    let part = |index, size, sum| PartRecord {
+        upload: id,
+        index,
+        size: ByteCount(size),
+        sha256: [sum; 32],
+        at: NOW,
+    };
+    let note = async |part| it.state.note_part(part, "b", NOW.plus_ms(5)).await;
+    let length = Err(StateError::Conflict(Conflict::Length));
+    for wrong in [part(0, 9, 1), part(2, 10, 1), part(3, 5, 1)] {
+        assert_eq!(note(wrong).await, length);
+    }
+    for again in [part(2, 5, 1), part(0, 10, 2), part(0, 10, 2)] {
+        note(again).await.expect("noted");
+    }
+    let exists = Err(StateError::Conflict(Conflict::Exists));
+    assert_eq!(note(part(0, 10, 3)).await, exists);
+    let now = it.upload_now(id);
+    assert_eq!(now.received.written.as_slice(), [(0, 10), (20, 25)]);
+    assert_eq!((now.received.boot.as_str(), now.expires_at), ("b", NOW.plus_ms(5)));
+    assert_eq!(it.state.parts(id), Ok(vec![part(0, 10, 2), part(2, 5, 1)]));
+    let lowered = it.state.lower_upload(id, "c", up_to(22)).await.expect("lowered");
+    assert_eq!(lowered.received.written, up_to(10));
+    assert_eq!(it.state.parts(id), Ok(vec![part(0, 10, 2)]));
+    assert_eq!(it.state.part(id, 2), Ok(None));
+    it.state.end_upload(id, UploadState::Aborted, NOW).await.expect("ended");
+    assert_eq!(it.state.parts(id), Ok(vec![]));
+    let gone = Err(StateError::Conflict(Conflict::Upload(UploadState::Aborted)));
+    assert_eq!(note(part(1, 10, 1)).await, gone);
+}
