@@ -3,6 +3,7 @@
 use super::rig::Rig;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
 /// A video is its owner's alone until its upload has finished; then its visibility rules.
 #[tokio::test]
@@ -156,18 +157,28 @@ async fn originals_are_their_owners() {
 
 /// Reads a stream of events until `enough` says so.
 async fn listen(rig: &Rig, line: &str, token: &str, headers: &str, last: &str) -> String {
+    let mut stream = begin_to_listen(rig, line, token, headers).await;
+    hear(&mut stream, |text| text.contains(last) && text.ends_with("\n\n\r\n")).await
+}
+
+async fn begin_to_listen(rig: &Rig, line: &str, token: &str, headers: &str) -> TcpStream {
     let mut stream = rig.connect().await;
     let head = format!(
         "GET {line} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {token}\r\n{headers}\r\n"
     );
     stream.write_all(head.as_bytes()).await.expect("sent");
+    stream
+}
+
+/// Reads until `enough` says so, or to the end.
+async fn hear(stream: &mut TcpStream, enough: impl Fn(&str) -> bool) -> String {
     let mut bytes = Vec::new();
     let mut piece = [0u8; 4096];
     loop {
         let count = stream.read(&mut piece).await.expect("read");
         bytes.extend_from_slice(&piece[..count]);
         let text = String::from_utf8_lossy(&bytes);
-        if count == 0 || (text.contains(last) && text.ends_with("\n\n\r\n")) {
+        if count == 0 || enough(&text) {
             return text.into_owned();
         }
     }
@@ -205,11 +216,14 @@ async fn events_are_told_to_those_who_may_know() {
 async fn streams_end_with_the_server() {
     let rig = Rig::start().await;
     let video = rig.bring(b"hello").await;
-    let (bob, ()) = tokio::join!(listen(&rig, "/api/events", &rig.bob, "", "never"), async {
+    let mut bob = begin_to_listen(&rig, "/api/events", &rig.bob, "").await;
+    let begun = hear(&mut bob, |text| text.contains("\r\n\r\n")).await;
+    assert!(begun.starts_with("HTTP/1.1 200"), "{begun}");
+    let (heard, ()) = tokio::join!(hear(&mut bob, |_| false), async {
         rig.parts.queue.cancel(video).await.expect("cancelled");
         rig.served.stop().await;
     });
-    assert!(!bob.contains("event:"), "{bob}");
+    assert!(!(begun + &heard).contains("event:"), "{heard}");
 }
 
 /// The operator sees the whole; nobody else does.
