@@ -466,6 +466,8 @@ export class Queue {
     if (!isOfVideo(event)) return;
     const item = this.items.find((one) => one.videoId === event.videoId);
     if (!item) return;
+    // Null tells of a deletion: of our own cancelling, or the next request will find out.
+    if (event.video === null) return;
     if (event.video) this.#apply(item, event.video);
     else if (event.type === "video.progress" && item.video) {
       this.#apply(item, withReport(item.video, event));
