@@ -1,4 +1,4 @@
-//! The engine's only unsafe code: what FFmpeg's libraries can do and `ffmpeg_next` doesn't offer,
+//! The engine's unsafe calls: what FFmpeg's libraries can do and `ffmpeg_next` doesn't offer,
 //! or offers without its options.
 //!
 //! Every function keeps one rule: pointers that come in are owned by a value that outlives the

@@ -17,6 +17,7 @@ pub mod ffi;
 mod job;
 mod keys;
 pub mod ladder;
+mod libraries;
 mod output;
 mod picture;
 pub mod playlist;
@@ -34,19 +35,26 @@ use crate::wire::{Order, Report};
 use report::{Reporter, Stop};
 use rustix::fd::OwnedFd;
 
+pub use libraries::LoadError;
+
 /// The other end of the reports is gone; nothing that is still made would be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("nobody listens any more")]
 pub struct Gone;
 
 /// Loads everything that FFmpeg needs before the sandbox closes, and quiets it. Call it once,
-/// before other threads run.
-pub fn prepare() {
+/// before other threads run, and before anything else here.
+///
+/// # Errors
+/// Which library is missing or has another version than this program was built for.
+pub fn prepare() -> Result<(), LoadError> {
+    libraries::load()?;
     ffi::settle_libraries();
     // Looking them up runs the libraries' own one-time set-up.
     let _ = ffmpeg_next::encoder::find_by_name(encode::ENCODER);
     let _ = ffmpeg_next::encoder::find_by_name("aac");
     let _ = ffmpeg_next::filter::find("zscale");
+    Ok(())
 }
 
 /// Does one job: reports what it finds and every file that it has completed.
@@ -81,8 +89,7 @@ pub fn has_encoders() -> bool {
         .all(|name| ffmpeg_next::encoder::find_by_name(name).is_some())
 }
 
-/// Returns the versions of FFmpeg's libraries for people: `avformat 59.27.100, …`. Loads them, so
-/// it's called in the child only.
+/// Returns the versions of FFmpeg's libraries for people: `avformat 59.27.100, …`.
 pub fn versions() -> String {
     let [format, codec, filter, scale] = ffi::library_versions().map(ffi::version_text);
     let encoder = if has_encoders() { "libx264 and aac" } else { "no libx264" };

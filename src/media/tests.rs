@@ -14,9 +14,11 @@ use std::process::Command;
 use std::sync::OnceLock;
 
 /// Returns the directory of generated films, made once for all test runs of a target directory.
+/// Every test asks for it first, so FFmpeg is loaded here too.
 fn films() -> &'static Path {
     static FILMS: OnceLock<PathBuf> = OnceLock::new();
     FILMS.get_or_init(|| {
+        libraries::load().expect("FFmpeg is installed");
         let test_binary = std::env::current_exe().expect("a running test has a path");
         let target = test_binary.ancestors().nth(3).expect("target/debug/deps/test");
         let given = std::env::var_os("SLIPWAY_TEST_MEDIA").map(PathBuf::from);

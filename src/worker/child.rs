@@ -21,7 +21,10 @@ const NICENESS: i32 = 10;
 /// The source and the output directory are expected at [`SOURCE_FD`] and [`OUTPUT_FD`]. The end of
 /// standard input ends the process at once, whatever it is doing.
 pub fn child_main() -> ExitCode {
-    settle();
+    if let Err(error) = settle() {
+        eprintln!("{error}");
+        return ExitCode::from(EXIT_UNSPOKEN);
+    }
     let order = match wire::receive::<Order>(&mut io::stdin().lock()) {
         Ok(Some(order)) if order.version == WIRE_VERSION => order,
         Ok(Some(order)) => {
@@ -46,12 +49,15 @@ pub fn child_main() -> ExitCode {
 }
 
 /// What every child does first, before it has read anything.
-pub(super) fn settle() {
+///
+/// # Errors
+/// FFmpeg's libraries aren't there.
+pub(super) fn settle() -> Result<(), media::LoadError> {
     // None of these is needed for safety; a hardened service may forbid some.
     let _ = rustix::process::set_parent_process_death_signal(Some(Signal::KILL));
     let _ = rustix::process::setpriority_process(None, NICENESS);
     let _ = rustix::thread::set_name(c"slipway-worker");
-    media::prepare();
+    media::prepare()
 }
 
 fn work(order: &Order) -> Result<(), Problem> {

@@ -79,7 +79,9 @@ pub async fn self_check_program(program: &Path) -> Result<SelfCheck, StartError>
 
 /// The probing child's side: confines itself, tells what holds, ends. Returns its exit code.
 pub fn probe_main() -> ExitCode {
-    child::settle();
+    if let Err(error) = child::settle() {
+        return tell(&Answer::Unconfined(error.to_string()));
+    }
     let answer = match sandbox::confine(&PROBE_LIMITS, None) {
         Ok(confinement) => Answer::Confined(SelfCheck {
             layers: confinement.layers,
@@ -88,7 +90,11 @@ pub fn probe_main() -> ExitCode {
         }),
         Err(error) => Answer::Unconfined(error.to_string()),
     };
-    match wire::send(&mut io::stdout().lock(), &answer) {
+    tell(&answer)
+}
+
+fn tell(answer: &Answer) -> ExitCode {
+    match wire::send(&mut io::stdout().lock(), answer) {
         Ok(()) => ExitCode::SUCCESS,
         Err(_) => ExitCode::FAILURE,
     }

@@ -1,6 +1,6 @@
 //! The worker child as the server sees it: confined, killable, and gone when it should be.
 
-use crate::harness::media;
+use crate::harness::{Server, media};
 use command_fds::{CommandFdExt, FdMapping};
 use rustix::process::{Pid, Signal, kill_process};
 use slipway::ids::{Epoch, JobId};
@@ -124,6 +124,38 @@ async fn the_self_check_names_the_layers() {
     assert!(!check.media.is_empty(), "{check:?}");
     let refused = self_check_program(Path::new("/bin/true")).await;
     assert!(refused.is_err(), "a program that says nothing is no worker");
+}
+
+/// Says whether one of FFmpeg's libraries is in a process's memory.
+fn has_ffmpeg(id: u32) -> bool {
+    let maps = fs::read_to_string(format!("/proc/{id}/maps")).expect("the process is there");
+    assert!(maps.contains("libc.so"), "{maps}");
+    ["libav", "libsw"].iter().any(|name| maps.contains(name))
+}
+
+/// FFmpeg is in the child's memory and in nobody else's: a serving process that mapped it would
+/// hand whoever broke out of one bug the next one.
+#[tokio::test]
+async fn only_the_child_has_ffmpeg() {
+    let server = Server::start();
+    assert!(
+        !has_ffmpeg(server.pid()),
+        "a function of FFmpeg is called that media::libraries doesn't name: {}",
+        undefined_in_program()
+    );
+    let mut child = begin(work(&film()).launch);
+    halt_when_confined(&mut child).await;
+    assert!(has_ffmpeg(child.id()));
+    child.kill().await;
+}
+
+/// Returns what the linker left for FFmpeg's libraries to define.
+fn undefined_in_program() -> String {
+    let listed = Command::new("nm").args(["-D", "--undefined-only", PROGRAM]).output();
+    let listed = listed.map(|output| String::from_utf8_lossy(&output.stdout).into_owned());
+    let lines = listed.unwrap_or_default();
+    let names: Vec<&str> = lines.lines().filter(|line| line.contains("@LIB")).collect();
+    names.join(", ")
 }
 
 /// While a child works, the kernel itself confirms that every thread of it is filtered and can't
