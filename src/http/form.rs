@@ -55,8 +55,8 @@ pub(super) async fn create(
     let mut form = Form {
         app: app.clone(),
         viewer: caller.viewer.clone(),
-        before: Vec::new(),
-        after: Vec::new(),
+        said: Vec::new(),
+        said_before: 0,
         upload: None,
     };
     let taken = form.take(Multipart::new(req.headers(), payload)).await;
@@ -72,13 +72,6 @@ pub(super) async fn create(
         }
     };
     let video = upload.video.ok_or_else(|| Problem::internal("a form's upload has no video"))?;
-    if let Some(change) = said_later(&form.after)? {
-        app.parts
-            .library
-            .change(video, &caller.viewer, change)
-            .await
-            .map_err(translate::library)?;
-    }
     let created = blocking(&app, move |parts| {
         let record = parts.state.video(video).map_err(translate::state)?;
         let record = record.ok_or_else(Problem::not_found)?;
@@ -101,9 +94,9 @@ async fn discard(app: &App, upload: Option<UploadId>) {
 struct Form {
     app: App,
     viewer: Viewer,
-    /// Fields that came before the file, and those after it.
-    before: Vec<(String, String)>,
-    after: Vec<(String, String)>,
+    /// The fields besides the file, and how many of them came before it.
+    said: Vec<(String, String)>,
+    said_before: usize,
     /// The file's upload and its end.
     upload: Option<(UploadRecord, ByteOffset)>,
 }
@@ -123,9 +116,13 @@ impl Form {
                 _ => self.text(name, field).await?,
             }
         }
-        // What comes after the file is checked before the file counts.
-        said_later(&self.after)?;
         let Some((upload, end)) = &self.upload else { return Ok(()) };
+        // What came after the file counts before the file does: nobody sees it without its words.
+        if let (Some(video), true) = (upload.video, self.said.len() > self.said_before) {
+            let change = words(&metadata(&self.said)?);
+            let library = &self.app.parts.library;
+            library.change(video, &self.viewer, change).await.map_err(translate::library)?;
+        }
         let length = crate::units::ByteCount(end.0);
         let append =
             Append { id: upload.id, at: *end, declared: Some(length), content_length: None };
@@ -139,21 +136,12 @@ impl Form {
             Problem::new(Code::BodyTooLarge, "A field besides the file is longer than 32 KiB.")
         })?;
         let bytes = bytes.map_err(broken)?;
-        if self.before.len() + self.after.len() >= FIELDS_MAX {
+        if self.said.len() >= FIELDS_MAX {
             return Err(Problem::new(Code::InvalidRequest, "The form has too many fields."));
         }
         let value = String::from_utf8_lossy(&bytes).into_owned();
-        let fields = if self.upload.is_none() { &mut self.before } else { &mut self.after };
-        if !KNOWN.contains(&name.as_str()) {
-            return Ok(());
-        }
-        // Tags may come as several fields.
-        match fields.iter_mut().find(|(known, _)| name == "tags" && *known == name) {
-            Some((_, tags)) => {
-                tags.push(',');
-                tags.push_str(&value);
-            }
-            None => fields.push((name, value)),
+        if KNOWN.contains(&name.as_str()) {
+            self.said.push((name, value));
         }
         Ok(())
     }
@@ -161,12 +149,11 @@ impl Form {
     async fn file(&mut self, field: Field) -> Result<(), Problem> {
         let disposition = field.content_disposition();
         let filename = disposition.and_then(|d| d.get_filename()).unwrap_or_default().to_owned();
-        let mut pairs = std::mem::take(&mut self.before);
-        if !filename.is_empty() && !pairs.iter().any(|(name, _)| name == "filename") {
-            pairs.push(("filename".to_owned(), filename));
+        if !filename.is_empty() && !self.said.iter().any(|(name, _)| name == "filename") {
+            self.said.push(("filename".to_owned(), filename));
         }
-        let metadata =
-            Metadata::from_pairs(pairs).map_err(|reason| translate::upload(reason.into()))?;
+        self.said_before = self.said.len();
+        let metadata = metadata(&self.said)?;
         let new = NewUpload {
             owner: self.viewer.owner.clone(),
             protocol: Protocol::Form,
@@ -187,18 +174,33 @@ impl Form {
     }
 }
 
-/// Reads the fields that came after the file, which change the video that it has become.
-fn said_later(fields: &[(String, String)]) -> Result<Option<VideoChange>, Problem> {
-    let pairs = fields.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-    let said = Metadata::from_pairs(pairs).map_err(|reason| translate::upload(reason.into()))?;
-    let has = |name: &str| fields.iter().any(|(known, value)| known == name && !value.is_empty());
-    let change = VideoChange {
-        title: has("title").then(|| said.title()),
-        description: has("description").then(|| said.description()),
-        tags: has("tags").then(|| said.tags()),
+/// Reads the fields of a form. Tags may come as several fields; of a file name, the field counts
+/// more than what the browser says of the file.
+fn metadata(said: &[(String, String)]) -> Result<Metadata, Problem> {
+    let mut pairs: Vec<(&str, String)> = Vec::new();
+    for (name, value) in said {
+        match pairs.iter_mut().find(|(known, _)| known == name) {
+            Some((_, tags)) if name == "tags" => {
+                tags.push(',');
+                tags.push_str(value);
+            }
+            Some((_, filename)) if name == "filename" => filename.clone_from(value),
+            _ => pairs.push((name, value.clone())),
+        }
+    }
+    Metadata::from_pairs(pairs).map_err(|reason| translate::upload(reason.into()))
+}
+
+/// Returns all that a form says of its video.
+fn words(said: &Metadata) -> VideoChange {
+    VideoChange {
+        title: Some(said.title()),
+        description: Some(said.description()),
+        tags: Some(said.tags()),
         visibility: said.visibility(),
-    };
-    Ok((change != VideoChange::default()).then_some(change))
+        filename: Some(said.filename()),
+        session: said.session(),
+    }
 }
 
 pub(super) fn broken(error: actix_multipart::MultipartError) -> Problem {
@@ -220,17 +222,24 @@ mod tests {
     use super::*;
     use crate::model::video::Visibility;
 
-    /// Fields behind the file change the video; nothing said changes nothing.
+    /// Fields count wherever they stand, tags add up, and a name of its own beats the file's.
     #[test]
-    fn fields_after_the_file_count() {
+    fn fields_count_wherever_they_stand() {
         let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
-        assert_eq!(said_later(&[]).expect("fine"), None);
-        let said = [pair("title", "Sea"), pair("tags", "a, b"), pair("visibility", "private")];
-        let change = said_later(&said).expect("fine").expect("a change");
-        assert_eq!(change.title.as_deref(), Some("Sea"));
+        let mut said = vec![pair("tags", "a"), pair("filename", "IMG_1.mov")];
+        said.extend([pair("tags", " b"), pair("visibility", "private"), pair("sessionId", "s")]);
+        let change = words(&metadata(&said).expect("fine"));
         assert_eq!(change.tags, Some(vec!["a".to_owned(), "b".to_owned()]));
         assert_eq!(change.visibility, Some(Visibility::Private));
-        assert_eq!(change.description, None);
-        assert!(said_later(&[pair("visibility", "everybody")]).is_err());
+        assert_eq!(
+            (change.title.as_deref(), change.session.as_deref()),
+            (Some("IMG_1"), Some("s"))
+        );
+        said.push(pair("filename", "Sea.mov"));
+        let change = words(&metadata(&said).expect("fine"));
+        assert_eq!(change.filename.as_deref(), Some("Sea.mov"));
+        assert_eq!(change.title.as_deref(), Some("Sea"));
+        said.push(pair("sessionId", "t"));
+        assert!(metadata(&said).is_err(), "said twice, and differently");
     }
 }

@@ -188,7 +188,7 @@ async fn change(
 ) -> Answer {
     let (video, viewer) = held(&req, &app, &id).await?;
     let Change { title, description, tags, visibility } = body::json(&req, payload).await?;
-    let change = VideoChange { title, description, tags, visibility };
+    let change = VideoChange { title, description, tags, visibility, ..VideoChange::default() };
     let changed = app.parts.library.change(video.id, &viewer, change).await;
     let video = changed.map_err(translate::library)?;
     let seen = blocking(&app, move |parts| Ok(whole(&video, parts)));

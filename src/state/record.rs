@@ -231,6 +231,10 @@ pub struct VideoChange {
     pub tags: Option<Vec<String>>,
     /// Who may see it from now on.
     pub visibility: Option<Visibility>,
+    /// The file's name as people should see it; its upload's too.
+    pub filename: Option<String>,
+    /// The session that it belongs to; its upload too.
+    pub session: Option<String>,
 }
 
 impl UploadRecord {
@@ -293,6 +297,12 @@ impl VideoRecord {
         }
         if let Some(visibility) = change.visibility {
             self.visibility = visibility;
+        }
+        if let Some(filename) = change.filename {
+            self.filename = filename;
+        }
+        if change.session.is_some() {
+            self.session = change.session;
         }
     }
 

@@ -404,3 +404,15 @@ pub(super) fn end_of_deleted(
     }
     Ok(())
 }
+
+/// Has the upload of a video go by the video's file name and session, if it is still known.
+pub(super) fn name_as(
+    view: &mut View<'_>,
+    id: UploadId,
+    video: &VideoRecord,
+) -> Result<(), StateError> {
+    let Some(mut upload) = view.find::<UploadRecord>(&keys::upload(id))? else { return Ok(()) };
+    upload.filename.clone_from(&video.filename);
+    upload.session.clone_from(&video.session);
+    put(view, &upload)
+}

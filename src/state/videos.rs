@@ -45,7 +45,11 @@ impl State {
     ) -> Result<VideoRecord, StateError> {
         self.call(Promise::Synced, move |view| {
             let mut video = get(view, id)?;
+            let of_upload = change.filename.is_some() || change.session.is_some();
             video.apply(change);
+            if let (Some(upload), true) = (video.upload, of_upload) {
+                uploads::name_as(view, upload, &video)?;
+            }
             put(view, &video)?;
             Ok(video)
         })

@@ -252,6 +252,8 @@ async fn a_form_makes_a_video() {
         ("file", "bytes of a film"),
         ("description", "Waves"),
         ("visibility", "private"),
+        ("sessionId", "trip"),
+        ("tags", "b"),
     ]);
     let post = async |body: &str| {
         rig.as_token(&rig.ann, "POST /api/videos", &[BOUNDARY], body.as_bytes()).await
@@ -264,6 +266,12 @@ async fn a_form_makes_a_video() {
     assert_eq!((&video["title"], &video["description"]), (&"Sea".into(), &"Waves".into()));
     assert_eq!((&video["visibility"], &video["state"]), (&"private".into(), &"queued".into()));
     assert_eq!((&video["size"], &video["filename"]), (&15.into(), &"hü.mp4".into()));
+    assert_eq!(
+        (&video["sessionId"], &video["tags"]),
+        (&"trip".into(), &serde_json::json!(["a", "b"]))
+    );
+    let listed = rig.as_token(&rig.ann, "GET /api/uploads?sessionId=trip", &[], b"").await.json();
+    assert_eq!(listed["items"][0]["videoId"], said["videoId"], "{listed}");
     assert_eq!(post(&form(&[("title", "x")])).await.status, 400);
     assert_eq!(post(&form(&[("file", "a"), ("file", "b")])).await.status, 400);
     let text = [("Content-Type", "text/plain")];
