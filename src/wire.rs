@@ -1,8 +1,9 @@
 //! Messages between the server and the worker child: one JSON object a line, versioned, bounded.
 //!
 //! The parent writes one [`Order`] to the child's standard input and keeps the pipe open; its end
-//! tells the child to stop. The child writes [`Report`]s to its standard output. The source is
-//! open at [`SOURCE_FD`], the output directory at [`OUTPUT_FD`]; the child learns no path.
+//! tells the child to stop. The child writes [`Report`]s to its standard output. The files of the
+//! source are open at [`source_fd`], the output directory at [`OUTPUT_FD`]; the child learns no
+//! path.
 
 use crate::ids::{Epoch, JobId};
 use crate::model::manifest::Segment;
@@ -14,16 +15,50 @@ use serde::{Deserialize, Serialize};
 use std::io::{self, BufRead, Read, Write};
 
 /// The version that both ends must speak; a child of another build is refused.
-pub const WIRE_VERSION: u32 = 1;
+pub const WIRE_VERSION: u32 = 2;
 
 /// Longest message in bytes, line end included.
 pub const MESSAGE_BYTES_MAX: usize = 256 * 1024;
 
-/// Where the child finds the source, opened read-only.
+/// Where the child finds the source's first file, opened read-only.
 pub const SOURCE_FD: i32 = 3;
 
 /// Where the child finds its output directory.
 pub const OUTPUT_FD: i32 = 4;
+
+/// Most files that one source is read from. Clients that send parts side by side send a handful;
+/// each file costs three descriptors, one here and two in the child.
+pub const SOURCE_FILES_MAX: usize = 64;
+
+/// Returns where the child finds the source's file of this number, opened read-only.
+pub fn source_fd(file: u32) -> i32 {
+    match i32::try_from(file) {
+        Ok(0) => SOURCE_FD,
+        Ok(file) => OUTPUT_FD.saturating_add(file),
+        Err(_) => i32::MAX,
+    }
+}
+
+/// A piece of the source: the first `length` bytes of one of its files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Extent {
+    /// Number of the file, from 0; the same one may come again.
+    pub file: u32,
+    /// How much of it.
+    pub length: ByteCount,
+}
+
+impl Extent {
+    /// Describes a source that is one file of this size.
+    pub fn whole(length: ByteCount) -> Vec<Self> {
+        vec![Self { file: 0, length }]
+    }
+
+    /// Returns how many files these pieces lie in.
+    pub fn files(extents: &[Self]) -> u32 {
+        extents.iter().map(|extent| extent.file.saturating_add(1)).max().unwrap_or(0)
+    }
+}
 
 /// What one child is to do.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -34,8 +69,8 @@ pub struct Order {
     pub job: JobId,
     /// The lease under which the child works.
     pub epoch: Epoch,
-    /// Size of the source in bytes.
-    pub source_size: ByteCount,
+    /// What the source is read from, one piece behind the other.
+    pub source: Vec<Extent>,
     /// Names of renditions that an earlier attempt completed; they aren't made again.
     pub renditions_done: Vec<String>,
     /// An earlier attempt made the poster.

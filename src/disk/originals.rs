@@ -80,7 +80,7 @@ pub(super) fn check(path: &Path, size: ByteCount) -> Result<(), DiskError> {
     files::sync_file(&file, path)
 }
 
-fn open_sized(path: &Path) -> Result<(File, ByteCount), DiskError> {
+pub(super) fn open_sized(path: &Path) -> Result<(File, ByteCount), DiskError> {
     let file = files::open("open", path, OFlags::RDONLY, 0)?;
     let metadata = file.metadata().map_err(|e| DiskError::from_io("look at", path, e))?;
     Ok((file, ByteCount(metadata.len())))

@@ -11,6 +11,7 @@ use crate::ids::{UploadId, VideoId};
 use crate::units::ByteCount;
 use rustix::fs::{OFlags, RenameFlags};
 use rustix::io::Errno;
+use std::fs::File;
 use std::path::Path;
 
 impl Disk {
@@ -61,6 +62,20 @@ impl Disk {
     /// `Missing`, `Io`.
     pub fn open_blob(&self, id: UploadId) -> Result<Blob, DiskError> {
         Blob::open(&self.path(Place::Blob(id)))
+    }
+
+    /// Opens a part's blob for reading only, for as long as whoever holds it wants: it can be
+    /// removed meanwhile.
+    ///
+    /// # Errors
+    /// `Missing`; `WrongSize` if it is shorter than `size`; `Io`.
+    pub fn read_blob(&self, id: UploadId, size: ByteCount) -> Result<File, DiskError> {
+        let path = self.path(Place::Blob(id));
+        let (file, found) = originals::open_sized(&path)?;
+        if found < size {
+            return Err(DiskError::WrongSize { path, found: found.0, recorded: size.0 });
+        }
+        Ok(file)
     }
 
     /// Removes all that is left of an upload; nothing being left is fine.

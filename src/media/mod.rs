@@ -59,19 +59,19 @@ pub fn prepare() -> Result<(), LoadError> {
 
 /// Does one job: reports what it finds and every file that it has completed.
 ///
-/// `source` is read at offsets up to `order.source_size`; files appear below `output` under names
-/// that are made here. What the order lists as done isn't made again.
+/// `files` are read as far as `order.source` says; what is made appears below `output` under names
+/// that are chosen here. What the order lists as done isn't made again.
 ///
 /// # Errors
 /// What is wrong, in words for the uploader; `Cancelled` after `report` has said [`Gone`].
 pub fn run(
     order: &Order,
-    source: OwnedFd,
+    files: Vec<OwnedFd>,
     output: OwnedFd,
     report: &mut (dyn FnMut(Report) -> Result<(), Gone> + Send),
 ) -> Result<(), Problem> {
     let reporter = Reporter::new(report);
-    let file = source::SourceFile::new(source, order.source_size);
+    let file = source::SourceFile::new(files, &order.source);
     let dir = output::OutputDir::new(output);
     match job::work(order, &file, &dir, &reporter) {
         Ok(()) => Ok(()),

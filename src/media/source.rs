@@ -1,4 +1,7 @@
-//! The source: an open descriptor, read at offsets, and the container that was found in it.
+//! The source: open descriptors, read at offsets, and the container that was found in them.
+//!
+//! Mostly it is one file. A source whose parts aren't joined yet is several, which are read as if
+//! they lay behind each other in one; nothing past this file knows of that.
 //!
 //! Nothing here knows a path, and nothing that FFmpeg reads can make it open anything else: the
 //! demuxer is chosen from the first bytes, its name is the whole whitelist, and opening is refused.
@@ -8,7 +11,7 @@ use super::report::Stop;
 use super::sniff::{self, Container, SNIFF_BYTES};
 use crate::model::problem::ProblemCode;
 use crate::units::ByteCount;
-use crate::wire::Limits;
+use crate::wire::{Extent, Limits};
 use ffmpeg_next::codec::packet::Packet;
 use ffmpeg_next::codec::{self, Parameters};
 use ffmpeg_next::format::context::{Input, StreamIo};
@@ -80,23 +83,49 @@ const READ_BYTES: usize = 256 << 10;
 /// Errors in a row after which a file is taken to have ended.
 const READ_ERRORS_MAX: u32 = 100;
 
-/// The open file with its size. Cheap to copy; every copy reads from its own position.
+/// The open files as one. Cheap to copy; every copy reads from its own position.
 #[derive(Clone)]
 pub struct SourceFile {
-    fd: Arc<OwnedFd>,
-    size: ByteCount,
+    files: Arc<Vec<OwnedFd>>,
+    /// The pieces in order, none of them empty.
+    pieces: Arc<Vec<Piece>>,
     at: u64,
 }
 
+/// One piece of the source.
+struct Piece {
+    /// Where it ends in the source; it begins where the one before ends.
+    end: u64,
+    /// Which file it is the beginning of.
+    file: usize,
+}
+
 impl SourceFile {
-    /// Takes the descriptor; bytes past `size` don't exist for the reader.
-    pub fn new(fd: OwnedFd, size: ByteCount) -> Self {
-        Self { fd: Arc::new(fd), size, at: 0 }
+    /// Takes the descriptors and how they follow each other; other bytes than those of `extents`
+    /// don't exist for the reader.
+    pub fn new(files: Vec<OwnedFd>, extents: &[Extent]) -> Self {
+        let mut end = 0_u64;
+        let mut pieces = Vec::with_capacity(extents.len());
+        for extent in extents.iter().filter(|extent| extent.length.0 > 0) {
+            end = end.saturating_add(extent.length.0);
+            pieces.push(Piece { end, file: extent.file as usize });
+        }
+        Self { files: Arc::new(files), pieces: Arc::new(pieces), at: 0 }
     }
 
     /// Returns the size.
     pub fn size(&self) -> ByteCount {
-        self.size
+        ByteCount(self.pieces.last().map_or(0, |piece| piece.end))
+    }
+
+    /// Returns the file that the next byte lies in, its place there, and how many bytes of that
+    /// file follow from there on; `None` at the end.
+    fn here(&self) -> io::Result<Option<(&OwnedFd, u64, u64)>> {
+        let next = self.pieces.partition_point(|piece| piece.end <= self.at);
+        let Some(piece) = self.pieces.get(next) else { return Ok(None) };
+        let begin = next.checked_sub(1).map_or(0, |before| self.pieces[before].end);
+        let file = self.files.get(piece.file).ok_or(io::ErrorKind::InvalidInput)?;
+        Ok(Some((file, self.at - begin, piece.end - self.at)))
     }
 
     fn head(&self) -> io::Result<Vec<u8>> {
@@ -109,13 +138,13 @@ impl SourceFile {
 
 impl Read for SourceFile {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        let left = usize::try_from(self.size.0.saturating_sub(self.at)).unwrap_or(usize::MAX);
-        let most = into.len().min(left);
+        let Some((file, at, left)) = self.here()? else { return Ok(0) };
+        let most = into.len().min(usize::try_from(left).unwrap_or(usize::MAX));
         if most == 0 {
             return Ok(0);
         }
         loop {
-            match pread(&*self.fd, &mut into[..most], self.at) {
+            match pread(file, &mut into[..most], at) {
                 Ok(read) => {
                     self.at += read as u64;
                     return Ok(read);
@@ -132,7 +161,7 @@ impl Seek for SourceFile {
         let target = match to {
             SeekFrom::Start(at) => Some(at),
             SeekFrom::Current(by) => self.at.checked_add_signed(by),
-            SeekFrom::End(by) => self.size.0.checked_add_signed(by),
+            SeekFrom::End(by) => self.size().0.checked_add_signed(by),
         };
         self.at = target.ok_or(io::ErrorKind::InvalidInput)?;
         Ok(self.at)
@@ -382,5 +411,61 @@ fn ffi_stop(error: FfiError) -> Stop {
             Stop::Problem(problem) => Stop::from_ffi(error, problem.code, &problem.detail),
             other => other,
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+
+    fn file(bytes: &[u8]) -> OwnedFd {
+        let mut file = tempfile::tempfile().expect("a file");
+        file.write_all(bytes).expect("written");
+        file.into()
+    }
+
+    fn extent(file: u32, length: u64) -> Extent {
+        Extent { file, length: ByteCount(length) }
+    }
+
+    /// Pieces of several files read as one, from every place on, whatever of each file counts,
+    /// with one that comes again and some that are empty.
+    #[test]
+    fn pieces_read_as_one() {
+        let files = vec![file(b"one, which goes on"), file(b"two"), file(b"")];
+        let extents = [(2, 0), (0, 3), (1, 3), (2, 0), (0, 3), (0, 5), (2, 0)];
+        let extents = extents.map(|(file, length)| extent(file, length));
+        let whole = b"onetwooneone, ";
+        let mut source = SourceFile::new(files, &extents);
+        assert_eq!(source.size(), ByteCount(whole.len() as u64));
+        for at in 0..whole.len() + 2 {
+            let place = source.seek(SeekFrom::Start(at as u64)).expect("any place");
+            assert_eq!(place, at as u64);
+            let mut read = Vec::new();
+            source.read_to_end(&mut read).expect("read");
+            assert_eq!(read, whole.get(at..).unwrap_or_default(), "from {at}");
+        }
+        source.seek(SeekFrom::End(-4)).expect("before the end");
+        let mut other = source.clone();
+        for reader in [&mut source, &mut other] {
+            let mut last = [0; 4];
+            reader.read_exact(&mut last).expect("four are left");
+            assert_eq!(&last, b"ne, ");
+        }
+        assert!(source.seek(SeekFrom::Current(-99)).is_err());
+    }
+
+    /// A source of nothing ends at once; a piece of a file that wasn't handed over is an error,
+    /// and a file that is shorter than it should be ends the source.
+    #[test]
+    fn odd_pieces() {
+        let mut byte = [0; 1];
+        assert_eq!(SourceFile::new(Vec::new(), &[]).read(&mut byte).expect("its end"), 0);
+        assert!(SourceFile::new(Vec::new(), &[extent(0, 1)]).read(&mut byte).is_err());
+        let mut short = SourceFile::new(vec![file(b"x")], &[extent(0, 3)]);
+        let mut read = Vec::new();
+        short.read_to_end(&mut read).expect("read");
+        assert_eq!(read, b"x");
     }
 }

@@ -6,7 +6,7 @@ use crate::model::manifest::{INIT_FILE, Segment, segment_file};
 use crate::model::rendition::{RenditionKind, RenditionPlan};
 use crate::model::video::SourceFacts;
 use crate::units::{ByteCount, UnixMillis};
-use crate::wire::{EncodeOptions, Limits, WIRE_VERSION};
+use crate::wire::{EncodeOptions, Extent, Limits, WIRE_VERSION};
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -100,7 +100,7 @@ fn order() -> Order {
         version: WIRE_VERSION,
         job: JobId::fresh(UnixMillis(1)),
         epoch: Epoch(1),
-        source_size: ByteCount(0),
+        source: Vec::new(),
         renditions_done: Vec::new(),
         poster_done: false,
         encode: EncodeOptions {
@@ -122,14 +122,14 @@ fn order() -> Order {
 
 fn run_on(path: &Path, out: &Path, mut order: Order) -> Outcome {
     let source = fs::File::open(path).expect("the film is there");
-    order.source_size = ByteCount(source.metadata().expect("its size").len());
+    order.source = Extent::whole(ByteCount(source.metadata().expect("its size").len()));
     let dir = fs::File::open(out).expect("the output directory is there");
     let mut outcome = Outcome::default();
     let mut report = |report| {
         outcome.take(report);
         Ok(())
     };
-    let result = run(&order, source.into(), dir.into(), &mut report);
+    let result = run(&order, vec![source.into()], dir.into(), &mut report);
     outcome.result = Some(result);
     outcome
 }
@@ -479,7 +479,7 @@ fn nothing_else_can_be_opened() {
     {
         let file = fs::File::open(films().join(film)).expect("the film is there");
         let size = ByteCount(file.metadata().expect("its size").len());
-        let reader = source::SourceFile::new(file.into(), size);
+        let reader = source::SourceFile::new(vec![file.into()], &Extent::whole(size));
         let io = ffmpeg_next::format::context::StreamIo::from_read_seek(reader).expect("a reader");
         let opened = ffi::open_input(io, demuxer, &[]).and_then(|mut input| {
             ffi::find_stream_info(&mut input, &[])?;
@@ -511,7 +511,7 @@ fn bounds() {
 fn mistyped_options_are_errors() {
     let file = fs::File::open(films().join("moov-last.mp4")).expect("the film is there");
     let size = ByteCount(file.metadata().expect("its size").len());
-    let reader = source::SourceFile::new(file.into(), size);
+    let reader = source::SourceFile::new(vec![file.into()], &Extent::whole(size));
     let io = ffmpeg_next::format::context::StreamIo::from_read_seek(reader).expect("a reader");
     let options = [("format_whitelists", "mov".to_owned())];
     let opened = ffi::open_input(io, "mov", &options);
@@ -526,7 +526,7 @@ fn ends_when_nobody_listens() {
         let path = films().join("moov-last.mp4");
         let source = fs::File::open(&path).expect("the film is there");
         let mut order = order();
-        order.source_size = ByteCount(source.metadata().expect("its size").len());
+        order.source = Extent::whole(ByteCount(source.metadata().expect("its size").len()));
         let dir = fs::File::open(out.path()).expect("the output directory");
         let mut heard = 0;
         let mut report = |report| {
@@ -536,7 +536,7 @@ fn ends_when_nobody_listens() {
             heard += 1;
             if heard >= last { Err(Gone) } else { Ok(()) }
         };
-        let result = run(&order, source.into(), dir.into(), &mut report);
+        let result = run(&order, vec![source.into()], dir.into(), &mut report);
         assert_eq!(result.map_err(|problem| problem.code), Err(ProblemCode::Cancelled));
         assert_eq!(heard, last, "reports after nobody listened");
     }

@@ -6,6 +6,7 @@
 
 mod publish;
 mod run;
+mod source;
 mod turns;
 
 use crate::clock::Clock;

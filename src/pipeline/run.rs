@@ -2,6 +2,7 @@
 
 use super::Pipeline;
 use super::publish::{PublishError, Publisher};
+use super::source::{self, SourceError};
 use super::turns::Turns;
 use crate::disk::DiskError;
 use crate::events::{Event, EventBody, EventKind, Progress};
@@ -14,7 +15,6 @@ use crate::queue::{Claim, QueueError, internal};
 use crate::state::{RenditionRecord, StateError, VideoRecord};
 use crate::wire::{Order, Report, WIRE_VERSION};
 use crate::worker::{self, Ending, Launch};
-use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::time::MissedTickBehavior;
@@ -69,6 +69,15 @@ impl From<DiskError> for Halt {
         }
         error!("disk: {error}");
         Self::Problem(internal("The server couldn't write its files."))
+    }
+}
+
+impl From<SourceError> for Halt {
+    fn from(error: SourceError) -> Self {
+        match error {
+            SourceError::Disk(error) => error.into(),
+            SourceError::State(error) => error.into(),
+        }
     }
 }
 
@@ -168,13 +177,14 @@ impl<'a> Running<'a> {
     /// Opens everything the child needs.
     async fn prepare(&self) -> Result<(Publisher, Launch), Halt> {
         let (disk, now) = (self.pipeline.disk.clone(), self.pipeline.clock.now());
+        let state = self.pipeline.state.clone();
         let (job, video) = (self.claim.job.id, self.claim.video.id);
         let epoch = self.claim.job.epoch;
         let encode = self.pipeline.encode.clone();
         let limits = self.pipeline.limits.clone();
         let stall_ms = self.pipeline.stall_ms;
         let prepared = tokio::task::spawn_blocking(move || {
-            let (source, source_size) = disk.open_original(video)?;
+            let source = source::open(&disk, &state, video)?;
             disk.remove_work(job)?;
             let output = disk.make_work(job, epoch)?;
             let publisher = Publisher::open(disk, video, job, epoch, now)?;
@@ -182,14 +192,14 @@ impl<'a> Running<'a> {
                 version: WIRE_VERSION,
                 job,
                 epoch,
-                source_size,
+                source: source.extents,
                 renditions_done: names_of(&publisher.complete()),
                 poster_done: publisher.has_poster(),
                 encode,
                 limits,
             };
-            let source = OwnedFd::from(source);
-            Ok::<_, Halt>((publisher, Launch { order, source, output, stall_ms }))
+            let sources = source.files;
+            Ok::<_, Halt>((publisher, Launch { order, sources, output, stall_ms }))
         });
         prepared.await.map_err(|panic| broke(&panic))?
     }

@@ -2,7 +2,7 @@
 
 use crate::media;
 use crate::model::problem::{Problem, ProblemCode};
-use crate::wire::{self, OUTPUT_FD, Order, Report, SOURCE_FD, WIRE_VERSION};
+use crate::wire::{self, Extent, OUTPUT_FD, Order, Report, SOURCE_FILES_MAX, WIRE_VERSION};
 use crate::worker::ending::EXIT_UNSPOKEN;
 use crate::worker::sandbox;
 use rustix::fs::{Mode, OFlags};
@@ -18,8 +18,8 @@ const NICENESS: i32 = 10;
 /// Does one job as a child: reads the order from standard input, confines itself, runs the work,
 /// reports on standard output. Returns the exit code of the process.
 ///
-/// The source and the output directory are expected at [`SOURCE_FD`] and [`OUTPUT_FD`]. The end of
-/// standard input ends the process at once, whatever it is doing.
+/// The source's files and the output directory are expected at [`wire::source_fd`] and
+/// [`OUTPUT_FD`]. The end of standard input ends the process at once, whatever it is doing.
 pub fn child_main() -> ExitCode {
     if let Err(error) = settle() {
         eprintln!("{error}");
@@ -61,9 +61,12 @@ pub(super) fn settle() -> Result<(), media::LoadError> {
 }
 
 fn work(order: &Order) -> Result<(), Problem> {
-    let source = inherited(SOURCE_FD, OFlags::RDONLY)?;
+    let count = Extent::files(&order.source).min(SOURCE_FILES_MAX as u32);
+    let open = |file| inherited(wire::source_fd(file), OFlags::RDONLY);
+    let files = (0..count).map(open).collect::<Result<Vec<_>, _>>()?;
     let output = inherited(OUTPUT_FD, OFlags::RDONLY | OFlags::DIRECTORY)?;
-    let confinement = sandbox::confine(&order.limits, Some(output.as_fd())).map_err(|error| {
+    let confined = sandbox::confine(&order.limits, Some(output.as_fd()), files.len());
+    let confinement = confined.map_err(|error| {
         eprintln!("{error}");
         Problem::new(ProblemCode::SandboxUnavailable, "Processing can't be confined here.")
     })?;
@@ -76,7 +79,7 @@ fn work(order: &Order) -> Result<(), Problem> {
     let layers = confinement.layers;
     let confined = Report::Confined { version: WIRE_VERSION, layers };
     say(&confined).map_err(|_| Problem::new(ProblemCode::Cancelled, "Nobody listens."))?;
-    media::run(order, source, output, &mut |report| say(&report).map_err(gone))
+    media::run(order, files, output, &mut |report| say(&report).map_err(gone))
 }
 
 /// Opens anew what the parent left open at `number`: the one way to own it without unsafe code.

@@ -38,8 +38,9 @@ const THIS_PROGRAM: &str = "/proc/self/exe";
 pub struct Launch {
     /// The work.
     pub order: Order,
-    /// The source, opened for reading; the child sees it as [`wire::SOURCE_FD`].
-    pub source: OwnedFd,
+    /// The source's files, opened for reading, as many as the order's extents name; the child
+    /// sees them at [`wire::source_fd`].
+    pub sources: Vec<OwnedFd>,
     /// The directory for all output; the child sees it as [`wire::OUTPUT_FD`].
     pub output: OwnedFd,
     /// A child that says nothing for so many milliseconds is killed.
@@ -97,10 +98,11 @@ pub fn start(launch: Launch) -> Result<Child, StartError> {
 pub fn start_program(program: &Path, launch: Launch) -> Result<Child, StartError> {
     let mut order = Vec::new();
     wire::send(&mut order, &launch.order)?;
-    let descriptors = vec![
-        FdMapping { parent_fd: launch.source, child_fd: wire::SOURCE_FD },
-        FdMapping { parent_fd: launch.output, child_fd: wire::OUTPUT_FD },
-    ];
+    let files = (0..).zip(launch.sources);
+    let mut descriptors: Vec<FdMapping> = files
+        .map(|(file, parent_fd)| FdMapping { parent_fd, child_fd: wire::source_fd(file) })
+        .collect();
+    descriptors.push(FdMapping { parent_fd: launch.output, child_fd: wire::OUTPUT_FD });
     let name = format!("job {}", launch.order.job);
     let process = Process::start(program, &["worker"], descriptors, order, name)?;
     Ok(Child {

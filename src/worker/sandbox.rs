@@ -12,8 +12,10 @@ use landlock::{
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::os::fd::BorrowedFd;
 
-/// Descriptors that a child may have open; it needs about a dozen.
+/// Descriptors that a child may have open beside its source's; it needs about a dozen.
 const DESCRIPTORS_MAX: u64 = 64;
+/// Descriptors of one file of the source: as it was handed over, and as it was opened again.
+const DESCRIPTORS_OF_FILE: u64 = 2;
 /// After the soft limit of computing time, whose signal tells the cause, comes the hard one.
 const CPU_GRACE_SECONDS: u64 = 5;
 /// Everything that this program knows how to ask for; older kernels give what they have.
@@ -45,7 +47,8 @@ pub(super) enum Unconfined {
     Seccomp(#[from] seccompiler::Error),
 }
 
-/// Confines this process for good: files only beneath `output`, or none at all without it.
+/// Confines this process for good: files only beneath `output`, or none at all without it, beside
+/// the `sources` files that are open already.
 ///
 /// Landlock is taken as far as the kernel has it; the other layers are demanded.
 ///
@@ -54,10 +57,11 @@ pub(super) enum Unconfined {
 pub(super) fn confine(
     limits: &Limits,
     output: Option<BorrowedFd<'_>>,
+    sources: usize,
 ) -> Result<Confinement, Unconfined> {
     // Built first: nothing may need much memory once it is bounded.
     let filters = calls::filters(std::process::id())?;
-    bound(limits).map_err(Unconfined::Rlimits)?;
+    bound(limits, sources).map_err(Unconfined::Rlimits)?;
     rustix::thread::set_no_new_privs(true).map_err(Unconfined::NoNewPrivs)?;
     let (landlocked, landlock_abi) = restrict_files(output);
     for filter in &filters {
@@ -72,13 +76,14 @@ pub(super) fn confine(
 }
 
 /// Sets the bounds on what the process may use.
-fn bound(limits: &Limits) -> rustix::io::Result<()> {
+fn bound(limits: &Limits, sources: usize) -> rustix::io::Result<()> {
+    let descriptors = DESCRIPTORS_MAX + DESCRIPTORS_OF_FILE * sources as u64;
     let cpu = limits.cpu_seconds_max.max(1);
     for (resource, soft, hard) in [
         (Resource::As, limits.memory_bytes_max, limits.memory_bytes_max),
         (Resource::Cpu, cpu, cpu.saturating_add(CPU_GRACE_SECONDS)),
         (Resource::Fsize, limits.file_bytes_max, limits.file_bytes_max),
-        (Resource::Nofile, DESCRIPTORS_MAX, DESCRIPTORS_MAX),
+        (Resource::Nofile, descriptors, descriptors),
         // A dump would hold pieces of somebody's video.
         (Resource::Core, 0, 0),
     ] {

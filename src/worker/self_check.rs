@@ -82,7 +82,7 @@ pub fn probe_main() -> ExitCode {
     if let Err(error) = child::settle() {
         return tell(&Answer::Unconfined(error.to_string()));
     }
-    let answer = match sandbox::confine(&PROBE_LIMITS, None) {
+    let answer = match sandbox::confine(&PROBE_LIMITS, None, 0) {
         Ok(confinement) => Answer::Confined(SelfCheck {
             layers: confinement.layers,
             landlock_abi: confinement.landlock_abi,

@@ -7,7 +7,8 @@ use slipway::ids::{Epoch, JobId};
 use slipway::model::problem::ProblemCode;
 use slipway::units::{ByteCount, UnixMillis};
 use slipway::wire::{
-    self, EncodeOptions, Limits, OUTPUT_FD, Order, Report, SOURCE_FD, SandboxLayer, WIRE_VERSION,
+    self, EncodeOptions, Extent, Limits, OUTPUT_FD, Order, Report, SOURCE_FD, SandboxLayer,
+    WIRE_VERSION,
 };
 use slipway::worker::{Child, Ending, Event, Launch, SelfCheck, self_check_program, start_program};
 use std::fs::{self, File};
@@ -29,7 +30,7 @@ fn order(size: u64) -> Order {
         version: WIRE_VERSION,
         job: JobId::fresh(now),
         epoch: Epoch(1),
-        source_size: ByteCount(size),
+        source: Extent::whole(ByteCount(size)),
         renditions_done: Vec::new(),
         poster_done: false,
         encode: EncodeOptions {
@@ -72,7 +73,7 @@ fn work(source: &Path) -> Work {
     let directory = File::open(output.path()).expect("the directory is there");
     let launch = Launch {
         order: order(size),
-        source: source.into(),
+        sources: vec![source.into()],
         output: directory.into(),
         stall_ms: NEVER_MS,
     };
@@ -199,6 +200,31 @@ async fn a_working_child_is_confined() {
     assert!(is_gone(child.id()));
 }
 
+/// A source in as many files as there may be is read like the one file
+/// that it makes, with descriptors to spare for the work.
+#[tokio::test]
+async fn a_source_in_many_files_is_read_as_one() {
+    let bytes = fs::read(media("silent.mp4")).expect("generated");
+    let Work { output, mut launch } = work(&media("silent.mp4"));
+    let directory = tempfile::tempdir().expect("a directory");
+    let each = bytes.len().div_ceil(wire::SOURCE_FILES_MAX);
+    launch.order.source.clear();
+    launch.sources.clear();
+    for (file, piece) in (0..).zip(bytes.chunks(each)) {
+        let path = directory.path().join(file.to_string());
+        // What lies behind the piece isn't part of the film.
+        fs::write(&path, [piece, b"something else"].concat()).expect("written");
+        launch.sources.push(File::open(&path).expect("it is there").into());
+        let length = ByteCount(piece.len() as u64);
+        launch.order.source.push(Extent { file, length });
+    }
+    assert_eq!(launch.sources.len(), wire::SOURCE_FILES_MAX);
+    drop(directory);
+    let (reports, ending) = hear_out(&mut begin(launch)).await;
+    assert_eq!(ending, Ending::Done, "{reports:?}");
+    assert!(fs::read_dir(output.path()).expect("output").count() > 1);
+}
+
 /// A child that is killed from outside has crashed, in a way that a retry may help with.
 #[tokio::test]
 async fn a_killed_child_has_crashed() {
@@ -243,8 +269,9 @@ fn a_closed_pipe_ends_the_child() {
     let Work { output: _output, launch } = work(&film());
     let mut command = Command::new(PROGRAM);
     command.arg("worker").env_clear().stdin(Stdio::piped()).stdout(Stdio::piped());
+    let [source] = launch.sources.try_into().expect("one file");
     let descriptors = vec![
-        FdMapping { parent_fd: launch.source, child_fd: SOURCE_FD },
+        FdMapping { parent_fd: source, child_fd: SOURCE_FD },
         FdMapping { parent_fd: launch.output, child_fd: OUTPUT_FD },
     ];
     command.fd_mappings(descriptors).expect("two numbers");

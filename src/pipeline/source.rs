@@ -1,0 +1,81 @@
+//! What a job reads: the original, or the parts that are being joined into it.
+//!
+//! Which of the two is there is decided anew at each start of a job. A child that has the parts
+//! open keeps them, whatever is removed meanwhile.
+
+use crate::disk::{Disk, DiskError};
+use crate::ids::{UploadId, VideoId};
+use crate::model::upload::Concat;
+use crate::state::{State, StateError, UploadRecord};
+use crate::units::ByteCount;
+use crate::wire::{Extent, SOURCE_FILES_MAX};
+use std::os::fd::OwnedFd;
+
+/// Looks at either place. The joining may end between two of them.
+const LOOKS: usize = 2;
+
+/// The open files of a source, and how they follow each other.
+pub(super) struct Opened {
+    pub(super) files: Vec<OwnedFd>,
+    pub(super) extents: Vec<Extent>,
+}
+
+/// Why a source can't be opened.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum SourceError {
+    #[error(transparent)]
+    Disk(#[from] DiskError),
+    #[error(transparent)]
+    State(#[from] StateError),
+}
+
+/// Opens what there is of a video's source. Blocks on the disk.
+pub(super) fn open(disk: &Disk, state: &State, video: VideoId) -> Result<Opened, SourceError> {
+    for _ in 0..LOOKS {
+        match disk.open_original(video) {
+            Ok((file, size)) => {
+                return Ok(Opened { files: vec![file.into()], extents: Extent::whole(size) });
+            }
+            Err(DiskError::Missing) => (),
+            Err(failed) => return Err(failed.into()),
+        }
+        match open_parts(disk, state, video) {
+            Ok(Some(opened)) => return Ok(opened),
+            Ok(None) | Err(SourceError::Disk(DiskError::Missing)) => (),
+            Err(failed) => return Err(failed),
+        }
+    }
+    Err(DiskError::Missing.into())
+}
+
+/// Opens the parts of a video's upload; `None` if they aren't all there, or it has none.
+fn open_parts(disk: &Disk, state: &State, video: VideoId) -> Result<Option<Opened>, SourceError> {
+    let upload = |id: UploadId| state.upload(id);
+    let Some(made) = state.video(video)?.and_then(|video| video.upload) else { return Ok(None) };
+    let Some(Concat::Final { parts, .. }) = upload(made)?.and_then(|upload| upload.concat) else {
+        return Ok(None);
+    };
+    let mut opened = Opened { files: Vec::new(), extents: Vec::with_capacity(parts.len()) };
+    let mut known: Vec<UploadId> = Vec::new();
+    for id in parts {
+        let Some((part, length)) = upload(id)?.and_then(complete) else { return Ok(None) };
+        let file = match known.iter().position(|&other| other == part.id) {
+            Some(file) => file,
+            None if known.len() == SOURCE_FILES_MAX => return Ok(None),
+            None => {
+                opened.files.push(disk.read_blob(id, length)?.into());
+                known.push(id);
+                known.len() - 1
+            }
+        };
+        opened.extents.push(Extent { file: file as u32, length });
+    }
+    Ok(Some(opened))
+}
+
+/// Returns a part with its length if all of its bytes are here.
+fn complete(part: UploadRecord) -> Option<(UploadRecord, ByteCount)> {
+    let length = part.length?;
+    let is_whole = part.is_part() && !part.state.is_gone() && part.received.end().0 == length.0;
+    is_whole.then_some((part, length))
+}
