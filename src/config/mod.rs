@@ -278,7 +278,8 @@ pub fn load(
             boot_id = Some(text).filter(|text| !text.is_empty());
         } else if let Some(rest) = name.strip_prefix("SLIPWAY_") {
             // Variables under these prefixes steer scripts and tests, not the server.
-            if rest.starts_with("TEST_") || rest == "BIN" || rest == "LOG" || rest == "FAIL_AT" {
+            let is_other = matches!(rest, "BIN" | "LOG" | "FAIL_AT" | "HOLD_AT");
+            if rest.starts_with("TEST_") || is_other {
                 continue;
             }
             let key = rest.to_lowercase().replace("__", ".");

@@ -1,7 +1,8 @@
 //! Named moments at which a debug build can be made to die, for crash tests.
 //!
-//! `SLIPWAY_FAIL_AT=<name>` ends the process there at once, as a kill would. Release builds
-//! contain none of it.
+//! `SLIPWAY_FAIL_AT=<name>` ends the process there at once, as a kill would.
+//! `SLIPWAY_HOLD_AT=<name>:<path of a FIFO>` has whoever comes there wait until the FIFO has been
+//! opened for writing and closed again, or is gone. Release builds contain none of it.
 
 /// A moment between two steps that must both happen, sooner or later.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,6 +15,8 @@ pub enum FailAt {
     AfterRenameBeforeRecord,
     /// `after-record`: everything about the finish is recorded, nobody has been told.
     AfterRecord,
+    /// `before-join`: a final upload's video is queued, nothing of it is joined.
+    BeforeJoin,
     /// `in-mid-join`: bytes of a part are in the final upload's blob, no record tells so.
     InMidJoin,
     /// `after-publish-before-manifest`: a segment lies among the media, no manifest names it.
@@ -22,11 +25,12 @@ pub enum FailAt {
 
 impl FailAt {
     /// All moments.
-    pub const ALL: [FailAt; 6] = [
+    pub const ALL: [FailAt; 7] = [
         Self::AfterWriteBeforeRecord,
         Self::AfterSyncBeforeRename,
         Self::AfterRenameBeforeRecord,
         Self::AfterRecord,
+        Self::BeforeJoin,
         Self::InMidJoin,
         Self::AfterPublishBeforeManifest,
     ];
@@ -38,21 +42,28 @@ impl FailAt {
             Self::AfterSyncBeforeRename => "after-sync-before-rename",
             Self::AfterRenameBeforeRecord => "after-rename-before-record",
             Self::AfterRecord => "after-record",
+            Self::BeforeJoin => "before-join",
             Self::InMidJoin => "in-mid-join",
             Self::AfterPublishBeforeManifest => "after-publish-before-manifest",
         }
     }
 }
 
-/// Ends the process here if it was asked to; does nothing otherwise.
+/// Ends the process here, or waits, if it was asked to; does nothing otherwise.
 pub fn fail_at(moment: FailAt) {
     #[cfg(debug_assertions)]
     {
         use std::sync::OnceLock;
-        static CHOSEN: OnceLock<Option<String>> = OnceLock::new();
-        let chosen = CHOSEN.get_or_init(|| std::env::var("SLIPWAY_FAIL_AT").ok());
-        if chosen.as_deref() == Some(moment.name()) {
+        static CHOSEN: OnceLock<[Option<String>; 2]> = OnceLock::new();
+        let [fail, hold] = CHOSEN.get_or_init(|| {
+            ["SLIPWAY_FAIL_AT", "SLIPWAY_HOLD_AT"].map(|name| std::env::var(name).ok())
+        });
+        if fail.as_deref() == Some(moment.name()) {
             std::process::abort();
+        }
+        match hold.as_deref().and_then(|hold| hold.split_once(':')) {
+            Some((name, fifo)) if name == moment.name() => drop(std::fs::read(fifo)),
+            _ => (),
         }
     }
     #[cfg(not(debug_assertions))]

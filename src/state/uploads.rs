@@ -4,9 +4,10 @@ use super::error::{Conflict, StateError};
 use super::record::{JobRecord, UploadRecord, VideoRecord};
 use super::view::View;
 use super::writer::Promise;
-use super::{State, keys, parts, videos};
-use crate::ids::{Epoch, UploadId, VideoId};
-use crate::model::upload::{Received, UploadState};
+use super::{State, jobs, keys, parts, videos};
+use crate::ids::{Epoch, UploadId};
+use crate::model::upload::{Concat, Received, UploadState};
+use crate::model::video::VideoState;
 use crate::units::{ByteCount, ByteOffset, Ranges, UnixMillis};
 
 impl State {
@@ -131,6 +132,41 @@ impl State {
         .await
     }
 
+    /// Queues the video of an upload that is made of parts, before they are joined: all of them
+    /// are complete and confirmed, so whatever happens to the joining, nothing of it can be lost.
+    /// The upload's length is their sum from now on. Does nothing for a video that was queued.
+    /// Returns the video and whether it was queued by this.
+    ///
+    /// # Errors
+    /// `Missing`; `Stale` under an older lease; `Conflict` with the state if it isn't partial, or
+    /// with `Length` if a part lacks confirmed bytes or another length was known; `Failed`.
+    /// # Durability
+    /// Synced.
+    pub async fn queue_final(
+        &self,
+        id: UploadId,
+        epoch: Epoch,
+        job: JobRecord,
+    ) -> Result<(VideoRecord, bool), StateError> {
+        self.call(Promise::Synced, move |view| {
+            let mut upload = open(view, id, epoch)?;
+            let (Some(video), Some(Concat::Final { parts, .. })) = (upload.video, &upload.concat)
+            else {
+                return Err(StateError::Missing);
+            };
+            let length = sum_of(view, parts)?;
+            fix_length(&mut upload, length)?;
+            let mut video = videos::get(view, video)?;
+            if video.state != VideoState::Uploading {
+                return Ok((video, false));
+            }
+            video.size = length;
+            put(view, &upload)?;
+            Ok((videos::queue(view, video, Some(job))?, true))
+        })
+        .await
+    }
+
     /// Says that all `size` bytes are with the kernel and that the blob is about to leave the
     /// uploads' directory. Repeating it is fine.
     ///
@@ -157,7 +193,8 @@ impl State {
     }
 
     /// Records that the bytes are the original of the video now: the upload is finished, the
-    /// video is queued, and `job` waits for a worker, all or nothing. Repeating it under the same
+    /// video is queued, and `job` waits for a worker, all or nothing. A video that was queued
+    /// before its parts were joined goes on as it is, without `job`. Repeating it under the same
     /// lease changes nothing.
     ///
     /// # Errors
@@ -190,7 +227,10 @@ impl State {
                 let mut video = videos::get(view, video)?;
                 video.size = size;
                 video.uploaded_at = Some(now);
-                videos::queue(view, video, job)?;
+                match video.state {
+                    VideoState::Uploading => videos::queue(view, video, job).map(drop)?,
+                    _ => videos::put(view, &video)?,
+                }
             }
             parts::forget(view, &upload)?;
             put(view, &upload)
@@ -200,8 +240,8 @@ impl State {
 
     /// Gives an upload up: `Expired` if nobody went on by `expires_at`, or `Aborted` by its
     /// owner. Its record stays, so that clients are told; a running writer's lease ends. Returns
-    /// the video that was forgotten with it; aborting a finished upload keeps the video. Doing it
-    /// again changes nothing.
+    /// the video that was forgotten with it, its job cancelled if there was one; aborting a
+    /// finished upload keeps the video. Doing it again changes nothing.
     ///
     /// # Errors
     /// `Missing`; `Conflict(NotDue)` for one that was continued meanwhile; `Conflict` with the
@@ -213,7 +253,7 @@ impl State {
         id: UploadId,
         to: UploadState,
         now: UnixMillis,
-    ) -> Result<Option<VideoId>, StateError> {
+    ) -> Result<Option<VideoRecord>, StateError> {
         self.call(Promise::Synced, move |view| {
             let mut upload: UploadRecord = view.get(&keys::upload(id))?;
             if upload.state == to && to.is_gone() {
@@ -235,8 +275,12 @@ impl State {
                 videos::forget_upload_of(view, video)?;
                 return Ok(None);
             }
+            let forgotten = view.find::<VideoRecord>(&keys::video(video))?;
+            if let Some(job) = forgotten.as_ref().and_then(|video| video.job) {
+                jobs::cancel_open(view, job, now)?;
+            }
             view.remove(keys::video(video));
-            Ok(Some(video))
+            Ok(forgotten)
         })
         .await
     }
@@ -357,6 +401,20 @@ fn open(view: &View<'_>, id: UploadId, epoch: Epoch) -> Result<UploadRecord, Sta
     } else {
         Err(StateError::Conflict(Conflict::Upload(upload.state)))
     }
+}
+
+/// Adds up the parts of a final upload, all of which have to be complete and confirmed.
+fn sum_of(view: &View<'_>, parts: &[UploadId]) -> Result<ByteCount, StateError> {
+    let mut sum = 0_u64;
+    for &part in parts {
+        let part: UploadRecord = view.get(&keys::upload(part))?;
+        let confirmed = ByteCount(part.received.durable.contiguous_end().0);
+        if part.state.is_gone() || part.length != Some(confirmed) {
+            return Err(StateError::Conflict(Conflict::Length));
+        }
+        sum = sum.saturating_add(confirmed.0);
+    }
+    Ok(ByteCount(sum))
 }
 
 fn step(upload: &mut UploadRecord, to: UploadState) -> Result<(), StateError> {

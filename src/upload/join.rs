@@ -2,19 +2,25 @@
 //! them in the background.
 //!
 //! A part becomes no video. Once all of its bytes are here it waits, as long as it doesn't expire,
-//! for final uploads to name it. A final upload's record names its parts, so a start after a crash
-//! knows what to go on with: joining copies (or, where the file system can, shares) the parts'
-//! bytes into the final's blob and notes how far it has come like any other writer. What follows
-//! is the finish of any upload. A part that an unjoined final needs is neither expired nor ended.
+//! for final uploads to name it. Once all parts of a final upload are here and confirmed, its
+//! video is queued: a job reads the parts as one source until they are joined, and nothing that
+//! joining may meet can take away what the job makes.
+//!
+//! A final upload's record names its parts, so a start after a crash knows what to go on with:
+//! joining copies (or, where the file system can, shares) the parts' bytes into the final's blob
+//! and notes how far it has come like any other writer. What follows is the finish of any upload,
+//! except that the video goes on as it is. A part that an unjoined final needs is neither expired
+//! nor ended.
 
 use super::turn::Turn;
 use super::{Engine, Fault, NewUpload, UploadError, Uploads};
 use crate::disk::{Blob, DiskError, FailAt, fail_at};
-use crate::events::{EventBody, EventKind};
-use crate::ids::{Owner, UploadId};
+use crate::events::{Event, EventBody, EventKind};
+use crate::ids::{JobId, Owner, UploadId};
 use crate::model::upload::{Concat, UploadState};
-use crate::state::UploadRecord;
+use crate::state::{Conflict, JobRecord, StateError, UploadRecord};
 use crate::units::{ByteCount, ByteOffset, Ranges};
+use crate::wire::SOURCE_FILES_MAX;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tracing::{info, warn};
@@ -102,6 +108,10 @@ fn end_of(part: &UploadRecord) -> ByteCount {
     ByteCount(part.received.end().0)
 }
 
+fn is_confirmed(part: &UploadRecord) -> bool {
+    part.received.durable.contiguous_end() == part.received.end()
+}
+
 impl Uploads {
     /// Begins an upload that is a part of others and becomes no video by itself.
     ///
@@ -117,8 +127,8 @@ impl Uploads {
     }
 
     /// Begins the upload that `parts` make in this order, and the video that it becomes. Its
-    /// length is the sum of theirs, not `new`'s. Returns at once; the bytes are joined in the
-    /// background, as soon as all parts are complete.
+    /// length is the sum of theirs, not `new`'s. Returns at once; as soon as all parts are
+    /// complete, the video is queued and the bytes are joined in the background.
     ///
     /// # Errors
     /// `PartMissing`, also for one of another owner; `PartUnfit` for an upload that isn't a part;
@@ -285,15 +295,17 @@ impl Engine {
                 let turn = self.turn(id).await?;
                 return self.finish(&turn, self.known(id)?, None).await.map(|_| true);
             }
-            (_, parts) => parts,
+            (_, Ok(parts)) => Some(parts),
+            (_, Err(UploadError::PartMissing | UploadError::PartUnfit)) => None,
+            (_, Err(failed)) => return Err(failed),
         };
-        let sum = parts.as_deref().ok().map(Sum::of);
+        let sum = parts.as_deref().map(Sum::of);
         if sum.as_ref().is_some_and(|sum| !sum.is_complete && sum.bytes <= self.limits.max_size) {
             return Ok(false);
         }
         let turn = self.turn(id).await?;
         match (parts, sum) {
-            (Ok(parts), Some(sum)) if sum.bytes <= self.limits.max_size => {
+            (Some(parts), Some(sum)) if sum.bytes <= self.limits.max_size => {
                 self.join_complete(&turn, id, parts, sum.bytes).await?;
             }
             // A part of it was lost, or one has told only later that it is too long.
@@ -313,12 +325,15 @@ impl Engine {
         length: ByteCount,
     ) -> Result<(), UploadError> {
         let mut record = self.state.lease_upload(id).await?;
-        if record.length.is_none() {
+        if self.queue_early(&record, &parts).await? {
+            record.length = Some(length);
+        } else if record.length.is_none() {
             self.state.declare_length(id, record.epoch, length).await?;
             record.length = Some(length);
         }
         let (at, until) = (record.received.end(), ByteOffset(length.0));
         let opened = self.clone().blocking(move |engine| {
+            fail_at(FailAt::BeforeJoin);
             if !engine.room.admit(id, at, until, engine.disk.free_space()?) {
                 return Err(DiskError::NoSpace);
             }
@@ -340,6 +355,45 @@ impl Engine {
         self.finish(turn, record, Some(blob)).await.map(drop)
     }
 
+    /// Queues the video before its parts are joined, unless they are too many to be read as they
+    /// are; says whether it is queued.
+    async fn queue_early(
+        self: &Arc<Self>,
+        record: &UploadRecord,
+        parts: &[UploadRecord],
+    ) -> Result<bool, UploadError> {
+        let distinct: HashMap<UploadId, &UploadRecord> =
+            parts.iter().map(|part| (part.id, part)).collect();
+        let (Some(video), true) = (record.video, distinct.len() <= SOURCE_FILES_MAX) else {
+            return Ok(false);
+        };
+        // A kill may have come between a part's last byte and its confirmation. The original
+        // would be confirmed anyway; what the job makes of the parts must not outlive them.
+        for part in distinct.into_values().filter(|part| !is_confirmed(part)) {
+            let id = part.id;
+            let synced =
+                self.clone().blocking(move |engine| engine.disk.open_blob(id)?.sync_data());
+            synced.await?;
+            self.note_confirmed(id, Ranges::up_to(ByteOffset(end_of(part).0))).await;
+        }
+        let now = self.clock.now();
+        let job = JobRecord::new(JobId::fresh(now), video, record.owner.clone(), now);
+        match self.state.queue_final(record.id, record.epoch, job).await {
+            Ok((_, false)) => Ok(true),
+            Ok((_, true)) => {
+                info!(upload.id = %record.id, video.id = %video,
+                    "the parts of upload {} are here, video {video} is queued", record.id);
+                self.tell(EventKind::VideoState, record, EventBody::Video);
+                self.hub.publish(Event::of_queue(now));
+                self.bell.notify_one();
+                Ok(true)
+            }
+            // The confirmation was overtaken by a request on the part: the join queues it, then.
+            Err(StateError::Conflict(Conflict::Length)) => Ok(false),
+            Err(refused) => Err(refused.into()),
+        }
+    }
+
     /// Joins some more of the part that goes from `start` to `end`, and records it.
     async fn join_piece(
         self: &Arc<Self>,
@@ -358,10 +412,11 @@ impl Engine {
                 return Err(DiskError::NoSpace);
             }
             let source = engine.disk.open_blob(part)?;
-            blob.copy_from(at, &source, ByteOffset(at.0 - start), count)
+            blob.copy_from(at, &source, ByteOffset(at.0 - start), count)?;
+            fail_at(FailAt::InMidJoin);
+            Ok(())
         });
         copied.await?;
-        fail_at(FailAt::InMidJoin);
         let (now, written) = (self.clock.now(), Ranges::up_to(ByteOffset(at.0 + count.0)));
         let expires_at = self.expires_at(now, count);
         let (id, epoch) = (record.id, record.epoch);

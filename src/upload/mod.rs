@@ -35,7 +35,7 @@ use crate::clock::Clock;
 use crate::config::{Config, Durability, Reserve};
 use crate::disk::{Disk, DiskError, UPLOAD_META_VERSION, UploadMeta};
 use crate::events::{Event, EventBody, EventKind, Hub};
-use crate::ids::{Epoch, Owner, UploadId, VideoId};
+use crate::ids::{Epoch, JobId, Owner, UploadId, VideoId};
 use crate::model::upload::{Chunks, Concat, Protocol, Received, UploadState};
 use crate::model::video::{VideoKind, VideoState, Visibility};
 use crate::state::{State, StateError, UploadRecord, VideoRecord};
@@ -214,15 +214,16 @@ impl Uploads {
         self.engine.known(id)
     }
 
-    /// Ends an upload: a partial one with its bytes and its video; a finished one is only
-    /// forgotten, its video stays.
+    /// Ends an upload: a partial one with its bytes and its video, whose job is returned if it had
+    /// one and may have a child that works on nothing now; a finished one is only forgotten, its
+    /// video stays.
     ///
     /// # Errors
     /// `Missing`; `Gone` when it has ended already; `Taken` when a newer request came;
     /// `PartNeeded`.
     /// # Durability
     /// The end survives a power cut.
-    pub async fn terminate(&self, id: UploadId) -> Result<(), UploadError> {
+    pub async fn terminate(&self, id: UploadId) -> Result<Option<JobId>, UploadError> {
         self.engine.known(id)?;
         self.run(move |engine| async move {
             let turn = engine.turn(id).await?;
@@ -399,23 +400,32 @@ impl Engine {
         }
     }
 
-    /// Ends an upload for good: the record first, then the bytes.
+    /// Ends an upload for good: the record first, then the bytes. Returns the job of the video
+    /// that went with it.
     async fn end(
         self: &Arc<Self>,
         _turn: &Turn,
         record: &UploadRecord,
         to: UploadState,
-    ) -> Result<(), UploadError> {
+    ) -> Result<Option<JobId>, UploadError> {
         let id = record.id;
         let _held = self.hold_part(record).await?;
-        self.state.end_upload(id, to, self.clock.now()).await?;
+        let video = self.state.end_upload(id, to, self.clock.now()).await?;
         self.room.forget(id);
         self.part_turns.let_go(|(upload, _)| upload == id);
         self.joins.forget(id);
         if record.state == UploadState::Finished {
-            return Ok(());
+            return Ok(None);
         }
-        self.clone().blocking(move |engine| engine.disk.remove_upload(id)).await?;
+        let job = video.as_ref().and_then(|video| video.job);
+        let removed = self.clone().blocking(move |engine| {
+            engine.disk.remove_upload(id)?;
+            match video {
+                Some(video) if job.is_some() => engine.disk.remove_media(video.id),
+                _ => Ok(()),
+            }
+        });
+        removed.await?;
         info!(upload.id = %id, "upload {id} {to:?}");
         match to {
             UploadState::Expired => {
@@ -423,7 +433,7 @@ impl Engine {
             }
             _ => self.tell(EventKind::VideoState, record, EventBody::Video),
         }
-        Ok(())
+        Ok(job)
     }
 
     fn progress_of(&self, record: &UploadRecord) -> EventBody {

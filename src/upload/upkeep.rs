@@ -162,7 +162,7 @@ impl Engine {
         }
         match self.end(&turn, &record, UploadState::Expired).await {
             Err(UploadError::PartNeeded) => Ok(false),
-            ended => ended.map(|()| true),
+            ended => ended.map(|_| true),
         }
     }
 
@@ -189,7 +189,7 @@ impl Engine {
             Found::Blob(bytes) => self.believe(&turn, record, bytes).await,
             Found::Nothing => {
                 warn!(upload.id = %id, "upload {id} has lost its file and is given up");
-                self.end(&turn, &record, UploadState::Aborted).await
+                self.end(&turn, &record, UploadState::Aborted).await.map(drop)
             }
         }
     }

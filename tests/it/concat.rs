@@ -1,6 +1,10 @@
 //! tus concatenation on the wire: parts side by side, and what is made of them.
 
 use crate::harness::{Server, base64, media, pattern, program, raw, sha256, wait_for};
+use rustix::fs::{CWD, FileType, Mode, OFlags};
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 const TUS: (&str, &str) = ("Tus-Resumable", "1.0.0");
@@ -31,6 +35,114 @@ fn joined(server: &Server, path: &str) -> crate::harness::Answer {
         assert_eq!(head.status, 200);
         (!head.header("upload-offset").is_empty()).then_some(head)
     })
+}
+
+/// Asks for a final upload with a server that dies of it, perhaps before its answer has left.
+fn join_and_die(server: &Server, parts: &[String]) {
+    let head = format!(
+        "POST /files HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {}\r\n\
+         Tus-Resumable: 1.0.0\r\nUpload-Concat: final;{}\r\nContent-Length: 0\r\n\r\n",
+        server.token,
+        parts.join(" ")
+    );
+    let mut answer = Vec::new();
+    let _ = std::io::Read::read_to_end(&mut raw(&server.address, &head, b""), &mut answer);
+    let pid = server.pid();
+    wait_for("the server to die", || {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        stat.rsplit(')').next()?.trim_start().starts_with('Z').then_some(())
+    });
+}
+
+/// The video of a final upload whose address was lost with the server.
+fn only_video(server: &Server) -> String {
+    let videos = server.json("/api/videos");
+    assert_eq!(videos["items"].as_array().map(Vec::len), Some(1), "{videos}");
+    videos["items"][0]["id"].as_str().expect("an id").to_owned()
+}
+
+/// Waits for a video's original, and returns its sum.
+fn original(server: &Server, video: &str) -> String {
+    let got = wait_for("the original", || {
+        let got = server.send("GET", &format!("/api/videos/{video}/original"), &[], b"");
+        if got.status == 409 {
+            got.assert_problem(409, "upload-unfinished");
+            return None;
+        }
+        Some(got)
+    });
+    assert_eq!(got.status, 200, "{}", got.text());
+    sha256(&got.body)
+}
+
+/// Uploads a film in three parts, cut at odd places; returns their paths and the whole.
+fn parts_of(server: &Server, film: &str) -> (Vec<String>, Vec<u8>) {
+    let film = fs::read(media(film)).expect("generated");
+    let (first, second) = (film.len() / 5 + 13, film.len() / 2 + 1);
+    let cuts = [&film[..first], &film[first..second], &film[second..]];
+    let paths = cuts.map(|bytes| {
+        let path = part(server, bytes.len());
+        assert_eq!(server.patch(&path, 0, bytes).status, 204);
+        path
+    });
+    (paths.to_vec(), film)
+}
+
+/// What was made of a video without encoding: the copied rung's files with their sums.
+fn copied_rung(server: &Server, video: &str) -> BTreeMap<String, String> {
+    let within = |directory: &Path| -> Vec<PathBuf> {
+        let entries = fs::read_dir(directory).expect("it is there");
+        entries.map(|entry| entry.expect("it reads").path()).collect()
+    };
+    let shards = within(&server.data.join("media"));
+    let directory = shards.iter().map(|shard| shard.join(video)).find(|it| it.exists());
+    let directory = directory.expect("something was made of it");
+    let manifest = fs::read(directory.join("manifest.json")).expect("a manifest");
+    let manifest: serde_json::Value = serde_json::from_slice(&manifest).expect("JSON");
+    let rungs = manifest["rungs"].as_array().expect("rungs");
+    let copied = rungs.iter().find(|rung| rung["plan"]["copied"] == true).expect("a copied rung");
+    let name =
+        format!("{}-{}", copied["plan"]["name"].as_str().expect("a name"), copied["generation"]);
+    let files = within(&directory.join(name)).into_iter().filter_map(|path| {
+        let name = path.file_name()?.to_str()?.to_owned();
+        let is_media = name.ends_with(".m4s") || name.ends_with(".mp4");
+        is_media.then(|| (name, sha256(&fs::read(&path).expect("it reads"))))
+    });
+    files.collect()
+}
+
+/// A moment at which servers wait.
+struct Hold {
+    moment: &'static str,
+    fifo: PathBuf,
+    _directory: tempfile::TempDir,
+}
+
+impl Hold {
+    fn at(moment: &'static str) -> Self {
+        let directory = tempfile::tempdir().expect("a directory");
+        let fifo = directory.path().join("fifo");
+        let mode = Mode::RUSR | Mode::WUSR;
+        rustix::fs::mknodat(CWD, &fifo, FileType::Fifo, mode, 0).expect("a FIFO");
+        Self { moment, fifo, _directory: directory }
+    }
+
+    fn setting(&self) -> String {
+        format!("{}:{}", self.moment, self.fifo.display())
+    }
+
+    /// Waits until a server is there; it goes on when what is returned is dropped.
+    fn reached(&self) -> File {
+        let flags = OFlags::WRONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let open = || rustix::fs::open(&self.fifo, flags, Mode::empty()).ok();
+        wait_for("the server to get there", open).into()
+    }
+
+    /// Lets the server go on, there and everywhere.
+    fn release(self, held: File) {
+        fs::remove_file(&self.fifo).expect("it is there");
+        drop(held);
+    }
 }
 
 /// A film in three parts that come at the same time, in pieces: joined, it is the film.
@@ -192,27 +304,121 @@ fn a_join_survives_a_kill() {
     for (path, bytes) in paths.iter().zip(cuts) {
         assert_eq!(server.patch(path, 0, bytes).status, 204);
     }
-    // The server dies in the join, perhaps before its answer has left: the address may be lost
-    // to the client then, so the video is found by its name.
-    let head = format!(
-        "POST /files HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {}\r\n\
-         Tus-Resumable: 1.0.0\r\nUpload-Concat: final;{}\r\nContent-Length: 0\r\n\r\n",
-        server.token,
-        paths.join(" ")
-    );
-    let mut answer = Vec::new();
-    let _ = std::io::Read::read_to_end(&mut raw(&server.address, &head, b""), &mut answer);
-    let pid = server.pid();
-    wait_for("the server to die", || {
-        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-        stat.rsplit(')').next()?.trim_start().starts_with('Z').then_some(())
-    });
+    join_and_die(&server, &paths);
     let again = Server::on(&server.data, &[]);
-    let video = wait_for("the join to be gone on with", || {
-        let videos = again.json("/api/videos");
-        let video = &videos["items"][0];
-        (video["state"] != "uploading").then(|| video["id"].as_str().map(str::to_owned))?
-    });
-    let original = again.send("GET", &format!("/api/videos/{video}/original"), &[], b"");
-    assert_eq!((original.status, sha256(&original.body)), (200, sha256(&bytes)));
+    assert_eq!(original(&again, &only_video(&again)), sha256(&bytes));
+}
+
+/// A film plays, and is ready, while its parts wait to be joined; what is made of them is what is
+/// made of the film in one piece. Then the original is there, the parts can go, and nothing is
+/// made twice.
+#[test]
+fn a_film_is_ready_before_it_is_joined() {
+    let hold = Hold::at("in-mid-join");
+    let server = Server::with(&[("SLIPWAY_HOLD_AT", &hold.setting())]);
+    let (parts, film) = parts_of(&server, "moov-last.mp4");
+    let [a, b, c] = [0, 1, 2].map(|at| parts[at].as_str());
+    let made = join(&server, &[a, b, c]);
+    assert_eq!(made.status, 201, "{}", made.text());
+    let (path, video) = (made.header("location"), made.header("slipway-video"));
+    let held = hold.reached();
+    let ready = server.settled(video);
+    assert_eq!((&ready["state"], &ready["playable"]), (&"ready".into(), &true.into()), "{ready}");
+    assert_eq!((&ready["size"], &ready["uploadedAt"]), (&film.len().into(), &().into()));
+    let head = server.send("HEAD", path, &[TUS], b"");
+    assert_eq!((head.status, head.header("upload-offset")), (200, ""), "it isn't joined");
+    server.send("GET", path, &[], b"").assert_problem(409, "upload-unfinished");
+    let address = format!("/api/videos/{video}/original");
+    server.send("GET", &address, &[], b"").assert_problem(409, "upload-unfinished");
+    server.send("DELETE", b, &[TUS], b"").assert_problem(409, "conflict");
+    let master = ready["playback"]["hls"].as_str().expect("an address");
+    assert_eq!(server.send_as_anyone("GET", master, &[], b"").status, 200, "others see it, too");
+
+    hold.release(held);
+    assert_eq!(original(&server, video), sha256(&film));
+    joined(&server, path);
+    let after = server.json(&format!("/api/videos/{video}"));
+    assert_eq!(after["state"], "ready");
+    assert_eq!(after["readyAt"], ready["readyAt"], "it was ready before and stays so");
+    for part in [a, b, c] {
+        assert_eq!(server.send("DELETE", part, &[TUS], b"").status, 204);
+    }
+    let whole = server.upload(&media("moov-last.mp4"));
+    assert_eq!(server.settled(&whole)["state"], "ready");
+    let rung = copied_rung(&server, video);
+    assert!(rung.len() > 2, "{rung:?}");
+    assert_eq!(rung, copied_rung(&server, &whole));
+    let again = server.send("POST", &format!("/api/videos/{video}/retry-processing"), &[], b"");
+    assert_eq!(again.status, 200, "{}", again.text());
+    assert_eq!(server.settled(video)["state"], "ready", "from the original as well");
+}
+
+/// Whenever the server dies between a film's last part and its finish, in the joining or in the
+/// work on the film, the next start brings both to their end.
+#[test]
+fn a_kill_at_any_moment_costs_a_joined_film_nothing() {
+    let moments = [
+        "before-join",
+        "in-mid-join",
+        "after-sync-before-rename",
+        "after-rename-before-record",
+        "after-record",
+        "after-publish-before-manifest",
+    ];
+    for moment in moments {
+        let hold = Hold::at("in-mid-join");
+        let (setting, is_of_the_job) = (hold.setting(), moment == "after-publish-before-manifest");
+        let mut settings = vec![("SLIPWAY_FAIL_AT", moment)];
+        if is_of_the_job {
+            settings.push(("SLIPWAY_HOLD_AT", setting.as_str()));
+        }
+        let server = Server::with(&settings);
+        let (parts, film) = parts_of(&server, "silent.mp4");
+        join_and_die(&server, &parts);
+        let again = Server::on(&server.data, &[]);
+        let video = only_video(&again);
+        let settled = again.settled(&video);
+        assert_eq!(settled["state"], "ready", "{moment}: {settled}");
+        assert_eq!(original(&again, &video), sha256(&film), "{moment}");
+        assert!(copied_rung(&again, &video).len() > 1, "{moment}");
+        for part in &parts {
+            assert_eq!(again.send("DELETE", part, &[TUS], b"").status, 204, "{moment}");
+        }
+        drop(server);
+    }
+}
+
+/// A film that can be played and can't be joined, as there is no room for it, is given up like
+/// any upload: with everything that was made of it, and its parts are free.
+#[test]
+fn an_unjoined_film_can_be_given_up() {
+    let server = Server::with(&[("SLIPWAY_FAIL_AT", "before-join")]);
+    let (parts, _) = parts_of(&server, "moov-last.mp4");
+    join_and_die(&server, &parts);
+    let full = [("SLIPWAY_UPLOAD__RESERVE_FREE_SPACE", "999 TiB")];
+    let again = Server::on(&server.data, &full);
+    let video = only_video(&again);
+    assert_eq!(again.settled(&video)["state"], "ready");
+    let shown = again.json(&format!("/api/videos/{video}/processing-status"));
+    assert_eq!(shown["state"], "ready", "{shown}");
+    again.send("DELETE", &parts[0], &[TUS], b"").assert_problem(409, "conflict");
+    let uploads = fs::read_dir(again.data.join("tmp/uploads")).expect("uploads");
+    let uploads = uploads.flat_map(|shard| fs::read_dir(shard.expect("it").path()).expect("it"));
+    let known = |id: &str| parts.iter().any(|part| part.ends_with(id));
+    let ids = uploads.map(|it| it.expect("it").file_name().into_string().expect("an id"));
+    let made: Vec<String> = ids.filter(|id| !known(id)).collect();
+    let [made] = made.as_slice() else { panic!("one final upload, not {made:?}") };
+    let path = format!("/files/{made}");
+    assert_eq!(again.send("DELETE", &path, &[TUS], b"").status, 204);
+    assert_eq!(again.send("HEAD", &path, &[TUS], b"").status, 410);
+    assert_eq!(again.send("GET", &format!("/api/videos/{video}"), &[], b"").status, 404);
+    for part in &parts {
+        assert_eq!(again.send("DELETE", part, &[TUS], b"").status, 204);
+    }
+    let medias = fs::read_dir(again.data.join("media")).expect("media");
+    let left: Vec<PathBuf> = medias
+        .map(|shard| shard.expect("it").path().join(&video))
+        .filter(|directory| directory.exists())
+        .collect();
+    assert_eq!(left, [] as [PathBuf; 0]);
 }

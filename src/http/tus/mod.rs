@@ -288,7 +288,8 @@ async fn append(
 
 async fn terminate(app: &App, caller: &Caller, id: UploadId) -> Result<HttpResponse, Problem> {
     guard::needs(caller, Role::Uploader)?;
-    app.parts.uploads.terminate(id).await.map_err(translate::upload)?;
+    let job = app.parts.uploads.terminate(id).await.map_err(translate::upload)?;
+    app.parts.queue.stop_child(job);
     Ok(HttpResponse::NoContent().finish())
 }
 

@@ -267,12 +267,15 @@ fn check_queue(it: &Fixture, model: &Queue) {
     assert_eq!(it.state.jobs_waiting(), Ok(waiting));
 }
 
-/// What may happen to one upload of 100 bytes. A holder is any lease ever granted.
+/// What may happen to one upload of 100 bytes, made of one part. A holder is any lease ever
+/// granted.
 #[derive(Clone, Debug)]
 enum UploadOp {
     Lease,
     Write { holder: usize, end: u64 },
     Sync { holder: usize },
+    Queue { holder: usize },
+    Cancel,
     Finish { holder: usize },
     Abort,
     Lower { end: u64 },
@@ -285,6 +288,8 @@ fn upload_ops() -> impl Strategy<Value = Vec<UploadOp>> {
         3 => Just(UploadOp::Lease),
         6 => (holder(), 0..=100u64).prop_map(|(holder, end)| UploadOp::Write { holder, end }),
         4 => holder().prop_map(|holder| UploadOp::Sync { holder }),
+        1 => holder().prop_map(|holder| UploadOp::Queue { holder }),
+        1 => Just(UploadOp::Cancel),
         1 => holder().prop_map(|holder| UploadOp::Finish { holder }),
         1 => Just(UploadOp::Abort),
         1 => (0..=100u64).prop_map(|end| UploadOp::Lower { end }),
@@ -302,12 +307,39 @@ struct Upload {
     written: u64,
     durable: u64,
     leases: Vec<u32>,
+    /// The job of its video; an upload that was ended before its end takes both along.
+    job: Option<JobState>,
+    has_video: bool,
 }
 
 impl Upload {
     fn held(&self, holder: usize) -> Option<(Epoch, bool)> {
         let epoch = *self.leases.get(holder.checked_rem(self.leases.len())?)?;
         Some((Epoch(epoch), epoch == self.epoch))
+    }
+}
+
+/// What happens to the video of an upload before it is finished.
+async fn queue_upload(it: &Fixture, model: &mut Upload, op: UploadOp) {
+    let (state, id) = (&it.state, model.id);
+    let open = model.state == UploadState::Partial;
+    match op {
+        UploadOp::Queue { holder } => {
+            let Some((epoch, holds)) = model.held(holder) else { return };
+            let queued = state.queue_final(id, epoch, job_record(model.video, 0, NOW)).await;
+            let is_new = model.job.is_none();
+            assert_eq!(queued.ok().map(|it| it.1), (holds && open).then_some(is_new));
+            if holds && open && is_new {
+                model.job = Some(JobState::Queued);
+            }
+        }
+        _ => {
+            let is_open = model.has_video && model.job == Some(JobState::Queued);
+            assert_eq!(state.cancel_job(model.video, NOW).await.is_ok(), is_open);
+            if is_open {
+                model.job = Some(JobState::Cancelled);
+            }
+        }
     }
 }
 
@@ -341,6 +373,7 @@ async fn do_upload(it: Fixture, model: &mut Upload, op: UploadOp) -> Fixture {
                 model.durable = model.written;
             }
         }
+        UploadOp::Queue { .. } | UploadOp::Cancel => queue_upload(&it, model, op).await,
         UploadOp::Finish { holder } => {
             let Some((epoch, holds)) = model.held(holder) else { return it };
             let job = Some(job_record(model.video, 0, NOW));
@@ -349,17 +382,22 @@ async fn do_upload(it: Fixture, model: &mut Upload, op: UploadOp) -> Fixture {
             assert_eq!(done.is_ok(), holds && (open || repeated));
             if done.is_ok() {
                 model.state = UploadState::Finished;
+                model.job.get_or_insert(JobState::Queued);
                 (model.written, model.durable) = (100, 100);
             }
         }
         UploadOp::Abort => {
             let ended = state.end_upload(id, UploadState::Aborted, NOW).await;
             let video = Some(model.video).filter(|_| open);
-            assert_eq!(ended, Ok(video));
+            assert_eq!(ended.map(|ended| ended.map(|it| it.id)), Ok(video));
             if model.state != UploadState::Aborted {
                 model.state = UploadState::Aborted;
                 model.epoch += 1;
                 (model.written, model.durable) = (0, 0);
+                if open {
+                    model.has_video = false;
+                    model.job = model.job.map(|_| JobState::Cancelled);
+                }
             }
         }
         UploadOp::Lower { end } => {
@@ -385,12 +423,18 @@ fn check_upload(it: &Fixture, model: &Upload) {
     assert_eq!((stored.state, stored.epoch), (model.state, Epoch(model.epoch)));
     assert_eq!(stored.received.written, up_to(model.written));
     assert_eq!(stored.received.durable, up_to(model.durable));
-    let jobs = it.state.jobs(&|job| job.video == model.video, 9).expect("read").len();
-    let video = it.state.video(model.video).expect("read");
-    let finished = video.as_ref().is_some_and(|video| video.state == VideoState::Queued);
-    assert_eq!(jobs, usize::from(finished), "a finish queues exactly one job");
+    let jobs = it.state.jobs(&|job| job.video == model.video, 9).expect("read");
+    let jobs: Vec<JobState> = jobs.into_iter().map(|job| job.state).collect();
+    assert_eq!(jobs, Vec::from_iter(model.job), "an upload queues exactly one job");
+    let expected = model.has_video.then_some(match model.job {
+        None => VideoState::Uploading,
+        Some(JobState::Cancelled) => VideoState::Failed,
+        Some(_) => VideoState::Queued,
+    });
+    assert_eq!(it.state.video(model.video).expect("read").map(|video| video.state), expected);
     let unfinished = it.state.unfinished_uploads().expect("read").len();
-    assert_eq!(unfinished, usize::from(model.state != UploadState::Finished));
+    let part = 1;
+    assert_eq!(unfinished, part + usize::from(model.state != UploadState::Finished));
 }
 
 fn block_on<T>(future: impl Future<Output = T>) -> T {
@@ -419,15 +463,26 @@ proptest! {
         });
     }
 
-    /// Whatever happens to an upload, stale writers change nothing and it finishes once.
+    /// Whatever happens to an upload, stale writers change nothing, it finishes once and has one
+    /// job, whether that comes before its parts are joined or after.
     #[test]
     fn upload_histories_agree_with_the_model(ops in upload_ops()) {
         block_on(async {
             let mut it = fixture();
-            let (id, video) = it.upload(100).await;
+            let (id, video) = it.final_of(&[100]).await;
             let (state, leases) = (UploadState::Partial, Vec::new());
             let (epoch, written, durable) = (0, 0, 0);
-            let mut model = Upload { id, video, state, epoch, written, durable, leases };
+            let mut model = Upload {
+                id,
+                video,
+                state,
+                epoch,
+                written,
+                durable,
+                leases,
+                job: None,
+                has_video: true,
+            };
             for op in ops {
                 it = do_upload(it, &mut model, op).await;
                 check_upload(&it, &model);

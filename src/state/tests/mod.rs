@@ -8,7 +8,7 @@ mod uploads;
 
 use super::*;
 use crate::ids::{Epoch, JobId, Owner, UploadId, VideoId};
-use crate::model::upload::{Chunks, Protocol, Received, UploadState};
+use crate::model::upload::{Chunks, Concat, Protocol, Received, UploadState};
 use crate::model::video::{VideoKind, VideoState, Visibility};
 use crate::units::{ByteCount, ByteOffset, Ranges};
 
@@ -39,6 +39,28 @@ impl Fixture {
     async fn upload(&self, length: u64) -> (UploadId, VideoId) {
         let (upload, video) = (UploadId::fresh(NOW), VideoId::fresh(NOW));
         let record = upload_record(upload, video, length);
+        let created = self.state.create_upload(record, Some(video_record(video, upload))).await;
+        created.expect("created");
+        (upload, video)
+    }
+
+    /// Records a final upload without a length, of parts of these lengths that are complete.
+    async fn final_of(&self, lengths: &[u64]) -> (UploadId, VideoId) {
+        let mut parts = Vec::new();
+        for &length in lengths {
+            let id = UploadId::fresh(NOW);
+            let mut part = upload_record(id, VideoId::fresh(NOW), length);
+            part.video = None;
+            part.concat = Some(Concat::Partial);
+            part.received.written = up_to(length);
+            part.received.durable = up_to(length);
+            self.state.create_upload(part, None).await.expect("created");
+            parts.push(id);
+        }
+        let (upload, video) = (UploadId::fresh(NOW), VideoId::fresh(NOW));
+        let mut record = upload_record(upload, video, 0);
+        record.length = None;
+        record.concat = Some(Concat::Final { header: "final;x".to_owned(), parts });
         let created = self.state.create_upload(record, Some(video_record(video, upload))).await;
         created.expect("created");
         (upload, video)

@@ -1,6 +1,7 @@
 //! Uploads: one holder, honest claims, one finish.
 
 use super::*;
+use crate::model::job::JobState;
 
 /// The newest lease is the only one whose notes count; an older one changes nothing.
 #[tokio::test]
@@ -87,7 +88,7 @@ async fn giving_up_forgets_the_video_and_keeps_the_answer() {
     assert_eq!(early, Err(StateError::Conflict(Conflict::NotDue)));
     let due = NOW.plus_ms(1000);
     let ended = it.state.end_upload(id, UploadState::Expired, due).await;
-    assert_eq!(ended, Ok(Some(video)));
+    assert_eq!(ended.map(|ended| ended.map(|it| it.id)), Ok(Some(video)));
     assert_eq!(it.state.end_upload(id, UploadState::Expired, due).await, Ok(None));
     assert_eq!(it.state.video(video), Ok(None));
     assert_eq!(it.upload_now(id).ended_at, Some(due));
@@ -237,4 +238,65 @@ async fn parts_are_recorded_with_their_ranges() {
     assert_eq!(it.state.parts(id), Ok(vec![]));
     let gone = Err(StateError::Conflict(Conflict::Upload(UploadState::Aborted)));
     assert_eq!(note(part(1, 10, 1)).await, gone);
+}
+
+/// The video of parts that are all confirmed is queued once, with their sum as its size, and goes
+/// on undisturbed when they are joined. One unconfirmed part, an old lease or a plain upload
+/// queues nothing.
+#[tokio::test]
+async fn a_final_is_queued_before_it_is_joined() {
+    let it = fixture();
+    let (id, video) = it.final_of(&[7, 0, 5]).await;
+    let old = it.state.lease_upload(id).await.expect("leased").epoch;
+    let epoch = it.state.lease_upload(id).await.expect("leased").epoch;
+    let job = || job_record(video, 0, NOW);
+    assert_eq!(it.state.queue_final(id, old, job()).await, Err(StateError::Stale));
+    let first = job();
+    let (queued, is_new) = it.state.queue_final(id, epoch, first.clone()).await.expect("queued");
+    assert_eq!((queued.state, queued.size, is_new), (VideoState::Queued, ByteCount(12), true));
+    assert_eq!((queued.job, queued.uploaded_at), (Some(first.id), None));
+    let upload = it.upload_now(id);
+    assert_eq!((upload.state, upload.length), (UploadState::Partial, Some(ByteCount(12))));
+    let (again, is_new) = it.state.queue_final(id, epoch, job()).await.expect("no harm");
+    assert_eq!((again, is_new), (queued, false));
+    it.state.claim_job(NOW, 1000).await.expect("asked").expect("it is due");
+    it.state.begin_finish(id, epoch, ByteCount(12)).await.expect("begun");
+    for _ in 0..2 {
+        let size = ByteCount(12);
+        it.state.finish_upload(id, epoch, NOW, size, Some(job())).await.expect("finished");
+    }
+    let after = it.video_now(video);
+    assert_eq!((after.state, after.job), (VideoState::Processing, Some(first.id)));
+    assert_eq!((after.uploaded_at, it.upload_now(id).state), (Some(NOW), UploadState::Finished));
+    assert_eq!(it.state.jobs(&|_| true, 9).expect("read").len(), 1);
+
+    let (id, video) = it.final_of(&[3, 4]).await;
+    let Some(Concat::Final { parts, .. }) = it.upload_now(id).concat else { unreachable!() };
+    let epoch = it.state.lease_upload(id).await.expect("leased").epoch;
+    it.state.lower_upload(parts[1], "other", up_to(3)).await.expect("lowered");
+    let refused = it.state.queue_final(id, epoch, job()).await.map(drop);
+    assert_eq!(refused, Err(StateError::Conflict(Conflict::Length)));
+    assert_eq!(
+        (it.video_now(video).state, it.upload_now(id).length),
+        (VideoState::Uploading, None)
+    );
+    let (plain, _) = it.upload(10).await;
+    let epoch = it.state.lease_upload(plain).await.expect("leased").epoch;
+    let refused = it.state.queue_final(plain, epoch, job()).await.map(drop);
+    assert_eq!(refused, Err(StateError::Missing));
+}
+
+/// Ending a final upload whose video is being worked on takes the video and ends its job.
+#[tokio::test]
+async fn ending_an_unjoined_final_ends_its_job() {
+    let it = fixture();
+    let (id, video) = it.final_of(&[7]).await;
+    let epoch = it.state.lease_upload(id).await.expect("leased").epoch;
+    it.state.queue_final(id, epoch, job_record(video, 0, NOW)).await.expect("queued");
+    let (job, _) = it.state.claim_job(NOW, 1000).await.expect("asked").expect("it is due");
+    let ended = it.state.end_upload(id, UploadState::Aborted, NOW).await.expect("ended");
+    assert_eq!(ended.and_then(|video| video.job), Some(job.id));
+    assert_eq!(it.state.video(video).expect("read"), None);
+    let stale = it.state.renew_lease(job.id, job.epoch, NOW).await;
+    assert_eq!((stale, it.job_now(job.id).state), (Err(StateError::Stale), JobState::Cancelled));
 }

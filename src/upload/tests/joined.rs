@@ -5,7 +5,7 @@ use crate::config::Reserve;
 use crate::ids::{Owner, UploadId};
 use crate::model::upload::UploadState;
 use crate::model::video::VideoState;
-use crate::state::UploadRecord;
+use crate::state::{UploadRecord, VideoRecord};
 use crate::units::ByteCount;
 use crate::upload::{NewUpload, UploadError};
 
@@ -15,6 +15,11 @@ async fn part(life: &Life, length: Option<u64>) -> UploadId {
 
 async fn join(life: &Life, parts: &[UploadId]) -> Result<UploadRecord, UploadError> {
     life.uploads.create_final(new_upload(None), "final;x".into(), parts.to_vec()).await
+}
+
+fn video(life: &Life, record: &UploadRecord) -> VideoRecord {
+    let id = record.video.expect("it has one");
+    life.state.video(id).expect("it reads").expect("it is there")
 }
 
 /// Lets the engine's tasks work until a final upload is finished.
@@ -65,6 +70,60 @@ fn parts_become_one_video() {
             join(life, &[empty, empty]).await.expect("two times nothing")
         };
         assert_eq!(life.original(&finished(life, nothing.id).await), b"");
+    });
+}
+
+/// A final upload whose parts are here is queued before it has a byte, and stays so when its
+/// joining was kept from going on; one of more parts than a job can read is queued once joined.
+#[test]
+fn the_work_needs_no_joining() {
+    let mut house = House::new();
+    let bytes = content(3000);
+    let (made, many) = house.live(async |life: &Life| {
+        let (a, b) = (part(life, Some(1000)).await, part(life, Some(1000)).await);
+        let mut parts = vec![a, b, a];
+        life.append(a, 0, &bytes[..1000]).await.expect("a part");
+        life.append(b, 0, &bytes[1000..2000]).await.expect("a part");
+        let made = join(life, &parts).await.expect("they are there");
+        let done = finished(life, made.id).await;
+        assert!(life.original(&done) == [&bytes[..2000], &bytes[..1000]].concat());
+        let queued = video(life, &done);
+        assert_eq!((queued.state, queued.size), (VideoState::Queued, ByteCount(3000)));
+        assert_eq!(life.state.jobs(&|_| true, 9).expect("they read").len(), 1);
+
+        let missing = part(life, Some(1)).await;
+        parts.push(missing);
+        let made = join(life, &parts).await.expect("most are there").id;
+        let mut many = Vec::new();
+        for byte in 0..=crate::wire::SOURCE_FILES_MAX {
+            many.push(part(life, Some(1)).await);
+            life.append(many[byte], 0, &[byte as u8]).await.expect("a byte");
+        }
+        many.push(missing);
+        let many = join(life, &many).await.expect("most are there").id;
+        life.append(missing, 0, b"!").await.expect("the last part");
+        (made, many)
+    });
+    // The house stops while they are joined, and is full when it goes on.
+    house.limits.reserve_free_space = Reserve::Bytes(ByteCount(u64::MAX / 2));
+    house.live(async |life: &Life| {
+        let queued = |id| video(life, &life.uploads.peek(id).expect("it is open")).state;
+        while queued(made) != VideoState::Queued {
+            tokio::task::yield_now().await;
+        }
+        if life.uploads.peek(many).expect("it is open").state != UploadState::Finished {
+            assert_eq!(queued(many), VideoState::Uploading);
+        }
+    });
+    house.limits.reserve_free_space = Reserve::Bytes(ByteCount(0));
+    house.live(async |life: &Life| {
+        let record = finished(life, made).await;
+        assert!(life.original(&record) == [&bytes[..2000], &bytes[..1000], b"!"].concat());
+        let record = finished(life, many).await;
+        let all: Vec<u8> = (0..65).chain([b'!']).collect();
+        assert!(life.original(&record) == all);
+        assert_eq!(video(life, &record).state, VideoState::Queued);
+        assert_eq!(life.state.jobs(&|_| true, 9).expect("they read").len(), 3);
     });
 }
 
