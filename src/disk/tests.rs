@@ -3,8 +3,9 @@
 use super::*;
 use crate::ids::{Epoch, JobId, Owner, UploadId, VideoId};
 use crate::model::manifest::Manifest;
+use crate::model::upload::Concat;
 use crate::model::video::{VideoKind, Visibility};
-use crate::units::{ByteOffset, UnixMillis};
+use crate::units::{ByteCount, ByteOffset, UnixMillis};
 use bytes::Bytes;
 use std::os::unix::fs::PermissionsExt;
 
@@ -389,6 +390,14 @@ fn sidecars_keep_their_bytes() {
     let id = |last: u8| std::array::from_fn(|at| if at == 15 { last } else { 0x11 });
     let (upload, video) = (UploadId::from_bytes(id(1)), VideoId::from_bytes(id(2)));
     check_golden("upload-meta.1.json", &meta(upload, video));
+    let part = UploadMeta { video: None, concat: Some(Concat::Partial), ..meta(upload, video) };
+    check_golden("upload-meta-part.1.json", &part);
+    let parts = vec![UploadId::from_bytes(id(3)), UploadId::from_bytes(id(3))];
+    let concat = Concat::Final { header: "final;/files/x /files/x".to_owned(), parts };
+    let made = UploadMeta { length: None, concat: Some(concat), ..meta(upload, video) };
+    check_golden("upload-meta-final.1.json", &made);
+    let cut = UploadMeta { chunk_size: Some(ByteCount(5)), ..meta(upload, video) };
+    check_golden("upload-meta-chunks.1.json", &cut);
     check_golden("facts.1.json", &facts(video));
     check_golden("manifest.1.json", &manifest());
 }
