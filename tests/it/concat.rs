@@ -422,3 +422,39 @@ fn an_unjoined_film_can_be_given_up() {
         .collect();
     assert_eq!(left, [] as [PathBuf; 0]);
 }
+
+/// A video that is deleted while its parts are being joined is gone with all that was made of it
+/// and of them; one whose processing is stopped stays so, and has its original all the same.
+#[test]
+fn a_join_goes_on_beside_its_video() {
+    let hold = Hold::at("in-mid-join");
+    let server = Server::with(&[("SLIPWAY_HOLD_AT", &hold.setting())]);
+    let (parts, film) = parts_of(&server, "one-key-60s.mp4");
+    let [a, b, c] = [0, 1, 2].map(|at| parts[at].as_str());
+    let stopped = join(&server, &[a, b, c]);
+    let (path, video) = (stopped.header("location"), stopped.header("slipway-video"));
+    let first = hold.reached();
+    // It takes a minute to encode, so that it isn't ready by now.
+    let cancel = format!("/api/videos/{video}/cancel-processing");
+    let cancelled = server.send("POST", &cancel, &[], b"");
+    assert_eq!(cancelled.status, 200, "{}", cancelled.text());
+    let deleted = join(&server, &[c, a]);
+    let (gone_path, gone) = (deleted.header("location"), deleted.header("slipway-video"));
+    wait_for("the other to be queued", || {
+        let shown = server.json(&format!("/api/videos/{gone}"));
+        (shown["state"] != "uploading").then_some(())
+    });
+    assert_eq!(server.send("DELETE", &format!("/api/videos/{gone}"), &[], b"").status, 204);
+    hold.release(first);
+    assert_eq!(original(&server, video), sha256(&film));
+    joined(&server, path);
+    let after = server.json(&format!("/api/videos/{video}"));
+    assert_eq!((&after["state"], &after["error"]["code"]), (&"failed".into(), &"cancelled".into()));
+    assert_eq!(server.send("HEAD", gone_path, &[TUS], b"").status, 410);
+    assert_eq!(server.send("GET", &format!("/api/videos/{gone}"), &[], b"").status, 404);
+    for part in [a, b, c] {
+        assert_eq!(server.send("DELETE", part, &[TUS], b"").status, 204);
+    }
+    let videos = server.json("/api/videos");
+    assert_eq!(videos["items"].as_array().map(Vec::len), Some(1), "{videos}");
+}
