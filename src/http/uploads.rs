@@ -3,7 +3,8 @@
 use super::problem::{Code, Problem};
 use super::views::UploadView;
 use super::{Shared, guard, translate};
-use crate::library::UploadQuery;
+use crate::ids::UploadId;
+use crate::library::{UPLOADS_MAX, UploadQuery};
 use crate::model::upload::UploadState;
 use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse, web};
@@ -18,11 +19,15 @@ pub(super) fn routes(app: &mut web::ServiceConfig) {
 struct Filter {
     state: Option<String>,
     session_id: Option<String>,
+    limit: Option<usize>,
+    cursor: Option<String>,
 }
 
 #[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
 struct Listed {
     items: Vec<UploadView>,
+    next_cursor: Option<String>,
 }
 
 async fn list(
@@ -31,12 +36,17 @@ async fn list(
     filter: web::Query<Filter>,
 ) -> Result<HttpResponse, Problem> {
     let caller = guard::required(&req, &app).await?;
-    let Filter { state, session_id } = filter.into_inner();
+    let Filter { state, session_id, limit, cursor } = filter.into_inner();
     let state = state.as_deref().map(state_named).transpose()?;
-    let query = UploadQuery { state, session: session_id };
+    let cursor = cursor.as_deref().map(UploadId::parse).transpose().map_err(|_| {
+        Problem::new(Code::InvalidRequest, "`cursor` isn't one that was given.").field("cursor")
+    })?;
+    let limit = limit.unwrap_or(UPLOADS_MAX);
+    let query = UploadQuery { state, session: session_id, cursor, limit };
     let found = app.parts.library.uploads(&caller.viewer, query).await;
-    let items = found.map_err(translate::library)?.iter().map(UploadView::of).collect();
-    let listed = Listed { items };
+    let page = found.map_err(translate::library)?;
+    let items = page.items.iter().map(UploadView::of).collect();
+    let listed = Listed { items, next_cursor: page.next.map(|id| id.to_string()) };
     Ok(HttpResponse::Ok().insert_header((header::CACHE_CONTROL, "no-store")).json(listed))
 }
 

@@ -8,6 +8,7 @@ use crate::ids::{Owner, VideoId};
 use crate::library;
 use crate::model::access::Viewer;
 use crate::model::video::{VideoState, Visibility};
+use crate::queue::Line;
 use crate::state::{VideoChange, VideoRecord};
 use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse, web};
@@ -56,24 +57,39 @@ pub(super) enum Seen {
 impl Seen {
     /// Makes the view for `caller`, who may see the video.
     pub(super) fn by(caller: Option<&Caller>, video: &VideoRecord, parts: &AppParts) -> Self {
+        Self::in_line(caller, video, parts, &parts.queue.line())
+    }
+
+    /// Does the same for one of many, which share a look at the queue.
+    fn in_line(
+        caller: Option<&Caller>,
+        video: &VideoRecord,
+        parts: &AppParts,
+        line: &Line<'_>,
+    ) -> Self {
         let progress = parts.hub.progress(video.id);
         if !caller.is_some_and(|caller| caller.viewer.is_over(&video.owner)) {
             return Self::Part(Box::new(PublicView::of(video, progress.as_ref())));
         }
-        Self::Whole(Box::new(whole(video, parts)))
+        Self::Whole(Box::new(with_work(video, parts, line, |work| VideoView::of(video, work))))
     }
 }
 
 /// Makes the owner's view of a video.
 pub(super) fn whole(video: &VideoRecord, parts: &AppParts) -> VideoView {
-    with_work(video, parts, |work| VideoView::of(video, work))
+    with_work(video, parts, &parts.queue.line(), |work| VideoView::of(video, work))
 }
 
-fn with_work<T>(video: &VideoRecord, parts: &AppParts, make: impl FnOnce(&Work<'_>) -> T) -> T {
+fn with_work<T>(
+    video: &VideoRecord,
+    parts: &AppParts,
+    line: &Line<'_>,
+    make: impl FnOnce(&Work<'_>) -> T,
+) -> T {
     // A view without its job still tells the most important things.
     let job = video.job.and_then(|job| parts.state.job(job).ok().flatten());
     let waits = job.as_ref().filter(|_| video.state == VideoState::Queued);
-    let position = waits.and_then(|job| parts.queue.position(job.id)).map(|before| before + 1);
+    let position = waits.and_then(|job| line.before(job.id)).map(|before| before + 1);
     let progress = parts.hub.progress(video.id);
     make(&Work { job: job.as_ref(), progress: progress.as_ref(), position })
 }
@@ -137,9 +153,7 @@ async fn list(req: HttpRequest, app: App, query: web::Query<Query>) -> Answer {
             return Err(Problem::new(Code::InvalidRequest, detail).field("sort"));
         }
     };
-    let cursor = query.cursor.as_deref().map(VideoId::parse).transpose().map_err(|_| {
-        Problem::new(Code::InvalidRequest, "`cursor` isn't one that was given.").field("cursor")
-    })?;
+    let cursor = cursor_of(query.cursor)?;
     let query = library::Query {
         state: query.state,
         text: query.q.map(|text| text.trim().to_owned()).filter(|text| !text.is_empty()),
@@ -153,7 +167,8 @@ async fn list(req: HttpRequest, app: App, query: web::Query<Query>) -> Answer {
     let page = app.parts.library.list(&caller.viewer, query).await;
     let page = page.map_err(translate::library)?;
     let shown = blocking(&app, move |parts| {
-        let seen = |video| Seen::by(Some(&caller), video, parts);
+        let line = parts.queue.line();
+        let seen = |video| Seen::in_line(Some(&caller), video, parts, &line);
         let next_cursor = page.next.map(|id| id.to_string());
         Ok(Page { items: page.items.iter().map(seen).collect(), next_cursor })
     });
@@ -222,7 +237,7 @@ async fn status(req: HttpRequest, app: App, id: web::Path<String>) -> Answer {
         if !caller.viewer.is_over(&video.owner) {
             return Err(Problem::not_found());
         }
-        Ok(with_work(&video, parts, |work| StatusView::of(&video, work)))
+        Ok(with_work(&video, parts, &parts.queue.line(), |work| StatusView::of(&video, work)))
     });
     Ok(answer(status.await?))
 }
@@ -232,12 +247,14 @@ async fn status(req: HttpRequest, app: App, id: web::Path<String>) -> Answer {
 struct Wanted {
     video_ids: Option<String>,
     session_id: Option<String>,
+    cursor: Option<String>,
 }
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Batch {
     items: Vec<BatchItem>,
+    next_cursor: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -252,35 +269,47 @@ struct BatchItem {
 
 async fn batch(req: HttpRequest, app: App, wanted: web::Query<Wanted>) -> Answer {
     let caller = guard::required(&req, &app).await?;
-    let Wanted { video_ids, session_id } = wanted.into_inner();
+    let Wanted { video_ids, session_id, cursor } = wanted.into_inner();
     if video_ids.is_none() && session_id.is_none() {
         let detail = "Name videos with `videoIds`, or a group of them with `sessionId`.";
         return Err(Problem::new(Code::InvalidRequest, detail).field("videoIds"));
     }
     let ids = video_ids.map(|list| ids_of(&list)).transpose()?;
-    let items = blocking(&app, move |parts| {
+    let cursor = cursor_of(cursor)?;
+    let batch = blocking(&app, move |parts| {
         let fits = |video: &VideoRecord| {
             caller.viewer.is_over(&video.owner)
                 && (session_id.is_none() || video.session == session_id)
         };
-        let videos = match ids {
+        let mut videos: Vec<VideoRecord> = match ids {
             Some(ids) => {
                 let found = ids.into_iter().map(|id| parts.state.video(id));
                 let found: Result<Vec<_>, _> = found.collect();
                 let found = found.map_err(translate::state)?;
                 found.into_iter().flatten().filter(fits).collect()
             }
-            None => parts.state.videos(None, BATCH_MAX, &fits).map_err(translate::state)?,
+            None => parts.state.videos(cursor, BATCH_MAX + 1, &fits).map_err(translate::state)?,
         };
+        let has_more = videos.len() > BATCH_MAX;
+        videos.truncate(BATCH_MAX);
+        let next = videos.last().map(|video| video.id.to_string()).filter(|_| has_more);
+        let line = parts.queue.line();
         let item = |video: &VideoRecord| BatchItem {
             video_id: video.id.to_string(),
             playable: video.playable,
-            status: with_work(video, parts, |work| StatusView::of(video, work)),
+            status: with_work(video, parts, &line, |work| StatusView::of(video, work)),
             error: video.problem.as_ref().map(ErrorView::of),
         };
-        Ok(videos.iter().map(item).collect())
+        Ok(Batch { items: videos.iter().map(item).collect(), next_cursor: next })
     });
-    Ok(answer(Batch { items: items.await? }))
+    Ok(answer(batch.await?))
+}
+
+/// Reads where a list goes on.
+fn cursor_of(text: Option<String>) -> Result<Option<VideoId>, Problem> {
+    text.as_deref().map(VideoId::parse).transpose().map_err(|_| {
+        Problem::new(Code::InvalidRequest, "`cursor` isn't one that was given.").field("cursor")
+    })
 }
 
 /// Reads a comma-separated list of ids.

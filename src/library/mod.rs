@@ -8,7 +8,7 @@ mod change;
 mod query;
 
 pub use change::{DESCRIPTION_BYTES_MAX, TAG_CHARS_MAX, TAGS_MAX, TITLE_CHARS_MAX};
-pub use query::{Page, Query, UploadQuery, VIDEOS_MAX};
+pub use query::{Page, Query, UPLOADS_MAX, UploadPage, UploadQuery, VIDEOS_MAX};
 
 use crate::clock::Clock;
 use crate::disk::{Disk, DiskError, MediaFile};

@@ -1,7 +1,7 @@
 //! Lists: which videos and uploads somebody finds, page by page.
 
 use super::{Library, LibraryError};
-use crate::ids::{Owner, VideoId};
+use crate::ids::{Owner, UploadId, VideoId};
 use crate::model::access::{Role, Viewer};
 use crate::model::upload::UploadState;
 use crate::model::video::{VideoState, Visibility};
@@ -12,8 +12,8 @@ use std::collections::VecDeque;
 /// Most videos on a page.
 pub const VIDEOS_MAX: usize = 100;
 
-/// Most uploads that a list returns, the newest first.
-const UPLOADS_MAX: usize = 1000;
+/// Most uploads on a page.
+pub const UPLOADS_MAX: usize = 1000;
 
 /// What to list. The default lists the newest of everything.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -52,6 +52,19 @@ pub struct UploadQuery {
     pub state: Option<UploadState>,
     /// Only uploads of this group.
     pub session: Option<String>,
+    /// Go on behind this upload: the `next` of the page before.
+    pub cursor: Option<UploadId>,
+    /// Uploads on the page, 1 ..= [`UPLOADS_MAX`].
+    pub limit: usize,
+}
+
+/// One page of uploads.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct UploadPage {
+    /// The uploads, the newest first.
+    pub items: Vec<UploadRecord>,
+    /// The cursor of the next page, if there is one.
+    pub next: Option<UploadId>,
 }
 
 impl Library {
@@ -81,7 +94,7 @@ impl Library {
         .await
     }
 
-    /// Lists the uploads of `viewer`, the newest first; at most a thousand.
+    /// Lists the uploads of `viewer`, the newest first.
     ///
     /// # Errors
     /// `State` if the database can't be read.
@@ -89,24 +102,40 @@ impl Library {
         &self,
         viewer: &Viewer,
         query: UploadQuery,
-    ) -> Result<Vec<UploadRecord>, LibraryError> {
+    ) -> Result<UploadPage, LibraryError> {
         let owner = viewer.owner.clone();
         self.blocking(move |shelf| {
-            let mut uploads = match query.state {
-                Some(UploadState::Finished) | None => shelf.state.uploads()?,
-                Some(_) => shelf.state.unfinished_uploads()?,
+            let limit = query.limit.clamp(1, UPLOADS_MAX);
+            let keep = |upload: &UploadRecord| upload.owner == owner && query.matches(upload);
+            let mut items = match query.state {
+                Some(UploadState::Finished) | None => {
+                    shelf.state.newest_uploads(query.cursor, limit + 1, &keep)?
+                }
+                // Their index is short, however many have finished.
+                Some(_) => {
+                    let mut open = shelf.state.unfinished_uploads()?;
+                    let is_behind = |id| query.cursor.is_none_or(|cursor| id < cursor);
+                    open.retain(|upload| is_behind(upload.id) && keep(upload));
+                    open.sort_by_key(|upload| std::cmp::Reverse(upload.id));
+                    open
+                }
             };
-            uploads.retain(|upload| {
-                upload.owner == owner
-                    && (upload.concat.is_none() || upload.state == UploadState::Finished)
-                    && query.state.is_none_or(|state| upload.state == state)
-                    && (query.session.is_none() || upload.session == query.session)
-            });
-            uploads.sort_by_key(|upload| std::cmp::Reverse(upload.id));
-            uploads.truncate(UPLOADS_MAX);
-            Ok(uploads)
+            let has_more = items.len() > limit;
+            items.truncate(limit);
+            let next = items.last().map(|upload| upload.id).filter(|_| has_more);
+            Ok(UploadPage { items, next })
         })
         .await
+    }
+}
+
+impl UploadQuery {
+    /// Says whether an upload is among what is asked for. Parts of a joined upload never are, nor
+    /// is what is made of them before it is whole.
+    fn matches(&self, upload: &UploadRecord) -> bool {
+        (upload.concat.is_none() || upload.state == UploadState::Finished)
+            && self.state.is_none_or(|state| upload.state == state)
+            && (self.session.is_none() || upload.session == self.session)
     }
 }
 

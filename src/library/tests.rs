@@ -191,6 +191,6 @@ async fn deletion_takes_everything() {
     assert!(house.disk.medias().expect("they read").is_empty());
     let job = house.state.job(video.job.expect("queued")).expect("it reads");
     assert!(job.is_none_or(|job| !job.is_open()));
-    let list = UploadQuery { state: Some(UploadState::Partial), session: None };
-    assert!(house.library.uploads(&ben, list).await.expect("a list").is_empty());
+    let list = UploadQuery { state: Some(UploadState::Partial), ..UploadQuery::default() };
+    assert!(house.library.uploads(&ben, list).await.expect("a list").items.is_empty());
 }

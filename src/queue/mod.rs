@@ -12,6 +12,7 @@ use crate::model::job::{ATTEMPTS_MAX, JobState, LEASE_MS, backoff_ms};
 use crate::model::problem::{Problem, ProblemCode};
 use crate::state::{JobRecord, State, StateError, VideoRecord};
 use crate::units::UnixMillis;
+use std::cell::OnceCell;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::Notify;
@@ -36,6 +37,24 @@ pub struct Claim {
     pub video: VideoRecord,
     /// Fires when somebody ends the job; the record has been moved on by then.
     pub ended: CancellationToken,
+}
+
+/// The waiting jobs in order, as they stood at one moment: a page with many of them asks once.
+pub struct Line<'a> {
+    state: &'a State,
+    places: OnceCell<HashMap<JobId, usize>>,
+}
+
+impl Line<'_> {
+    /// Returns how many jobs will be claimed before this one; `None` if it doesn't wait, or
+    /// waits behind more than are counted.
+    pub fn before(&self, job: JobId) -> Option<usize> {
+        let read = || {
+            let line = self.state.jobs_in_line(JOBS_COUNTED_MAX).unwrap_or_default();
+            line.into_iter().enumerate().map(|(before, job)| (job, before)).collect()
+        };
+        self.places.get_or_init(read).get(&job).copied()
+    }
 }
 
 /// How a failed job goes on.
@@ -245,18 +264,9 @@ impl Queue {
         Ok(counts)
     }
 
-    /// Returns how many jobs will be claimed before this waiting one; `None` if it doesn't wait.
-    pub fn position(&self, job: JobId) -> Option<usize> {
-        let wanted = self.state.job(job).ok()??;
-        if wanted.state != JobState::Queued {
-            return None;
-        }
-        let before = |other: &JobRecord| {
-            other.state == JobState::Queued
-                && (std::cmp::Reverse(other.priority), other.run_at, other.id)
-                    < (std::cmp::Reverse(wanted.priority), wanted.run_at, wanted.id)
-        };
-        Some(self.state.jobs(&before, JOBS_COUNTED_MAX).ok()?.len())
+    /// Returns the line of waiting jobs. It is read once, when the first place is asked for.
+    pub fn line(&self) -> Line<'_> {
+        Line { state: &self.state, places: OnceCell::new() }
     }
 
     fn tell(&self, kind: EventKind, video: &VideoRecord) {

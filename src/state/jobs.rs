@@ -5,7 +5,7 @@
 
 use super::error::{Conflict, StateError};
 use super::record::{JobRecord, VideoRecord};
-use super::view::View;
+use super::view::{self, View};
 use super::writer::Promise;
 use super::{State, keys, stages, videos};
 use crate::ids::{Epoch, JobId, VideoId};
@@ -264,6 +264,19 @@ impl State {
         limit: usize,
     ) -> Result<Vec<JobRecord>, StateError> {
         self.newest(keys::JOBS, &keys::behind(keys::JOBS), limit, keep)
+    }
+
+    /// Reads the waiting jobs in the order in which they will be claimed, at most `limit`.
+    ///
+    /// # Errors
+    /// `Failed`.
+    pub fn jobs_in_line(&self, limit: usize) -> Result<Vec<JobId>, StateError> {
+        let keys = self.inner.db.scan_prefix(keys::QUEUED).keys().take(limit);
+        keys.filter_map(|key| match key {
+            Ok(key) => keys::parse_queued(&key).map(|key| Ok(key.job)),
+            Err(cause) => Some(Err(view::failed(cause))),
+        })
+        .collect()
     }
 
     /// Returns how many jobs wait, those whose time hasn't come with them.

@@ -354,6 +354,20 @@ impl State {
         self.scan(keys::UPLOADS)
     }
 
+    /// Reads at most `limit` uploads older than `before` that `keep` wants, the newest first.
+    ///
+    /// # Errors
+    /// `Unreadable`, `Failed`.
+    pub fn newest_uploads(
+        &self,
+        before: Option<UploadId>,
+        limit: usize,
+        keep: &dyn Fn(&UploadRecord) -> bool,
+    ) -> Result<Vec<UploadRecord>, StateError> {
+        let end = before.map_or_else(|| keys::behind(keys::UPLOADS), keys::upload);
+        self.newest(keys::UPLOADS, &end, limit, keep)
+    }
+
     /// Reads the uploads that aren't finished, given-up ones with them, the oldest first: all
     /// that expiry and recovery care for, however many have finished.
     ///

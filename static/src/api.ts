@@ -229,11 +229,13 @@ export function session(): Promise<Session> {
 
 export const video = (id: string) => json<Video>(videoPath(id));
 
+type Page<T> = { items: T[]; nextCursor: string | null };
+
 export function videos(q: string, cursor: string | null) {
   const query = new URLSearchParams({ sort: "-createdAt", limit: "48" });
   if (q) query.set("q", q);
   if (cursor) query.set("cursor", cursor);
-  return json<{ items: Video[]; nextCursor: string | null }>(`/api/videos?${query.toString()}`);
+  return json<Page<Video>>(`/api/videos?${query.toString()}`);
 }
 
 export type Details = { title?: string; description?: string; visibility?: Visibility };
@@ -258,7 +260,14 @@ export async function cancelProcessing(id: string): Promise<void> {
 }
 
 export async function partialUploads(): Promise<PartialUpload[]> {
-  return (await json<{ items: PartialUpload[] }>("/api/uploads?state=partial")).items;
+  const found: PartialUpload[] = [];
+  for (let cursor: string | null = ""; cursor !== null; ) {
+    const path = `/api/uploads?state=partial${cursor && `&cursor=${cursor}`}`;
+    const page: Page<PartialUpload> = await json<Page<PartialUpload>>(path);
+    found.push(...page.items);
+    cursor = page.nextCursor;
+  }
+  return found;
 }
 
 export const adminStatus = () => json<AdminStatus>("/api/admin/status");

@@ -9,7 +9,7 @@ fn kill_9(pid: u32) {
 }
 
 /// Children of a process that run `slipway worker`.
-fn workers_of(pid: u32) -> Vec<u32> {
+pub fn workers_of(pid: u32) -> Vec<u32> {
     let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
     tasks
         .filter_map(|task| std::fs::read_to_string(task.path().join("children")).ok())

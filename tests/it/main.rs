@@ -12,5 +12,6 @@ mod harness;
 mod playback;
 mod power;
 mod service;
+mod sessions;
 mod tus;
 mod worker;

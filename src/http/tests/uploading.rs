@@ -2,6 +2,7 @@
 
 use super::rig::{BYTES, Rig};
 use crate::model::video::VideoState;
+use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 /// OPTIONS says what the server can do, to anybody, whatever version they speak (C3).
@@ -300,4 +301,38 @@ async fn a_cut_form_makes_nothing() {
     assert_eq!(listed["items"], serde_json::json!([]));
     let none = rig.parts.state.videos(None, 9, &|video| video.state != VideoState::Uploading);
     assert_eq!(none.expect("read").len(), 0);
+}
+
+/// An upload that expired says so for a while, at every one of its addresses, and so does its
+/// record in the list; its video is gone.
+#[tokio::test]
+async fn what_expired_is_gone() {
+    let rig = Rig::start_with(|config| config.upload.expire_after_ms = 0).await;
+    let tus = rig.create(10).await;
+    let begun = json!({"filename": "a.mp4", "size": 10}).to_string();
+    let headers = [("Content-Type", "application/json")];
+    let line = "POST /api/videos/upload/initiate";
+    let begun = rig.as_token(&rig.ann, line, &headers, begun.as_bytes()).await.json();
+    let parts = format!("/api/videos/upload/{}", begun["uploadId"].as_str().expect("an id"));
+    assert_eq!(rig.parts.uploads.expire_due().await.expect("a round"), 2);
+
+    let head = rig.tus(&format!("HEAD {tus}"), &[], b"").await;
+    assert_eq!((head.status, head.has("upload-offset")), (410, false));
+    let signed = begun["partUrls"][0]["url"].as_str().expect("an address");
+    for (line, headers) in [
+        (format!("PATCH {tus}"), &[BYTES, ("Upload-Offset", "0")][..]),
+        (format!("DELETE {tus}"), &[]),
+        (format!("GET {tus}"), &[]),
+        (format!("GET {parts}"), &[]),
+        (format!("PUT {parts}/parts/0"), &[]),
+        (format!("PUT {signed}"), &[]),
+        (format!("DELETE {parts}"), &[]),
+    ] {
+        let answer = rig.tus(&line, headers, b"").await;
+        assert_eq!((answer.status, answer.code().as_str()), (410, "gone"), "{line}");
+    }
+    let listed = rig.as_token(&rig.ann, "GET /api/uploads?state=expired", &[], b"").await.json();
+    assert_eq!(listed["items"].as_array().map(Vec::len), Some(2), "{listed}");
+    let videos = rig.as_token(&rig.ann, "GET /api/videos", &[], b"").await.json();
+    assert_eq!(videos["items"], json!([]));
 }
