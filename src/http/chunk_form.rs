@@ -61,7 +61,8 @@ pub(super) async fn take(
     let idle = Duration::from_millis(app.parts.config.upload.idle_timeout_ms);
     let part = tokio::time::timeout(idle, part_of(&mut form, &mut said)).await;
     let part = part.map_err(|_| {
-        Problem::new(Code::BodyTimedOut, "The form's fields stopped coming.").retryable(true)
+        let detail = "The form's fields stopped coming.";
+        Problem::new(Code::BodyTimedOut, detail).retry_after(translate::IDLE_SECONDS)
     })??;
     let (upload, index) = said.target(&app, &caller)?;
     let sha256 = said.checksum.clone();

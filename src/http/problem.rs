@@ -56,8 +56,6 @@ codes! {
     NotFound = "not-found", 404, "Not found";
     /// The method isn't known here.
     MethodNotAllowed = "method-not-allowed", 405, "This method isn't supported here";
-    /// A body that brings nothing for too long.
-    BodyTimedOut = "body-timed-out", 408, "The request's body stopped coming";
     /// The offset isn't the end of what is there.
     OffsetMismatch = "upload-offset-mismatch", 409, "The upload is at another offset";
     /// A newer request has taken the upload over.
@@ -96,6 +94,9 @@ codes! {
     ChecksumMismatch = "checksum-mismatch", 460, "Checksum Mismatch";
     /// Something went wrong that the client can't help.
     Internal = "internal", 500, "Something went wrong in the server";
+    /// A body that brings nothing for too long. 408 would say it too, but tus-js-client and Uppy
+    /// give a file up on it; a computer that slept finds this answer when it wakes.
+    BodyTimedOut = "body-timed-out", 503, "The request's body stopped coming";
     /// The server is stopping, or can't take work now.
     Unavailable = "unavailable", 503, "The server can't take this right now";
     /// The disk is full.

@@ -11,6 +11,9 @@ use crate::upload::{PartError, UploadError};
 /// How long clients wait before they come back to a server that is stopping, in seconds.
 const RESTART_SECONDS: u32 = 5;
 
+/// How long clients wait after a body that stopped coming, in seconds: nothing is in their way.
+pub(super) const IDLE_SECONDS: u32 = 1;
+
 /// Says what an upload's error means to its client. Where the upload goes on is told whenever it
 /// is known, so that no further question is needed.
 pub(super) fn upload(error: UploadError) -> Problem {
@@ -46,7 +49,7 @@ pub(super) fn upload(error: UploadError) -> Problem {
         E::NoSpace => out_of_space(),
         E::Idle { offset } => {
             let detail = "The body stopped coming. What came is kept.";
-            at(Problem::new(Code::BodyTimedOut, detail).retryable(true), offset)
+            at(Problem::new(Code::BodyTimedOut, detail).retry_after(IDLE_SECONDS), offset)
         }
         E::Taken { offset } => {
             let detail = "A newer request goes on with this upload. What came here is kept.";
@@ -110,7 +113,7 @@ fn part(error: PartError) -> Problem {
         }
         E::Idle => {
             let detail = "The body stopped coming; send the part again.";
-            Problem::new(Code::BodyTimedOut, detail).retryable(true)
+            Problem::new(Code::BodyTimedOut, detail).retry_after(IDLE_SECONDS)
         }
         E::Taken => Problem::new(Code::TakenOver, "A newer request brings this part."),
         E::Stopping => {
@@ -227,7 +230,7 @@ mod tests {
             (UploadError::LengthInvalid, 400, false),
             (UploadError::MaxSize { max: ByteCount(1) }, 413, false),
             (UploadError::NoSpace, 507, false),
-            (UploadError::Idle { offset }, 408, true),
+            (UploadError::Idle { offset }, 503, true),
             (UploadError::Taken { offset }, 409, true),
             (UploadError::BodyBroken { offset }, 400, true),
             (UploadError::MadeOfParts, 403, false),

@@ -145,7 +145,7 @@ fn a_stalled_upload_is_closed_and_kept() {
         server.token
     );
     let answer = rest(raw(&server.address, &head, &[7; 30_000]));
-    assert_eq!(status(&answer), 408, "{answer}");
+    assert_eq!(status(&answer), 503, "clients try again after this one: {answer}");
     assert!(answer.contains("body-timed-out"), "{answer}");
     assert_eq!(server.offset(&path), 30_000);
 }
