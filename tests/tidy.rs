@@ -417,7 +417,7 @@ fn has_word(line: &str, word: &str) -> bool {
 
 /// Reads every text file of the package: `(path with /, text)`.
 fn text_files(root: &Path) -> Vec<(String, String)> {
-    let skipped = ["target", "node_modules", "dist", ".git", "data"];
+    let skipped = ["target", "node_modules", ".venv", "dist", ".git", "data"];
     let mut files = Vec::new();
     let mut folders = vec![root.to_owned()];
     while let Some(folder) = folders.pop() {
