@@ -145,6 +145,28 @@ describe("on another site's page", { timeout: 6 * PATIENCE_MS }, () => {
     assert.ok(offsets[0] >= 2 * MIB, `${offsets}`);
   });
 
+  it("tus-js-client goes on in another browser, from what the server's list says", async () => {
+    const line = await house.line();
+    const [file] = await files(1, 4 * MIB);
+    const held = line.holdAfter(2.5 * MIB);
+    const first = await start("startTus", [file], { base: line.base, chunkSize: MIB });
+    await held;
+    await until("two chunks", async () => (await see(first)).chunks === 2);
+    await first.close();
+
+    const other = await browser.newContext();
+    const open = await house.unfinished();
+    const { url } = open.find(({ filename }) => filename === file.name);
+    const second = await visit(other, theirs, [file]);
+    await second.evaluate(
+      ([base, token, url]) => window.startTus(base, token, { uploadUrl: base + url }),
+      [house.base, house.token, url],
+    );
+    const { offsets } = await ended(second, [file]);
+    assert.ok(offsets[0] >= 2 * MIB, `${offsets}`);
+    await other.close();
+  });
+
   it("tus-js-client goes on when the network is back", async () => {
     const line = await house.line();
     const sent = await files(1, 4 * MIB);

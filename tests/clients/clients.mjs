@@ -174,14 +174,21 @@ class Line {
     for (const socket of this.#sockets) socket.destroy();
   }
 
-  /** Ends the line after so many more bytes; what had passed by then arrives. */
+  /**
+   * Ends the line after so many more bytes. What had passed by then arrives: the client notices
+   * only when the server has, else its next request could be faster and take over.
+   */
   cutAfter(bytes) {
     this.#left = bytes;
     return new Promise((cut) => {
       this.#then = (client, server) => {
+        server.removeAllListeners("data");
+        server.resume();
+        server.once("close", () => {
+          client.destroy();
+          cut();
+        });
         server.end();
-        client.destroy();
-        cut();
       };
     });
   }
@@ -190,10 +197,7 @@ class Line {
   holdAfter(bytes) {
     this.#left = bytes;
     return new Promise((held) => {
-      this.#then = (client) => {
-        client.pause();
-        held(() => client.resume());
-      };
+      this.#then = (_client, _server, release) => held(release);
     });
   }
 
@@ -214,7 +218,8 @@ class Line {
       if (!client.write(chunk)) server.pause();
     });
     client.on("drain", () => server.resume());
-    server.on("drain", () => client.resume());
+    const resume = () => client.resume();
+    server.on("drain", resume);
     client.on("data", (chunk) => {
       if (this.#left === null || chunk.length < this.#left) {
         if (this.#left !== null) this.#left -= chunk.length;
@@ -223,10 +228,15 @@ class Line {
       }
       const [left, then] = [this.#left, this.#then];
       [this.#left, this.#then] = [null, null];
-      server.write(chunk.subarray(0, left));
       // What comes behind the mark is lost in a cut, and waits in a hold.
-      then(client, server);
-      if (!client.destroyed) client.unshift(chunk.subarray(left));
+      server.off("drain", resume);
+      client.pause();
+      client.unshift(chunk.subarray(left));
+      server.write(chunk.subarray(0, left));
+      then(client, server, () => {
+        server.on("drain", resume);
+        resume();
+      });
     });
   }
 }

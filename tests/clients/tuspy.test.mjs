@@ -40,6 +40,12 @@ describe("tuspy", { timeout: 4 * PATIENCE_MS }, () => {
     await house.assertKept(url, file);
   });
 
+  it("sends with its other HTTP library", async () => {
+    const file = await house.file(MIB);
+    const { url } = await run(file, { is_async: true, options: { chunk_size: MIB / 2 } });
+    await house.assertKept(url, file);
+  });
+
   it("sends an empty file, and one without a word about it", async () => {
     for (const bytes of [0, 5]) {
       const file = await house.file(bytes);

@@ -4,6 +4,7 @@ Takes one JSON object: server, token, file, name, and what makes the case. Print
 how many bytes this process sent as JSON, or the error's status.
 """
 
+import asyncio
 import json
 import os
 import sys
@@ -22,7 +23,9 @@ if "memory" in case:
 if "name" in case:
     options["metadata"] = {"filename": case["name"]}
 try:
-    uploader = client.uploader(case["file"], **options)
+    is_async = case.get("is_async", False)
+    begin = client.async_uploader if is_async else client.uploader
+    uploader = begin(case["file"], **options)
     began = uploader.offset
     for _ in range(case.get("dies_after", 0)):
         uploader.upload_chunk()
@@ -30,7 +33,10 @@ try:
         # As after a kill: nothing is closed or said in order.
         print(json.dumps({"url": uploader.url, "began": began}), flush=True)
         os._exit(9)
-    uploader.upload()
+    if is_async:
+        asyncio.run(uploader.upload())
+    else:
+        uploader.upload()
     print(json.dumps({"url": uploader.url, "began": began, "ended": uploader.offset}))
 except TusCommunicationError as error:
     print(json.dumps({"status": error.status_code}))
