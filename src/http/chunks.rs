@@ -14,7 +14,7 @@ use crate::ids::{UploadId, VideoId};
 use crate::model::access::Role;
 use crate::model::upload::{CHUNK_BYTES, CHUNKS_MAX, Chunks, Protocol, UploadState};
 use crate::model::video::VideoState;
-use crate::state::{UploadRecord, VideoRecord};
+use crate::state::{PartRecord, UploadRecord, VideoRecord};
 use crate::units::{ByteCount, UnixMillis};
 use crate::upload::{Completion, Metadata, NewUpload, PartError, PutPart};
 use actix_web::http::header;
@@ -314,6 +314,9 @@ struct Status {
     chunk_size: Option<u64>,
     total_chunks: Option<u32>,
     expires_at: Option<String>,
+    /// The parts that are acknowledged, for who asks for them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    parts: Option<Vec<Named>>,
 }
 
 impl Status {
@@ -333,16 +336,39 @@ impl Status {
             chunk_size: upload.chunks.as_ref().map(|chunks| chunks.size.0),
             total_chunks: plan.map(|(plan, all)| plan.count(all)),
             expires_at: partial.then(|| upload.expires_at.to_rfc3339()),
+            parts: None,
         }
     }
 }
 
-async fn status(req: HttpRequest, app: App, id: web::Path<String>) -> Answer {
+#[derive(Deserialize)]
+struct Look {
+    #[serde(default)]
+    parts: bool,
+}
+
+async fn status(
+    req: HttpRequest,
+    app: App,
+    id: web::Path<String>,
+    look: web::Query<Look>,
+) -> Answer {
     let caller = guard::required(&req, &app).await?;
     let upload = find(&app, &caller, &id)?;
+    let mut status = Status::of(&upload);
+    if look.parts {
+        // Up to ten thousand records: not for who only wants to know how far it is.
+        let id = upload.id;
+        let read = blocking(&app, move |parts| parts.state.parts(id).map_err(translate::state));
+        let named = |part: PartRecord| Named {
+            index: part.index,
+            etag: format!("\"{}\"", digest::to_hex(&part.sha256)),
+        };
+        status.parts = Some(read.await?.into_iter().map(named).collect());
+    }
     let mut answer = HttpResponse::Ok();
     answer.insert_header((header::CACHE_CONTROL, "no-store"));
-    Ok(answer.json(Status::of(&upload)))
+    Ok(answer.json(status))
 }
 
 async fn abort(req: HttpRequest, app: App, id: web::Path<String>) -> Answer {
@@ -362,8 +388,8 @@ struct Complete {
     sha256: Option<String>,
 }
 
-/// A part as the client knows it.
-#[derive(Deserialize)]
+/// A part as the client knows it, or is told.
+#[derive(Deserialize, Serialize)]
 struct Named {
     index: u32,
     etag: String,

@@ -21,6 +21,7 @@ struct Filter {
     session_id: Option<String>,
     limit: Option<usize>,
     cursor: Option<String>,
+    filename: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -36,13 +37,13 @@ async fn list(
     filter: web::Query<Filter>,
 ) -> Result<HttpResponse, Problem> {
     let caller = guard::required(&req, &app).await?;
-    let Filter { state, session_id, limit, cursor } = filter.into_inner();
+    let Filter { state, session_id, filename, limit, cursor } = filter.into_inner();
     let state = state.as_deref().map(state_named).transpose()?;
     let cursor = cursor.as_deref().map(UploadId::parse).transpose().map_err(|_| {
         Problem::new(Code::InvalidRequest, "`cursor` isn't one that was given.").field("cursor")
     })?;
     let limit = limit.unwrap_or(UPLOADS_MAX);
-    let query = UploadQuery { state, session: session_id, cursor, limit };
+    let query = UploadQuery { state, session: session_id, filename, cursor, limit };
     let found = app.parts.library.uploads(&caller.viewer, query).await;
     let page = found.map_err(translate::library)?;
     let items = page.items.iter().map(UploadView::of).collect();

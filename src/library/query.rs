@@ -52,6 +52,8 @@ pub struct UploadQuery {
     pub state: Option<UploadState>,
     /// Only uploads of this group.
     pub session: Option<String>,
+    /// Only uploads of files with this display name.
+    pub filename: Option<String>,
     /// Go on behind this upload: the `next` of the page before.
     pub cursor: Option<UploadId>,
     /// Uploads on the page, 1 ..= [`UPLOADS_MAX`].
@@ -136,6 +138,7 @@ impl UploadQuery {
         (upload.concat.is_none() || upload.state == UploadState::Finished)
             && self.state.is_none_or(|state| upload.state == state)
             && (self.session.is_none() || upload.session == self.session)
+            && self.filename.as_ref().is_none_or(|name| upload.filename == *name)
     }
 }
 

@@ -227,6 +227,7 @@ impl State {
                 let mut video = videos::get(view, video)?;
                 video.size = size;
                 video.uploaded_at = Some(now);
+                video.sha256 = upload.chunks.as_ref().and_then(|chunks| chunks.sha256.clone());
                 match video.state {
                     VideoState::Uploading => videos::queue(view, video, job).map(drop)?,
                     _ => videos::put(view, &video)?,
@@ -402,7 +403,11 @@ fn remove(view: &mut View<'_>, id: UploadId) {
 }
 
 /// Reads an upload for a writer under the lease `epoch`.
-fn held(view: &View<'_>, id: UploadId, epoch: Epoch) -> Result<UploadRecord, StateError> {
+pub(super) fn held(
+    view: &View<'_>,
+    id: UploadId,
+    epoch: Epoch,
+) -> Result<UploadRecord, StateError> {
     let upload: UploadRecord = view.get(&keys::upload(id))?;
     if upload.epoch == epoch { Ok(upload) } else { Err(StateError::Stale) }
 }

@@ -76,9 +76,12 @@ impl Engine {
         }
         self.check_parts(&record, &said).await?;
         let blob = self.clone().blocking(move |engine| engine.shared_blob(id)).await?;
-        self.check_whole(&turn, &record, &said, &blob).await?;
+        let sum = self.check_whole(&turn, &record, &said, &blob).await?;
         // No part is written any more: each has been acknowledged.
-        let record = self.state.lease_upload(id).await?;
+        let mut record = self.state.lease_upload(id).await?;
+        if let Some(sum) = sum {
+            record = self.state.note_sum(id, record.epoch, sum).await?;
+        }
         self.finish(&turn, record, Some(blob)).await
     }
 
@@ -115,17 +118,18 @@ impl Engine {
         Ok(())
     }
 
-    /// Reads the whole file and compares its SHA-256, if the client has told one.
+    /// Reads the whole file and compares its SHA-256, if the client has told one; returns it in
+    /// lower-case hex.
     async fn check_whole(
         self: &Arc<Self>,
         turn: &Turn,
         record: &UploadRecord,
         said: &Completion,
         blob: &Arc<Blob>,
-    ) -> Result<(), UploadError> {
+    ) -> Result<Option<String>, UploadError> {
         let earlier = record.chunks.as_ref().and_then(|chunks| chunks.sha256.as_deref());
         if said.sha256.is_none() && earlier.is_none() {
-            return Ok(());
+            return Ok(None);
         }
         let length = record.length.unwrap_or_default().0;
         let (mut hasher, mut at) = (Sha256::new(), 0);
@@ -151,6 +155,6 @@ impl Engine {
         let text: String = found.iter().map(|byte| format!("{byte:02x}")).collect();
         let is_right = said.sha256.is_none_or(|meant| meant == found)
             && earlier.is_none_or(|meant| meant == text);
-        if is_right { Ok(()) } else { Err(PartError::WholeChecksum.into()) }
+        if is_right { Ok(Some(text)) } else { Err(PartError::WholeChecksum.into()) }
     }
 }

@@ -70,6 +70,7 @@ impl Engine {
         let mut told = self.state.video(video)?.ok_or(UploadError::Missing)?;
         told.size = size;
         told.uploaded_at = Some(now);
+        told.sha256 = record.chunks.as_ref().and_then(|chunks| chunks.sha256.clone());
         let facts = told.to_facts();
         self.clone()
             .blocking(move |engine| engine.disk.finish_blob(id, video, size, &facts))

@@ -228,8 +228,31 @@ fn a_wrong_sum_of_the_whole_leaves_it_open() {
     };
     complete(sha256(b"else")).assert_problem(422, "checksum-mismatch");
     assert_eq!(upload.status()["state"], "partial");
-    assert_eq!(complete(sha256(&upload.bytes)).status, 200);
+    let done = complete(sha256(&upload.bytes));
+    assert_eq!(done.status, 200);
+    assert_eq!(done.json()["video"]["sha256"], json!(sha256(&upload.bytes)), "it was read");
     assert_eq!(upload.original(), upload.bytes);
+}
+
+/// Who comes back is told what each part holds, and finds the upload by its file's name.
+#[test]
+fn what_is_there_can_be_compared() {
+    let server = server();
+    let upload = Upload::begin(&server, pattern(PART * 2 + 5));
+    assert_eq!(upload.put(2).status, 200);
+    assert_eq!(upload.put(0).status, 200);
+    assert_eq!(upload.status()["parts"], Value::Null, "only for who asks");
+    let told = server.json(&format!("/api/videos/upload/{}?parts=true", upload.id));
+    let etag = |index| format!("\"{}\"", sha256(upload.part(index)));
+    let expected = json!([{"index": 0, "etag": etag(0)}, {"index": 2, "etag": etag(2)}]);
+    assert_eq!(told["parts"], expected);
+    assert_eq!(upload.put(1).status, 200);
+    let named = |name| server.json(&format!("/api/uploads?filename={name}"))["items"].clone();
+    assert_eq!(named("a.mp4")[0]["uploadId"], json!(upload.id));
+    assert_eq!(named("b.mp4"), json!([]));
+    assert_eq!(upload.complete().status, 200);
+    let told = server.json(&format!("/api/videos/upload/{}?parts=true", upload.id));
+    assert_eq!(told["parts"], json!([]), "a finished file has no parts");
 }
 
 /// A signed address needs no token, and is good for its own part only.
