@@ -11,6 +11,7 @@ pub mod disk;
 pub mod events;
 pub mod http;
 pub mod ids;
+pub mod ingest;
 pub mod janitor;
 pub mod library;
 pub mod media;

@@ -3,6 +3,7 @@
 //! Exit codes: 0 done; 2 wrong usage, wrong configuration, or a data directory that another
 //! server holds; 1 anything else. A failure is one line on standard error.
 
+mod ingest;
 mod token;
 
 use crate::config::flags::{Command, Flags, Settings};
@@ -42,6 +43,11 @@ pub fn main() -> ExitCode {
         Command::CheckConfig { keys } => check_config(&settings, keys),
         Command::LoginLink => login_link(&settings),
         Command::Token(command) => token::run(&settings, command),
+        Command::Ingest(said) => match ingest::run(&settings, said) {
+            // Each file that didn't work has had its line.
+            Ok(false) => return ExitCode::from(1),
+            done => done.map(drop),
+        },
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

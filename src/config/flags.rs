@@ -71,6 +71,8 @@ pub enum Command {
     /// Make, list and revoke access tokens
     #[command(subcommand)]
     Token(TokenCommand),
+    /// Send files or directories to a server; run again, it goes on where it stopped
+    Ingest(Ingest),
     /// Internal: one media job in its own confined process
     #[command(hide = true)]
     Worker {
@@ -117,6 +119,48 @@ pub struct TokenCreate {
     #[arg(long = "scope")]
     pub scopes: Vec<String>,
     /// Everything as JSON on stdout
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// What to send, where, and how.
+#[derive(Clone, Debug, Args)]
+pub struct Ingest {
+    /// Files, or directories with everything in them
+    #[arg(required = true, value_name = "FILE|DIR")]
+    pub paths: Vec<PathBuf>,
+    /// Address of the server [default: the one of the configuration]
+    #[arg(long, value_name = "URL")]
+    pub server: Option<String>,
+    /// File with the access token [default: SLIPWAY_TOKEN, then the data directory's admin-token]
+    #[arg(long, value_name = "FILE")]
+    pub token_file: Option<PathBuf>,
+    /// Title of the video, for one file
+    #[arg(long)]
+    pub title: Option<String>,
+    /// A tag, as often as needed
+    #[arg(long = "tag", value_name = "TAG")]
+    pub tags: Vec<String>,
+    /// Who may see the videos [default: as the server decides]
+    #[arg(long, value_parser = ["public", "unlisted", "private"])]
+    pub visibility: Option<String>,
+    /// A name that groups the uploads
+    #[arg(long, value_name = "NAME")]
+    pub session: Option<String>,
+    /// Chunks on their way at once
+    #[arg(long, value_name = "N", default_value_t = 3)]
+    #[arg(value_parser = clap::value_parser!(u8).range(1..=16))]
+    pub parallel: u8,
+    /// How long to try again when the server can't be reached or can't take anything
+    #[arg(long, value_name = "TIME", default_value = "10m")]
+    pub retry_for: String,
+    /// Wait until the videos can be played
+    #[arg(long)]
+    pub wait: bool,
+    /// Send also what the server has already
+    #[arg(long)]
+    pub again: bool,
+    /// One JSON object a line for each file on stdout
     #[arg(long)]
     pub json: bool,
 }

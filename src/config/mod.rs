@@ -277,9 +277,9 @@ pub fn load(
         if name == "SLIPWAY_BOOT_ID" {
             boot_id = Some(text).filter(|text| !text.is_empty());
         } else if let Some(rest) = name.strip_prefix("SLIPWAY_") {
-            // Variables under these prefixes steer scripts and tests, not the server.
-            let is_other = matches!(rest, "BIN" | "LOG" | "FAIL_AT" | "HOLD_AT");
-            if rest.starts_with("TEST_") || is_other {
+            // Variables under these prefixes steer scripts, tests and `ingest`, not the server.
+            let others = ["BIN", "LOG", "FAIL_AT", "HOLD_AT", "TOKEN"];
+            if rest.starts_with("TEST_") || others.contains(&rest) {
                 continue;
             }
             let key = rest.to_lowercase().replace("__", ".");

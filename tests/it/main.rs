@@ -9,6 +9,7 @@ mod concat;
 mod crash;
 mod faults;
 mod harness;
+mod ingest;
 mod playback;
 mod power;
 mod service;
