@@ -8,6 +8,7 @@ mod admin;
 mod body;
 mod chunk_form;
 mod chunks;
+mod connection;
 mod cors;
 mod digest;
 mod edge;
@@ -206,6 +207,7 @@ pub fn serve(parts: AppParts, listeners: Listeners) -> Result<Served, ServeError
             .wrap(middleware::from_fn(edge::frame))
     });
     let mut server = server
+        .on_connect(connection::Connection::keep)
         .workers(threads)
         .worker_max_blocking_threads(BLOCKING_THREADS_MAX)
         .max_connections(CONNECTIONS_MAX)

@@ -1,0 +1,81 @@
+//! A second hand on each client's socket, for the two things that the HTTP library has no call
+//! for: a word before the answer (RFC 9110, 15.2), and an end to a body that nobody wants.
+
+use actix_web::HttpRequest;
+use actix_web::dev::Extensions;
+use std::any::Any;
+use std::io::Write;
+use std::net::{Shutdown, TcpStream};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+
+/// The socket of one connection; closed with it.
+pub(super) enum Connection {
+    /// Over a network.
+    Tcp(TcpStream),
+    /// On this machine.
+    Unix(UnixStream),
+}
+
+impl Connection {
+    /// Keeps a hand on a connection that was just taken; called by the server for each.
+    pub(super) fn keep(socket: &dyn Any, data: &mut Extensions) {
+        let kept = if let Some(tcp) = socket.downcast_ref::<actix_web::rt::net::TcpStream>() {
+            doubled(tcp).map(|fd| Self::Tcp(fd.into()))
+        } else if let Some(unix) = socket.downcast_ref::<actix_web::rt::net::UnixStream>() {
+            doubled(unix).map(|fd| Self::Unix(fd.into()))
+        } else {
+            None
+        };
+        if let Some(kept) = kept {
+            data.insert(kept);
+        }
+    }
+
+    /// Returns the connection that a request came over, if there is a hand on it.
+    pub(super) fn of(req: &HttpRequest) -> Option<&Self> {
+        req.conn_data()
+    }
+
+    /// Sends an interim answer ahead of the final one, whole or not at all; says whether it went.
+    ///
+    /// Only before the handler returns: nothing else writes to the socket until then, as a
+    /// connection's requests are answered one after another.
+    pub(super) fn interim(&self, head: &[u8]) -> bool {
+        let sent = match self {
+            Self::Tcp(socket) => (&*socket).write(head),
+            Self::Unix(socket) => (&*socket).write(head),
+        };
+        match sent {
+            Ok(bytes) if bytes == head.len() => true,
+            Ok(_) => {
+                // Half a head would be read as the beginning of the answer.
+                self.cut();
+                false
+            }
+            Err(_) => false,
+        }
+    }
+
+    /// Takes nothing more from the client; what was written before still reaches it.
+    pub(super) fn stop_reading(&self) {
+        // A socket that has ended already needs no end.
+        let _ = match self {
+            Self::Tcp(socket) => socket.shutdown(Shutdown::Read),
+            Self::Unix(socket) => socket.shutdown(Shutdown::Read),
+        };
+    }
+
+    /// Ends the connection in both directions.
+    pub(super) fn cut(&self) {
+        let _ = match self {
+            Self::Tcp(socket) => socket.shutdown(Shutdown::Both),
+            Self::Unix(socket) => socket.shutdown(Shutdown::Both),
+        };
+    }
+}
+
+/// Returns a descriptor of its own for a socket; none when the process has too many.
+fn doubled(socket: &impl AsFd) -> Option<OwnedFd> {
+    socket.as_fd().try_clone_to_owned().ok()
+}
