@@ -1,31 +1,44 @@
 //! Request bodies that nobody wants to read to their end.
 //!
-//! The HTTP library reads on after an early answer: for a second where the length is known, for
-//! ever where it isn't. So every body passes through a [`Tap`]. What a handler leaves unread is
-//! read up to a small bound, for clients that look at the answer only after sending; what is
-//! still left then is cut off with the connection. The library waits for ever for the next piece of
-//! a body as well; the tap doesn't.
+//! The HTTP library reads on after an early answer: for a time where the length is known, for ever
+//! where it isn't. So every body passes through a [`Tap`]. What a handler leaves unread is read if
+//! it is small, so that the connection can be used again. Of anything larger no more is taken than
+//! fits into the socket: the connection is held open for a moment, unread, so that the answer
+//! arrives before the reset. The library waits for ever for the next piece of a body as well; the
+//! tap doesn't.
 
+use super::connection::Connection;
 use actix_web::body::{BodySize, BoxBody, MessageBody};
 use actix_web::dev::{Payload, ServiceRequest};
 use actix_web::error::PayloadError;
 use actix_web::http::ConnectionType;
 use actix_web::http::header;
-use actix_web::{HttpResponse, web};
+use actix_web::{HttpRequest, HttpResponse, web};
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
+use tokio::sync::oneshot;
 use tokio::time::Sleep;
 
-/// How much of a refused body is read before the connection is closed.
-const DRAINED_BYTES_MAX: usize = 1 << 20;
+/// How much of a refused body is read, for the sake of the connection.
+const DRAINED_BYTES_MAX: u64 = 1 << 20;
+/// How much is read when nobody knows how much there is. Reading makes the system widen the
+/// socket's buffer, by more than was read; a refused body may cost its sender 4 MiB in all.
+const DRAINED_UNKNOWN_BYTES_MAX: u64 = 128 << 10;
 /// How long a refused body is waited for.
 const DRAIN_TIME_MAX: Duration = Duration::from_millis(500);
+/// How long a connection with a refused body stays open after its answer. Its client can't send
+/// on and so has nothing better to do than to read; closing at once would throw away, on some
+/// systems, an answer that has arrived and wasn't looked at.
+const LINGER_TIME: Duration = Duration::from_millis(600);
+/// How many connections linger at once; one more is closed right after its answer.
+const LINGERING_MAX: usize = 256;
 
 /// A second hand on a request's body.
 pub(super) struct Tap {
@@ -37,6 +50,10 @@ struct Source {
     ended: bool,
     /// Nothing came for too long: what is left isn't waited for any more.
     stalled: bool,
+    /// The library gave up on the body.
+    failed: bool,
+    /// What is still to come, if the request said its length.
+    left: Option<u64>,
     idle: Duration,
     /// When the next piece has to be there; set while it is waited for.
     due: Option<Pin<Box<Sleep>>>,
@@ -46,49 +63,103 @@ impl Tap {
     /// Puts a tap on a request's body, if it has one. A body that brings nothing for longer than
     /// `idle` ends with an error.
     pub(super) fn install(req: &mut ServiceRequest, idle: Duration) -> Option<Self> {
+        if matches!(req.parts_mut().1, Payload::None) {
+            return None;
+        }
         let headers = req.headers();
-        let length = headers.get(header::CONTENT_LENGTH).map(header::HeaderValue::as_bytes);
-        let empty = length.is_none_or(|length| length == b"0");
-        if empty && !headers.contains_key(header::TRANSFER_ENCODING) {
+        let coded = headers.contains_key(header::TRANSFER_ENCODING)
+            || headers.contains_key(header::UPGRADE);
+        let length = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok());
+        // A request that asks for another protocol has a body without an end.
+        let left = length.and_then(|text| text.parse().ok()).filter(|_| !coded);
+        if left == Some(0) {
             return None;
         }
         let payload = std::mem::replace(req.parts_mut().1, Payload::None);
-        let source = Source { payload, ended: false, stalled: false, idle, due: None };
+        let source =
+            Source { payload, ended: false, stalled: false, failed: false, left, idle, due: None };
         let shared = Rc::new(RefCell::new(source));
         let reader = Reader { shared: shared.clone() };
         req.set_payload(Payload::Stream { payload: Box::pin(reader) });
         Some(Self { shared })
     }
 
-    /// Reads what the handler left, up to the bounds, and gives back an answer that closes the
-    /// connection if there is more.
-    pub(super) async fn settle(self, answer: HttpResponse<BoxBody>) -> HttpResponse<BoxBody> {
+    /// Reads what the handler left if that is little, and gives back an answer that closes the
+    /// connection if it is more.
+    pub(super) async fn settle(
+        self,
+        req: &HttpRequest,
+        answer: HttpResponse<BoxBody>,
+    ) -> HttpResponse<BoxBody> {
         let mut reader = Reader { shared: self.shared };
-        let stalled = reader.shared.borrow().stalled;
-        if !stalled {
-            let drained = tokio::time::timeout(DRAIN_TIME_MAX, drain(&mut reader)).await;
-            if drained == Ok(true) || reader.shared.borrow().ended {
-                return answer;
-            }
+        if reader.is_worth_draining() {
+            // Late or not, what was read is seen in the reader.
+            let _ = tokio::time::timeout(DRAIN_TIME_MAX, drain(&mut reader)).await;
         }
         let mut answer = answer;
-        answer.head_mut().set_connection_type(ConnectionType::Close);
+        let (ended, failed) = {
+            let source = reader.shared.borrow();
+            (source.ended, source.failed)
+        };
+        if failed || !ended {
+            answer.head_mut().set_connection_type(ConnectionType::Close);
+        }
+        if ended {
+            return answer;
+        }
+        let _lingers = linger(req);
         // While the answer's body holds the request's, the library takes it for unread and
         // closes; were it dropped, a body without a length would be read to its end.
-        answer.map_body(|_, body| BoxBody::new(Holding { body, _unread: reader }))
+        answer.map_body(|_, body| BoxBody::new(Holding { body, _unread: reader, _lingers }))
     }
 }
 
-/// Says whether the end came before the bound.
-async fn drain(reader: &mut Reader) -> bool {
+/// Reads to the end or the bound.
+async fn drain(reader: &mut Reader) {
     let mut bytes = 0;
-    while bytes < DRAINED_BYTES_MAX {
+    let known = reader.shared.borrow().left.is_some();
+    let bytes_max = if known { DRAINED_BYTES_MAX } else { DRAINED_UNKNOWN_BYTES_MAX };
+    while bytes < bytes_max {
         match reader.next().await {
-            Some(Ok(piece)) => bytes += piece.len(),
-            Some(Err(_)) | None => return true,
+            Some(Ok(piece)) => bytes += piece.len() as u64,
+            Some(Err(_)) | None => return,
         }
     }
-    false
+}
+
+/// Holds a connection open, without reading from it, until a while after what is returned was
+/// dropped. Its client's sending comes to a stop meanwhile, as the socket is full.
+fn linger(req: &HttpRequest) -> Option<oneshot::Sender<()>> {
+    let place = Place::take()?;
+    let socket = Connection::of(req)?.double()?;
+    let (held, released) = oneshot::channel::<()>();
+    // Ends with the thread that answers, at the latest.
+    actix_web::rt::spawn(async move {
+        let _ = released.await;
+        tokio::time::sleep(LINGER_TIME).await;
+        socket.cut();
+        drop(place);
+    });
+    Some(held)
+}
+
+/// One of the few places for connections that linger.
+struct Place;
+
+static LINGERING: AtomicUsize = AtomicUsize::new(0);
+
+impl Place {
+    fn take() -> Option<Self> {
+        // Counted first, so that two at once can't both get the last one.
+        let place = (LINGERING.fetch_add(1, Ordering::Relaxed), Self);
+        (place.0 < LINGERING_MAX).then_some(place.1)
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        LINGERING.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl Source {
@@ -109,6 +180,15 @@ struct Reader {
     shared: Rc<RefCell<Source>>,
 }
 
+impl Reader {
+    /// Says whether the body may soon be at its end.
+    fn is_worth_draining(&self) -> bool {
+        let source = self.shared.borrow();
+        let little = source.left.is_none_or(|left| left <= DRAINED_BYTES_MAX);
+        !source.ended && !source.stalled && little
+    }
+}
+
 impl Stream for Reader {
     type Item = Result<Bytes, PayloadError>;
 
@@ -122,8 +202,12 @@ impl Stream for Reader {
             return source.poll_due(cx);
         }
         source.due = None;
+        if let (Poll::Ready(Some(Ok(piece))), Some(left)) = (&polled, &mut source.left) {
+            *left = left.saturating_sub(piece.len() as u64);
+        }
         // After an error nothing more comes either.
-        source.ended = matches!(polled, Poll::Ready(None | Some(Err(_))));
+        source.failed = matches!(polled, Poll::Ready(Some(Err(_))));
+        source.ended = source.failed || matches!(polled, Poll::Ready(None));
         polled
     }
 }
@@ -132,6 +216,7 @@ impl Stream for Reader {
 struct Holding {
     body: BoxBody,
     _unread: Reader,
+    _lingers: Option<oneshot::Sender<()>>,
 }
 
 impl MessageBody for Holding {
@@ -146,6 +231,46 @@ impl MessageBody for Holding {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Bytes, Self::Error>>> {
         Pin::new(&mut self.body).poll_next(cx)
+    }
+}
+
+/// How many more bytes a form may have besides its file. Without it a form could go on for ever
+/// with what the library reads over: text before the first field, fields that are too long.
+#[derive(Clone)]
+pub(super) struct Allowance {
+    left: Rc<Cell<u64>>,
+}
+
+impl Allowance {
+    /// Allows this many bytes besides the file.
+    pub(super) fn of(bytes: u64) -> Self {
+        Self { left: Rc::new(Cell::new(bytes)) }
+    }
+
+    /// Ends a form's body with an error once the allowance is spent.
+    pub(super) fn limit<S: Stream<Item = Result<Bytes, PayloadError>>>(
+        &self,
+        payload: S,
+    ) -> impl Stream<Item = Result<Bytes, PayloadError>> + use<S> {
+        let left = self.left.clone();
+        payload.map(move |piece| {
+            let piece = piece?;
+            let rest = left.get().checked_sub(piece.len() as u64);
+            left.set(rest.ok_or(PayloadError::Overflow)?);
+            Ok(piece)
+        })
+    }
+
+    /// Gives back what the file's bytes took.
+    pub(super) fn refund<E, S: Stream<Item = Result<Bytes, E>> + Unpin>(
+        &self,
+        file: S,
+    ) -> impl Stream<Item = Result<Bytes, E>> + Unpin + use<E, S> {
+        let left = self.left.clone();
+        file.inspect(move |piece| {
+            let bytes = piece.as_ref().map_or(0, Bytes::len);
+            left.set(left.get().saturating_add(bytes as u64));
+        })
     }
 }
 

@@ -4,6 +4,7 @@
 //! `chunkIndex`. `totalChunks` and `checksum` may follow it. The part counts once the whole form
 //! has been read and nothing in it is wrong.
 
+use super::body::Allowance;
 use super::problem::{Code, Problem};
 use super::tus::find;
 use super::{Shared, digest, form, guard, translate};
@@ -56,7 +57,8 @@ pub(super) async fn take(
     payload: web::Payload,
 ) -> Result<HttpResponse, Problem> {
     let caller = guard::at_least(&req, &app, Role::Uploader).await?;
-    let mut form = Multipart::new(req.headers(), payload);
+    let allowance = Allowance::of(form::FORM_BYTES_MAX);
+    let mut form = Multipart::new(req.headers(), allowance.limit(payload));
     let mut said = Said::default();
     let idle = Duration::from_millis(app.parts.config.upload.idle_timeout_ms);
     let part = tokio::time::timeout(idle, part_of(&mut form, &mut said)).await;
@@ -67,7 +69,7 @@ pub(super) async fn take(
     let (upload, index) = said.target(&app, &caller)?;
     let sha256 = said.checksum.clone();
     let said = Rc::new(RefCell::new(said));
-    let bytes = Box::pin(pieces(form, part, said.clone()));
+    let bytes = allowance.refund(Box::pin(pieces(form, part, said.clone())));
     let put = PutPart { id: upload.id, index, content_length: None, sha256 };
     let stored = app.parts.uploads.put_part(put, bytes).await;
     if let Some(problem) = said.borrow_mut().problem.take() {

@@ -57,13 +57,13 @@ impl Connection {
         }
     }
 
-    /// Takes nothing more from the client; what was written before still reaches it.
-    pub(super) fn stop_reading(&self) {
-        // A socket that has ended already needs no end.
-        let _ = match self {
-            Self::Tcp(socket) => socket.shutdown(Shutdown::Read),
-            Self::Unix(socket) => socket.shutdown(Shutdown::Read),
+    /// Returns another hand on the socket, which stays open for as long as there is one.
+    pub(super) fn double(&self) -> Option<Self> {
+        let doubled = match self {
+            Self::Tcp(socket) => socket.try_clone().map(Self::Tcp),
+            Self::Unix(socket) => socket.try_clone().map(Self::Unix),
         };
+        doubled.ok()
     }
 
     /// Ends the connection in both directions.

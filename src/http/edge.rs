@@ -45,7 +45,7 @@ pub(super) async fn frame(
     let mut answer = as_problem(answer);
     finish_headers(answer.headers_mut(), &id, &method, &path);
     let answer = match tap {
-        Some(tap) => tap.settle(answer).await,
+        Some(tap) => tap.settle(&req, answer).await,
         None => answer,
     };
     Ok(ServiceResponse::new(req, answer))

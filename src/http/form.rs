@@ -3,6 +3,7 @@
 //! The file goes through the same engine as any upload, with a length that is declared when the
 //! form has ended rightly. A form that is cut short never makes a video.
 
+use super::body::Allowance;
 use super::problem::{Code, Problem};
 use super::{Shared, blocking, guard, translate, videos};
 use crate::ids::UploadId;
@@ -12,6 +13,7 @@ use crate::state::{UploadRecord, VideoChange};
 use crate::units::ByteOffset;
 use crate::upload::{Append, Metadata, NewUpload};
 use actix_multipart::{Field, Multipart};
+use actix_web::error::PayloadError;
 use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse, web};
 use bytes::Bytes;
@@ -22,8 +24,8 @@ use serde::Serialize;
 const FIELD_BYTES_MAX: usize = 32 << 10;
 /// Most fields besides the file.
 const FIELDS_MAX: usize = 32;
-/// What the form's own text may add to the file's size.
-const FORM_BYTES_MAX: u64 = 1 << 20;
+/// What a form may hold besides its file. It is read even of a form that is refused for it.
+pub(super) const FORM_BYTES_MAX: u64 = 512 << 10;
 
 /// The fields that are kept, as `Upload-Metadata` names them.
 const KNOWN: &[&str] =
@@ -55,10 +57,12 @@ pub(super) async fn create(
     let mut form = Form {
         app: app.clone(),
         viewer: caller.viewer.clone(),
+        allowance: Allowance::of(FORM_BYTES_MAX),
         said: Vec::new(),
         said_before: 0,
         upload: None,
     };
+    let payload = form.allowance.limit(payload);
     let taken = form.take(Multipart::new(req.headers(), payload)).await;
     let upload = match (taken, form.upload.take()) {
         (Ok(()), Some((upload, _))) => upload,
@@ -94,6 +98,7 @@ async fn discard(app: &App, upload: Option<UploadId>) {
 struct Form {
     app: App,
     viewer: Viewer,
+    allowance: Allowance,
     /// The fields besides the file, and how many of them came before it.
     said: Vec<(String, String)>,
     said_before: usize,
@@ -165,7 +170,8 @@ impl Form {
         let append =
             Append { id: upload.id, at: ByteOffset(0), declared: None, content_length: None };
         self.upload = Some((upload, ByteOffset(0)));
-        let appended = self.app.parts.uploads.append(append, field).await;
+        let file = self.allowance.refund(field);
+        let appended = self.app.parts.uploads.append(append, file).await;
         let appended = appended.map_err(translate::upload)?;
         if let Some((_, end)) = &mut self.upload {
             *end = appended.offset;
@@ -208,6 +214,10 @@ pub(super) fn broken(error: actix_multipart::MultipartError) -> Problem {
     match error {
         E::ContentTypeMissing | E::ContentTypeParse | E::ContentTypeIncompatible => {
             Problem::new(Code::ContentType, "Send multipart/form-data with a boundary.")
+        }
+        E::Payload(PayloadError::Overflow) => {
+            let detail = "The form is too long besides its file: 512 KiB in all, 64 KiB in a line.";
+            Problem::new(Code::BodyTooLarge, detail)
         }
         E::Incomplete | E::Payload(_) => {
             Problem::new(Code::BodyIncomplete, "The form was cut short; nothing was kept.")

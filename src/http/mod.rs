@@ -57,10 +57,6 @@ const BLOCKING_THREADS_MAX: usize = 16;
 const KEEP_ALIVE: Duration = Duration::from_secs(75);
 /// How long a request's head may take.
 const HEAD_TIME_MAX: Duration = Duration::from_secs(10);
-/// How long a closing connection is still read from, so that the answer outruns the reset. Longer
-/// than the half second by which the library's clock may lag: a deadline that has passed when it
-/// is set never wakes anybody, and the connection would stay for as long as its client likes.
-const CLOSE_TIME_MAX: Duration = Duration::from_millis(600);
 /// How long running requests may go on when the server stops.
 const DRAIN_SECONDS: u64 = 8;
 
@@ -213,7 +209,9 @@ pub fn serve(parts: AppParts, listeners: Listeners) -> Result<Served, ServeError
         .max_connections(CONNECTIONS_MAX)
         .keep_alive(KEEP_ALIVE)
         .client_request_timeout(HEAD_TIME_MAX)
-        .client_disconnect_timeout(CLOSE_TIME_MAX)
+        // The library would read on from a connection that it closes, at any speed; `body` holds
+        // such a connection open without reading.
+        .client_disconnect_timeout(Duration::ZERO)
         .shutdown_timeout(DRAIN_SECONDS)
         .disable_signals();
     let mut addresses = Vec::new();

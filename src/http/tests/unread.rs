@@ -15,7 +15,7 @@ async fn headers_are_bounded() {
 }
 
 /// A refused body is answered at once, and the connection ends after a bounded part of it,
-/// whether its length is known or not: a megabyte, and what comes in a moment more.
+/// whether its length is known or not.
 #[tokio::test]
 async fn refused_bodies_are_cut_off() {
     const BODY_BYTES: usize = 64 << 30;
