@@ -8,7 +8,8 @@ use tracing_subscriber::EnvFilter;
 /// Under systemd the time and colours are left out, because the journal adds its own.
 pub fn start(under_systemd: bool) {
     let filter = EnvFilter::try_from_env("SLIPWAY_LOG")
-        .unwrap_or_else(|_| EnvFilter::new("info,actix_server=warn,sled=warn"));
+        // The HTTP library calls each malformed request an error: anybody could fill the log.
+        .unwrap_or_else(|_| EnvFilter::new("info,actix_http::h1=off,actix_server=warn,sled=warn"));
     let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     let started = if under_systemd {
         lines.without_time().with_ansi(false).with_target(false).try_init()

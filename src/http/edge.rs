@@ -24,6 +24,24 @@ const REQUEST_ID_CHARS_MAX: usize = 64;
 /// How much later than by the upload engine a stalled body is given up here.
 const BODY_IDLE_MARGIN: Duration = Duration::from_secs(5);
 
+/// Headers that say one thing. Said twice, or in no text, each reader would pick its own meaning.
+const SINGLE: [&str; 14] = [
+    "authorization",
+    "content-type",
+    "range",
+    "tus-resumable",
+    "upload-checksum",
+    "upload-complete",
+    "upload-concat",
+    "upload-defer-length",
+    "upload-draft-interop-version",
+    "upload-length",
+    "upload-metadata",
+    "upload-offset",
+    "x-chunk-sha256",
+    "x-http-method-override",
+];
+
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// The outermost layer around every route.
@@ -68,6 +86,10 @@ fn refusal(req: &ServiceRequest) -> Option<Problem> {
         let detail = "One of the headers is longer than 16 KiB.";
         return Some(Problem::new(Code::HeaderTooLarge, detail));
     }
+    if let Some(name) = SINGLE.into_iter().find(|name| !is_single_text(req.headers(), name)) {
+        let detail = format!("Send `{name}` once at most, in ASCII.");
+        return Some(Problem::new(Code::InvalidHeader, detail).field(name));
+    }
     if req.uri().to_string().len() > ADDRESS_BYTES_MAX {
         return Some(Problem::new(Code::InvalidRequest, "The address is longer than 8 KiB."));
     }
@@ -84,6 +106,12 @@ fn refusal(req: &ServiceRequest) -> Option<Problem> {
         return Some(Problem::new(Code::NotLocal, detail));
     }
     None
+}
+
+/// Says whether a header is missing, or there once and readable.
+fn is_single_text(headers: &HeaderMap, name: &str) -> bool {
+    let mut values = headers.get_all(name);
+    values.next().is_none_or(|value| value.to_str().is_ok()) && values.next().is_none()
 }
 
 /// Takes over the client's request id if it is a harmless word, or draws one.
@@ -169,6 +197,22 @@ mod tests {
                 assert_eq!(id(bad).len(), 16, "{bad:?}");
             }
         }
+    }
+
+    /// A header with one meaning is there once and is text, or the request isn't looked at.
+    #[test]
+    fn one_meaning_is_said_once() {
+        let headers = |values: &[&'static [u8]]| {
+            let mut headers = HeaderMap::new();
+            for value in values {
+                let value = HeaderValue::from_bytes(value).expect("a value");
+                headers.append(HeaderName::from_static("upload-checksum"), value);
+            }
+            is_single_text(&headers, "upload-checksum")
+        };
+        assert!(headers(&[]) && headers(&[b""]) && headers(&[b"sha1 YQ=="]));
+        assert!(!headers(&[b"sha1 YQ==", b"sha1 YQ=="]));
+        assert!(!headers(&[b"sha1 \xc3\xa9"]) && !headers(&[b"\xff"]));
     }
 
     /// Errors that the HTTP library words itself get the form of all others.

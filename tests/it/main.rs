@@ -10,6 +10,7 @@ mod crash;
 mod faults;
 mod harness;
 mod ingest;
+mod malformed;
 mod playback;
 mod power;
 mod service;
