@@ -98,6 +98,20 @@ async fn part_of(form: &mut Multipart, said: &mut Said) -> Result<Field, Problem
     Err(Problem::new(Code::InvalidRequest, "The form has no field `chunk`.").field("chunk"))
 }
 
+/// Returns a form's part, whatever the other fields say.
+#[cfg(any(test, fuzzing))]
+pub(super) async fn read(mut form: Multipart) -> Result<Vec<u8>, ()> {
+    let mut said = Said::default();
+    let part = part_of(&mut form, &mut said).await.map_err(drop)?;
+    let said = Rc::new(RefCell::new(said));
+    let mut pieces = Box::pin(pieces(form, part, said));
+    let mut bytes = Vec::new();
+    while let Some(piece) = pieces.next().await {
+        bytes.extend_from_slice(&piece?);
+    }
+    Ok(bytes)
+}
+
 /// Where in a form its pieces are read from.
 struct Reading {
     form: Multipart,

@@ -13,6 +13,8 @@ mod cors;
 mod digest;
 mod edge;
 mod form;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 mod guard;
 mod health;
 mod live;

@@ -24,7 +24,7 @@ pub(super) fn of(req: &HttpRequest, app: &App) -> Result<Option<Concat>, Problem
 }
 
 /// Reads `partial`, or `final;` and the addresses of parts, which have to be on one of `hosts`.
-fn parse(header: &str, hosts: [&str; 2]) -> Result<Concat, Problem> {
+pub(in crate::http) fn parse(header: &str, hosts: [&str; 2]) -> Result<Concat, Problem> {
     if header.trim() == "partial" {
         return Ok(Concat::Partial);
     }

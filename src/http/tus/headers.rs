@@ -26,7 +26,7 @@ pub(in crate::http) fn count(text: &str, field: &'static str) -> Result<u64, Pro
 }
 
 /// Reads the length at creation: `Upload-Length`, or none yet with `Upload-Defer-Length: 1`.
-pub(super) fn creation_length(
+pub(in crate::http) fn creation_length(
     length: Option<&str>,
     defer: Option<&str>,
 ) -> Result<Option<ByteCount>, Problem> {
@@ -45,7 +45,7 @@ pub(super) fn creation_length(
 }
 
 /// Reads `Upload-Checksum`: an algorithm's name and a sum in base64.
-pub(super) fn checksum(text: &str) -> Result<Checksum, Problem> {
+pub(in crate::http) fn checksum(text: &str) -> Result<Checksum, Problem> {
     let read = || {
         let (name, sum) = text.trim().split_once(' ')?;
         Checksum::new(name, &STANDARD_PAD_INDIFFERENT.decode(sum.trim()).ok()?)
@@ -64,7 +64,7 @@ pub(super) fn http_date(at: UnixMillis) -> String {
 }
 
 /// Says whether a content type is that of upload bytes; parameters don't matter.
-pub(super) fn is_body_type(content_type: Option<&str>) -> bool {
+pub(in crate::http) fn is_body_type(content_type: Option<&str>) -> bool {
     let kind = content_type.and_then(|text| text.split(';').next()).unwrap_or_default();
     kind.trim().eq_ignore_ascii_case(BODY_TYPE)
 }

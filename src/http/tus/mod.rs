@@ -6,7 +6,7 @@
 //! type (415), the headers (400), the offset (409) and the length (413). Everything that counts
 //! is decided by the upload engine; here headers become arguments and results become headers.
 
-mod concat;
+pub(in crate::http) mod concat;
 pub(super) mod headers;
 
 use super::problem::{Code, Problem};
