@@ -1,7 +1,7 @@
 //! Small JSON files beside the bytes, from which a lost database can be rebuilt.
 
 use crate::ids::{Owner, UploadId, VideoId};
-use crate::model::upload::Concat;
+use crate::model::upload::{Concat, Protocol};
 use crate::model::video::{SourceFacts, VideoKind, Visibility};
 use crate::units::{ByteCount, UnixMillis};
 use serde::{Deserialize, Serialize};
@@ -37,6 +37,9 @@ pub struct UploadMeta {
     /// Set for parts and for what is made of them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub concat: Option<Concat>,
+    /// The door that it came through, where a lost database mustn't bring it back under that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub protocol: Option<Protocol>,
 }
 
 /// What people know of a finished original: `facts.json` beside it.

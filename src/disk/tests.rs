@@ -29,6 +29,7 @@ fn meta(upload: UploadId, video: VideoId) -> UploadMeta {
         created_at: NOW,
         chunk_size: None,
         concat: None,
+        protocol: None,
     }
 }
 

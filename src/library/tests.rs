@@ -62,6 +62,7 @@ impl House {
             created_at: now,
             chunk_size: None,
             concat: None,
+            protocol: None,
         };
         self.disk.create_blob(upload, &meta).expect("there is room");
         self.disk.finish_blob(upload, id, ByteCount(0), &facts).expect("in place");

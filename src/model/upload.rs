@@ -14,6 +14,9 @@ pub enum Protocol {
     Form,
     /// Numbered parts of one size, in any order.
     Chunks,
+    /// The IETF's draft of resumable uploads at `/files`. Such an upload is complete when its
+    /// client says so, not when all bytes are here, and its offset never goes back.
+    Draft,
 }
 
 /// Most parts that an upload has.

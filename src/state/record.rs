@@ -54,6 +54,10 @@ pub struct UploadRecord {
     /// How it is cut, if it comes in numbered parts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub chunks: Option<Chunks>,
+    /// SHA-256 of the whole file in lower-case hex, where the client of a draft upload told it
+    /// beforehand.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sha256: Option<String>,
 }
 
 /// A numbered part that was acknowledged. Its bytes count only while the upload's record claims
@@ -241,6 +245,11 @@ impl UploadRecord {
     /// Says whether it is a part of others, and no video.
     pub fn is_part(&self) -> bool {
         self.concat == Some(Concat::Partial)
+    }
+
+    /// Says whether it is complete by its client's word and not by its bytes.
+    pub fn is_by_flag(&self) -> bool {
+        self.protocol == Protocol::Draft
     }
 
     /// Says whether it is made of parts.

@@ -167,6 +167,29 @@ impl State {
         .await
     }
 
+    /// Records what the whole file has to sum up to: its SHA-256 in lower-case hex.
+    ///
+    /// # Errors
+    /// `Missing`; `Conflict` with the state of an upload that takes no more bytes; `Failed`.
+    /// # Durability
+    /// Synced.
+    pub async fn expect_sum(
+        &self,
+        id: UploadId,
+        sha256: String,
+    ) -> Result<UploadRecord, StateError> {
+        self.call(Promise::Synced, move |view| {
+            let mut upload: UploadRecord = view.get(&keys::upload(id))?;
+            if !upload.state.is_open() {
+                return Err(StateError::Conflict(Conflict::Upload(upload.state)));
+            }
+            upload.sha256 = Some(sha256);
+            put(view, &upload)?;
+            Ok(upload)
+        })
+        .await
+    }
+
     /// Says that all `size` bytes are with the kernel and that the blob is about to leave the
     /// uploads' directory. Repeating it is fine.
     ///
@@ -227,7 +250,8 @@ impl State {
                 let mut video = videos::get(view, video)?;
                 video.size = size;
                 video.uploaded_at = Some(now);
-                video.sha256 = upload.chunks.as_ref().and_then(|chunks| chunks.sha256.clone());
+                let of_parts = upload.chunks.as_ref().and_then(|chunks| chunks.sha256.clone());
+                video.sha256 = upload.sha256.clone().or(of_parts);
                 match video.state {
                     VideoState::Uploading => videos::queue(view, video, job).map(drop)?,
                     _ => videos::put(view, &video)?,

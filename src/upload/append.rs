@@ -30,6 +30,16 @@ pub struct Append {
     pub content_length: Option<ByteCount>,
 }
 
+/// What a request by the draft says beside its bytes: there the client decides when an upload is
+/// complete, not its length.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Flagged {
+    /// The upload is complete with the end of this body.
+    pub last: bool,
+    /// SHA-256 of the whole file, to be checked before it counts. It costs a reading of all of it.
+    pub whole: Option<[u8; 32]>,
+}
+
 /// What an append came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Appended {
@@ -113,6 +123,30 @@ impl Uploads {
     where
         S: Stream<Item = Result<Bytes, E>> + Unpin,
     {
+        self.append_flagged(append, Flagged::default(), checksum, body).await
+    }
+
+    /// As [`Uploads::append_checked`], for an upload by the draft: it is finished with the end of
+    /// the body that is flagged as its last, which may be empty, and not before.
+    ///
+    /// # Errors
+    /// As [`Uploads::append_checked`]; but `TooLong` ends the upload. `LengthFixed` also if the
+    /// last body ends elsewhere than at the declared length; `PartError::WholeChecksum` if the
+    /// whole file sums up to something else. The upload is open after these two.
+    /// # Durability
+    /// What is acknowledged survives a power cut.
+    /// # Cancel
+    /// As [`Uploads::append_checked`].
+    pub async fn append_flagged<S, E>(
+        &self,
+        append: Append,
+        flagged: Flagged,
+        checksum: Option<Checksum>,
+        body: S,
+    ) -> Result<Appended, UploadError>
+    where
+        S: Stream<Item = Result<Bytes, E>> + Unpin,
+    {
         let engine = &self.engine;
         let idle = Duration::from_millis(engine.limits.idle_timeout_ms);
         if engine.known(append.id)?.is_final() {
@@ -120,7 +154,8 @@ impl Uploads {
         }
         let turn = engine.turn(append.id).await?;
         let letting_go = turn.token().clone();
-        let writer = match self.run(move |engine| engine.check(turn, append, checksum)).await? {
+        let checked = self.run(move |engine| engine.check(turn, append, flagged, checksum));
+        let writer = match checked.await? {
             Checked::Write(writer) => writer,
             Checked::Finished(appended, _turn) => {
                 let checked = nothing_follows(body, append.content_length, idle, &letting_go);
@@ -146,6 +181,7 @@ impl Engine {
         self: Arc<Self>,
         turn: Turn,
         append: Append,
+        flagged: Flagged,
         checksum: Option<Checksum>,
     ) -> Result<Checked, UploadError> {
         let mut record = self.known(append.id)?;
@@ -155,7 +191,10 @@ impl Engine {
         if record.state == UploadState::Finishing {
             record = self.finish(&turn, record, None).await?;
         }
-        check_length(&record, append, self.limits.max_size)?;
+        let by_flag = record.is_by_flag();
+        if !by_flag {
+            check_length(&record, append, self.limits.max_size)?;
+        }
         if record.state == UploadState::Finished {
             let appended = finished_before(&record, append)?;
             // Repeating the promise has to wait for the disk like making it.
@@ -178,14 +217,27 @@ impl Engine {
         }
         let actual = record.received.end();
         if append.at != actual {
+            if by_flag {
+                self.assure(record).await?;
+            }
             return Err(UploadError::OffsetMismatch { actual });
+        }
+        if by_flag {
+            check_length(&record, append, self.limits.max_size)?;
         }
         let length = append.declared.or(record.length);
         let bound = length.map_or(Bound::MaxSize(self.limits.max_size), Bound::Length);
         let body_end = append.content_length.map(|count| actual.checked_add(count));
         if body_end.is_some_and(|end| end.is_none_or(|end| end.0 > bound.end())) {
+            self.refuse_excess(&turn, &record, bound).await?;
             return Err(bound.exceeded());
         }
+        let is_end = |length: ByteCount| body_end.flatten() == Some(ByteOffset(length.0));
+        if flagged.last && body_end.is_some() && !length.is_none_or(is_end) {
+            return Err(UploadError::LengthFixed);
+        }
+        let told = body_end.flatten().filter(|_| flagged.last).map(|end| ByteCount(end.0));
+        let declared = append.declared.or(told);
         let known_end = length.map(|length| ByteOffset(length.0)).or(body_end.flatten());
         let until = known_end.unwrap_or(actual);
         let fits = self.clone().blocking(move |engine| {
@@ -196,11 +248,26 @@ impl Engine {
         }
         let record = self.state.lease_upload(id).await?;
         let mut writer = Writer::new(self, turn, blob, record, bound, known_end);
+        writer.flag(flagged);
         match checksum {
-            Some(checksum) => writer.verify(checksum, append.declared),
-            None => writer.declare(append.declared).await?,
+            Some(checksum) => writer.verify(checksum, declared),
+            None => writer.declare(declared).await?,
         }
         Ok(Checked::Write(Box::new(writer)))
+    }
+
+    /// Ends an upload by the draft that was sent more than its length, as the draft wants it: its
+    /// client can't be right about the bytes before either. Others stay as they are.
+    pub(super) async fn refuse_excess(
+        self: &Arc<Self>,
+        turn: &Turn,
+        record: &UploadRecord,
+        bound: Bound,
+    ) -> Result<(), UploadError> {
+        match (record.is_by_flag(), bound) {
+            (true, Bound::Length(_)) => self.end(turn, record, UploadState::Aborted).await,
+            _ => Ok(()),
+        }
     }
 }
 

@@ -131,6 +131,38 @@ impl Engine {
         if said.sha256.is_none() && earlier.is_none() {
             return Ok(None);
         }
+        let found = self.sum_of(turn, record, blob).await?;
+        let text = hex(&found);
+        let is_right = said.sha256.is_none_or(|meant| meant == found)
+            && earlier.is_none_or(|meant| meant == text);
+        if is_right { Ok(Some(text)) } else { Err(PartError::WholeChecksum.into()) }
+    }
+
+    /// As [`Engine::check_whole`], for what the client of a draft upload told at its creation, or
+    /// tells now.
+    pub(super) async fn check_sum(
+        self: &Arc<Self>,
+        turn: &Turn,
+        record: &UploadRecord,
+        told: Option<[u8; 32]>,
+        blob: &Arc<Blob>,
+    ) -> Result<(), UploadError> {
+        if told.is_none() && record.sha256.is_none() {
+            return Ok(());
+        }
+        let found = self.sum_of(turn, record, blob).await?;
+        let is_right = told.is_none_or(|meant| meant == found)
+            && record.sha256.as_ref().is_none_or(|meant| *meant == hex(&found));
+        if is_right { Ok(()) } else { Err(PartError::WholeChecksum.into()) }
+    }
+
+    /// Reads all of an upload whose length is known and returns its SHA-256.
+    async fn sum_of(
+        self: &Arc<Self>,
+        turn: &Turn,
+        record: &UploadRecord,
+        blob: &Arc<Blob>,
+    ) -> Result<[u8; 32], UploadError> {
         let length = record.length.unwrap_or_default().0;
         let (mut hasher, mut at) = (Sha256::new(), 0);
         while at < length {
@@ -151,10 +183,11 @@ impl Engine {
             hasher = reading.await?;
             at = end;
         }
-        let found: [u8; 32] = hasher.finalize().into();
-        let text: String = found.iter().map(|byte| format!("{byte:02x}")).collect();
-        let is_right = said.sha256.is_none_or(|meant| meant == found)
-            && earlier.is_none_or(|meant| meant == text);
-        if is_right { Ok(Some(text)) } else { Err(PartError::WholeChecksum.into()) }
+        Ok(hasher.finalize().into())
     }
+}
+
+/// Writes a SHA-256 as records keep it.
+pub(super) fn hex(sum: &[u8; 32]) -> String {
+    sum.iter().map(|byte| format!("{byte:02x}")).collect()
 }

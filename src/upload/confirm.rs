@@ -3,11 +3,11 @@
 //! At most one confirmation runs for an upload; what comes meanwhile is confirmed by the next
 //! round, so that many small requests don't queue up for the disk.
 
-use super::{Engine, is_overtaken};
+use super::{Engine, UploadError, is_overtaken};
 use crate::disk::Blob;
 use crate::ids::UploadId;
 use crate::model::upload::UploadState;
-use crate::state::StateError;
+use crate::state::{StateError, UploadRecord};
 use crate::units::{ByteOffset, Ranges};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -33,6 +33,22 @@ impl Confirmations {
 }
 
 impl Engine {
+    /// Has the disk confirm everything that came before an offset is told that mustn't ever go
+    /// back, as the draft wants it. Only for the holder of the upload's turn.
+    pub(super) async fn assure(
+        self: &Arc<Self>,
+        record: UploadRecord,
+    ) -> Result<UploadRecord, UploadError> {
+        let (id, end) = (record.id, record.received.end());
+        if record.received.durable.contiguous_end() < end {
+            let confirmed =
+                self.clone().blocking(move |engine| engine.disk.open_blob(id)?.sync_data());
+            confirmed.await?;
+            self.state.note_durable(id, record.epoch, Ranges::up_to(end)).await?;
+        }
+        Ok(record)
+    }
+
     /// Has the first `end` bytes confirmed by a task of its own. They have been written.
     pub(super) fn confirm_later(self: &Arc<Self>, id: UploadId, blob: Arc<Blob>, end: ByteOffset) {
         self.confirm_ranges_later(id, blob, Ranges::up_to(end));

@@ -23,7 +23,7 @@ mod turn;
 mod upkeep;
 mod writer;
 
-pub use append::{Append, Appended};
+pub use append::{Append, Appended, Flagged};
 pub use checksum::{CHECKSUM_ALGORITHMS, Checksum};
 pub use complete::Completion;
 pub use error::{Fault, UploadError};
@@ -171,6 +171,26 @@ impl Uploads {
         self.run(|engine| engine.create_as(new, None, None)).await
     }
 
+    /// As [`Uploads::create`], for an upload by the draft: it stays open until its client says
+    /// that it is complete, even one of length 0. With `whole` the file's SHA-256 is checked then.
+    ///
+    /// # Errors
+    /// As [`Uploads::create`].
+    /// # Durability
+    /// As [`Uploads::create`].
+    pub async fn create_draft(
+        &self,
+        new: NewUpload,
+        whole: Option<[u8; 32]>,
+    ) -> Result<UploadRecord, UploadError> {
+        let new = NewUpload { protocol: Protocol::Draft, ..new };
+        let record = self.create(new).await?;
+        match whole {
+            Some(sum) => Ok(self.engine.state.expect_sum(record.id, complete::hex(&sum)).await?),
+            None => Ok(record),
+        }
+    }
+
     fn check_size(&self, length: Option<ByteCount>) -> Result<(), UploadError> {
         let max = self.engine.limits.max_size;
         match length.is_some_and(|length| length > max) {
@@ -200,6 +220,7 @@ impl Uploads {
             let record = engine.known(id)?;
             match record.state {
                 UploadState::Finishing => engine.finish(&turn, record, None).await,
+                UploadState::Partial if record.is_by_flag() => engine.assure(record).await,
                 _ => Ok(record),
             }
         })
@@ -306,7 +327,8 @@ impl Engine {
         }
         info!(upload.id = %id, size_bytes = length.0, "upload {id} begun");
         self.tell(EventKind::VideoState, &upload, EventBody::Video);
-        if upload.length == Some(ByteCount(0)) && upload.concat.is_none() {
+        let is_whole = upload.length == Some(ByteCount(0)) && !upload.is_by_flag();
+        if is_whole && upload.concat.is_none() {
             let turn = self.turn(id).await?;
             return self.finish(&turn, upload, None).await;
         }
@@ -361,6 +383,7 @@ impl Engine {
             ended_at: None,
             chunks: None,
             concat: None,
+            sha256: None,
         };
         (upload, video)
     }
@@ -486,6 +509,7 @@ fn meta_of(upload: &UploadRecord) -> UploadMeta {
         created_at: upload.created_at,
         chunk_size: upload.chunks.as_ref().map(|chunks| chunks.size),
         concat: upload.concat.clone(),
+        protocol: upload.is_by_flag().then_some(upload.protocol),
     }
 }
 

@@ -2,6 +2,7 @@
 //! dropping it is a kill.
 
 mod checked;
+mod flagged;
 mod histories;
 mod joined;
 mod life;

@@ -115,10 +115,13 @@ impl Uploads {
     /// begins anew, private unless its owner asked for something else. Says whether it was new.
     ///
     /// # Errors
-    /// Whatever keeps the state from being written. One that is known already is left as it is.
+    /// Whatever keeps the state from being written. One that is known already is left as it is,
+    /// and so is one of the draft, which would have to begin anew and mustn't.
     pub async fn adopt(&self, meta: UploadMeta) -> Result<bool, UploadError> {
         let engine = &self.engine;
-        if engine.state.upload(meta.upload)?.is_some() {
+        // The draft wants an upload whose state was lost to be gone: its offset can't go back.
+        let is_lost = meta.protocol == Some(Protocol::Draft);
+        if is_lost || engine.state.upload(meta.upload)?.is_some() {
             return Ok(false);
         }
         let metadata = Metadata::parse_header(&meta.metadata).unwrap_or_default();
@@ -205,8 +208,9 @@ impl Engine {
         let id = record.id;
         let believed = record.received.believed(&self.boot, file_bytes);
         let end = believed.contiguous_end();
-        // Parts become a file only when their client says so.
-        let is_done = record.chunks.is_none() || record.state == UploadState::Finishing;
+        // Parts and what is sent by the draft become a file only when their client says so.
+        let waits = record.chunks.is_some() || record.is_by_flag();
+        let is_done = !waits || record.state == UploadState::Finishing;
         let is_full = record.length == Some(ByteCount(end.0)) && is_done;
         let is_new = believed != record.received.written || record.received.boot != self.boot;
         if is_new || (record.state == UploadState::Finishing && !is_full) {

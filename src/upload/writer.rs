@@ -4,7 +4,7 @@
 //! come. Bytes go to the kernel first, the record of them second; confirming by the disk runs
 //! beside it.
 
-use super::append::{Appended, Bound};
+use super::append::{Appended, Bound, Flagged};
 use super::checksum::{Checksum, Summing};
 use super::feed::{Batch, End, Outlet};
 use super::turn::Turn;
@@ -56,6 +56,8 @@ pub(super) struct Writer {
     reserved: ByteOffset,
     /// What the whole body must be; nothing is recorded before it is known to be that.
     unverified: Option<Unverified>,
+    /// What the client says about the end; counts for uploads that end by it.
+    flagged: Flagged,
 }
 
 /// A body whose checksum isn't known to be right yet.
@@ -91,7 +93,13 @@ impl Writer {
             hinted: end,
             reserved: end,
             unverified: None,
+            flagged: Flagged::default(),
         }
+    }
+
+    /// Takes what the client says about the upload's end.
+    pub(super) fn flag(&mut self, flagged: Flagged) {
+        self.flagged = flagged;
     }
 
     /// Has the body count only as a whole, and only if it sums up to `expected`.
@@ -262,18 +270,26 @@ impl Writer {
             self.engine.room.forget(self.record.id);
             return Err(ended.err().unwrap_or(lost));
         }
-        let is_full = self.record.length == Some(ByteCount(self.end.0));
+        let is_whole = matches!(ended, Ok(End::Whole));
+        let is_full = match self.record.is_by_flag() {
+            true => self.flagged.last && is_whole,
+            false => self.record.length == Some(ByteCount(self.end.0)),
+        };
         if self.record.length.is_none() {
             self.engine.room.forget(self.record.id);
         }
         if is_full && !matches!(ended, Err(UploadError::ChecksumMismatch { .. })) {
+            if self.record.is_by_flag() {
+                self.close().await?;
+            }
             return match self.record.is_part() {
                 true => self.complete_part(ended).await,
                 false => self.finish(ended).await,
             };
         }
-        let is_promised = self.engine.limits.durability == Durability::Chunk;
-        if is_promised && matches!(ended, Ok(End::Whole)) {
+        let is_promised =
+            self.record.is_by_flag() || self.engine.limits.durability == Durability::Chunk;
+        if is_promised && is_whole {
             self.confirm_now().await?;
         } else if self.end > self.confirming {
             self.confirm();
@@ -285,9 +301,23 @@ impl Writer {
             }
             End::Broken => Err(UploadError::BodyBroken { offset }),
             End::Idle => Err(UploadError::Idle { offset }),
-            End::TooLong => Err(self.bound.exceeded()),
+            End::TooLong => {
+                self.engine.refuse_excess(&self.turn, &self.record, self.bound).await?;
+                Err(self.bound.exceeded())
+            }
             End::Taken => Err(self.engine.let_go(offset)),
         }
+    }
+
+    /// Checks what the client of a draft upload says about the whole file, which is all here by
+    /// its word.
+    async fn close(&mut self) -> Result<(), UploadError> {
+        let size = ByteCount(self.end.0);
+        if self.record.length.is_some_and(|length| length != size) {
+            return Err(UploadError::LengthFixed);
+        }
+        self.declare(Some(size)).await?;
+        self.engine.check_sum(&self.turn, &self.record, self.flagged.whole, &self.blob).await
     }
 
     /// Finishes the upload, whatever became of the body: all its bytes are here.

@@ -415,6 +415,7 @@ fn a_second_sync_tells_no_other_story() {
         created_at: now,
         chunk_size: None,
         concat: None,
+        protocol: None,
     };
     disk.create_blob(id, &meta).expect("room for a name");
     let blob = disk.open_blob(id).expect("it was made");

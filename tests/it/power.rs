@@ -325,6 +325,7 @@ fn meta(upload: UploadId, video: VideoId, size: ByteCount, now: UnixMillis) -> U
         created_at: now,
         chunk_size: None,
         concat: None,
+        protocol: None,
     }
 }
 
@@ -367,5 +368,6 @@ fn upload_record(id: UploadId, video: VideoId, size: ByteCount, now: UnixMillis)
         ended_at: None,
         chunks: None,
         concat: None,
+        sha256: None,
     }
 }

@@ -181,6 +181,16 @@ fn login_code() -> LoginCode {
 
 use crate::ids::TokenId;
 
+/// An upload with the fields that have come since the first of them.
+fn draft_upload() -> UploadRecord {
+    UploadRecord {
+        protocol: Protocol::Draft,
+        sha256: Some("0a".repeat(32)),
+        length: None,
+        ..upload_record(UploadId::from_bytes(bytes(1)), VideoId::from_bytes(bytes(2)), 9_000_000)
+    }
+}
+
 /// Reads the golden file of a type's present version and compares both ways.
 fn check<R: Record + PartialEq + Debug>(record: R) {
     check_kind("", record);
@@ -206,6 +216,7 @@ fn records_keep_their_bytes() {
     check_kind("-part", upload_part());
     check_kind("-final", upload_final());
     check_kind("-chunks", upload_in_chunks());
+    check_kind("-draft", draft_upload());
     check(part());
     check(video());
     check(job());

@@ -118,6 +118,7 @@ fn upload_record(id: UploadId, video: VideoId, length: u64) -> UploadRecord {
         ended_at: None,
         chunks: None,
         concat: None,
+        sha256: None,
     }
 }
 
