@@ -1,7 +1,7 @@
 //! The one table of configuration keys: name, default, allowed values, meaning.
 
 use super::{
-    AuthMode, Config, Durability, Listen, MediaConfig, Reserve, UploadConfig, values as v,
+    AuthMode, Config, Durability, Interim, Listen, MediaConfig, Reserve, UploadConfig, values as v,
 };
 use crate::model::video::Visibility;
 use crate::units::ByteCount;
@@ -38,6 +38,7 @@ pub(super) fn blank() -> Config {
             durability: Durability::Complete,
             idle_timeout_ms: 0,
             reserve_free_space: Reserve::Bytes(ByteCount(0)),
+            interim: Interim::Auto,
         },
         media: MediaConfig {
             ladder_heights: None,
@@ -161,6 +162,19 @@ pub const KEYS: &[Key] = &[
         allowed: "a share such as `5%`, or a size such as `10 GiB`",
         meaning: "Free disk space that uploads leave alone; below it new ones get 507.",
         set: |c, x| v::reserve(x).map(|it| c.upload.reserve_free_space = it),
+    },
+    Key {
+        name: "upload.interim",
+        default: "auto",
+        allowed: "`auto`, `always`, `never`",
+        meaning: "Whether clients of the IETF's resumable uploads are sent 104 before the answer; \
+                  `auto` leaves it out where a proxy has passed the request on, as some take it \
+                  for the answer.",
+        set: |c, x| {
+            let words =
+                [("auto", Interim::Auto), ("always", Interim::Always), ("never", Interim::Never)];
+            v::one_of(x, &words).map(|it| c.upload.interim = it)
+        },
     },
     Key {
         name: "media.ladder",

@@ -121,6 +121,19 @@ pub struct UploadConfig {
     pub idle_timeout_ms: u64,
     /// Free space below which nothing new is taken.
     pub reserve_free_space: Reserve,
+    /// When uploads by the IETF's draft are told something before their answer.
+    pub interim: Interim,
+}
+
+/// When interim answers (`104 Upload Resumption Supported`) are sent to clients that know them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Interim {
+    /// Unless a proxy has passed the request on, and says so.
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
 }
 
 /// Which answers promise survival of a power cut.

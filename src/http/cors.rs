@@ -25,6 +25,7 @@ const ALLOWED: &[&str] = &[
     "Authorization",
     "Cache-Control",
     "Content-Digest",
+    "Content-Disposition",
     "Content-Type",
     "Digest",
     "If-None-Match",
@@ -39,6 +40,7 @@ const ALLOWED: &[&str] = &[
     "Upload-Concat",
     "Upload-Defer-Length",
     "Upload-Draft-Interop-Version",
+    "Upload-Incomplete",
     "Upload-Length",
     "Upload-Metadata",
     "Upload-Offset",
@@ -52,6 +54,7 @@ const ALLOWED: &[&str] = &[
 
 /// Headers that scripts may read.
 const EXPOSED: &[&str] = &[
+    "Accept-Patch",
     "Accept-Ranges",
     "Content-Disposition",
     "Content-Range",
@@ -67,6 +70,7 @@ const EXPOSED: &[&str] = &[
     "Upload-Complete",
     "Upload-Concat",
     "Upload-Defer-Length",
+    "Upload-Draft-Interop-Version",
     "Upload-Expires",
     "Upload-Incomplete",
     "Upload-Length",

@@ -1,6 +1,7 @@
 //! SHA-256 sums as clients write them: in headers of three kinds, in hex or in base64.
 
 use super::problem::{Code, Problem};
+use crate::upload::Checksum;
 use actix_web::http::header::HeaderMap;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD_PAD_INDIFFERENT;
@@ -12,13 +13,7 @@ use base64::engine::general_purpose::STANDARD_PAD_INDIFFERENT;
 /// 400 for one that can't be read; 422 for two that contradict each other.
 pub(super) fn of_body(headers: &HeaderMap) -> Result<Option<[u8; 32]>, Problem> {
     let text = |name| headers.get_all(name).map(|value| value.to_str().unwrap_or("sha-256=!"));
-    let mut found = Vec::new();
-    for field in text("content-digest").flat_map(|list| list.split(',')) {
-        let Some(sum) = sha256_member(field) else { continue };
-        let sum = sum.split(';').next().unwrap_or_default().trim();
-        let sum = sum.strip_prefix(':').and_then(|sum| sum.strip_suffix(':'));
-        found.push(sum.and_then(of_base64).ok_or_else(|| unreadable("Content-Digest"))?);
-    }
+    let mut found = dictionary(headers, "Content-Digest", "sha-256")?;
     for field in text("digest").flat_map(|list| list.split(',')) {
         let Some(sum) = sha256_member(field) else { continue };
         found.push(of_base64(sum).ok_or_else(|| unreadable("Digest"))?);
@@ -33,14 +28,68 @@ pub(super) fn of_body(headers: &HeaderMap) -> Result<Option<[u8; 32]>, Problem> 
     Ok(found.first().copied())
 }
 
-/// Returns the value of `sha-256=value`.
+/// Reads what `Content-Digest` says that a body sums up to: SHA-256, else SHA-512. Sums of other
+/// kinds are passed over.
+///
+/// # Errors
+/// As [`of_body`].
+pub(super) fn of_content(headers: &HeaderMap) -> Result<Option<Checksum>, Problem> {
+    if let Some(sum) = one(dictionary(headers, "Content-Digest", "sha-256")?)? {
+        return Ok(Some(Checksum::Sha256(sum)));
+    }
+    let sum = one(dictionary(headers, "Content-Digest", "sha-512")?)?;
+    Ok(sum.map(Checksum::Sha512))
+}
+
+/// Reads the SHA-256 that `Repr-Digest` says the whole file has.
+///
+/// # Errors
+/// As [`of_body`].
+pub(super) fn of_file(headers: &HeaderMap) -> Result<Option<[u8; 32]>, Problem> {
+    one(dictionary(headers, "Repr-Digest", "sha-256")?)
+}
+
+/// Returns the one sum that there is, if any.
+fn one<const N: usize>(sums: Vec<[u8; N]>) -> Result<Option<[u8; N]>, Problem> {
+    if sums.windows(2).any(|pair| pair[0] != pair[1]) {
+        let detail = "The request names two sums of one kind for the same bytes.";
+        return Err(Problem::new(Code::DigestMismatch, detail));
+    }
+    Ok(sums.first().copied())
+}
+
+/// Reads the members of one algorithm in a field of RFC 9530.
+fn dictionary<const N: usize>(
+    headers: &HeaderMap,
+    field: &'static str,
+    algorithm: &str,
+) -> Result<Vec<[u8; N]>, Problem> {
+    // What isn't text might hold the member that is looked for.
+    let lines = headers.get_all(field).map(|value| value.to_str().map_err(|_| unreadable(field)));
+    let mut found = Vec::new();
+    for line in lines {
+        for text in line?.split(',') {
+            let Some(sum) = member(text, algorithm) else { continue };
+            let sum = sum.split(';').next().unwrap_or_default().trim();
+            let sum = sum.strip_prefix(':').and_then(|sum| sum.strip_suffix(':'));
+            found.push(sum.and_then(of_base64).ok_or_else(|| unreadable(field))?);
+        }
+    }
+    Ok(found)
+}
+
 fn sha256_member(field: &str) -> Option<&str> {
-    let (name, value) = field.split_once('=')?;
-    name.trim().eq_ignore_ascii_case("sha-256").then(|| value.trim())
+    member(field, "sha-256")
+}
+
+/// Returns the value of `name=value`.
+fn member<'a>(field: &'a str, name: &str) -> Option<&'a str> {
+    let (known, value) = field.split_once('=')?;
+    known.trim().eq_ignore_ascii_case(name).then(|| value.trim())
 }
 
 fn unreadable(name: &'static str) -> Problem {
-    let detail = format!("`{name}` holds no readable SHA-256.");
+    let detail = format!("`{name}` holds no readable sum.");
     Problem::new(Code::InvalidHeader, detail).field(name)
 }
 
@@ -50,7 +99,7 @@ pub(super) fn of_text(text: &str) -> Option<[u8; 32]> {
     of_hex(text).or_else(|| of_base64(text))
 }
 
-fn of_base64(text: &str) -> Option<[u8; 32]> {
+fn of_base64<const N: usize>(text: &str) -> Option<[u8; N]> {
     STANDARD_PAD_INDIFFERENT.decode(text).ok()?.try_into().ok()
 }
 
@@ -111,6 +160,32 @@ mod tests {
         assert_eq!(read(&[]).ok(), Some(None));
         assert_eq!(read(&[("digest", "md5=AAAA")]).ok(), Some(None));
         assert_eq!(of_etag(&format!("\"{hex}\"")), of_etag(&hex));
+    }
+
+    /// The fields of RFC 9530 are read each for its own bytes, whatever else they hold.
+    #[test]
+    fn digests_of_content_and_file() {
+        let encode = |sum: &[u8]| base64::engine::general_purpose::STANDARD.encode(sum);
+        let (short, long) = (encode(&[7; 32]), encode(&[8; 64]));
+        let headers = |name: &'static str, value: &str| {
+            let mut headers = HeaderMap::new();
+            let value = HeaderValue::from_str(value).expect("a value");
+            headers.append(HeaderName::from_static(name), value);
+            headers
+        };
+        let content = |value: &str| of_content(&headers("content-digest", value)).ok();
+        assert_eq!(content(&format!("sha-256=:{short}:")), Some(Some(Checksum::Sha256([7; 32]))));
+        assert_eq!(content(&format!("sha-512=:{long}:")), Some(Some(Checksum::Sha512([8; 64]))));
+        let both = format!("sha-512=:{long}:, sha-256=:{short}:");
+        assert_eq!(content(&both), Some(Some(Checksum::Sha256([7; 32]))));
+        assert_eq!(content("md5=:AAAA:, unixsum=5"), Some(None));
+        for bad in ["sha-512=:AAAA:", "sha-256=AAAA", "sha-256=:!:"] {
+            assert_eq!(content(bad), None, "{bad}");
+        }
+        let file = headers("repr-digest", &both);
+        assert_eq!(of_file(&file).ok(), Some(Some([7; 32])));
+        assert_eq!(of_content(&file).ok(), Some(None));
+        assert_eq!(of_body(&file).ok(), Some(None));
     }
 
     /// What can't be read is refused, and so are two sums that differ.

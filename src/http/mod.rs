@@ -11,6 +11,7 @@ mod chunks;
 mod connection;
 mod cors;
 mod digest;
+mod draft;
 mod edge;
 mod form;
 #[cfg(any(test, fuzzing))]

@@ -40,6 +40,8 @@ codes! {
     InvalidMetadata = "invalid-metadata", 400, "The upload's metadata can't be understood";
     /// The declared length contradicts what is known.
     LengthMismatch = "upload-length-mismatch", 400, "The upload's length is already fixed";
+    /// The client said before that the upload is complete.
+    Completed = "upload-completed", 400, "The upload is complete";
     /// The body ended before its end.
     BodyIncomplete = "body-incomplete", 400, "The request's body was cut short";
     /// No token, or one that doesn't count.
@@ -111,9 +113,19 @@ pub(super) struct Problem {
     field: Option<&'static str>,
     retryable: Option<bool>,
     retry_after: Option<u32>,
-    missing_chunks: Option<Box<[u32]>>,
+    extra: Option<Box<Extra>>,
     headers: Vec<(HeaderName, HeaderValue)>,
     cause: Option<String>,
+}
+
+/// What few problems say.
+#[derive(Debug, Default)]
+struct Extra {
+    /// A type that others have defined, where the code is ours.
+    kind: Option<&'static str>,
+    missing_chunks: Option<Vec<u32>>,
+    /// The offset that was expected, and the one that came.
+    offsets: Option<(u64, u64)>,
 }
 
 impl Problem {
@@ -125,7 +137,7 @@ impl Problem {
             field: None,
             retryable: None,
             retry_after: None,
-            missing_chunks: None,
+            extra: None,
             headers: Vec::new(),
             cause: None,
         }
@@ -168,7 +180,29 @@ impl Problem {
 
     /// Names the parts that are missing.
     pub(super) fn missing_chunks(mut self, missing: Vec<u32>) -> Self {
-        self.missing_chunks = Some(missing.into());
+        self.extra().missing_chunks = Some(missing);
+        self
+    }
+
+    /// Names the type that a standard has for this.
+    pub(super) fn kind(mut self, kind: &'static str) -> Self {
+        self.extra().kind = Some(kind);
+        self
+    }
+
+    /// Says which offset was expected and which one came, as the IETF's draft has it.
+    pub(super) fn offsets(mut self, expected: u64, provided: u64) -> Self {
+        self.extra().offsets = Some((expected, provided));
+        self
+    }
+
+    fn extra(&mut self) -> &mut Extra {
+        self.extra.get_or_insert_default()
+    }
+
+    /// Takes a header away from the answer.
+    pub(super) fn without(mut self, name: &'static str) -> Self {
+        self.headers.retain(|(known, _)| known.as_str() != name);
         self
     }
 
@@ -219,8 +253,10 @@ impl Problem {
     pub(super) fn body(&self, status: StatusCode) -> Vec<u8> {
         let (code, _, title) = self.code.parts();
         let server_side = status.is_server_error();
+        let extra = self.extra.as_deref();
+        let offsets = extra.and_then(|extra| extra.offsets);
         let said = Said {
-            kind: "about:blank",
+            kind: extra.and_then(|extra| extra.kind).unwrap_or("about:blank"),
             title,
             status: status.as_u16(),
             detail: &self.detail,
@@ -228,7 +264,9 @@ impl Problem {
             retryable: self.retryable.unwrap_or(server_side),
             retry_after: self.retry_after,
             field: self.field,
-            missing_chunks: self.missing_chunks.as_deref(),
+            missing_chunks: extra.and_then(|extra| extra.missing_chunks.as_deref()),
+            expected_offset: offsets.map(|(expected, _)| expected),
+            provided_offset: offsets.map(|(_, provided)| provided),
         };
         serde_json::to_vec(&said).unwrap_or_default()
     }
@@ -251,6 +289,10 @@ struct Said<'a> {
     field: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     missing_chunks: Option<&'a [u32]>,
+    #[serde(rename = "expected-offset", skip_serializing_if = "Option::is_none")]
+    expected_offset: Option<u64>,
+    #[serde(rename = "provided-offset", skip_serializing_if = "Option::is_none")]
+    provided_offset: Option<u64>,
 }
 
 impl fmt::Display for Problem {

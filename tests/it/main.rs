@@ -7,6 +7,7 @@ mod chunks;
 mod commands;
 mod concat;
 mod crash;
+mod draft;
 mod faults;
 mod harness;
 mod ingest;

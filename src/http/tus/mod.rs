@@ -10,7 +10,7 @@ pub(in crate::http) mod concat;
 pub(super) mod headers;
 
 use super::problem::{Code, Problem};
-use super::{Shared, guard, media_files, translate, views};
+use super::{Shared, draft, guard, media_files, translate, views};
 use crate::access::Caller;
 use crate::ids::UploadId;
 use crate::model::access::Role;
@@ -40,9 +40,12 @@ async fn collection(
 ) -> Result<HttpResponse, Problem> {
     let method = guard::effective_method(&req);
     if method == Method::OPTIONS {
-        return Ok(options(&app));
+        return Ok(options(&req, &app));
     }
     let caller = guard::required(&req, &app).await?;
+    if draft::fields::is_spoken(req.headers()) {
+        return draft::create(&req, body, &app, caller, &method).await;
+    }
     check_version(&req)?;
     match method {
         Method::POST => create(&req, body, &app, caller).await,
@@ -58,13 +61,22 @@ async fn single(
 ) -> Result<HttpResponse, Problem> {
     let method = guard::effective_method(&req);
     if method == Method::OPTIONS {
-        return Ok(options(&app));
+        return Ok(options(&req, &app));
     }
     let caller = guard::required(&req, &app).await?;
-    if method != Method::GET {
+    let upload = known(&app, &caller, &id);
+    // An upload speaks what it was begun in. Of one that isn't there the request tells.
+    let is_draft = match &upload {
+        Ok(upload) => upload.is_by_flag(),
+        Err(_) => draft::fields::is_spoken(req.headers()),
+    };
+    if method != Method::GET && !is_draft {
         check_version(&req)?;
     }
-    let upload = find(&app, &caller, &id)?;
+    let upload = not_gone(upload?)?;
+    if is_draft && (method != Method::GET || asks_for_offset(&req, &upload)) {
+        return draft::single(&req, body, &app, &caller, upload, &method).await;
+    }
     if upload.chunks.is_some() && matches!(method, Method::HEAD | Method::PATCH) {
         return Err(translate::upload(PartError::InParts.into()));
     }
@@ -77,19 +89,31 @@ async fn single(
     }
 }
 
-fn wrong_method(allowed: &'static str) -> Problem {
+/// Says whether a GET can only mean where a draft's upload goes on: there are no bytes yet, and it
+/// isn't the description that is wanted.
+fn asks_for_offset(req: &HttpRequest, upload: &UploadRecord) -> bool {
+    upload.state != UploadState::Finished && !wants_json(req)
+}
+
+fn wants_json(req: &HttpRequest) -> bool {
+    text(req, "accept").unwrap_or_default().to_ascii_lowercase().contains("application/json")
+}
+
+pub(super) fn wrong_method(allowed: &'static str) -> Problem {
     let detail = format!("This address takes {allowed}.");
     Problem::new(Code::MethodNotAllowed, detail).header("allow", allowed)
 }
 
-/// Says what the server can do (tus, OPTIONS).
-fn options(app: &Shared) -> HttpResponse {
+/// Says what the server can do, in both protocols (tus, OPTIONS; the draft, limits).
+fn options(req: &HttpRequest, app: &Shared) -> HttpResponse {
     HttpResponse::NoContent()
         .insert_header(("Tus-Version", VERSION))
         .insert_header(("Tus-Extension", EXTENSIONS))
         .insert_header(("Tus-Checksum-Algorithm", CHECKSUM_ALGORITHMS.join(",")))
         .insert_header(("Tus-Max-Size", app.parts.config.upload.max_size.to_string()))
-        .insert_header((header::ALLOW, "POST, HEAD, PATCH, DELETE, GET, OPTIONS"))
+        .insert_header(("Upload-Limit", draft::limits(app, req)))
+        .insert_header(("Accept-Patch", format!("{}, {BODY_TYPE}", draft::fields::BODY_TYPE)))
+        .insert_header((header::ALLOW, "POST, PUT, HEAD, PATCH, DELETE, GET, OPTIONS"))
         .finish()
 }
 
@@ -104,16 +128,24 @@ fn check_version(req: &HttpRequest) -> Result<(), Problem> {
 }
 
 /// Returns a header's text; one that isn't visible ASCII counts as empty, which no rule accepts.
-fn text<'a>(req: &'a HttpRequest, name: &str) -> Option<&'a str> {
+pub(super) fn text<'a>(req: &'a HttpRequest, name: &str) -> Option<&'a str> {
     req.headers().get(name).map(|value| value.to_str().unwrap_or_default())
 }
 
 /// Returns the upload of an address, if it is there and this caller's.
 pub(super) fn find(app: &Shared, caller: &Caller, id: &str) -> Result<UploadRecord, Problem> {
+    not_gone(known(app, caller, id)?)
+}
+
+/// As [`find`], but also one that was there.
+fn known(app: &Shared, caller: &Caller, id: &str) -> Result<UploadRecord, Problem> {
     let id = UploadId::parse(id).map_err(|_| Problem::not_found())?;
     let record = app.parts.state.upload(id).map_err(translate::state)?;
     let record = record.filter(|record| caller.viewer.is_over(&record.owner));
-    let record = record.ok_or_else(Problem::not_found)?;
+    record.ok_or_else(Problem::not_found)
+}
+
+fn not_gone(record: UploadRecord) -> Result<UploadRecord, Problem> {
     if record.state.is_gone() {
         return Err(translate::gone("The upload was ended, or nobody went on with it in time."));
     }
@@ -126,7 +158,7 @@ fn checksum(req: &HttpRequest) -> Result<Option<Checksum>, Problem> {
 }
 
 /// Returns the length of the request's body, if the client says it beforehand.
-fn content_length(req: &HttpRequest) -> Result<Option<ByteCount>, Problem> {
+pub(super) fn content_length(req: &HttpRequest) -> Result<Option<ByteCount>, Problem> {
     let length = text(req, "content-length");
     length.map(|length| headers::count(length, "Content-Length").map(ByteCount)).transpose()
 }
@@ -241,7 +273,7 @@ async fn look(app: &App, id: UploadId) -> Result<HttpResponse, Problem> {
     Ok(answer.finish())
 }
 
-fn offset_of(record: &UploadRecord) -> ByteOffset {
+pub(super) fn offset_of(record: &UploadRecord) -> ByteOffset {
     match (record.state, record.length) {
         (UploadState::Finishing | UploadState::Finished, Some(length)) => ByteOffset(length.0),
         _ => record.received.end(),
@@ -295,8 +327,7 @@ async fn terminate(app: &App, caller: &Caller, id: UploadId) -> Result<HttpRespo
 
 /// Gives the owner the bytes of a finished upload, or the description of any.
 async fn get(req: &HttpRequest, app: &App, upload: UploadRecord) -> Result<HttpResponse, Problem> {
-    let accept = text(req, "accept").unwrap_or_default();
-    if accept.to_ascii_lowercase().contains("application/json") {
+    if wants_json(req) {
         let mut answer = HttpResponse::Ok();
         answer.insert_header((header::CACHE_CONTROL, "no-store"));
         return Ok(answer.json(views::UploadView::of(&upload)));
@@ -326,7 +357,7 @@ fn tell_expiry(answer: &mut HttpResponseBuilder, state: UploadState, at: UnixMil
     }
 }
 
-fn tell_video(answer: &mut HttpResponseBuilder, record: &UploadRecord) {
+pub(super) fn tell_video(answer: &mut HttpResponseBuilder, record: &UploadRecord) {
     if let Some(video) = record.video {
         answer.insert_header(("Slipway-Video", video.to_string()));
     }
