@@ -283,7 +283,8 @@ mod tests {
         bytes
     }
 
-    /// Every fuzz target holds for its seeds and for some thousand changes of them.
+    /// Every fuzz target holds for its seeds and for some thousand changes of them, or as many as
+    /// `SLIPWAY_FUZZ_ROUNDS` says.
     #[test]
     fn targets_hold_for_mutated_seeds() {
         let mut state = 0x9E37_79B9_7F4A_7C15u64;
@@ -293,11 +294,12 @@ mod tests {
             state ^= state << 17;
             usize::try_from(state % below as u64).expect("below a usize")
         };
+        let rounds = std::env::var("SLIPWAY_FUZZ_ROUNDS").ok().and_then(|n| n.parse().ok());
         for target in TARGETS {
             for seed in target.seeds {
                 (target.run)(seed);
             }
-            for round in 0..3000 {
+            for round in 0..rounds.unwrap_or(3000) {
                 let seed = target.seeds[round % target.seeds.len()];
                 let other = target.seeds[random(target.seeds.len())];
                 (target.run)(&mutated(seed, other, &mut random));
