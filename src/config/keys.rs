@@ -204,8 +204,8 @@ pub const KEYS: &[Key] = &[
     Key {
         name: "media.workers",
         default: "auto",
-        allowed: "`auto` (one for each two cores), or 1 to 64",
-        meaning: "Jobs at once.",
+        allowed: "`auto` (one for each two cores), or 0 to 64",
+        meaning: "Jobs at once; with 0 they wait in the queue, for another start.",
         set: |c, x| v::workers(x).map(|it| c.media.workers = it),
     },
     Key {

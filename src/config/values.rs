@@ -163,7 +163,7 @@ pub(super) fn workers(value: &Value) -> Read<usize> {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         return Ok((cores / 2).max(1));
     }
-    number(value, 1, 64).map(|count| count as usize).map_err(|mend| format!("{mend}, or \"auto\""))
+    number(value, 0, 64).map(|count| count as usize).map_err(|mend| format!("{mend}, or \"auto\""))
 }
 
 pub(super) fn pixels(value: &Value) -> Read<u64> {

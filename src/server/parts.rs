@@ -156,7 +156,9 @@ impl Parts {
                 ladder_heights: media.ladder_heights.clone(),
                 preset: media.preset.clone(),
                 segment_seconds: media.segment_seconds,
-                threads: u32::try_from(cores.div_ceil(media.workers)).unwrap_or(1).clamp(1, 8),
+                threads: u32::try_from(cores.div_ceil(media.workers.max(1)))
+                    .unwrap_or(1)
+                    .clamp(1, 8),
             },
             limits: Limits {
                 pixels_max: media.max_pixels,

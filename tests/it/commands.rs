@@ -35,7 +35,7 @@ fn wrong_configuration_is_one_line() {
     let file = directory.path().join("slipway.toml");
     let cases = [
         ("[upload]\nmax_sise = \"1 GB\"\n", "did you mean `upload.max_size`?"),
-        ("[media]\nworkers = 0\n", "`media.workers` = 0"),
+        ("[media]\nworkers = 65\n", "`media.workers` = 65"),
         ("listen = \"0.0.0.0:0\"\n[auth]\nmode = \"open\"\n", "auth.mode"),
         ("what is this", "slipway.toml"),
     ];
