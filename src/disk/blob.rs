@@ -57,9 +57,9 @@ impl Blob {
     /// `NoSpace`, or `Io`; some of the bytes may have been written then.
     /// # Durability
     /// They are with the kernel: they survive this process, not a power cut.
-    pub fn write_at(&self, at: ByteOffset, pieces: &[Bytes]) -> Result<(), DiskError> {
+    pub fn write_at(&self, at: ByteOffset, pieces: &[impl AsRef<[u8]>]) -> Result<(), DiskError> {
         let mut at = at.0;
-        let mut pieces = pieces.iter().map(|piece| IoSlice::new(piece)).collect::<Vec<_>>();
+        let mut pieces = pieces.iter().map(|it| IoSlice::new(it.as_ref())).collect::<Vec<_>>();
         let mut left = pieces.as_mut_slice();
         // Empty pieces at the front would make "nothing written" look like an error.
         IoSlice::advance_slices(&mut left, 0);

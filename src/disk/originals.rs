@@ -2,6 +2,7 @@
 
 use super::Disk;
 use super::error::DiskError;
+use super::fail_at::{FailAt, fail_at};
 use super::files;
 use super::paths::Place;
 use super::sidecar::{FACTS_VERSION, Facts};
@@ -18,6 +19,43 @@ impl Disk {
     /// `Missing`, `Io`.
     pub fn open_original(&self, video: VideoId) -> Result<(File, ByteCount), DiskError> {
         open_sized(&self.path(Place::Source(video)))
+    }
+
+    /// Makes an original of bytes that are all here, with `facts` beside it; on an error nothing
+    /// of it stays.
+    ///
+    /// # Errors
+    /// `NoSpace`, `SyncFailed`, `Io`; also if the original is there already.
+    /// # Durability
+    /// All of it is certain when this returns. A crash before that leaves facts without an
+    /// original, which are removed by the next start, or both.
+    pub fn create_original(
+        &self,
+        video: VideoId,
+        bytes: &[u8],
+        facts: &Facts,
+    ) -> Result<(), DiskError> {
+        let dir = self.path(Place::Original(video));
+        let shard = files::parent_of(&dir)?;
+        files::make_dirs(&self.inner.root, shard, true)?;
+        if !files::make_dir(&dir)? {
+            let source = std::io::ErrorKind::AlreadyExists.into();
+            return Err(DiskError::Io { action: "make directory", path: dir, source });
+        }
+        let path = self.path(Place::Facts(video));
+        let made = files::to_json(&path, facts)
+            .and_then(|facts| files::create_new(&path, &facts))
+            .and_then(|()| {
+                fail_at(FailAt::AfterSyncBeforeRename);
+                files::replace(&self.path(Place::Source(video)), bytes, 0o400, true)
+            })
+            .and_then(|()| files::sync_dir(shard));
+        if made.is_err() {
+            // What can't be removed now is removed or taken in at the next start.
+            let _ = self.remove_original(video);
+        }
+        fail_at(FailAt::AfterRenameBeforeRecord);
+        made
     }
 
     /// Replaces what is kept beside an original, whose directory must exist.

@@ -154,7 +154,7 @@ fn pieces_are_written_at_their_offset() {
     let mut pieces = vec![Bytes::new(), Bytes::from_static(b"ab"), Bytes::new()];
     pieces.extend((0..3000).map(|_| Bytes::from_static(b"xyz")));
     blob.write_at(ByteOffset(4), &pieces).expect("written");
-    blob.write_at(ByteOffset(0), &[]).expect("nothing to do");
+    blob.write_at(ByteOffset(0), &[] as &[Bytes]).expect("nothing to do");
     blob.write_at(ByteOffset(0), &[Bytes::new()]).expect("nothing to do");
     blob.start_writeback(ByteOffset(0), ByteCount(9000));
     blob.sync_data().expect("confirmed");

@@ -34,6 +34,31 @@ impl State {
         .await
     }
 
+    /// Records an upload that is finished from the beginning: the bytes are the original of
+    /// `video`, which is queued, and `job` waits for a worker, all or nothing.
+    ///
+    /// # Errors
+    /// `Conflict(Exists)`, `TooLarge`, `Failed`.
+    /// # Durability
+    /// Synced. The original must be certain before.
+    pub async fn create_finished(
+        &self,
+        upload: UploadRecord,
+        video: VideoRecord,
+        job: JobRecord,
+    ) -> Result<(), StateError> {
+        self.call(Promise::Synced, move |view| {
+            let is_there = view.bytes(&keys::upload(upload.id))?.is_some()
+                || view.bytes(&keys::video(video.id))?.is_some();
+            if is_there {
+                return Err(StateError::Conflict(Conflict::Exists));
+            }
+            videos::queue(view, video, Some(job))?;
+            put(view, &upload)
+        })
+        .await
+    }
+
     /// Takes the upload over: from now on only writes under the returned record's epoch count.
     ///
     /// # Errors

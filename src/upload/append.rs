@@ -5,6 +5,7 @@ use super::feed::{self, End, Inlet};
 use super::turn::Turn;
 use super::writer::Writer;
 use super::{Engine, Fault, UploadError, Uploads};
+use crate::disk::{Blob, Space};
 use crate::ids::UploadId;
 use crate::model::upload::UploadState;
 use crate::state::UploadRecord;
@@ -167,7 +168,7 @@ impl Uploads {
             }
         };
         let left = writer.bound().end().saturating_sub(append.at.0);
-        let (mut inlet, outlet) = feed::feed();
+        let (mut inlet, outlet) = feed::feed(&engine.buffers);
         let writing = engine.tasks.spawn(writer.run(outlet));
         let end = pour(body, &mut inlet, &letting_go, idle, left).await;
         inlet.end(end);
@@ -176,7 +177,7 @@ impl Uploads {
 }
 
 impl Engine {
-    /// Checks an append against the record and takes the lease; nothing has changed on an error.
+    /// Checks an append against the record; nothing has changed on an error.
     async fn check(
         self: Arc<Self>,
         turn: Turn,
@@ -203,14 +204,7 @@ impl Engine {
         }
         let id = append.id;
         // Opened before the first write, so that its confirmation can miss no error.
-        let (blob, file_bytes) = self
-            .clone()
-            .blocking(move |engine| {
-                let blob = engine.disk.open_blob(id)?;
-                let file_bytes = blob.len()?;
-                Ok((Arc::new(blob), file_bytes))
-            })
-            .await?;
+        let (blob, file_bytes, space) = self.clone().open_for_append(id).await?;
         let believed = record.received.believed(&self.boot, file_bytes);
         if believed != record.received.written {
             record = self.state.lower_upload(id, &self.boot, believed).await?;
@@ -240,13 +234,20 @@ impl Engine {
         let declared = append.declared.or(told);
         let known_end = length.map(|length| ByteOffset(length.0)).or(body_end.flatten());
         let until = known_end.unwrap_or(actual);
-        let fits = self.clone().blocking(move |engine| {
-            Ok(engine.room.admit(id, actual, until, engine.disk.free_space()?))
-        });
-        if !fits.await? {
-            return Err(UploadError::NoSpace);
+        // What is set aside in the file already needs no room.
+        if until > self.room.covered(id) {
+            let space = match space {
+                Some(space) => space,
+                None => self.clone().blocking(|engine| engine.disk.free_space()).await?,
+            };
+            if !self.room.admit(id, actual, until, space) {
+                return Err(UploadError::NoSpace);
+            }
         }
-        let record = self.state.lease_upload(id).await?;
+        if turn.is_takeover() {
+            // The turn alone keeps the older request from writing; its notes end with its lease.
+            record = self.state.lease_upload(id).await?;
+        }
         let mut writer = Writer::new(self, turn, blob, record, bound, known_end);
         writer.flag(flagged);
         match checksum {
@@ -268,6 +269,27 @@ impl Engine {
             (true, Bound::Length(_)) => self.end(turn, record, UploadState::Aborted).await,
             _ => Ok(()),
         }
+    }
+}
+
+impl Engine {
+    /// Returns an upload's open file and its size; a file that was opened just now, with the room
+    /// on the disk. One that a confirmation still holds from an earlier request is taken again:
+    /// its size is in the kernel's memory, so asking for that may be done anywhere.
+    async fn open_for_append(
+        self: Arc<Self>,
+        id: UploadId,
+    ) -> Result<(Arc<Blob>, ByteCount, Option<Space>), UploadError> {
+        if let Some(blob) = self.confirmations.blob(id) {
+            let file_bytes = blob.len()?;
+            return Ok((blob, file_bytes, None));
+        }
+        self.blocking(move |engine| {
+            let blob = engine.disk.open_blob(id)?;
+            let file_bytes = blob.len()?;
+            Ok((Arc::new(blob), file_bytes, Some(engine.disk.free_space()?)))
+        })
+        .await
     }
 }
 

@@ -1,7 +1,8 @@
 //! Confirming bytes beside the writing: `fdatasync`, then the record of what is durable.
 //!
-//! At most one confirmation runs for an upload; what comes meanwhile is confirmed by the next
-//! round, so that many small requests don't queue up for the disk.
+//! One confirmation runs for an upload at a time; what comes meanwhile is confirmed by its next
+//! round. A round that nobody hurries waits a moment first, so that many small requests cost one
+//! confirmation and not one each: an answer in the middle of an upload doesn't promise more.
 
 use super::{Engine, UploadError, is_overtaken};
 use crate::disk::Blob;
@@ -11,22 +12,56 @@ use crate::state::{StateError, UploadRecord};
 use crate::units::{ByteOffset, Ranges};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::sync::Notify;
 use tracing::{debug, warn};
 
 /// Rounds after which a confirmation that keeps being overtaken is left to the next one.
 const ATTEMPTS_MAX: usize = 8;
 
-/// A file, and which of its bytes were written.
-type Written = (Arc<Blob>, Ranges);
+/// How long written bytes wait to be confirmed together with what follows them.
+const ROUND_TIME: Duration = Duration::from_secs(1);
 
-/// What waits behind each running confirmation.
+/// The uploads that are being confirmed, or were just now.
 #[derive(Debug, Default)]
 pub(super) struct Confirmations {
-    waiting: Mutex<HashMap<UploadId, Option<Written>>>,
+    waiting: Mutex<HashMap<UploadId, Waiting>>,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    blob: Arc<Blob>,
+    /// What the next round confirms.
+    written: Option<Ranges>,
+    hurry: Arc<Notify>,
 }
 
 impl Confirmations {
-    fn waiting(&self) -> MutexGuard<'_, HashMap<UploadId, Option<Written>>> {
+    /// Returns an upload's file if it is still open for a confirmation.
+    pub(super) fn blob(&self, id: UploadId) -> Option<Arc<Blob>> {
+        self.waiting().get(&id).map(|waiting| waiting.blob.clone())
+    }
+
+    /// Lets go of an upload that needs no more of this.
+    pub(super) fn forget(&self, id: UploadId) {
+        if let Some(waiting) = self.waiting().remove(&id) {
+            waiting.hurry.notify_one();
+        }
+    }
+
+    /// Takes what the round of `hurry` has to confirm; lets go of the upload if it is nothing.
+    fn next(&self, id: UploadId, hurry: &Arc<Notify>) -> Option<(Arc<Blob>, Ranges)> {
+        let mut all = self.waiting();
+        let waiting = all.get_mut(&id).filter(|it| Arc::ptr_eq(&it.hurry, hurry))?;
+        let written = waiting.written.take();
+        let next = written.map(|written| (waiting.blob.clone(), written));
+        if next.is_none() {
+            all.remove(&id);
+        }
+        next
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, HashMap<UploadId, Waiting>> {
         // Every change is a single step, so a poisoned lock is still sound.
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -54,6 +89,11 @@ impl Engine {
         self.confirm_ranges_later(id, blob, Ranges::up_to(end));
     }
 
+    /// As [`Engine::confirm_later`], when some more has come or a moment has passed.
+    pub(super) fn confirm_soon(self: &Arc<Self>, id: UploadId, blob: Arc<Blob>, end: ByteOffset) {
+        self.line_up(id, blob, Ranges::up_to(end));
+    }
+
     /// Has `written` confirmed by a task of its own. Of two calls that wait, the later one's
     /// ranges have to hold the earlier one's.
     pub(super) fn confirm_ranges_later(
@@ -62,27 +102,36 @@ impl Engine {
         blob: Arc<Blob>,
         written: Ranges,
     ) {
-        let mut waiting = self.confirmations.waiting();
-        if let Some(next) = waiting.get_mut(&id) {
-            *next = Some((blob, written));
-            return;
-        }
-        waiting.insert(id, None);
-        drop(waiting);
-        self.tasks.spawn(self.clone().confirm_rounds(id, blob, written));
+        self.line_up(id, blob, written).notify_one();
     }
 
-    async fn confirm_rounds(self: Arc<Self>, id: UploadId, blob: Arc<Blob>, written: Ranges) {
-        let mut round = Some((blob, written));
-        while let Some((blob, written)) = round {
-            if self.clone().blocking(move |_| blob.sync_data()).await.is_ok() {
-                self.note_confirmed(id, written).await;
+    fn line_up(self: &Arc<Self>, id: UploadId, blob: Arc<Blob>, written: Ranges) -> Arc<Notify> {
+        let mut all = self.confirmations.waiting();
+        if let Some(waiting) = all.get_mut(&id) {
+            waiting.blob = blob;
+            waiting.written = Some(written);
+            return waiting.hurry.clone();
+        }
+        let hurry = Arc::new(Notify::new());
+        let written = Some(written);
+        all.insert(id, Waiting { blob, written, hurry: hurry.clone() });
+        self.tasks.spawn(self.clone().confirm_rounds(id, hurry.clone()));
+        hurry
+    }
+
+    async fn confirm_rounds(self: Arc<Self>, id: UploadId, hurry: Arc<Notify>) {
+        loop {
+            tokio::select! {
+                () = tokio::time::sleep(ROUND_TIME) => (),
+                () = hurry.notified() => (),
+                () = self.turns.stopped() => (),
             }
-            let mut waiting = self.confirmations.waiting();
-            round = waiting.get_mut(&id).and_then(Option::take);
-            if round.is_none() {
-                waiting.remove(&id);
+            let Some((blob, written)) = self.confirmations.next(id, &hurry) else { return };
+            if self.clone().blocking(move |_| blob.sync_data()).await.is_err() {
+                self.confirmations.forget(id);
+                return;
             }
+            self.note_confirmed(id, written).await;
         }
     }
 

@@ -36,11 +36,12 @@ impl Engine {
             }
         };
         // Both wait for the disk; neither needs the other.
-        let (recorded, confirmed) = tokio::join!(recording, self.confirm_all(blob));
+        let (recorded, confirmed) = tokio::join!(recording, self.clone().confirm_all(blob));
         recorded?;
         confirmed?;
         let told = self.place(&record, video, size).await?;
         self.room.forget(id);
+        self.confirmations.forget(id);
         self.correct_facts(told).await?;
         let at = self.clock.now();
         info!(upload.id = %id, video.id = %video, size_bytes = size.0, "upload {id} complete");
@@ -52,9 +53,13 @@ impl Engine {
         self.known(id)
     }
 
-    async fn confirm_all(self: &Arc<Self>, blob: Option<Arc<Blob>>) -> Result<(), UploadError> {
+    /// Has the disk confirm all bytes of a file, if there is one.
+    pub(super) async fn confirm_all(
+        self: Arc<Self>,
+        blob: Option<Arc<Blob>>,
+    ) -> Result<(), UploadError> {
         match blob {
-            Some(blob) => self.clone().blocking(move |_| blob.sync_data()).await,
+            Some(blob) => self.blocking(move |_| blob.sync_data()).await,
             None => Ok(()),
         }
     }

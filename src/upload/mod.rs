@@ -21,6 +21,7 @@ mod parts;
 mod room;
 mod turn;
 mod upkeep;
+mod whole;
 mod writer;
 
 pub use append::{Append, Appended, Flagged};
@@ -30,6 +31,7 @@ pub use error::{Fault, UploadError};
 pub use metadata::{METADATA_BYTES_MAX, METADATA_KEYS_MAX, Metadata, MetadataError, TAGS_MAX};
 pub use parts::{PartError, PutPart, StoredPart};
 pub use upkeep::ENDED_REMEMBERED_MS;
+pub use whole::Created;
 
 use crate::clock::Clock;
 use crate::config::{Config, Durability, Reserve};
@@ -121,6 +123,8 @@ struct Engine {
     blobs: parts::Blobs,
     room: room::Room,
     confirmations: confirm::Confirmations,
+    /// What bodies are gathered in.
+    buffers: Arc<feed::Buffers>,
     joins: join::Joins,
     bell: Arc<Notify>,
     failed: watch::Sender<Option<String>>,
@@ -150,6 +154,7 @@ impl Uploads {
             blobs: parts::Blobs::default(),
             room,
             confirmations: confirm::Confirmations::default(),
+            buffers: Arc::default(),
             joins: join::Joins::default(),
             bell: Arc::default(),
             failed: watch::Sender::new(None),
@@ -435,6 +440,7 @@ impl Engine {
         let _held = self.hold_part(record).await?;
         let video = self.state.end_upload(id, to, self.clock.now()).await?;
         self.room.forget(id);
+        self.confirmations.forget(id);
         self.part_turns.let_go(|(upload, _)| upload == id);
         self.joins.forget(id);
         if record.state == UploadState::Finished {

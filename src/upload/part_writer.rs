@@ -10,7 +10,6 @@ use crate::events::EventKind;
 use crate::ids::UploadId;
 use crate::state::{Conflict, PartRecord, StateError, UploadRecord};
 use crate::units::{ByteCount, ByteOffset};
-use bytes::Bytes;
 use sha2::{Digest, Sha256};
 use std::sync::{Arc, OnceLock};
 
@@ -76,7 +75,7 @@ impl PartWriter {
         self.conclude(ended).await
     }
 
-    async fn store(&mut self, pieces: Vec<Bytes>, bytes: u64) -> Result<(), UploadError> {
+    async fn store(&mut self, pieces: Vec<Vec<u8>>, bytes: u64) -> Result<(), UploadError> {
         let at = ByteOffset(self.part.start.0 + self.done);
         self.done += bytes;
         let due = self.done - self.hinted;
@@ -88,7 +87,7 @@ impl PartWriter {
             for piece in &pieces {
                 hasher.update(piece);
             }
-            let Some(blob) = blob else { return Ok(hasher) };
+            let Some(blob) = blob else { return Ok((hasher, pieces)) };
             if look.is_some() && !engine.room.is_whole(engine.disk.free_space()?) {
                 return Err(DiskError::NoSpace);
             }
@@ -96,9 +95,11 @@ impl PartWriter {
             if let Some(count) = look {
                 blob.start_writeback(from, count);
             }
-            Ok(hasher)
+            Ok((hasher, pieces))
         });
-        self.hasher = storing.await?;
+        let (hasher, pieces) = storing.await?;
+        self.engine.buffers.give_back(pieces);
+        self.hasher = hasher;
         self.hinted = if look.is_some() { self.done } else { self.hinted };
         Ok(())
     }

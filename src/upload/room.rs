@@ -81,6 +81,11 @@ impl Room {
         }
     }
 
+    /// Returns up to where the file system counts the upload's bytes by itself, as far as is known.
+    pub(super) fn covered(&self, id: UploadId) -> ByteOffset {
+        ByteOffset(self.promises().get(&id).map_or(0, |promise| promise.covered))
+    }
+
     /// Forgets an upload that has ended.
     pub(super) fn forget(&self, id: UploadId) {
         self.promises().remove(&id);
@@ -127,6 +132,7 @@ mod tests {
         assert!(admit(b, 400, 1000));
         assert!(!admit(c, 1, 1000));
         room.cover(a, ByteOffset(300));
+        assert_eq!((room.covered(a), room.covered(c)), (ByteOffset(300), ByteOffset(0)));
         assert!(!admit(c, 1, 700), "what has come is counted by the file system");
         assert!(admit(c, 1, 701));
         assert!(admit(a, 500, 101), "what was promised is kept");

@@ -8,3 +8,4 @@ mod joined;
 mod life;
 mod parts;
 mod rules;
+mod whole;

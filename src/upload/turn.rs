@@ -42,6 +42,7 @@ struct Seat {
 #[derive(Debug)]
 pub(super) struct Turn<K: Key = UploadId> {
     token: CancellationToken,
+    is_takeover: bool,
     // Before `guest`: the lock must be free when the seat is removed.
     _guard: OwnedMutexGuard<()>,
     _guest: Guest<K>,
@@ -62,7 +63,7 @@ impl<K: Key> Turns<K> {
     /// Safe; the older request has been told to let go nevertheless.
     pub(super) async fn take(self: &Arc<Self>, id: K) -> Option<Turn<K>> {
         let token = self.stop.child_token();
-        let lock = {
+        let (lock, is_takeover) = {
             let mut seats = self.seats();
             let seat = seats.entry(id).or_insert_with(|| Seat {
                 lock: Arc::default(),
@@ -74,14 +75,14 @@ impl<K: Key> Turns<K> {
             if seat.guests > 1 {
                 older.cancel();
             }
-            seat.lock.clone()
+            (seat.lock.clone(), seat.guests > 1)
         };
         let guest = Guest { id, turns: self.clone() };
         tokio::select! {
             biased;
             () = token.cancelled() => None,
             _guard = lock.lock_owned() => {
-                Some(Turn { token: token.clone(), _guard, _guest: guest })
+                Some(Turn { token: token.clone(), is_takeover, _guard, _guest: guest })
             }
         }
     }
@@ -108,6 +109,11 @@ impl<K: Key> Turns<K> {
         self.stop.cancel();
     }
 
+    /// Waits until the server stops.
+    pub(super) async fn stopped(&self) {
+        self.stop.cancelled().await;
+    }
+
     /// Says whether the server stops.
     pub(super) fn is_stopping(&self) -> bool {
         self.stop.is_cancelled()
@@ -123,6 +129,11 @@ impl<K: Key> Turn<K> {
     /// Is cancelled when a newer request wants the upload, or the server stops.
     pub(super) fn token(&self) -> &CancellationToken {
         &self.token
+    }
+
+    /// Says whether another request had the upload, or waited for it, when this one came.
+    pub(super) fn is_takeover(&self) -> bool {
+        self.is_takeover
     }
 }
 
@@ -149,7 +160,7 @@ mod tests {
         let turns = Arc::new(Turns::default());
         let id = UploadId::fresh(UnixMillis(1));
         let first = turns.take(id).await.expect("nobody else is there");
-        assert!(!first.token().is_cancelled());
+        assert!(!first.token().is_cancelled() && !first.is_takeover());
         let spawn = |turns: &Arc<Turns>| {
             let turns = turns.clone();
             tokio::spawn(async move { turns.take(id).await })
@@ -161,7 +172,7 @@ mod tests {
         assert!(second.await.expect("it gives up").is_none());
         drop(first);
         let third = third.await.expect("it ends").expect("the newest gets the turn");
-        assert!(!third.token().is_cancelled());
+        assert!(!third.token().is_cancelled() && third.is_takeover());
         assert!(turns.is_taken(id));
         drop(third);
         assert!(!turns.is_taken(id), "nothing is kept of who has left");

@@ -79,6 +79,8 @@ impl Writer {
         known_end: Option<ByteOffset>,
     ) -> Self {
         let end = record.received.end();
+        let reserved = engine.room.covered(record.id).max(end);
+        let confirming = record.received.durable.contiguous_end().min(end);
         Self {
             engine,
             turn,
@@ -89,9 +91,9 @@ impl Writer {
             end,
             noted: end,
             noted_at: Instant::now(),
-            confirming: end,
+            confirming,
             hinted: end,
-            reserved: end,
+            reserved,
             unverified: None,
             flagged: Flagged::default(),
         }
@@ -144,11 +146,7 @@ impl Writer {
     }
 
     /// Writes one batch, and records or confirms when enough has come.
-    async fn store(
-        &mut self,
-        pieces: Vec<bytes::Bytes>,
-        bytes: ByteCount,
-    ) -> Result<(), UploadError> {
+    async fn store(&mut self, pieces: Vec<Vec<u8>>, bytes: ByteCount) -> Result<(), UploadError> {
         let at = self.end;
         let end = at.checked_add(bytes).ok_or_else(|| self.bound.exceeded())?;
         let window = self.next_window(end);
@@ -171,9 +169,10 @@ impl Writer {
             if let Some(from) = hint_from {
                 blob.start_writeback(from, ByteCount(end.0 - from.0));
             }
-            Ok(summing)
+            Ok((summing, pieces))
         });
-        let summing = writing.await?;
+        let (summing, pieces) = writing.await?;
+        self.engine.buffers.give_back(pieces);
         fail_at(FailAt::AfterWriteBeforeRecord);
         self.end = end;
         self.hinted = if hint_from.is_some() { end } else { self.hinted };
@@ -264,17 +263,24 @@ impl Writer {
 
     async fn conclude(mut self, ended: Result<End, UploadError>) -> Result<Appended, UploadError> {
         let ended = self.settle(ended).await;
-        if let Err(lost) = self.note().await {
-            // The upload was deleted under our hands, or the database failed: the promise of room
-            // goes in the first case, and in the second nothing goes on anyway.
-            self.engine.room.forget(self.record.id);
-            return Err(ended.err().unwrap_or(lost));
-        }
         let is_whole = matches!(ended, Ok(End::Whole));
         let is_full = match self.record.is_by_flag() {
             true => self.flagged.last && is_whole,
             false => self.record.length == Some(ByteCount(self.end.0)),
         };
+        let is_kept =
+            self.record.is_by_flag() || self.engine.limits.durability == Durability::Chunk;
+        let is_promised = is_kept && is_whole && !is_full;
+        // Both wait for the disk; neither needs the other.
+        let blob = is_promised.then(|| self.blob.clone());
+        let confirming = self.engine.clone().confirm_all(blob);
+        let (noted, confirmed) = tokio::join!(self.note(), confirming);
+        if let Err(lost) = noted {
+            // The upload was deleted under our hands, or the database failed: the promise of room
+            // goes in the first case, and in the second nothing goes on anyway.
+            self.engine.room.forget(self.record.id);
+            return Err(ended.err().unwrap_or(lost));
+        }
         if self.record.length.is_none() {
             self.engine.room.forget(self.record.id);
         }
@@ -287,12 +293,12 @@ impl Writer {
                 false => self.finish(ended).await,
             };
         }
-        let is_promised =
-            self.record.is_by_flag() || self.engine.limits.durability == Durability::Chunk;
-        if is_promised && is_whole {
-            self.confirm_now().await?;
+        if is_promised {
+            confirmed?;
+            self.note_durable().await?;
         } else if self.end > self.confirming {
-            self.confirm();
+            let (id, blob) = (self.record.id, self.blob.clone());
+            self.engine.confirm_soon(id, blob, self.end);
         }
         let offset = self.end;
         match ended? {
@@ -332,8 +338,10 @@ impl Writer {
 
     /// Makes a part whose bytes are all here certain, and goes on with what waited for it.
     async fn complete_part(self, ended: Result<End, UploadError>) -> Result<Appended, UploadError> {
-        self.confirm_now().await?;
+        self.engine.clone().confirm_all(Some(self.blob.clone())).await?;
+        self.note_durable().await?;
         self.engine.room.forget(self.record.id);
+        self.engine.confirmations.forget(self.record.id);
         self.engine.part_complete(self.record.id);
         let expires_at = self.record.expires_at;
         match ended? {
@@ -342,10 +350,8 @@ impl Writer {
         }
     }
 
-    /// Waits until the disk has confirmed everything, and records it.
-    async fn confirm_now(&self) -> Result<(), UploadError> {
-        let blob = self.blob.clone();
-        self.engine.clone().blocking(move |_| blob.sync_data()).await?;
+    /// Records that the disk has confirmed everything.
+    async fn note_durable(&self) -> Result<(), UploadError> {
         let (id, epoch) = (self.record.id, self.record.epoch);
         match self.engine.state.note_durable(id, epoch, Ranges::up_to(self.end)).await {
             Err(error) if !is_overtaken(&error) => Err(error.into()),

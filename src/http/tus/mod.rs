@@ -202,22 +202,19 @@ async fn create(
     let owner = caller.viewer.owner;
     let new = NewUpload { owner, protocol: Protocol::Tus, length, metadata, raw_metadata };
     let uploads = &app.parts.uploads;
-    let made = match is_part {
-        true => uploads.create_part(new).await,
-        false => uploads.create(new).await,
+    let made = match (has_body, is_part) {
+        (true, _) => {
+            let made = uploads.create_with(new, is_part, checksum, body_length, body).await;
+            made.map(|(record, appended)| (record, Some(appended)))
+        }
+        (false, true) => uploads.create_part(new).await.map(|record| (record, None)),
+        (false, false) => uploads.create(new).await.map(|record| (record, None)),
     };
-    let record = made.map_err(translate::upload)?;
+    let (record, appended) = made.map_err(translate::upload)?;
     let location = format!("/files/{}", record.id);
     let mut answer = HttpResponse::Created();
     answer.insert_header((header::LOCATION, location.clone()));
-    if has_body {
-        let append = Append {
-            id: record.id,
-            at: ByteOffset(0),
-            declared: None,
-            content_length: body_length,
-        };
-        let appended = app.parts.uploads.append_checked(append, checksum, body).await;
+    if let Some(appended) = appended {
         // The client learns where its upload is even if the bytes didn't all come.
         let appended =
             appended.map_err(|error| translate::upload(error).header("location", &location))?;
