@@ -355,6 +355,7 @@ async fn status(
 ) -> Answer {
     let caller = guard::required(&req, &app).await?;
     let upload = find(&app, &caller, &id)?;
+    let upload = app.parts.uploads.told(upload).await.map_err(translate::upload)?;
     let mut status = Status::of(&upload);
     if look.parts {
         // Up to ten thousand records: not for who only wants to know how far it is.

@@ -211,9 +211,7 @@ impl Engine {
         }
         let actual = record.received.end();
         if append.at != actual {
-            if by_flag {
-                self.assure(record).await?;
-            }
+            self.certain(record).await?;
             return Err(UploadError::OffsetMismatch { actual });
         }
         if by_flag {

@@ -5,6 +5,7 @@
 //! confirmation and not one each: an answer in the middle of an upload doesn't promise more.
 
 use super::{Engine, UploadError, is_overtaken};
+use crate::config::Durability;
 use crate::disk::Blob;
 use crate::ids::UploadId;
 use crate::model::upload::UploadState;
@@ -14,7 +15,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::Notify;
-use tracing::{debug, warn};
+use tracing::warn;
 
 /// Rounds after which a confirmation that keeps being overtaken is left to the next one.
 const ATTEMPTS_MAX: usize = 8;
@@ -68,22 +69,6 @@ impl Confirmations {
 }
 
 impl Engine {
-    /// Has the disk confirm everything that came before an offset is told that mustn't ever go
-    /// back, as the draft wants it. Only for the holder of the upload's turn.
-    pub(super) async fn assure(
-        self: &Arc<Self>,
-        record: UploadRecord,
-    ) -> Result<UploadRecord, UploadError> {
-        let (id, end) = (record.id, record.received.end());
-        if record.received.durable.contiguous_end() < end {
-            let confirmed =
-                self.clone().blocking(move |engine| engine.disk.open_blob(id)?.sync_data());
-            confirmed.await?;
-            self.state.note_durable(id, record.epoch, Ranges::up_to(end)).await?;
-        }
-        Ok(record)
-    }
-
     /// Has the first `end` bytes confirmed by a task of its own. They have been written.
     pub(super) fn confirm_later(self: &Arc<Self>, id: UploadId, blob: Arc<Blob>, end: ByteOffset) {
         self.confirm_ranges_later(id, blob, Ranges::up_to(end));
@@ -131,29 +116,67 @@ impl Engine {
                 self.confirmations.forget(id);
                 return;
             }
-            self.note_confirmed(id, written).await;
+            if let Err(error) = self.note_confirmed(id, written).await {
+                warn!(upload.id = %id, "upload {id} isn't confirmed: {error}");
+            }
         }
     }
 
     /// Records what was confirmed, under whichever lease is the newest: bytes that were right
-    /// stay right while only this process writes, whoever holds the lease.
-    pub(super) async fn note_confirmed(&self, id: UploadId, confirmed: Ranges) {
+    /// stay right while only this process writes, whoever holds the lease. Of an upload that was
+    /// finished, ended or cut meanwhile there is nothing to record.
+    ///
+    /// # Errors
+    /// The database's own: nothing may be promised then. `Stale` when newer leases kept coming.
+    pub(super) async fn note_confirmed(
+        &self,
+        id: UploadId,
+        confirmed: Ranges,
+    ) -> Result<(), StateError> {
         for _ in 0..ATTEMPTS_MAX {
-            let record = match self.state.upload(id) {
-                Ok(Some(record)) if record.state == UploadState::Partial => record,
-                _ => return,
+            let record = match self.state.upload(id)? {
+                Some(record) if record.state == UploadState::Partial => record,
+                _ => return Ok(()),
             };
             if record.received.written.overlap(&confirmed) != confirmed {
                 // The claims were lowered meanwhile: somebody has cut the file.
-                return;
+                return Ok(());
             }
             match self.state.note_durable(id, record.epoch, confirmed.clone()).await {
                 Err(StateError::Stale) => (),
-                Err(error) if is_overtaken(&error) => return,
-                Err(error) => return warn!(upload.id = %id, "upload {id} isn't confirmed: {error}"),
-                Ok(()) => return,
+                Err(error) if !is_overtaken(&error) => return Err(error),
+                _ => return Ok(()),
             }
         }
-        debug!(upload.id = %id, "upload {id} is left to its next confirmation");
+        Err(StateError::Stale)
+    }
+
+    /// Has what a record claims confirmed before it is told, where every answer is a promise (the
+    /// draft's offsets never go back, whatever the setting): after a cut body or a kill it may not
+    /// be yet. The caller has the turn.
+    pub(super) async fn certain(
+        self: &Arc<Self>,
+        record: UploadRecord,
+    ) -> Result<UploadRecord, UploadError> {
+        match self.limits.durability {
+            Durability::Complete if !record.is_by_flag() => Ok(record),
+            _ => self.confirm_claims(record).await,
+        }
+    }
+
+    /// Has all that a partial upload's record claims confirmed; returns the record as it is then.
+    pub(super) async fn confirm_claims(
+        self: &Arc<Self>,
+        record: UploadRecord,
+    ) -> Result<UploadRecord, UploadError> {
+        let (id, written) = (record.id, record.received.written.clone());
+        let is_confirmed = record.received.durable.overlap(&written) == written;
+        if record.state != UploadState::Partial || is_confirmed {
+            return Ok(record);
+        }
+        let opened = move |engine: &Self| engine.disk.open_blob(id)?.sync_data();
+        self.clone().blocking(opened).await?;
+        self.note_confirmed(id, written).await?;
+        self.known(id)
     }
 }

@@ -225,11 +225,23 @@ impl Uploads {
             let record = engine.known(id)?;
             match record.state {
                 UploadState::Finishing => engine.finish(&turn, record, None).await,
-                UploadState::Partial if record.is_by_flag() => engine.assure(record).await,
-                _ => Ok(record),
+                _ => engine.certain(record).await,
             }
         })
         .await
+    }
+
+    /// Returns a record that was read beside the engine with no more in it than is promised by
+    /// then: for status.
+    ///
+    /// # Errors
+    /// The database's own.
+    pub async fn told(&self, mut record: UploadRecord) -> Result<UploadRecord, UploadError> {
+        if self.engine.limits.durability == Durability::Chunk {
+            record.received.written = record.received.durable.clone();
+        }
+        self.engine.state.synced().await?;
+        Ok(record)
     }
 
     /// Returns an upload's record as it stands, without disturbing a running request: for status.
@@ -415,8 +427,12 @@ impl Engine {
     async fn turn(&self, id: UploadId) -> Result<Turn, UploadError> {
         let turn = self.turns.take(id).await;
         turn.ok_or_else(|| {
-            let offset = self.state.upload(id).ok().flatten();
-            self.let_go(offset.map(|record| record.received.end()).unwrap_or_default())
+            let received = self.state.upload(id).ok().flatten().map(|record| record.received);
+            let end = |received: Received| match self.limits.durability {
+                Durability::Complete => received.end(),
+                Durability::Chunk => received.durable.contiguous_end(),
+            };
+            self.let_go(received.map(end).unwrap_or_default())
         })
     }
 

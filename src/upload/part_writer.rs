@@ -160,7 +160,7 @@ impl PartWriter {
         };
         if is_promised {
             self.engine.clone().blocking(move |_| blob.sync_data()).await?;
-            self.engine.note_confirmed(upload.id, written).await;
+            self.engine.note_confirmed(upload.id, written).await?;
         } else {
             self.engine.confirm_ranges_later(upload.id, blob, written);
         }

@@ -7,5 +7,6 @@ mod histories;
 mod joined;
 mod life;
 mod parts;
+mod promises;
 mod rules;
 mod whole;

@@ -270,7 +270,8 @@ impl Writer {
         };
         let is_kept =
             self.record.is_by_flag() || self.engine.limits.durability == Durability::Chunk;
-        let is_promised = is_kept && is_whole && !is_full;
+        // Also a body that ended early is answered with an offset, if its client still listens.
+        let is_promised = is_kept && ended.is_ok() && !is_full;
         // Both wait for the disk; neither needs the other.
         let blob = is_promised.then(|| self.blob.clone());
         let confirming = self.engine.clone().confirm_all(blob);
