@@ -10,13 +10,13 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 /// A small file system, or a word on why there is none.
-fn image(bytes: u64) -> Option<Image> {
+pub fn image(bytes: u64) -> Option<Image> {
     let made = Image::of(bytes);
     made.map_err(|why| eprintln!("skipped: no file system of its own ({why})")).ok()
 }
 
 /// Takes the room on a file system until only about `left` bytes are free.
-fn fill(image: &Image, left: u64) -> PathBuf {
+pub fn fill(image: &Image, left: u64) -> PathBuf {
     let names = ["ballast", "more"].map(|name| image.mount.join(name));
     let path = names.into_iter().find(|path| !path.exists()).expect("a name");
     let file = fs::File::create(&path).expect("room for a name");

@@ -12,9 +12,10 @@ use std::time::{Duration, Instant};
 /// a failure, so no result depends on speed.
 pub const PATIENCE: Duration = Duration::from_secs(120);
 
-/// The binary under test.
+/// The binary under test: the one that was built with the tests, or `SLIPWAY_BIN`.
 pub fn program() -> PathBuf {
-    PathBuf::from(env!("CARGO_BIN_EXE_slipway"))
+    let given = std::env::var_os("SLIPWAY_BIN");
+    given.map_or_else(|| PathBuf::from(env!("CARGO_BIN_EXE_slipway")), PathBuf::from)
 }
 
 /// A data directory and the servers that run on it, one after another.
@@ -54,10 +55,30 @@ impl Server {
 
     /// Starts a server by way of another program, which becomes it.
     pub fn through(prefix: &[&str], data: &Path, settings: &[(&str, &str)]) -> Self {
+        let started = Self::try_through(prefix, data, settings);
+        started.expect("it serves")
+    }
+
+    /// As [`Server::through`]; `None` for one that ends before it serves.
+    pub fn try_through(prefix: &[&str], data: &Path, settings: &[(&str, &str)]) -> Option<Self> {
         let settings: Vec<(String, String)> =
             settings.iter().map(|&(k, v)| (k.to_owned(), v.to_owned())).collect();
         let prefix: Vec<String> = prefix.iter().map(|&word| word.to_owned()).collect();
-        let (child, line) = launch(&prefix, data, &settings);
+        let (mut child, line) = launch(&prefix, data, &settings);
+        if line.is_empty() {
+            child.wait().expect("it has ended");
+            return None;
+        }
+        Some(Self::of(child, &line, prefix, data, settings))
+    }
+
+    fn of(
+        child: Child,
+        line: &str,
+        prefix: Vec<String>,
+        data: &Path,
+        settings: Vec<(String, String)>,
+    ) -> Self {
         let (address, login) = match line.split_once(": ") {
             Some(("login", url)) => {
                 let address = url.split("/login").next().unwrap_or_default();
@@ -97,6 +118,21 @@ impl Server {
     /// Leaves a setting out of the next start.
     pub fn forget(&mut self, key: &str) {
         self.settings.retain(|(name, _)| name != key);
+    }
+
+    /// Changes a setting for the next start.
+    pub fn set(&mut self, key: &str, value: &str) {
+        self.forget(key);
+        self.settings.push((key.to_owned(), value.to_owned()));
+    }
+
+    /// Starts the server again and kills it after this long, wherever it is in its start then.
+    pub fn start_in_vain(&self, after: Duration) {
+        let mut child = command(&self.prefix, &self.data, &self.settings);
+        let mut child = child.stdout(Stdio::null()).spawn().expect("the binary was built");
+        std::thread::park_timeout(after);
+        let _ = child.kill();
+        let _ = child.wait();
     }
 
     /// Starts the server again on the same directory with the same settings.
@@ -199,18 +235,22 @@ impl Drop for Server {
     }
 }
 
-fn launch(prefix: &[String], data: &Path, settings: &[(String, String)]) -> (Child, String) {
+fn command(prefix: &[String], data: &Path, settings: &[(String, String)]) -> Command {
     let words = prefix.iter().map(std::ffi::OsString::from);
     let mut words = words.chain([program().into(), "serve".into()]);
-    let mut child = Command::new(words.next().expect("a program"))
+    let mut command = Command::new(words.next().expect("a program"));
+    command
         .args(words)
         .env("SLIPWAY_LISTEN", "127.0.0.1:0")
         .env("SLIPWAY_DATA_DIR", data)
         .env("SLIPWAY_UPLOAD__RESERVE_FREE_SPACE", "64 MiB")
-        .envs(settings.iter().map(|(k, v)| (k, v)))
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("the binary was built");
+        .envs(settings.iter().map(|(k, v)| (k, v)));
+    command
+}
+
+fn launch(prefix: &[String], data: &Path, settings: &[(String, String)]) -> (Child, String) {
+    let mut command = command(prefix, data, settings);
+    let mut child = command.stdout(Stdio::piped()).spawn().expect("the binary was built");
     let stdout = child.stdout.take().expect("piped");
     let mut lines = BufReader::new(stdout);
     let mut line = String::new();

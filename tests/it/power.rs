@@ -35,7 +35,25 @@ const CUTS: [usize; 6] = [3, 40, 90, 170, 300, 500];
 /// else it has pending, which would hide a database that doesn't sync by itself.
 const RECORDS: usize = 60;
 
-/// An ext4 file system in a file, mounted until it is dropped.
+/// A kind of file system that can be shut down as by a power cut.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Debian's own.
+    Ext4,
+    /// The one for large files.
+    Xfs,
+}
+
+impl Kind {
+    fn program(self) -> &'static str {
+        match self {
+            Self::Ext4 => "mkfs.ext4",
+            Self::Xfs => "mkfs.xfs",
+        }
+    }
+}
+
+/// A file system in a file, mounted until it is dropped.
 pub struct Image {
     /// Where it is mounted.
     pub mount: PathBuf,
@@ -51,28 +69,36 @@ impl Image {
 
     /// Makes and mounts one of this many bytes; says why it can't.
     pub fn of(bytes: u64) -> Result<Self, String> {
+        Self::made(Kind::Ext4, bytes)
+    }
+
+    /// Makes and mounts one of this kind; says why it can't. The smallest of xfs has 300 MiB.
+    pub fn made(kind: Kind, bytes: u64) -> Result<Self, String> {
         let dir = tempfile::tempdir().map_err(|e| e.to_string())?;
         let (image, mount) = (dir.path().join("image"), dir.path().join("mount"));
         fs::create_dir(&mount).map_err(|e| e.to_string())?;
         let file = fs::File::create(&image).map_err(|e| e.to_string())?;
         file.set_len(bytes).map_err(|e| e.to_string())?;
-        run("mkfs.ext4", &["-q".as_ref(), "-F".as_ref(), image.as_os_str()])?;
+        let force = if kind == Kind::Xfs { "-f" } else { "-F" };
+        run(kind.program(), &["-q".as_ref(), force.as_ref(), image.as_os_str()])?;
         let made = Self { mount, image, _dir: dir };
         made.mount()?;
         Ok(made)
     }
 
-    fn mount(&self) -> Result<(), String> {
+    /// Mounts it again; its log is replayed.
+    pub fn mount(&self) -> Result<(), String> {
         let (image, mount) = (self.image.as_os_str(), self.mount.as_os_str());
         run("mount", &["-o".as_ref(), "loop".as_ref(), image, mount])
     }
 
-    fn unmount(&self) -> Result<(), String> {
+    /// Unmounts it; nobody may use it any more.
+    pub fn unmount(&self) -> Result<(), String> {
         run("umount", &[self.mount.as_os_str()])
     }
 
     /// Stops the file system at once, its log unflushed (`FS_IOC_SHUTDOWN`, flag 2).
-    fn cut_power(&self) -> Result<(), String> {
+    pub fn cut_power(&self) -> Result<(), String> {
         let script = "my $how = pack('L', 2); open(F, '<', $ARGV[0]) or die $!; \
                       ioctl(F, 0x8004587d, $how) or die $!";
         run("perl", &["-e".as_ref(), script.as_ref(), self.mount.as_os_str()])
