@@ -263,7 +263,7 @@ impl Engine {
         }
     }
 
-    fn join_later(self: &Arc<Self>, id: UploadId) {
+    pub(super) fn join_later(self: &Arc<Self>, id: UploadId) {
         if self.joins.begin(id) {
             self.tasks.spawn(self.clone().join_rounds(id));
         }

@@ -217,7 +217,9 @@ impl Uploads {
             return Ok(record);
         }
         if record.is_final() {
-            // Nobody but the joining writes to it, and looking mustn't disturb that.
+            // Nobody but the joining writes to it, and looking mustn't disturb that. One that ended
+            // in an error, such as a full disk, is tried again for whoever waits.
+            self.engine.join_later(id);
             return self.engine.seen(record).await;
         }
         self.run(move |engine| async move {

@@ -163,6 +163,30 @@ fn wrong_parts_are_refused() {
     });
 }
 
+/// A join that had failed, as on a full disk, was tried again only a minute later, however often
+/// its client asked.
+#[test]
+fn a_failed_join_is_tried_again_for_who_asks() {
+    let house = House::new();
+    house.live(async |life: &Life| {
+        let a = part(life, Some(3)).await;
+        life.append(a, 0, b"abc").await.expect("a whole part");
+        let name = a.to_string();
+        let blob = house.dir().join("tmp/uploads").join(&name[34..]).join(&name).join("blob");
+        let aside = blob.with_file_name("aside");
+        std::fs::rename(&blob, &aside).expect("it lies there");
+        let made = join(life, &[a]).await.expect("its part is known").id;
+        // More than it takes to fail.
+        for _ in 0..200 {
+            tokio::task::spawn_blocking(|| ()).await.expect("nothing can go wrong");
+        }
+        std::fs::rename(&aside, &blob).expect("back again");
+        while life.uploads.look(made).await.expect("it is open").state != UploadState::Finished {
+            tokio::task::yield_now().await;
+        }
+    });
+}
+
 /// A part that a final upload waits for outlives its time and its owner's wish; once nobody goes
 /// on with any part, the final goes first and its parts after it.
 #[test]
