@@ -6,6 +6,7 @@ mod flagged;
 mod histories;
 mod joined;
 mod life;
+mod model;
 mod parts;
 mod promises;
 mod rules;

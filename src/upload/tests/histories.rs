@@ -213,7 +213,7 @@ fn run(length: u64, deferred: bool, steps: Vec<Step>) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 32, max_shrink_iters: 200, ..Default::default() })]
+    #![proptest_config(cases(32))]
 
     /// Whatever happens, an offset never lies, what was acknowledged stays, and a finished
     /// original is what was sent.

@@ -12,6 +12,7 @@ use crate::units::{ByteCount, ByteOffset, UnixMillis};
 use crate::upload::{Append, EXPIRE_EMPTY_MS, Metadata, NewUpload, UploadLimits, Uploads};
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt, stream};
+use proptest::prelude::ProptestConfig;
 use std::pin::Pin;
 use tokio::sync::oneshot;
 
@@ -35,6 +36,16 @@ pub(super) struct Life {
     pub(super) clock: Clock,
 }
 
+/// Returns a few random cases, or as many as `PROPTEST_CASES` says.
+pub(super) fn cases(few: u32) -> ProptestConfig {
+    let asked = std::env::var("PROPTEST_CASES").ok().and_then(|text| text.parse().ok());
+    ProptestConfig {
+        cases: asked.unwrap_or(few),
+        max_shrink_iters: 400,
+        ..ProptestConfig::default()
+    }
+}
+
 impl House {
     pub(super) fn new() -> Self {
         let limits = UploadLimits {
@@ -52,6 +63,11 @@ impl House {
             clock: Clock::by_hand(UnixMillis(1_700_000_000_000)),
             limits,
         }
+    }
+
+    /// Returns the data directory.
+    pub(super) fn dir(&self) -> &std::path::Path {
+        self.dir.path()
     }
 
     /// Runs `life` in a server of this house; what is still under way when it returns is killed.

@@ -239,7 +239,7 @@ fn the_cut_survives_a_lost_database() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 24, max_shrink_iters: 100, ..Default::default() })]
+    #![proptest_config(cases(24))]
 
     /// Parts in any order, repeated, broken off and killed between: what was acknowledged stays,
     /// nothing else is told, and the file is right.
