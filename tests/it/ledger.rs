@@ -522,9 +522,13 @@ impl Client for Concat {
         if self.path.is_empty() && is_named && (is_whole || dice.chance(30)) {
             self.join(wire)?;
         }
-        while !self.path.is_empty() && self.parts.iter().all(File::is_whole) {
-            if self.look(wire)? {
+        for looks in 0.. {
+            if self.path.is_empty() || !self.parts.iter().all(File::is_whole) || self.look(wire)? {
                 break;
+            }
+            // A disk that refuses keeps the parts from being joined, perhaps for long.
+            if wire.faults && looks == 20 {
+                return Err(Lost);
             }
             std::thread::park_timeout(std::time::Duration::from_millis(5));
         }

@@ -21,3 +21,4 @@ mod sessions;
 mod torture;
 mod tus;
 mod worker;
+mod writers;
