@@ -1,7 +1,8 @@
 //! The one table of configuration keys: name, default, allowed values, meaning.
 
 use super::{
-    AuthMode, Config, Durability, Interim, Listen, MediaConfig, Reserve, UploadConfig, values as v,
+    Admission, AuthMode, Config, Durability, Interim, Listen, MediaConfig, Reserve, UploadConfig,
+    values as v,
 };
 use crate::model::video::Visibility;
 use crate::units::ByteCount;
@@ -39,6 +40,8 @@ pub(super) fn blank() -> Config {
             idle_timeout_ms: 0,
             reserve_free_space: Reserve::Bytes(ByteCount(0)),
             interim: Interim::Auto,
+            admission: Admission::default(),
+            keep_rejected: false,
         },
         media: MediaConfig {
             ladder_heights: None,
@@ -153,7 +156,8 @@ pub const KEYS: &[Key] = &[
         name: "upload.idle_timeout",
         default: "60s",
         allowed: "`1s` to `1h`",
-        meaning: "A body that brings nothing for this long is closed; its bytes are kept.",
+        meaning: "A body that brings nothing for this long, or less than 1 KiB a second over it, \
+                  is closed; its bytes are kept.",
         set: |c, x| v::time(x, 1_000, 3_600_000).map(|it| c.upload.idle_timeout_ms = it),
     },
     Key {
@@ -174,6 +178,57 @@ pub const KEYS: &[Key] = &[
             let words =
                 [("auto", Interim::Auto), ("always", Interim::Always), ("never", Interim::Never)];
             v::one_of(x, &words).map(|it| c.upload.interim = it)
+        },
+    },
+    Key {
+        name: "upload.accept",
+        default: "[\"video/*\", \"audio/*\"]",
+        allowed: "list of `video/*`, `audio/*`, `*/*`",
+        meaning: "Kinds of files that are taken, by content, never by name; with `*/*` what isn't \
+                  media is kept for download.",
+        set: |c, x| v::accept(x).map(|it| c.upload.admission.accept = it),
+    },
+    Key {
+        name: "upload.keep_rejected",
+        default: "false",
+        allowed: "`true`, `false`",
+        meaning: "Whether to keep the bytes of files that turn out not to be what is taken.",
+        set: |c, x| v::boolean(x).map(|it| c.upload.keep_rejected = it),
+    },
+    Key {
+        name: "upload.quota_per_user",
+        default: "none",
+        allowed: "`none`, or a size",
+        meaning: "Bytes that one owner may keep: originals, and uploads from their creation on.",
+        set: |c, x| v::size_or_none(x).map(|it| c.upload.admission.quota_per_user = it),
+    },
+    Key {
+        name: "upload.reserved_per_user",
+        default: "50 GiB",
+        allowed: "a size from `1 MiB`",
+        meaning: "Bytes that one owner may have announced and not sent yet; a single upload may \
+                  be larger.",
+        set: |c, x| {
+            let read = v::size(x, 1 << 20, i64::MAX as u64);
+            read.map(|it| c.upload.admission.reserved_per_user = it)
+        },
+    },
+    Key {
+        name: "upload.open_per_user",
+        default: "10000",
+        allowed: "1 to 1000000",
+        meaning: "Uploads that one owner may have begun and not ended.",
+        set: |c, x| {
+            v::number(x, 1, 1_000_000).map(|it| c.upload.admission.open_per_user = it as usize)
+        },
+    },
+    Key {
+        name: "upload.bodies_per_user",
+        default: "2000",
+        allowed: "1 to 100000",
+        meaning: "Requests of one owner whose bytes are received at the same moment.",
+        set: |c, x| {
+            v::number(x, 1, 100_000).map(|it| c.upload.admission.bodies_per_user = it as usize)
         },
     },
     Key {

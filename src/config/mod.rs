@@ -7,6 +7,7 @@ pub mod flags;
 pub mod keys;
 mod values;
 
+use crate::model::accept::Accept;
 use crate::model::video::Visibility;
 use crate::units::ByteCount;
 use std::fmt;
@@ -123,6 +124,10 @@ pub struct UploadConfig {
     pub reserve_free_space: Reserve,
     /// When uploads by the IETF's draft are told something before their answer.
     pub interim: Interim,
+    /// Which uploads are let in.
+    pub admission: Admission,
+    /// Bytes of files that aren't what is taken stay after their rejection.
+    pub keep_rejected: bool,
 }
 
 /// When interim answers (`104 Upload Resumption Supported`) are sent to clients that know them.
@@ -134,6 +139,33 @@ pub enum Interim {
     Always,
     /// Never.
     Never,
+}
+
+/// Which files are taken, and how much one owner may have at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Admission {
+    /// Bytes that an owner keeps, announced ones with them.
+    pub quota_per_user: Option<ByteCount>,
+    /// Bytes that an owner has announced and not sent yet.
+    pub reserved_per_user: ByteCount,
+    /// Uploads of an owner that haven't ended.
+    pub open_per_user: usize,
+    /// Bodies of an owner that are received at the same moment.
+    pub bodies_per_user: usize,
+    /// Kinds of files that are taken.
+    pub accept: Accept,
+}
+
+impl Default for Admission {
+    fn default() -> Self {
+        Self {
+            quota_per_user: None,
+            reserved_per_user: ByteCount(50 << 30),
+            open_per_user: 10_000,
+            bodies_per_user: 2_000,
+            accept: Accept::default(),
+        }
+    }
 }
 
 /// Which answers promise survival of a power cut.

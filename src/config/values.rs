@@ -1,6 +1,7 @@
 //! Readers of single values: each takes what the table of keys allows and says so when it doesn't.
 
 use super::{Listen, Network, Reserve};
+use crate::model::accept::Accept;
 use crate::units::ByteCount;
 use std::path::PathBuf;
 use toml::Value;
@@ -68,6 +69,26 @@ pub(super) fn size(value: &Value, min: u64, max: u64) -> Read<ByteCount> {
     let allowed =
         || format!("needs a size such as \"8 MiB\" or \"2 GB\", from {min} to {max} bytes");
     read.filter(|count| (min..=max).contains(count)).map(ByteCount).ok_or_else(allowed)
+}
+
+pub(super) fn size_or_none(value: &Value) -> Read<Option<ByteCount>> {
+    match value.as_str() {
+        Some("none") => Ok(None),
+        _ => {
+            size(value, 0, i64::MAX as u64).map(Some).map_err(|mend| format!("{mend}, or \"none\""))
+        }
+    }
+}
+
+pub(super) fn boolean(value: &Value) -> Read<bool> {
+    value.as_bool().ok_or_else(|| "needs true or false".to_owned())
+}
+
+pub(super) fn accept(value: &Value) -> Read<Accept> {
+    let words = texts(value).ok();
+    words
+        .and_then(|words| Accept::parse(words.iter().map(String::as_str)))
+        .ok_or_else(|| "needs a list of \"video/*\", \"audio/*\" or \"*/*\"".to_owned())
 }
 
 pub(super) fn time(value: &Value, min_ms: u64, max_ms: u64) -> Read<u64> {

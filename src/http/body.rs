@@ -8,6 +8,7 @@
 //! tap doesn't.
 
 use super::connection::Connection;
+use crate::model::pace::Pace;
 use actix_web::body::{BodySize, BoxBody, MessageBody};
 use actix_web::dev::{Payload, ServiceRequest};
 use actix_web::error::PayloadError;
@@ -24,7 +25,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::sync::oneshot;
-use tokio::time::Sleep;
+use tokio::time::{Instant, Sleep};
 
 /// How much of a refused body is read, for the sake of the connection.
 const DRAINED_BYTES_MAX: u64 = 1 << 20;
@@ -54,15 +55,16 @@ struct Source {
     failed: bool,
     /// What is still to come, if the request said its length.
     left: Option<u64>,
-    idle: Duration,
-    /// When the next piece has to be there; set while it is waited for.
+    pace: Pace,
+    /// Since when the next piece is waited for, and when to look at the pace; set meanwhile.
+    waiting: Option<Instant>,
     due: Option<Pin<Box<Sleep>>>,
 }
 
 impl Tap {
-    /// Puts a tap on a request's body, if it has one. A body that brings nothing for longer than
-    /// `idle` ends with an error.
-    pub(super) fn install(req: &mut ServiceRequest, idle: Duration) -> Option<Self> {
+    /// Puts a tap on a request's body, if it has one. A body that doesn't keep `pace` ends with an
+    /// error.
+    pub(super) fn install(req: &mut ServiceRequest, pace: Pace) -> Option<Self> {
         if matches!(req.parts_mut().1, Payload::None) {
             return None;
         }
@@ -76,8 +78,16 @@ impl Tap {
             return None;
         }
         let payload = std::mem::replace(req.parts_mut().1, Payload::None);
-        let source =
-            Source { payload, ended: false, stalled: false, failed: false, left, idle, due: None };
+        let source = Source {
+            payload,
+            ended: false,
+            stalled: false,
+            failed: false,
+            left,
+            pace,
+            waiting: None,
+            due: None,
+        };
         let shared = Rc::new(RefCell::new(source));
         let reader = Reader { shared: shared.clone() };
         req.set_payload(Payload::Stream { payload: Box::pin(reader) });
@@ -163,15 +173,30 @@ impl Drop for Place {
 }
 
 impl Source {
-    /// Waits for the moment at which a piece that hasn't come is given up.
+    /// Waits for the moment at which a body that is too slow is given up.
     fn poll_due(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, PayloadError>>> {
-        let idle = self.idle;
-        let due = self.due.get_or_insert_with(|| Box::pin(tokio::time::sleep(idle)));
-        if due.as_mut().poll(cx).is_pending() {
-            return Poll::Pending;
+        loop {
+            self.waiting.get_or_insert_with(Instant::now);
+            let patience = self.pace.patience();
+            let due = self.due.get_or_insert_with(|| Box::pin(tokio::time::sleep(patience)));
+            if due.as_mut().poll(cx).is_pending() {
+                return Poll::Pending;
+            }
+            if self.is_too_slow() {
+                break;
+            }
         }
         self.stalled = true;
         Poll::Ready(Some(Err(PayloadError::Io(std::io::ErrorKind::TimedOut.into()))))
+    }
+}
+
+impl Source {
+    /// Ends the waiting for a piece, and says whether the body has become too slow.
+    fn is_too_slow(&mut self) -> bool {
+        self.due = None;
+        let waited = self.waiting.take().map(|since| since.elapsed());
+        waited.is_some_and(|waited| self.pace.is_too_slow(waited))
     }
 }
 
@@ -201,9 +226,17 @@ impl Stream for Reader {
         if polled.is_pending() {
             return source.poll_due(cx);
         }
-        source.due = None;
-        if let (Poll::Ready(Some(Ok(piece))), Some(left)) = (&polled, &mut source.left) {
-            *left = left.saturating_sub(piece.len() as u64);
+        let is_too_slow = source.is_too_slow();
+        if let Poll::Ready(Some(Ok(piece))) = &polled {
+            let bytes = piece.len() as u64;
+            source.pace.came(bytes);
+            source.left = source.left.map(|left| left.saturating_sub(bytes));
+            // The piece goes too: whoever reads learns of a body that isn't whole.
+            if is_too_slow {
+                source.stalled = true;
+                let error = PayloadError::Io(std::io::ErrorKind::TimedOut.into());
+                return Poll::Ready(Some(Err(error)));
+            }
         }
         // After an error nothing more comes either.
         source.failed = matches!(polled, Poll::Ready(Some(Err(_))));

@@ -6,6 +6,7 @@ use super::problem::{Code, MEDIA_TYPE, Problem};
 use super::tus::headers::VERSION;
 use super::{Shared, guard};
 use crate::config::AuthMode;
+use crate::model::pace::Pace;
 use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::Method;
@@ -52,8 +53,8 @@ pub(super) async fn frame(
     let id = request_id(req.headers());
     let method = guard::overridden(req.path(), req.method(), req.headers());
     let path = req.path().to_owned();
-    let idle = body_idle(&req);
-    let tap = Tap::install(&mut req, idle);
+    let pace = body_pace(&req);
+    let tap = Tap::install(&mut req, pace);
     let answer = match refusal(&req) {
         Some(problem) => req.into_response(problem.error_response()),
         None => next.call(req).await?.map_into_boxed_body(),
@@ -69,12 +70,12 @@ pub(super) async fn frame(
     Ok(ServiceResponse::new(req, answer))
 }
 
-/// Returns how long the next piece of a body may take. Uploads have the configured time; they
-/// notice first, as they know what to say about it.
-fn body_idle(req: &ServiceRequest) -> Duration {
+/// Returns how slowly a body may come. Uploads have the configured pace; they notice first, as
+/// they know what to say about it.
+fn body_pace(req: &ServiceRequest) -> Pace {
     let app = req.app_data::<web::Data<Shared>>();
     let upload = app.map_or(0, |app| app.parts.config.upload.idle_timeout_ms);
-    Duration::from_millis(upload).saturating_add(BODY_IDLE_MARGIN)
+    Pace::behind(Duration::from_millis(upload), BODY_IDLE_MARGIN)
 }
 
 /// Returns why a request isn't looked at any further.

@@ -8,6 +8,7 @@ use super::tus::headers::attachment;
 use super::{Shared, blocking, guard, translate, videos};
 use crate::disk::MediaFile;
 use crate::ids::VideoId;
+use crate::library::LibraryError;
 use crate::model::video::{VideoState, Visibility};
 use crate::state::VideoRecord;
 use actix_files::NamedFile;
@@ -118,7 +119,7 @@ fn weaken(headers: &mut header::HeaderMap) {
 /// Answers with a video's original, to be saved under `filename`.
 ///
 /// # Errors
-/// 404 if it isn't kept.
+/// 404 if it isn't there, 410 if it isn't kept because it isn't what is taken.
 pub(super) async fn original(
     req: &HttpRequest,
     app: &App,
@@ -127,6 +128,10 @@ pub(super) async fn original(
 ) -> Result<HttpResponse, Problem> {
     let name = filename.to_owned();
     let named = blocking(app, move |parts| {
+        let record = parts.state.video(video).map_err(translate::state)?;
+        if record.is_some_and(|record| record.discarded) {
+            return Err(translate::library(LibraryError::Discarded));
+        }
         let (file, _) = parts.disk.open_original(video).map_err(translate::disk)?;
         NamedFile::from_file(file, "original").map_err(Problem::internal)
     })

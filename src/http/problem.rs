@@ -82,6 +82,10 @@ codes! {
     PastLength = "upload-past-length", 413, "More bytes than the upload's length";
     /// A body larger than such requests need.
     BodyTooLarge = "body-too-large", 413, "The request's body is too large";
+    /// The owner would keep more than allowed.
+    QuotaExceeded = "quota-exceeded", 413, "There is no room left for your files";
+    /// The file's first bytes say that it isn't what is taken.
+    UnsupportedMedia = "unsupported-media", 415, "Files of this kind aren't taken here";
     /// The body's type isn't the one that is expected.
     ContentType = "unsupported-content-type", 415, "This content type isn't accepted here";
     /// The range lies outside.
@@ -90,6 +94,12 @@ codes! {
     PartSize = "part-size", 422, "The upload has no part like this";
     /// A part or file whose bytes aren't those that the client meant.
     DigestMismatch = "checksum-mismatch", 422, "The bytes don't match their checksum";
+    /// The owner has announced more than allowed that hasn't come.
+    TooMuchAnnounced = "too-many-announced-bytes", 429, "Too much is announced already";
+    /// The owner has too many uploads that haven't ended.
+    TooManyUploads = "too-many-uploads", 429, "Too many uploads are open";
+    /// The owner sends too much at once.
+    TooManyBodies = "too-many-bodies", 429, "Too many requests send bytes at once";
     /// A header above its bound.
     HeaderTooLarge = "header-too-large", 431, "A header is too large";
     /// The body isn't what its checksum says; a status of tus alone.
@@ -239,6 +249,7 @@ impl Problem {
             413 => Code::BodyTooLarge,
             415 => Code::ContentType,
             416 => Code::Range,
+            429 => Code::TooManyBodies,
             431 => Code::HeaderTooLarge,
             503 => Code::Unavailable,
             507 => Code::OutOfSpace,

@@ -6,13 +6,19 @@ use crate::library::LibraryError;
 use crate::queue::QueueError;
 use crate::state::StateError;
 use crate::units::ByteOffset;
-use crate::upload::{PartError, UploadError};
+use crate::upload::{PartError, Refusal, UploadError};
 
 /// How long clients wait before they come back to a server that is stopping, in seconds.
 const RESTART_SECONDS: u32 = 5;
 
 /// How long clients wait after a body that stopped coming, in seconds: nothing is in their way.
 pub(super) const IDLE_SECONDS: u32 = 1;
+/// How long clients wait before they send one more body, in seconds: others end all the time.
+const BODIES_SECONDS: u32 = 2;
+
+/// How long clients wait before they begin one more upload, in seconds: what is open has to come
+/// or to end first.
+const UPLOADS_SECONDS: u32 = 30;
 
 /// Says what an upload's error means to its client. Where the upload goes on is told whenever it
 /// is known, so that no further question is needed.
@@ -79,8 +85,45 @@ pub(super) fn upload(error: UploadError) -> Problem {
             let detail = "The server is restarting. What came is kept.";
             at(Problem::unavailable(detail, RESTART_SECONDS), offset)
         }
+        E::Refused(refusal) => refused(refusal),
         E::Part(error) => part(error),
         E::Internal(fault) => Problem::internal(fault),
+    }
+}
+
+/// Says why somebody's upload isn't taken.
+fn refused(refusal: Refusal) -> Problem {
+    let later = |code, detail: String, seconds| Problem::new(code, detail).retry_after(seconds);
+    match refusal {
+        Refusal::Quota { limit } => {
+            let detail = format!(
+                "You may keep {limit} bytes here, uploads that are under way with them. Delete \
+                 something first."
+            );
+            Problem::new(Code::QuotaExceeded, detail)
+        }
+        Refusal::Announced { limit } => {
+            let detail = format!(
+                "You may have announced {limit} bytes that haven't come yet. Send some of them, \
+                 or end an upload."
+            );
+            later(Code::TooMuchAnnounced, detail, UPLOADS_SECONDS)
+        }
+        Refusal::OpenUploads { limit } => {
+            let detail = format!("You may have {limit} uploads open. Finish or end some.");
+            later(Code::TooManyUploads, detail, UPLOADS_SECONDS)
+        }
+        Refusal::Bodies { limit } => {
+            let detail = format!("You may send {limit} bodies at the same moment.");
+            later(Code::TooManyBodies, detail, BODIES_SECONDS)
+        }
+        Refusal::Kind { kind } => {
+            let detail = format!(
+                "The file's first bytes are those of {kind}, which this server doesn't take. The \
+                 upload is over."
+            );
+            Problem::new(Code::UnsupportedMedia, detail)
+        }
     }
 }
 
@@ -184,6 +227,9 @@ pub(super) fn library(error: LibraryError) -> Problem {
         LibraryError::Forbidden => {
             Problem::new(Code::Forbidden, "Your role may look at this, not change it.")
         }
+        LibraryError::Discarded => {
+            gone("The file isn't of a kind that is taken here; it wasn't kept.")
+        }
         LibraryError::Invalid { field, rule } => {
             Problem::new(Code::InvalidRequest, format!("`{field}` {rule}.")).field(field)
         }
@@ -239,12 +285,19 @@ mod tests {
             (UploadError::PartNeeded, 409, false),
             (UploadError::ChecksumMismatch { offset }, 460, true),
             (UploadError::Stopping { offset }, 503, true),
+            (Refusal::Quota { limit: ByteCount(1) }.into(), 413, false),
+            (Refusal::Announced { limit: ByteCount(1) }.into(), 429, false),
+            (Refusal::OpenUploads { limit: 1 }.into(), 429, false),
+            (Refusal::Bodies { limit: 1 }.into(), 429, false),
+            (Refusal::Kind { kind: "image/png" }.into(), 415, false),
         ];
         for (error, status, told) in cases {
             let said = error.to_string();
             let answer = upload(error).error_response();
             assert_eq!(answer.status().as_u16(), status, "{said}");
             assert_eq!(answer.headers().contains_key("upload-offset"), told, "{said}");
+            let waits = answer.headers().contains_key("retry-after");
+            assert_eq!(waits, matches!(status, 429 | 503), "{said}");
         }
     }
 }

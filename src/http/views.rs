@@ -425,6 +425,7 @@ mod tests {
             }],
             warnings: Vec::new(),
             problem: None,
+            discarded: false,
         }
     }
 

@@ -53,7 +53,7 @@ pub enum JanitorError {
 pub struct Swept {
     /// Originals that no record knew, taken in again.
     pub adopted: usize,
-    /// Originals of deleted videos, removed.
+    /// Originals of deleted videos, and of files that weren't taken, removed.
     pub originals: usize,
     /// Media directories without a video, removed.
     pub medias: usize,
@@ -77,7 +77,11 @@ impl Janitor {
         let mut swept = Swept::default();
         let deleted = self.deleted()?;
         for video in self.blocking(|disk| disk.originals()).await? {
-            if self.state.video(video)?.is_some() {
+            if let Some(known) = self.state.video(video)? {
+                if known.discarded {
+                    self.blocking(move |disk| disk.remove_original(video)).await?;
+                    swept.originals += 1;
+                }
                 continue;
             }
             if deleted.contains(&video) || !self.has_source(video).await? {

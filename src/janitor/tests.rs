@@ -35,6 +35,7 @@ impl House {
             reserve_free_space: Reserve::Bytes(ByteCount(0)),
             durability: Durability::Complete,
             default_visibility: Visibility::Unlisted,
+            admission: Default::default(),
         };
         let hub = Hub::new(START);
         let (of_uploads, boot) = (state.clone(), "boot".to_owned());

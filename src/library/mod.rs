@@ -47,6 +47,9 @@ pub enum LibraryError {
     /// It is the viewer's own, but their role doesn't allow this.
     #[error("the role doesn't allow it")]
     Forbidden,
+    /// The file isn't one that is taken, and its bytes weren't kept.
+    #[error("the original isn't kept")]
+    Discarded,
     /// A value isn't allowed.
     #[error("{field} {rule}")]
     Invalid {
@@ -136,7 +139,7 @@ impl Library {
     /// Opens the original of a video for its owner or an admin, and returns it with its size.
     ///
     /// # Errors
-    /// `Missing` if there is none yet, or it isn't theirs.
+    /// `Missing` if there is none yet, or it isn't theirs; `Discarded`.
     pub async fn original(
         &self,
         id: VideoId,
@@ -145,6 +148,9 @@ impl Library {
         let video = self.video(id, Some(viewer))?;
         if !viewer.is_over(&video.owner) || video.state == VideoState::Uploading {
             return Err(LibraryError::Missing);
+        }
+        if video.discarded {
+            return Err(LibraryError::Discarded);
         }
         let (file, size) = self.blocking(move |shelf| Ok(shelf.disk.open_original(id)?)).await?;
         Ok((file, size, video))

@@ -1,9 +1,11 @@
 //! Pure rules of uploads, videos, jobs and renditions: states, allowed moves, names. No I/O.
 
+pub mod accept;
 pub mod access;
 pub mod job;
 pub mod manifest;
 pub mod name;
+pub mod pace;
 pub mod problem;
 pub mod rendition;
 pub mod upload;

@@ -11,10 +11,11 @@ mod turns;
 
 use crate::clock::Clock;
 use crate::disk::Disk;
-use crate::events::Hub;
+use crate::events::{Event, EventKind, Hub};
+use crate::model::accept::Accept;
 use crate::model::job::LEASE_MS;
 use crate::queue::Queue;
-use crate::state::State;
+use crate::state::{State, VideoRecord};
 use crate::wire::{EncodeOptions, Limits};
 use std::sync::Arc;
 use std::time::Duration;
@@ -43,6 +44,10 @@ pub struct Pipeline {
     pub stall_ms: u64,
     /// Jobs at once.
     pub workers: usize,
+    /// Which files are taken.
+    pub accept: Accept,
+    /// The originals of others stay.
+    pub keep_rejected: bool,
 }
 
 /// Longest sleep without looking for work, should a bell have been missed.
@@ -96,6 +101,13 @@ impl Pipeline {
         }
         while jobs.join_next().await.is_some() {}
         debug!("no child is left");
+    }
+
+    /// Tells that a video has changed, and with it the queue.
+    fn tell(&self, kind: EventKind, video: &VideoRecord) {
+        let now = self.clock.now();
+        self.hub.publish(Event::of_video(kind, now, video.id, video.owner.clone()));
+        self.hub.publish(Event::of_queue(now));
     }
 
     /// Returns how long nothing can be due, at most [`POLL_MS`].

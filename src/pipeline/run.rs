@@ -99,6 +99,9 @@ pub(super) async fn run_job(
             Ok(())
         }
         Err(Halt::Stopping) => pipeline.queue.release(&claim).await,
+        Err(Halt::Problem(problem)) if problem.code == ProblemCode::UnsupportedMedia => {
+            settle_stranger(&pipeline, &claim, problem).await
+        }
         Err(Halt::Problem(problem)) => pipeline.queue.settle(&claim, problem).await.map(|_| ()),
     };
     match settled {
@@ -117,6 +120,35 @@ pub(super) async fn run_job(
         Ok(Err(cause)) => warn!(job.id = %id, "leftovers of job {id}: {cause}"),
         Err(panic) => error!("removing leftovers broke: {panic}"),
     }
+}
+
+/// Settles a job on a file that isn't media, or none that is taken: it is a file to be fetched
+/// where anything is taken, and otherwise has failed and loses its bytes, unless they are kept.
+async fn settle_stranger(
+    pipeline: &Pipeline,
+    claim: &Claim,
+    problem: Problem,
+) -> Result<(), QueueError> {
+    let (job, epoch, id) = (claim.job.id, claim.job.epoch, claim.video.id);
+    if pipeline.accept.any {
+        let now = pipeline.clock.now();
+        let video = pipeline.state.finish_as_file(job, epoch, now).await?;
+        info!(job.id = %job, video.id = %id, "job {job} done, {id} is kept as a file");
+        pipeline.tell(EventKind::VideoReady, &video);
+        return Ok(());
+    }
+    if pipeline.keep_rejected {
+        return pipeline.queue.settle(claim, problem).await.map(|_| ());
+    }
+    pipeline.queue.reject(claim, problem).await?;
+    let disk = pipeline.disk.clone();
+    match tokio::task::spawn_blocking(move || disk.remove_original(id)).await {
+        Ok(Ok(())) => {}
+        // The next start removes it.
+        Ok(Err(cause)) => warn!(video.id = %id, "the original of {id} stays for now: {cause}"),
+        Err(panic) => error!("removing an original broke: {panic}"),
+    }
+    Ok(())
 }
 
 /// A job under way.
@@ -274,6 +306,13 @@ impl<'a> Running<'a> {
     ) -> Result<(), Halt> {
         let pictures = plan.iter().any(|rung| rung.kind == RenditionKind::Video);
         let kind = if pictures { VideoKind::Video } else { VideoKind::Audio };
+        if !self.pipeline.accept.takes(kind) {
+            let detail = match kind {
+                VideoKind::Audio => "The file holds sound only; this server takes videos.",
+                _ => "The file is a video; this server takes sound only.",
+            };
+            return Err(Halt::Problem(Problem::new(ProblemCode::UnsupportedMedia, detail)));
+        }
         self.plan.clone_from(&plan);
         self.duration = facts.duration;
         let (duration, planned) = (facts.duration, plan.clone());
@@ -329,9 +368,7 @@ impl<'a> Running<'a> {
     }
 
     fn tell(&self, kind: EventKind, video: &VideoRecord) {
-        let (hub, now) = (&self.pipeline.hub, self.pipeline.clock.now());
-        hub.publish(Event::of_video(kind, now, video.id, video.owner.clone()));
-        hub.publish(Event::of_queue(now));
+        self.pipeline.tell(kind, video);
     }
 
     fn tell_progress(&self, progress: f64, speed: f64, renditions: Vec<(String, f64)>) {

@@ -194,6 +194,19 @@ impl Queue {
         Ok(Settled::ForGood)
     }
 
+    /// Records that a job's file isn't taken; the video fails for good, and its original counts
+    /// as gone and may be removed.
+    ///
+    /// # Errors
+    /// `Stale` when the lease was lost; then nothing is changed.
+    pub async fn reject(&self, claim: &Claim, problem: Problem) -> Result<(), QueueError> {
+        let (job, now) = (claim.job.id, self.clock.now());
+        info!(job.id = %job, "job {job}: the file isn't taken: {}", problem.detail);
+        let video = self.state.reject_job(job, claim.job.epoch, now, problem).await?;
+        self.tell(EventKind::VideoFailed, &video);
+        Ok(())
+    }
+
     /// Gives a job back untouched because this process stops; the attempt doesn't count.
     ///
     /// # Errors

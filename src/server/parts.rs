@@ -171,6 +171,8 @@ impl Parts {
             },
             stall_ms: media.stall_timeout_ms,
             workers: media.workers,
+            accept: self.config.upload.admission.accept,
+            keep_rejected: self.config.upload.keep_rejected,
         }
     }
 }
@@ -184,6 +186,7 @@ fn limits_of(config: &Config) -> UploadLimits {
         reserve_free_space: config.upload.reserve_free_space,
         durability: config.upload.durability,
         default_visibility: config.default_visibility,
+        admission: config.upload.admission,
     }
 }
 

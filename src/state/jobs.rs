@@ -12,7 +12,7 @@ use crate::ids::{Epoch, JobId, VideoId};
 use crate::model::job::{JobState, is_claimable};
 use crate::model::problem::{Problem, ProblemCode};
 use crate::model::rendition::RenditionState;
-use crate::model::video::{VideoState, Warning};
+use crate::model::video::{VideoKind, VideoState, Warning};
 use crate::units::UnixMillis;
 
 impl State {
@@ -102,6 +102,33 @@ impl State {
         .await
     }
 
+    /// Ends a job on a file that isn't media, where such files are taken as well: there is nothing
+    /// to make of it, and the video is ready as a file to be fetched.
+    ///
+    /// # Errors
+    /// As [`State::finish_job`].
+    /// # Durability
+    /// Synced.
+    pub async fn finish_as_file(
+        &self,
+        id: JobId,
+        epoch: Epoch,
+        now: UnixMillis,
+    ) -> Result<VideoRecord, StateError> {
+        self.call(Promise::Synced, move |view| {
+            let (mut job, mut video) = held_with_video(view, id, epoch)?;
+            stages::finish(&mut job, video.poster.is_some(), now);
+            end(&mut job, JobState::Done, now);
+            job.problem = None;
+            videos::step(&mut video, VideoState::Ready)?;
+            video.kind = VideoKind::File;
+            video.ready_at = Some(now);
+            video.problem = None;
+            put_both(view, &job, video)
+        })
+        .await
+    }
+
     /// Puts a job back for another attempt from `run_at` on; the video is queued again.
     ///
     /// # Errors
@@ -143,6 +170,30 @@ impl State {
             end(&mut job, JobState::Failed, now);
             job.problem = Some(problem.clone());
             fail_video(&mut video, problem)?;
+            put_both(view, &job, video)
+        })
+        .await
+    }
+
+    /// As [`State::fail_job`], for a file that isn't taken: its original counts as gone.
+    ///
+    /// # Errors
+    /// As [`State::finish_job`].
+    /// # Durability
+    /// Synced: the original may be removed now.
+    pub async fn reject_job(
+        &self,
+        id: JobId,
+        epoch: Epoch,
+        now: UnixMillis,
+        problem: Problem,
+    ) -> Result<VideoRecord, StateError> {
+        self.call(Promise::Synced, move |view| {
+            let (mut job, mut video) = held_with_video(view, id, epoch)?;
+            end(&mut job, JobState::Failed, now);
+            job.problem = Some(problem.clone());
+            fail_video(&mut video, problem)?;
+            video.discarded = true;
             put_both(view, &job, video)
         })
         .await
@@ -197,7 +248,7 @@ impl State {
     ///
     /// # Errors
     /// `Missing`; `Conflict` with the state of a job that is still open, or of a video that is
-    /// still uploading; `Failed`.
+    /// still uploading or whose original isn't kept; `Failed`.
     /// # Durability
     /// Synced.
     pub async fn requeue(&self, video: VideoId, job: JobRecord) -> Result<VideoRecord, StateError> {
@@ -209,6 +260,9 @@ impl State {
             };
             if let Some(last) = last.filter(JobRecord::is_open) {
                 return Err(StateError::Conflict(Conflict::Job(last.state)));
+            }
+            if video.discarded {
+                return Err(StateError::Conflict(Conflict::Video(video.state)));
             }
             if job.video != video.id {
                 return Err(StateError::Missing);

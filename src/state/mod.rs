@@ -18,6 +18,7 @@ mod parts;
 pub mod record;
 mod stages;
 mod uploads;
+mod usage;
 mod videos;
 mod view;
 mod writer;
@@ -27,6 +28,7 @@ pub use record::{
     JobRecord, LoginCode, PartRecord, RenditionRecord, StageRecord, TokenRecord, UploadRecord,
     VideoChange, VideoRecord,
 };
+pub use usage::{Allowance, Excess, Usage};
 
 use crate::disk::{self, DiskError, SyncHandle};
 use crate::units::UnixMillis;
@@ -65,6 +67,8 @@ struct Inner {
     /// Where transactions go; taken away to close.
     inbox: Mutex<Option<mpsc::Sender<Message>>>,
     writer: Mutex<Option<JoinHandle<()>>>,
+    /// What each owner has, as far as it was counted.
+    accounts: usage::Accounts,
 }
 
 impl State {
@@ -97,12 +101,19 @@ impl State {
     fn start(db: sled::Db, log: SyncHandle) -> io::Result<State> {
         let (inbox, messages) = mpsc::channel(INBOX_MAX);
         let failed = watch::Sender::new(None);
-        let writer = Writer { db: db.clone(), log, failed: failed.clone(), unsynced: false };
+        let accounts = usage::Accounts::default();
+        let writer = Writer {
+            db: db.clone(),
+            log,
+            failed: failed.clone(),
+            unsynced: false,
+            accounts: accounts.clone(),
+        };
         let writer = std::thread::Builder::new()
             .name("state-writer".to_owned())
             .spawn(move || writer.run(messages))?;
         let inbox = Mutex::new(Some(inbox));
-        let inner = Inner { db, failed, inbox, writer: Mutex::new(Some(writer)) };
+        let inner = Inner { db, failed, inbox, writer: Mutex::new(Some(writer)), accounts };
         Ok(State { inner: Arc::new(inner) })
     }
 
@@ -190,6 +201,10 @@ impl State {
 
     fn view(&self) -> View<'_> {
         View::of(&self.inner.db)
+    }
+
+    fn accounts(&self) -> &usage::Accounts {
+        &self.inner.accounts
     }
 
     fn why_not(&self) -> StateError {

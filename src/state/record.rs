@@ -128,6 +128,9 @@ pub struct VideoRecord {
     pub warnings: Vec<Warning>,
     /// Why it failed.
     pub problem: Option<Problem>,
+    /// The original isn't kept: it turned out not to be what the server takes.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub discarded: bool,
 }
 
 /// One quality of a video.
@@ -363,6 +366,7 @@ impl VideoRecord {
             renditions: Vec::new(),
             warnings: Vec::new(),
             problem: None,
+            discarded: false,
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use super::error::{Conflict, StateError};
 use super::record::{JobRecord, UploadRecord, VideoRecord};
+use super::usage::{Move, Weight};
 use super::view::View;
 use super::writer::Promise;
 use super::{State, jobs, keys, parts, videos};
@@ -329,7 +330,7 @@ impl State {
             if let Some(job) = forgotten.as_ref().and_then(|video| video.job) {
                 jobs::cancel_open(view, job, now)?;
             }
-            view.remove(keys::video(video));
+            videos::remove(view, video)?;
             Ok(forgotten)
         })
         .await
@@ -443,12 +444,14 @@ pub(super) fn put(view: &mut View<'_>, upload: &UploadRecord) -> Result<(), Stat
     } else {
         view.put_bytes(index, Vec::new());
     }
+    view.count(Move::Upload(upload.id, Weight::of(upload)));
     view.put(keys::upload(upload.id), upload)
 }
 
 fn remove(view: &mut View<'_>, id: UploadId) {
     view.remove(keys::upload(id));
     view.remove(keys::unfinished(id));
+    view.count(Move::Upload(id, None));
 }
 
 /// Reads an upload for a writer under the lease `epoch`.

@@ -2,6 +2,7 @@
 
 use super::error::{Conflict, StateError};
 use super::record::{JobRecord, VideoChange, VideoRecord};
+use super::usage::{self, Move};
 use super::view::View;
 use super::writer::Promise;
 use super::{State, jobs, keys, uploads};
@@ -76,7 +77,7 @@ impl State {
             if let Some(upload) = video.upload {
                 uploads::end_of_deleted(view, upload, now)?;
             }
-            view.remove(keys::video(id));
+            remove(view, id)?;
             Ok(video)
         })
         .await
@@ -109,7 +110,30 @@ pub(super) fn get(view: &View<'_>, id: VideoId) -> Result<VideoRecord, StateErro
 }
 
 pub(super) fn put(view: &mut View<'_>, video: &VideoRecord) -> Result<(), StateError> {
+    count(view, video.id, Some(video))?;
     view.put(keys::video(video.id), video)
+}
+
+/// Removes a video's record, there or not.
+pub(super) fn remove(view: &mut View<'_>, id: VideoId) -> Result<(), StateError> {
+    count(view, id, None)?;
+    view.remove(keys::video(id));
+    Ok(())
+}
+
+/// Counts what a video's original weighs now. It moves with few of the changes only, so that what
+/// it weighed is read from its record instead of being kept for every video.
+fn count(view: &mut View<'_>, id: VideoId, now: Option<&VideoRecord>) -> Result<(), StateError> {
+    if !view.is_counting() {
+        return Ok(());
+    }
+    let stored: Option<VideoRecord> = view.find(&keys::video(id))?;
+    let before = stored.as_ref().map_or(0, usage::original);
+    let after = now.map_or(0, usage::original);
+    if let Some(video) = now.or(stored.as_ref()).filter(|_| before != after) {
+        view.count(Move::Original { owner: video.owner.clone(), before, after });
+    }
+    Ok(())
 }
 
 pub(super) fn put_new(view: &mut View<'_>, video: &VideoRecord) -> Result<(), StateError> {

@@ -3,6 +3,7 @@
 use super::codec::{self, Record};
 use super::error::StateError;
 use super::keys;
+use super::usage::Move;
 use std::collections::BTreeMap;
 use std::ops::Bound;
 
@@ -15,22 +16,37 @@ pub(super) struct View<'a> {
     /// What earlier transactions of the same group put.
     group: Option<&'a Overlay>,
     own: Overlay,
+    /// Whether totals are kept, and what the transaction changes of them.
+    is_counting: bool,
+    moves: Vec<Move>,
 }
 
 impl<'a> View<'a> {
     /// A view for reading only.
     pub(super) fn of(db: &'a sled::Db) -> Self {
-        Self { db, group: None, own: Overlay::new() }
+        Self { db, group: None, own: Overlay::new(), is_counting: false, moves: Vec::new() }
     }
 
     /// A view on top of what `group` is about to write.
-    pub(super) fn over(db: &'a sled::Db, group: &'a Overlay) -> Self {
-        Self { db, group: Some(group), own: Overlay::new() }
+    pub(super) fn over(db: &'a sled::Db, group: &'a Overlay, is_counting: bool) -> Self {
+        Self { db, group: Some(group), own: Overlay::new(), is_counting, moves: Vec::new() }
     }
 
-    /// Returns what the transaction put.
-    pub(super) fn into_writes(self) -> Overlay {
-        self.own
+    /// Returns what the transaction put, and what that changes of the totals.
+    pub(super) fn into_writes(self) -> (Overlay, Vec<Move>) {
+        (self.own, self.moves)
+    }
+
+    /// Says whether the totals are kept.
+    pub(super) fn is_counting(&self) -> bool {
+        self.is_counting
+    }
+
+    /// Notes what the transaction changes of the totals.
+    pub(super) fn count(&mut self, moved: Move) {
+        if self.is_counting {
+            self.moves.push(moved);
+        }
     }
 
     /// Reads a value's bytes.

@@ -6,6 +6,7 @@
 //! is tried again may succeed without the bytes being there.
 
 use super::error::StateError;
+use super::usage::Accounts;
 use super::view::{Overlay, View};
 use crate::disk::SyncHandle;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -77,6 +78,8 @@ pub(super) struct Writer {
     pub(super) failed: watch::Sender<Option<String>>,
     /// Something was written since the disk last confirmed.
     pub(super) unsynced: bool,
+    /// The totals that go along with the records.
+    pub(super) accounts: Accounts,
 }
 
 impl Writer {
@@ -104,12 +107,13 @@ impl Writer {
         let mut writes = Overlay::new();
         let (mut written, mut synced) = (Vec::new(), Vec::new());
         for message in group {
-            let mut view = View::over(&self.db, &writes);
+            let mut view = View::over(&self.db, &writes, self.accounts.is_counting());
             let answer = (message.evaluate)(&mut view);
             match answer.outcome {
                 Outcome::Done => {
-                    let own = view.into_writes();
+                    let (own, moves) = view.into_writes();
                     writes.extend(own);
+                    self.accounts.apply(moves);
                 }
                 Outcome::Refused => {}
                 Outcome::Failed(why) => return Err(why),

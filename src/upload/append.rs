@@ -1,5 +1,6 @@
 //! Taking one body: checks, the turn, and reading piece by piece in the request's own task.
 
+use super::admission::Head;
 use super::checksum::Checksum;
 use super::feed::{self, End, Inlet};
 use super::turn::Turn;
@@ -7,6 +8,7 @@ use super::writer::Writer;
 use super::{Engine, Fault, UploadError, Uploads};
 use crate::disk::{Blob, Space};
 use crate::ids::UploadId;
+use crate::model::pace::Pace;
 use crate::model::upload::UploadState;
 use crate::state::UploadRecord;
 use crate::units::{ByteCount, ByteOffset, UnixMillis};
@@ -15,7 +17,7 @@ use futures_util::{Stream, StreamExt};
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
 /// Where a body belongs, and what the client says about it.
@@ -92,7 +94,8 @@ impl Uploads {
     /// `Missing`, `Gone`, `MadeOfParts`; `OffsetMismatch`, `LengthFixed`, `LengthInvalid`,
     /// `TooLong`, `MaxSize` and `Finished` change nothing, except that a body of unknown length
     /// may be found too long only on its way: the pieces before are kept, none goes past the
-    /// length. `NoSpace`, `Idle`, `Taken`, `BodyBroken` and `Stopping` keep what came.
+    /// length. `NoSpace`, `Idle`, `Taken`, `BodyBroken` and `Stopping` keep what came, and so
+    /// does `Refused`, except with `Kind`: the upload is over then.
     /// # Durability
     /// What is acknowledged survives a kill, and with `durability = "chunk"` a power cut; a
     /// finished upload survives a power cut.
@@ -150,9 +153,12 @@ impl Uploads {
     {
         let engine = &self.engine;
         let idle = Duration::from_millis(engine.limits.idle_timeout_ms);
-        if engine.known(append.id)?.is_final() {
+        let record = engine.known(append.id)?;
+        if record.is_final() {
             return Err(UploadError::MadeOfParts);
         }
+        let _counted = engine.count_body(&record, None)?;
+        let head = engine.head_of(&record, append.at == ByteOffset(0));
         let turn = engine.turn(append.id).await?;
         let letting_go = turn.token().clone();
         let checked = self.run(move |engine| engine.check(turn, append, flagged, checksum));
@@ -170,7 +176,7 @@ impl Uploads {
         let left = writer.bound().end().saturating_sub(append.at.0);
         let (mut inlet, outlet) = feed::feed(&engine.buffers);
         let writing = engine.tasks.spawn(writer.run(outlet));
-        let end = pour(body, &mut inlet, &letting_go, idle, left).await;
+        let end = pour(body, &mut inlet, &letting_go, (idle, left), head).await;
         inlet.end(end);
         writing.await.unwrap_or(Err(UploadError::Internal(Fault::Task)))
     }
@@ -248,6 +254,7 @@ impl Engine {
         }
         let mut writer = Writer::new(self, turn, blob, record, bound, known_end);
         writer.flag(flagged);
+        writer.promise(until)?;
         match checksum {
             Some(checksum) => writer.verify(checksum, declared),
             None => writer.declare(declared).await?,
@@ -337,27 +344,36 @@ where
     }
 }
 
-/// Reads a body into `inlet` until it ends or has to, never more than `left` bytes.
+/// Reads a body into `inlet` until it ends or has to, never more than `left` bytes. `idle` bounds
+/// the time that its sender is waited for: the whole of a pause, and the pace over such a time.
+/// With `head`, a file whose first bytes aren't those of what is taken ends it.
 pub(super) async fn pour<S, E>(
     mut body: S,
     inlet: &mut Inlet,
     letting_go: &CancellationToken,
-    idle: Duration,
-    mut left: u64,
+    (idle, mut left): (Duration, u64),
+    mut head: Option<Head>,
 ) -> End
 where
     S: Stream<Item = Result<Bytes, E>> + Unpin,
 {
     let mut cancelled = pin!(letting_go.cancelled());
+    let mut pace = Pace::new(idle);
     loop {
+        let waiting = Instant::now();
         let piece = tokio::select! {
             biased;
             () = &mut cancelled => return End::Taken,
-            piece = timeout(idle, body.next()) => piece,
+            piece = timeout(pace.patience(), body.next()) => piece,
         };
+        let is_too_slow = pace.is_too_slow(waiting.elapsed());
         let piece = match piece {
-            Err(_) => return End::Idle,
-            Ok(None) => return End::Whole,
+            Err(_) if is_too_slow => return End::Idle,
+            Err(_) => continue,
+            Ok(None) => {
+                let stranger = head.and_then(|head| head.stranger());
+                return stranger.map_or(End::Whole, End::Stranger);
+            }
             Ok(Some(Err(_))) => return End::Broken,
             Ok(Some(Ok(piece))) => piece,
         };
@@ -365,9 +381,18 @@ where
             Some(rest) => left = rest,
             None => return End::TooLong,
         }
+        if head.as_mut().is_some_and(|head| head.add(&piece))
+            && let Some(kind) = head.take().and_then(|head| head.stranger())
+        {
+            return End::Stranger(kind);
+        }
+        pace.came(piece.len() as u64);
         // A writer that has gone tells its own error.
         if !piece.is_empty() && !inlet.push(piece).await {
             return End::Taken;
+        }
+        if is_too_slow {
+            return End::Idle;
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Why an upload can't go on, in words that know nothing of the protocol it came by.
 
+use super::admission::Refusal;
 use super::metadata::MetadataError;
 use super::parts::PartError;
 use crate::disk::DiskError;
@@ -92,6 +93,9 @@ pub enum UploadError {
         /// Where it goes on.
         offset: ByteOffset,
     },
+    /// Its owner may not have it, or nobody may.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
     /// Something about the upload's numbered parts.
     #[error(transparent)]
     Part(#[from] PartError),

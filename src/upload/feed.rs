@@ -38,6 +38,8 @@ pub(super) enum End {
     TooLong,
     /// A newer request wants the upload, or the server stops.
     Taken,
+    /// Its first bytes are those of a file of this type, which isn't taken.
+    Stranger(&'static str),
 }
 
 /// What the writer gets at once.

@@ -7,6 +7,7 @@
 //!
 //! Called by the doors in `http` and by the janitor.
 
+mod admission;
 mod append;
 mod checksum;
 mod complete;
@@ -24,6 +25,7 @@ mod upkeep;
 mod whole;
 mod writer;
 
+pub use admission::Refusal;
 pub use append::{Append, Appended, Flagged};
 pub use checksum::{CHECKSUM_ALGORITHMS, Checksum};
 pub use complete::Completion;
@@ -34,7 +36,7 @@ pub use upkeep::ENDED_REMEMBERED_MS;
 pub use whole::Created;
 
 use crate::clock::Clock;
-use crate::config::{Config, Durability, Reserve};
+use crate::config::{Admission, Config, Durability, Reserve};
 use crate::disk::{Disk, DiskError, UPLOAD_META_VERSION, UploadMeta};
 use crate::events::{Event, EventBody, EventKind, Hub};
 use crate::ids::{Epoch, JobId, Owner, UploadId, VideoId};
@@ -72,6 +74,8 @@ pub struct UploadLimits {
     pub durability: Durability,
     /// Visibility of a video whose uploader names none.
     pub default_visibility: Visibility,
+    /// Which files are taken, and how much one owner may have at once.
+    pub admission: Admission,
 }
 
 impl UploadLimits {
@@ -86,6 +90,7 @@ impl UploadLimits {
             reserve_free_space: upload.reserve_free_space,
             durability: upload.durability,
             default_visibility: config.default_visibility,
+            admission: upload.admission,
         }
     }
 }
@@ -122,6 +127,8 @@ struct Engine {
     /// The open files of uploads in parts.
     blobs: parts::Blobs,
     room: room::Room,
+    /// What is being received, for its bound.
+    bodies: Arc<admission::Bodies>,
     confirmations: confirm::Confirmations,
     /// What bodies are gathered in.
     buffers: Arc<feed::Buffers>,
@@ -153,6 +160,7 @@ impl Uploads {
             part_turns: Arc::default(),
             blobs: parts::Blobs::default(),
             room,
+            bodies: Arc::default(),
             confirmations: confirm::Confirmations::default(),
             buffers: Arc::default(),
             joins: join::Joins::default(),
@@ -166,7 +174,8 @@ impl Uploads {
     /// Begins an upload and the video that it becomes. One of length 0 is finished at once.
     ///
     /// # Errors
-    /// `MaxSize`, `NoSpace` (also when the room is promised to other uploads), `Stopping`.
+    /// `MaxSize`, `NoSpace` (also when the room is promised to other uploads), `Stopping`;
+    /// `Refused` if its owner has too much.
     /// # Durability
     /// The upload survives a power cut when this returns.
     /// # Cancel
@@ -325,6 +334,7 @@ impl Engine {
         upload.video = video.as_ref().map(|video| video.id);
         let (id, length) = (upload.id, upload.length.unwrap_or_default());
         let meta = meta_of(&upload);
+        self.admit(&upload)?;
         let made = self.clone().blocking(move |engine| {
             let until = ByteOffset(length.0);
             if !engine.room.admit(id, ByteOffset(0), until, engine.disk.free_space()?) {
@@ -336,11 +346,13 @@ impl Engine {
             Ok(()) => self.state.create_upload(upload.clone(), video).await,
             Err(failed) => {
                 self.room.forget(id);
+                self.state.withdraw(id);
                 return Err(failed);
             }
         };
         if let Err(refused) = recorded {
             self.room.forget(id);
+            self.state.withdraw(id);
             self.blocking(move |engine| engine.disk.remove_upload(id)).await?;
             return Err(refused.into());
         }
@@ -383,6 +395,7 @@ impl Engine {
             renditions: Vec::new(),
             warnings: Vec::new(),
             problem: None,
+            discarded: false,
         };
         let upload = UploadRecord {
             id,

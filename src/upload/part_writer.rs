@@ -1,5 +1,6 @@
 //! The writing of one part: hashed while it is written, recorded once it is whole.
 
+use super::admission::Refusal;
 use super::feed::{Batch, End, Outlet};
 use super::parts::{PartError, PartKey, StoredPart};
 use super::turn::Turn;
@@ -8,6 +9,7 @@ use crate::config::Durability;
 use crate::disk::{Blob, DiskError, FailAt, fail_at};
 use crate::events::EventKind;
 use crate::ids::UploadId;
+use crate::model::upload::UploadState;
 use crate::state::{Conflict, PartRecord, StateError, UploadRecord};
 use crate::units::{ByteCount, ByteOffset};
 use sha2::{Digest, Sha256};
@@ -112,6 +114,7 @@ impl PartWriter {
             End::Broken => return Err(PartError::Broken.into()),
             End::Idle => return Err(PartError::Idle.into()),
             End::Taken => return Err(self.engine.part_let_go(self.part.upload)),
+            End::Stranger(kind) => return Err(self.reject(kind).await),
         }
         let sha256: [u8; 32] = std::mem::take(&mut self.hasher).finalize().into();
         if self.part.sha256.get().is_some_and(|meant| *meant != sha256) {
@@ -128,6 +131,22 @@ impl PartWriter {
         let body = self.engine.progress_of(&upload);
         self.engine.tell(EventKind::UploadProgress, &upload, body);
         Ok(StoredPart { size, sha256, upload })
+    }
+
+    /// Ends the upload of a file that isn't taken. One of which another part was acknowledged
+    /// meanwhile stays: what the file is, its probe tells then.
+    async fn reject(self, kind: &'static str) -> UploadError {
+        let (engine, id) = (self.engine.clone(), self.part.upload);
+        drop(self);
+        let rejecting = async {
+            let turn = engine.turn(id).await?;
+            let record = engine.known(id)?;
+            match record.received.written.total().0 {
+                0 => engine.end(&turn, &record, UploadState::Aborted).await,
+                _ => Err(PartError::Broken.into()),
+            }
+        };
+        rejecting.await.err().unwrap_or(Refusal::Kind { kind }.into())
     }
 
     async fn note(&self, sha256: [u8; 32]) -> Result<UploadRecord, UploadError> {

@@ -140,7 +140,8 @@ impl Uploads {
     /// that was acknowledged before is read and compared, never written again.
     ///
     /// # Errors
-    /// `Missing`, `Gone`, `NoSpace`; `Part` with the reason. The upload is as it was.
+    /// `Missing`, `Gone`, `NoSpace`; `Part` with the reason. The upload is as it was. `Refused`
+    /// with `Bodies`, or with `Kind`: the upload is over then.
     /// # Durability
     /// An acknowledged part survives a kill, and with `durability = "chunk"` a power cut.
     /// # Cancel
@@ -152,6 +153,9 @@ impl Uploads {
         let engine = &self.engine;
         let idle = Duration::from_millis(engine.limits.idle_timeout_ms);
         engine.part_of(&put)?;
+        let record = engine.known(put.id)?;
+        let _counted = engine.count_body(&record, Some(put.index))?;
+        let head = engine.head_of(&record, put.index == 0);
         let turn = engine.part_turns.take((put.id, put.index)).await;
         let turn = turn.ok_or_else(|| engine.part_let_go(put.id))?;
         let letting_go = turn.token().clone();
@@ -159,7 +163,7 @@ impl Uploads {
         let size = writer.size();
         let (mut inlet, outlet) = feed::feed(&engine.buffers);
         let writing = engine.tasks.spawn(writer.run(outlet));
-        let end = pour(body, &mut inlet, &letting_go, idle, size.0).await;
+        let end = pour(body, &mut inlet, &letting_go, (idle, size.0), head).await;
         inlet.end(end);
         writing.await.unwrap_or(Err(UploadError::Internal(Fault::Task)))
     }

@@ -1,6 +1,7 @@
 //! The engine over the real disk and database: one runtime is one life of the server, and
 //! dropping it is a kill.
 
+mod admission;
 mod checked;
 mod flagged;
 mod histories;

@@ -32,6 +32,7 @@ impl Uploads {
     /// # Errors
     /// Whatever keeps the state or the disk from being read or written.
     pub async fn recover(&self) -> Result<(), UploadError> {
+        self.engine.state.count_usage().await?;
         let records = self.engine.state.unfinished_uploads()?;
         let mut open = HashSet::new();
         for record in records {

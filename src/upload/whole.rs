@@ -104,7 +104,9 @@ impl Engine {
         if self.turns.is_stopping() {
             return Err(UploadError::Stopping { offset: ByteOffset(0) });
         }
+        self.check_head(&bytes)?;
         let (mut upload, mut video) = self.records(new);
+        self.admit(&upload)?;
         let (id, at, end) = (upload.id, video.id, ByteOffset(bytes.len() as u64));
         let now = upload.created_at;
         let all = Ranges::up_to(end);
@@ -121,10 +123,14 @@ impl Engine {
         });
         let made = made.await;
         self.room.forget(id);
-        made?;
+        if let Err(failed) = made {
+            self.state.withdraw(id);
+            return Err(failed);
+        }
         let job = JobRecord::new(JobId::fresh(now), at, upload.owner.clone(), now);
         let recorded = self.state.create_finished(upload.clone(), video, job).await;
         if let Err(refused) = recorded {
+            self.state.withdraw(id);
             // A database that fails may have kept the record nevertheless; the next start sees.
             if !matches!(refused, StateError::Failed(_)) {
                 self.blocking(move |engine| engine.disk.remove_original(at)).await?;

@@ -4,6 +4,7 @@
 //! come. Bytes go to the kernel first, the record of them second; confirming by the disk runs
 //! beside it.
 
+use super::admission::{Growth, Refusal};
 use super::append::{Appended, Bound, Flagged};
 use super::checksum::{Checksum, Summing};
 use super::feed::{Batch, End, Outlet};
@@ -12,6 +13,7 @@ use super::{Engine, UploadError, is_overtaken};
 use crate::config::Durability;
 use crate::disk::{Blob, DiskError, FailAt, fail_at};
 use crate::events::{EventBody, EventKind};
+use crate::model::upload::UploadState;
 use crate::state::UploadRecord;
 use crate::units::{ByteCount, ByteOffset, Ranges};
 use std::sync::Arc;
@@ -37,6 +39,9 @@ const WINDOW_BYTES_MIN: u64 = 4 * 1024 * 1024;
 /// One body on its way to disk.
 pub(super) struct Writer {
     engine: Arc<Engine>,
+    /// Counts what comes beyond what was announced. Before `turn`: it has to end before the next
+    /// writer's begins.
+    growth: Growth,
     turn: Turn,
     blob: Arc<Blob>,
     record: UploadRecord,
@@ -81,6 +86,7 @@ impl Writer {
         let end = record.received.end();
         let reserved = engine.room.covered(record.id).max(end);
         let confirming = record.received.durable.contiguous_end().min(end);
+        let growth = Growth::of(engine.clone(), record.id);
         Self {
             engine,
             turn,
@@ -96,6 +102,7 @@ impl Writer {
             reserved,
             unverified: None,
             flagged: Flagged::default(),
+            growth,
         }
     }
 
@@ -118,6 +125,12 @@ impl Writer {
             self.record.length = Some(length);
         }
         Ok(())
+    }
+
+    /// Counts the upload as if it had been begun with a length up to `until`: a length or a body
+    /// that is announced only now counts like one that was announced at the creation.
+    pub(super) fn promise(&self, until: ByteOffset) -> Result<(), UploadError> {
+        self.growth.to(until, true)
     }
 
     /// Returns how many bytes the upload may have.
@@ -149,6 +162,9 @@ impl Writer {
     async fn store(&mut self, pieces: Vec<Vec<u8>>, bytes: ByteCount) -> Result<(), UploadError> {
         let at = self.end;
         let end = at.checked_add(bytes).ok_or_else(|| self.bound.exceeded())?;
+        if self.known_end.is_none() {
+            self.growth.to(end, false)?;
+        }
         let window = self.next_window(end);
         let hint_from = (end.0 - self.hinted.0 >= WRITEBACK_BYTES).then_some(self.hinted);
         let blob = self.blob.clone();
@@ -262,6 +278,11 @@ impl Writer {
     }
 
     async fn conclude(mut self, ended: Result<End, UploadError>) -> Result<Appended, UploadError> {
+        if let Ok(End::Stranger(kind)) = ended {
+            let Self { engine, turn, record, .. } = self;
+            engine.end(&turn, &record, UploadState::Aborted).await?;
+            return Err(Refusal::Kind { kind }.into());
+        }
         let ended = self.settle(ended).await;
         let is_whole = matches!(ended, Ok(End::Whole));
         let is_full = match self.record.is_by_flag() {
@@ -308,7 +329,7 @@ impl Writer {
             }
             End::Broken => Err(UploadError::BodyBroken { offset }),
             End::Idle => Err(UploadError::Idle { offset }),
-            End::TooLong => {
+            End::TooLong | End::Stranger(_) => {
                 self.engine.refuse_excess(&self.turn, &self.record, self.bound).await?;
                 Err(self.bound.exceeded())
             }
@@ -329,7 +350,7 @@ impl Writer {
 
     /// Finishes the upload, whatever became of the body: all its bytes are here.
     async fn finish(self, ended: Result<End, UploadError>) -> Result<Appended, UploadError> {
-        let Self { engine, turn, blob, record, bound, end, .. } = self;
+        let Self { engine, turn, blob, record, bound, end, growth: _growth, .. } = self;
         let finished = engine.finish(&turn, record, Some(blob)).await?;
         match ended? {
             End::TooLong => Err(bound.exceeded()),

@@ -244,6 +244,8 @@ fn command(prefix: &[String], data: &Path, settings: &[(String, String)]) -> Com
         .env("SLIPWAY_LISTEN", "127.0.0.1:0")
         .env("SLIPWAY_DATA_DIR", data)
         .env("SLIPWAY_UPLOAD__RESERVE_FREE_SPACE", "64 MiB")
+        // Most tests send bytes that are no film and look at them again.
+        .env("SLIPWAY_UPLOAD__KEEP_REJECTED", "true")
         .envs(settings.iter().map(|(k, v)| (k, v)));
     command
 }

@@ -3,6 +3,7 @@
 
 mod abuse;
 mod access;
+mod admission;
 mod chunks;
 mod commands;
 mod concat;

@@ -192,6 +192,7 @@ fn parts(directory: &TempDir, config: Config) -> AppParts {
         reserve_free_space: config.upload.reserve_free_space,
         durability: config.upload.durability,
         default_visibility: config.default_visibility,
+        admission: config.upload.admission,
     };
     let (d, s, h, c) = (disk.clone(), state.clone(), hub.clone(), clock.clone());
     let uploads = Uploads::new(d, s, h, c, limits, "boot".to_owned());

@@ -18,7 +18,8 @@ use crate::model::upload::{Concat, Protocol, UploadState};
 use crate::state::UploadRecord;
 use crate::units::{ByteCount, ByteOffset, UnixMillis};
 use crate::upload::{
-    Append, Appended, CHECKSUM_ALGORITHMS, Checksum, Metadata, NewUpload, PartError, UploadError,
+    Append, Appended, CHECKSUM_ALGORITHMS, Checksum, Metadata, NewUpload, PartError, Refusal,
+    UploadError,
 };
 use actix_web::http::{Method, header};
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, web};
@@ -202,6 +203,10 @@ async fn create(
     let owner = caller.viewer.owner;
     let new = NewUpload { owner, protocol: Protocol::Tus, length, metadata, raw_metadata };
     let uploads = &app.parts.uploads;
+    if has_body {
+        // Refused before there is an upload that the client wouldn't know of.
+        uploads.check_bodies(&new.owner).map_err(translate::upload)?;
+    }
     let made = match (has_body, is_part) {
         (true, _) => {
             let made = uploads.create_with(new, is_part, checksum, body_length, body).await;
@@ -216,8 +221,10 @@ async fn create(
     answer.insert_header((header::LOCATION, location.clone()));
     if let Some(appended) = appended {
         // The client learns where its upload is even if the bytes didn't all come.
-        let appended =
-            appended.map_err(|error| translate::upload(error).header("location", &location))?;
+        let appended = appended.map_err(|error| match error {
+            UploadError::Refused(Refusal::Kind { .. }) => translate::upload(error),
+            _ => translate::upload(error).header("location", &location),
+        })?;
         tell_end(&mut answer, &record, &appended);
     } else {
         answer.insert_header(("Upload-Offset", "0"));

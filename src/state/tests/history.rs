@@ -464,7 +464,8 @@ proptest! {
     }
 
     /// Whatever happens to an upload, stale writers change nothing, it finishes once and has one
-    /// job, whether that comes before its parts are joined or after.
+    /// job, whether that comes before its parts are joined or after, and what its owner has is
+    /// what the records say.
     #[test]
     fn upload_histories_agree_with_the_model(ops in upload_ops()) {
         block_on(async {
@@ -483,9 +484,15 @@ proptest! {
                 job: None,
                 has_video: true,
             };
+            it.state.count_usage().await.expect("counted");
             for op in ops {
+                let reopened = matches!(op, UploadOp::Reopen);
                 it = do_upload(it, &mut model, op).await;
+                if reopened {
+                    it.state.count_usage().await.expect("counted");
+                }
                 check_upload(&it, &model);
+                it.state.assert_usage().await;
             }
         });
     }

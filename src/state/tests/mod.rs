@@ -148,6 +148,7 @@ fn video_record(id: VideoId, upload: UploadId) -> VideoRecord {
         renditions: Vec::new(),
         warnings: Vec::new(),
         problem: None,
+        discarded: false,
     }
 }
 

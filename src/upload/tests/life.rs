@@ -56,6 +56,7 @@ impl House {
             reserve_free_space: Reserve::Bytes(ByteCount(0)),
             durability: Durability::Complete,
             default_visibility: Visibility::Unlisted,
+            admission: Default::default(),
         };
         House {
             dir: tempfile::tempdir().expect("a temporary directory"),
