@@ -271,7 +271,7 @@ impl Engine {
         bound: Bound,
     ) -> Result<(), UploadError> {
         match (record.is_by_flag(), bound) {
-            (true, Bound::Length(_)) => self.end(turn, record, UploadState::Aborted).await,
+            (true, Bound::Length(_)) => self.end(turn, record, UploadState::Aborted).await.map(drop),
             _ => Ok(()),
         }
     }

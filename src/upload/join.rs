@@ -374,7 +374,7 @@ impl Engine {
             let synced =
                 self.clone().blocking(move |engine| engine.disk.open_blob(id)?.sync_data());
             synced.await?;
-            self.note_confirmed(id, Ranges::up_to(ByteOffset(end_of(part).0))).await;
+            self.note_confirmed(id, Ranges::up_to(ByteOffset(end_of(part).0))).await?;
         }
         let now = self.clock.now();
         let job = JobRecord::new(JobId::fresh(now), video, record.owner.clone(), now);

@@ -142,7 +142,7 @@ impl PartWriter {
             let turn = engine.turn(id).await?;
             let record = engine.known(id)?;
             match record.received.written.total().0 {
-                0 => engine.end(&turn, &record, UploadState::Aborted).await,
+                0 => engine.end(&turn, &record, UploadState::Aborted).await.map(drop),
                 _ => Err(PartError::Broken.into()),
             }
         };

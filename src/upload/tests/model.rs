@@ -405,7 +405,7 @@ impl World {
         let it = &mut self.uploads[at];
         let ended = life.uploads.terminate(it.id).await;
         match ended {
-            Ok(()) => assert!(!needed, "{it:?} is needed"),
+            Ok(_) => assert!(!needed, "{it:?} is needed"),
             Err(UploadError::PartNeeded) => assert!(needed, "{it:?} isn't needed"),
             other => panic!("{other:?}"),
         }
