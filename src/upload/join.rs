@@ -18,6 +18,7 @@ use crate::disk::{Blob, DiskError, FailAt, fail_at};
 use crate::events::{Event, EventBody, EventKind};
 use crate::ids::{JobId, Owner, UploadId};
 use crate::model::upload::{Concat, UploadState};
+use crate::model::video::VideoState;
 use crate::state::{Conflict, JobRecord, StateError, UploadRecord};
 use crate::units::{ByteCount, ByteOffset, Ranges};
 use crate::wire::SOURCE_FILES_MAX;
@@ -218,10 +219,19 @@ impl Engine {
         let Some(Concat::Final { parts, .. }) = &record.concat else {
             return !self.needs(record.id);
         };
-        let Ok(parts) = self.parts(parts, &record.owner) else { return true };
+        let Ok(parts) = self.parts(parts, &record.owner) else { return !self.is_queued(record) };
         let now = self.clock.now();
         let is_idle = |part: &UploadRecord| part.expires_at <= now && !self.turns.is_taken(part.id);
         !Sum::of(&parts).is_complete && parts.iter().all(is_idle)
+    }
+
+    /// Says whether a final upload's video was queued, and may have been published.
+    fn is_queued(&self, record: &UploadRecord) -> bool {
+        match record.video.map(|video| self.state.video(video)) {
+            Some(Ok(video)) => video.is_some_and(|video| video.state != VideoState::Uploading),
+            Some(Err(_)) => true,
+            None => false,
+        }
     }
 
     /// Says whether a final upload that isn't joined yet needs the part. The record decides: it
@@ -300,14 +310,18 @@ impl Engine {
             (_, Err(failed)) => return Err(failed),
         };
         let sum = parts.as_deref().map(Sum::of);
-        if sum.as_ref().is_some_and(|sum| !sum.is_complete && sum.bytes <= self.limits.max_size) {
+        // A length that is recorded was let in once, whatever may be let in today.
+        let is_let_in = |sum: &Sum| record.length.is_some() || sum.bytes <= self.limits.max_size;
+        if sum.as_ref().is_some_and(|sum| !sum.is_complete && is_let_in(sum)) {
             return Ok(false);
         }
         let turn = self.turn(id).await?;
         match (parts, sum) {
-            (Some(parts), Some(sum)) if sum.bytes <= self.limits.max_size => {
+            (Some(parts), Some(sum)) if is_let_in(&sum) => {
                 self.join_complete(&turn, id, parts, sum.bytes).await?;
             }
+            // What was published stays; only its owner may give it up.
+            (None, _) if self.is_queued(&record) => return Err(UploadError::PartMissing),
             // A part of it was lost, or one has told only later that it is too long.
             _ => {
                 warn!(upload.id = %id, "upload {id} can't be joined and is given up");

@@ -88,6 +88,18 @@ fn parts_of(server: &Server, film: &str) -> (Vec<String>, Vec<u8>) {
     (paths.to_vec(), film)
 }
 
+/// The path of the one upload that is none of `parts`, told by the files: its address was lost
+/// with a server.
+fn final_path(server: &Server, parts: &[String]) -> String {
+    let uploads = fs::read_dir(server.data.join("tmp/uploads")).expect("uploads");
+    let uploads = uploads.flat_map(|shard| fs::read_dir(shard.expect("it").path()).expect("it"));
+    let known = |id: &str| parts.iter().any(|part| part.ends_with(id));
+    let ids = uploads.map(|it| it.expect("it").file_name().into_string().expect("an id"));
+    let made: Vec<String> = ids.filter(|id| !known(id)).collect();
+    let [made] = made.as_slice() else { panic!("one final upload, not {made:?}") };
+    format!("/files/{made}")
+}
+
 /// What was made of a video without encoding: the copied rung's files with their sums.
 fn copied_rung(server: &Server, video: &str) -> BTreeMap<String, String> {
     let within = |directory: &Path| -> Vec<PathBuf> {
@@ -402,13 +414,7 @@ fn an_unjoined_film_can_be_given_up() {
     let shown = again.json(&format!("/api/videos/{video}/processing-status"));
     assert_eq!(shown["state"], "ready", "{shown}");
     again.send("DELETE", &parts[0], &[TUS], b"").assert_problem(409, "conflict");
-    let uploads = fs::read_dir(again.data.join("tmp/uploads")).expect("uploads");
-    let uploads = uploads.flat_map(|shard| fs::read_dir(shard.expect("it").path()).expect("it"));
-    let known = |id: &str| parts.iter().any(|part| part.ends_with(id));
-    let ids = uploads.map(|it| it.expect("it").file_name().into_string().expect("an id"));
-    let made: Vec<String> = ids.filter(|id| !known(id)).collect();
-    let [made] = made.as_slice() else { panic!("one final upload, not {made:?}") };
-    let path = format!("/files/{made}");
+    let path = final_path(&again, &parts);
     assert_eq!(again.send("DELETE", &path, &[TUS], b"").status, 204);
     assert_eq!(again.send("HEAD", &path, &[TUS], b"").status, 410);
     assert_eq!(again.send("GET", &format!("/api/videos/{video}"), &[], b"").status, 404);
@@ -457,4 +463,28 @@ fn a_join_goes_on_beside_its_video() {
     }
     let videos = server.json("/api/videos");
     assert_eq!(videos["items"].as_array().map(Vec::len), Some(1), "{videos}");
+}
+
+/// A part that the disk has lost can't be joined any more; what its video became stays until its
+/// owner gives it up.
+#[test]
+fn a_lost_part_takes_no_video_along() {
+    let server = Server::with(&[("SLIPWAY_FAIL_AT", "before-join")]);
+    let (parts, _) = parts_of(&server, "silent.mp4");
+    join_and_die(&server, &parts);
+    let path = final_path(&server, &parts);
+    let lost = parts[1].rsplit('/').next().expect("an id");
+    let shards = fs::read_dir(server.data.join("tmp/uploads")).expect("uploads");
+    let mut places = shards.map(|shard| shard.expect("it").path().join(lost));
+    let place = places.find(|place| place.exists()).expect("the part");
+    fs::remove_dir_all(place).expect("lost");
+    let again = Server::on(&server.data, &[]);
+    assert_eq!(again.send("HEAD", &parts[1], &[TUS], b"").status, 410);
+    let video = only_video(&again);
+    let shown = again.json(&format!("/api/videos/{video}"));
+    assert_ne!(shown["state"], "uploading", "{shown}");
+    assert_eq!(again.send("HEAD", &path, &[TUS], b"").status, 200);
+    assert_eq!(again.send("DELETE", &path, &[TUS], b"").status, 204);
+    assert_eq!(again.send("GET", &format!("/api/videos/{video}"), &[], b"").status, 404);
+    assert_eq!(again.send("DELETE", &parts[0], &[TUS], b"").status, 204);
 }
