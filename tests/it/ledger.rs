@@ -125,7 +125,10 @@ impl Wire<'_> {
         count: usize,
     ) -> Result<(), Lost> {
         let mut stream = self.begin(method, path, headers, body.len())?;
-        self.pour(&mut stream, &body[..count])
+        // A request that is refused early, or overtaken by one that was broken off before it, is
+        // closed by the server.
+        let _ = self.pour(&mut stream, &body[..count]);
+        Ok(())
     }
 
     fn begin(

@@ -157,7 +157,8 @@ impl<'a> Life<'a> {
                 if client.is_idle() {
                     break;
                 }
-                client.step(wire, dice)?;
+                // A request that an earlier, broken-off one overtakes may lose its connection.
+                let _ = client.step(wire, dice);
             }
             assert!(client.is_idle(), "a client never comes to an end");
             client.check(wire, dice)

@@ -266,6 +266,14 @@ impl World {
         }
     }
 
+    /// Looks at everything: a request that vanished may still be writing, which keeps its upload,
+    /// or have completed a part that somebody joins.
+    async fn settle(&mut self, life: &Life) {
+        for at in 0..self.uploads.len() {
+            self.look(life, at).await;
+        }
+    }
+
     /// Says whether a final upload's parts are all complete.
     fn is_joined(&self, at: usize) -> bool {
         let it = &self.uploads[at];
@@ -401,6 +409,7 @@ impl World {
     }
 
     async fn terminate(&mut self, life: &Life, at: usize) {
+        self.settle(life).await;
         let needed = self.is_needed(at);
         let it = &mut self.uploads[at];
         let ended = life.uploads.terminate(it.id).await;
@@ -414,6 +423,7 @@ impl World {
 
     /// Lets time pass; nothing goes early, and nothing stays for ever.
     async fn wait(&mut self, life: &Life, ms: i64) {
+        self.settle(life).await;
         life.clock.advance_ms(ms);
         life.uploads.expire_due().await.expect("looked");
         let now = life.clock.now().0;
@@ -552,9 +562,7 @@ fn run(promises_all: bool, steps: Vec<Step>) {
     let mut steps = steps.into_iter().peekable();
     while steps.peek().is_some() {
         let last = house.live(async |life: &Life| {
-            for at in 0..world.uploads.len() {
-                world.look(life, at).await;
-            }
+            world.settle(life).await;
             for step in steps.by_ref() {
                 if world.step(life, step).await {
                     return Some(step);
