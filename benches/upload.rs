@@ -236,7 +236,7 @@ impl Server {
             Peer::Rustus => {
                 let mut command = Command::new(installed.join("rustus/bin/rustus"));
                 command.args(["--host", "127.0.0.1", "--port", &port.to_string()]);
-                command.args(["--max-body-size", &(2 << 30).to_string()]);
+                command.args(["--max-body-size", &(2u64 << 30).to_string()]);
                 command.arg("--data-dir").arg(dir.join("data"));
                 command.arg("--info-dir").arg(dir.join("info"));
                 command
