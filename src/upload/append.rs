@@ -271,7 +271,10 @@ impl Engine {
         bound: Bound,
     ) -> Result<(), UploadError> {
         match (record.is_by_flag(), bound) {
-            (true, Bound::Length(_)) => self.end(turn, record, UploadState::Aborted).await.map(drop),
+            (true, Bound::Length(_)) => {
+                self.end(turn, record, UploadState::Aborted).await?;
+                Ok(())
+            }
             _ => Ok(()),
         }
     }
