@@ -174,7 +174,7 @@ impl Uploads {
             }
         };
         let left = writer.bound().end().saturating_sub(append.at.0);
-        let (mut inlet, outlet) = feed::feed(&engine.buffers);
+        let (mut inlet, outlet) = feed::feed();
         let writing = engine.tasks.spawn(writer.run(outlet));
         let end = pour(body, &mut inlet, &letting_go, (idle, left), head).await;
         inlet.end(end);

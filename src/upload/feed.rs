@@ -1,10 +1,9 @@
 //! The hand-over from the one who reads a body to the one who writes it to disk.
 //!
 //! The reader lives in the request and may vanish with the connection at any moment; the writer is
-//! a task of its own and always gets to record what came. Pieces are copied into buffers that are
-//! used again and again. That is cheaper than keeping the pieces: those of the HTTP library could
-//! only be freed by another thread, so each would be fresh memory, which the kernel has to clear,
-//! and a copy within the processor's cache costs a fraction of that.
+//! a task of its own and always gets to record what came. Pieces are gathered as they are, without
+//! copying, and come back to the reader's thread to be freed: freed elsewhere, their memory would
+//! be fresh for each, and the kernel would have to clear it.
 
 use bytes::Bytes;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -16,11 +15,8 @@ use tokio_util::sync::CancellationToken;
 /// Bytes gathered before they are written: a trip to the blocking pool costs little beside them.
 const GATHER_BYTES: u64 = 512 * 1024;
 
-/// Size of a buffer. Only what is filled of it takes memory.
-const BUFFER_BYTES: usize = 256 * 1024;
-
-/// Buffers that are kept while nobody uses them.
-const BUFFERS_MAX: usize = 32;
+/// Pieces gathered before they are written; the kernel takes no more in one call.
+const GATHER_PIECES: usize = 1024;
 
 /// Longest time that bytes of a slow body wait to be written.
 const GATHER_TIME: Duration = Duration::from_secs(1);
@@ -45,43 +41,14 @@ pub(super) enum End {
 /// What the writer gets at once.
 #[derive(Debug, Default)]
 pub(super) struct Batch {
-    pub(super) pieces: Vec<Vec<u8>>,
+    pub(super) pieces: Vec<Bytes>,
     pub(super) bytes: u64,
     /// Nothing follows.
     pub(super) end: Option<End>,
 }
 
-/// Empty buffers, the one used last on top: it may still be in the processor's cache.
-#[derive(Debug, Default)]
-pub(super) struct Buffers {
-    free: Mutex<Vec<Vec<u8>>>,
-}
-
-impl Buffers {
-    fn take(&self) -> Vec<u8> {
-        self.free().pop().unwrap_or_else(|| Vec::with_capacity(BUFFER_BYTES))
-    }
-
-    /// Takes back what a batch was gathered in.
-    pub(super) fn give_back(&self, pieces: Vec<Vec<u8>>) {
-        let mut free = self.free();
-        for mut buffer in pieces {
-            if free.len() < BUFFERS_MAX {
-                buffer.clear();
-                free.push(buffer);
-            }
-        }
-    }
-
-    fn free(&self) -> MutexGuard<'_, Vec<Vec<u8>>> {
-        // Every change is a single step, so a poisoned lock is still sound.
-        self.free.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
 #[derive(Debug, Default)]
 struct Feed {
-    buffers: Arc<Buffers>,
     gathered: Mutex<Gathered>,
     filled: Notify,
     drained: Notify,
@@ -90,27 +57,15 @@ struct Feed {
 #[derive(Debug, Default)]
 struct Gathered {
     batch: Batch,
+    /// What was written, for the reader to free.
+    spent: Vec<Bytes>,
     /// The writer has gone.
     closed: bool,
 }
 
 impl Gathered {
     fn is_full(&self) -> bool {
-        self.batch.bytes >= GATHER_BYTES
-    }
-
-    fn add(&mut self, mut piece: &[u8], buffers: &Buffers) {
-        self.batch.bytes += piece.len() as u64;
-        while !piece.is_empty() {
-            match self.batch.pieces.last_mut() {
-                Some(buffer) if buffer.len() < BUFFER_BYTES => {
-                    let (now, rest) = piece.split_at(piece.len().min(BUFFER_BYTES - buffer.len()));
-                    buffer.extend_from_slice(now);
-                    piece = rest;
-                }
-                _ => self.batch.pieces.push(buffers.take()),
-            }
-        }
+        self.batch.bytes >= GATHER_BYTES || self.batch.pieces.len() >= GATHER_PIECES
     }
 }
 
@@ -130,8 +85,8 @@ pub(super) struct Inlet(Arc<Feed>);
 pub(super) struct Outlet(Arc<Feed>);
 
 /// Returns both ends of a new hand-over.
-pub(super) fn feed(buffers: &Arc<Buffers>) -> (Inlet, Outlet) {
-    let feed = Arc::new(Feed { buffers: buffers.clone(), ..Feed::default() });
+pub(super) fn feed() -> (Inlet, Outlet) {
+    let feed = Arc::new(Feed::default());
     (Inlet(feed.clone()), Outlet(feed))
 }
 
@@ -140,13 +95,17 @@ impl Inlet {
     pub(super) async fn push(&mut self, piece: Bytes) -> bool {
         loop {
             let drained = self.0.drained.notified();
+            // Freed at the end of the turn, without the lock.
+            let _spent;
             {
                 let mut gathered = self.0.gathered();
                 if gathered.closed {
                     return false;
                 }
+                _spent = std::mem::take(&mut gathered.spent);
                 if !gathered.is_full() {
-                    gathered.add(&piece, &self.0.buffers);
+                    gathered.batch.bytes += piece.len() as u64;
+                    gathered.batch.pieces.push(piece);
                     if gathered.is_full() {
                         self.0.filled.notify_one();
                     }
@@ -205,6 +164,17 @@ impl Outlet {
     }
 }
 
+impl Outlet {
+    /// Hands back what was written. Of a slow body it is freed here: the reader may not come for it
+    /// for long, and many slow bodies together must not hold much.
+    pub(super) fn give_back(&self, spent: Vec<Bytes>) {
+        let bytes: usize = spent.iter().map(Bytes::len).sum();
+        if bytes as u64 >= GATHER_BYTES {
+            self.0.gathered().spent = spent;
+        }
+    }
+}
+
 impl Drop for Outlet {
     fn drop(&mut self) {
         self.0.gathered().closed = true;
@@ -216,11 +186,11 @@ impl Drop for Outlet {
 mod tests {
     use super::*;
 
-    /// Pieces arrive in order, gathered, with the end after them; buffers are used again.
+    /// Pieces arrive in order and uncopied, gathered, with the end after them; what was written
+    /// comes back to its reader.
     #[tokio::test]
     async fn pieces_are_gathered_in_order() {
-        let buffers = Arc::default();
-        let (mut inlet, mut outlet) = feed(&buffers);
+        let (mut inlet, mut outlet) = feed();
         let pieces: Vec<Bytes> = (0..10u8).map(|n| Bytes::from(vec![n; 100_000])).collect();
         let sent = pieces.clone();
         let reader = tokio::spawn(async move {
@@ -231,23 +201,44 @@ mod tests {
         });
         let token = CancellationToken::new();
         let first = outlet.take(&token).await;
-        assert_eq!((first.pieces.len(), first.bytes, first.end), (3, 600_000, None));
+        assert_eq!((first.pieces.len(), first.bytes, first.end), (6, 600_000, None));
         let second = outlet.take(&token).await;
-        assert_eq!((second.bytes, second.end), (400_000, Some(End::Whole)));
-        assert_eq!([first.pieces.concat(), second.pieces.concat()].concat(), pieces.concat());
+        assert_eq!((second.pieces.len(), second.end), (4, Some(End::Whole)));
+        let got: Vec<Bytes> = first.pieces.into_iter().chain(second.pieces).collect();
+        assert!(got.iter().zip(&pieces).all(|(a, b)| a.as_ptr() == b.as_ptr()));
         reader.await.expect("the reader is done");
-        let used = first.pieces[2].as_ptr();
-        buffers.give_back(first.pieces);
-        let again = buffers.take();
-        assert!(again.is_empty() && again.as_ptr() == used);
-        buffers.give_back((0..2 * BUFFERS_MAX).map(|_| Vec::new()).collect());
-        assert_eq!(buffers.free().len(), BUFFERS_MAX);
+    }
+
+    /// Large batches go back to the reader, who frees them with the next piece; small ones don't
+    /// wait for that.
+    #[tokio::test]
+    async fn what_was_written_is_freed() {
+        let (mut inlet, outlet) = feed();
+        let large = Bytes::from(vec![1; GATHER_BYTES as usize]);
+        outlet.give_back(vec![large.clone()]);
+        assert!(!large.is_unique(), "its reader has it");
+        assert!(inlet.push(Bytes::from_static(b"x")).await);
+        assert!(large.is_unique());
+        let small = Bytes::from(vec![1; 1000]);
+        outlet.give_back(vec![small.clone()]);
+        assert!(small.is_unique());
+    }
+
+    /// Tiny pieces are bounded by their number as well.
+    #[tokio::test]
+    async fn tiny_pieces_are_bounded() {
+        let (mut inlet, mut outlet) = feed();
+        for _ in 0..GATHER_PIECES {
+            assert!(inlet.push(Bytes::from_static(b"x")).await);
+        }
+        let batch = outlet.take(&CancellationToken::new()).await;
+        assert_eq!((batch.pieces.len(), batch.end), (GATHER_PIECES, None));
     }
 
     /// A vanished reader leaves what it brought, and its end is a broken one.
     #[tokio::test]
     async fn a_vanished_reader_leaves_its_bytes() {
-        let (mut inlet, mut outlet) = feed(&Arc::default());
+        let (mut inlet, mut outlet) = feed();
         assert!(inlet.push(Bytes::from_static(b"abc")).await);
         drop(inlet);
         let batch = outlet.take(&CancellationToken::new()).await;
@@ -257,7 +248,7 @@ mod tests {
     /// Who is told to let go takes what has come, and the reader learns that nobody writes.
     #[tokio::test]
     async fn letting_go_takes_the_rest() {
-        let (mut inlet, mut outlet) = feed(&Arc::default());
+        let (mut inlet, mut outlet) = feed();
         assert!(inlet.push(Bytes::from_static(b"abc")).await);
         let token = CancellationToken::new();
         token.cancel();

@@ -130,8 +130,6 @@ struct Engine {
     /// What is being received, for its bound.
     bodies: Arc<admission::Bodies>,
     confirmations: confirm::Confirmations,
-    /// What bodies are gathered in.
-    buffers: Arc<feed::Buffers>,
     joins: join::Joins,
     bell: Arc<Notify>,
     failed: watch::Sender<Option<String>>,
@@ -162,7 +160,6 @@ impl Uploads {
             room,
             bodies: Arc::default(),
             confirmations: confirm::Confirmations::default(),
-            buffers: Arc::default(),
             joins: join::Joins::default(),
             bell: Arc::default(),
             failed: watch::Sender::new(None),

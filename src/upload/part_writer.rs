@@ -12,6 +12,7 @@ use crate::ids::UploadId;
 use crate::model::upload::UploadState;
 use crate::state::{Conflict, PartRecord, StateError, UploadRecord};
 use crate::units::{ByteCount, ByteOffset};
+use bytes::Bytes;
 use sha2::{Digest, Sha256};
 use std::sync::{Arc, OnceLock};
 
@@ -67,7 +68,7 @@ impl PartWriter {
         let ended = loop {
             let Batch { pieces, bytes, end } = outlet.take(self.turn.token()).await;
             if bytes > 0 {
-                self.store(pieces, bytes).await?;
+                self.store(pieces, bytes, &outlet).await?;
             }
             if let Some(end) = end {
                 break end;
@@ -77,7 +78,12 @@ impl PartWriter {
         self.conclude(ended).await
     }
 
-    async fn store(&mut self, pieces: Vec<Vec<u8>>, bytes: u64) -> Result<(), UploadError> {
+    async fn store(
+        &mut self,
+        pieces: Vec<Bytes>,
+        bytes: u64,
+        outlet: &Outlet,
+    ) -> Result<(), UploadError> {
         let at = ByteOffset(self.part.start.0 + self.done);
         self.done += bytes;
         let due = self.done - self.hinted;
@@ -100,7 +106,7 @@ impl PartWriter {
             Ok((hasher, pieces))
         });
         let (hasher, pieces) = storing.await?;
-        self.engine.buffers.give_back(pieces);
+        outlet.give_back(pieces);
         self.hasher = hasher;
         self.hinted = if look.is_some() { self.done } else { self.hinted };
         Ok(())

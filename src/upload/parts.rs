@@ -161,7 +161,7 @@ impl Uploads {
         let letting_go = turn.token().clone();
         let writer = self.run(|engine| engine.begin_part(turn, put)).await?;
         let size = writer.size();
-        let (mut inlet, outlet) = feed::feed(&engine.buffers);
+        let (mut inlet, outlet) = feed::feed();
         let writing = engine.tasks.spawn(writer.run(outlet));
         let end = pour(body, &mut inlet, &letting_go, (idle, size.0), head).await;
         inlet.end(end);

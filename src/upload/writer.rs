@@ -16,6 +16,7 @@ use crate::events::{EventBody, EventKind};
 use crate::model::upload::UploadState;
 use crate::state::UploadRecord;
 use crate::units::{ByteCount, ByteOffset, Ranges};
+use bytes::Bytes;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -145,7 +146,7 @@ impl Writer {
             let Batch { pieces, bytes, end } = outlet.take(self.turn.token()).await;
             let stored = match bytes {
                 0 => Ok(()),
-                _ => self.store(pieces, ByteCount(bytes)).await,
+                _ => self.store(pieces, ByteCount(bytes), &outlet).await,
             };
             match (stored, end) {
                 (Err(failed), _) => break Err(failed),
@@ -159,7 +160,12 @@ impl Writer {
     }
 
     /// Writes one batch, and records or confirms when enough has come.
-    async fn store(&mut self, pieces: Vec<Vec<u8>>, bytes: ByteCount) -> Result<(), UploadError> {
+    async fn store(
+        &mut self,
+        pieces: Vec<Bytes>,
+        bytes: ByteCount,
+        outlet: &Outlet,
+    ) -> Result<(), UploadError> {
         let at = self.end;
         let end = at.checked_add(bytes).ok_or_else(|| self.bound.exceeded())?;
         if self.known_end.is_none() {
@@ -188,7 +194,7 @@ impl Writer {
             Ok((summing, pieces))
         });
         let (summing, pieces) = writing.await?;
-        self.engine.buffers.give_back(pieces);
+        outlet.give_back(pieces);
         fail_at(FailAt::AfterWriteBeforeRecord);
         self.end = end;
         self.hinted = if hint_from.is_some() { end } else { self.hinted };
