@@ -156,7 +156,9 @@ impl Writer {
         };
         // From here on the reader need not wait for room that nobody makes.
         drop(outlet);
-        self.conclude(ended).await
+        // In a box of its own: thousands of slow bodies are on their way there for long, and what
+        // this needs would be held for each of them.
+        Box::pin(self.conclude(ended)).await
     }
 
     /// Writes one batch, and records or confirms when enough has come.
