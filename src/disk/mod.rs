@@ -99,10 +99,13 @@ impl Disk {
         let kernel = || fs::read_to_string("/proc/sys/kernel/random/boot_id").ok();
         let plain = |id: String| id.trim().replace('-', "").to_lowercase();
         let given = given.map(str::to_owned).map(plain).filter(|id| !id.is_empty());
-        given.or_else(|| kernel().map(plain)).filter(|id| !id.is_empty()).unwrap_or_else(|| {
-            let now = crate::clock::Clock::system().now();
-            crate::ids::JobId::fresh(now).to_string()
-        })
+        let id = given.or_else(|| kernel().map(plain)).filter(|id| !id.is_empty());
+        id.unwrap_or_else(Self::fresh_boot_id)
+    }
+
+    /// Returns an id under which nothing was written yet, so that only synced bytes are believed.
+    pub fn fresh_boot_id() -> String {
+        crate::ids::JobId::fresh(crate::clock::Clock::system().now()).to_string()
     }
 
     /// Returns the directory of the database; it may not exist yet.
@@ -156,6 +159,35 @@ impl Disk {
             sum = sum.saturating_add(blocks_below(&self.path(place))?);
         }
         Ok(ByteCount(sum))
+    }
+
+    /// Leaves a word for the next start that a sync has failed: the kernel forgets that it did, and
+    /// says yes when it is asked again. Needs no sync itself, as after a power cut nothing but
+    /// confirmed bytes count anyway.
+    pub fn distrust(&self) {
+        let path = self.path(Place::SyncFailed);
+        if let Err(error) = files::open("open", &path, OFlags::RDWR | OFlags::CREATE, 0o600) {
+            tracing::warn!("the next start won't know that a sync failed: {error}");
+        }
+    }
+
+    /// Says whether [`Disk::distrust`] left a word.
+    pub fn is_distrusted(&self) -> bool {
+        self.path(Place::SyncFailed).exists()
+    }
+
+    /// Takes the word back, once all claims were lowered to what is confirmed.
+    ///
+    /// # Errors
+    /// `Io`.
+    pub fn trust_again(&self) -> Result<(), DiskError> {
+        let path = self.path(Place::SyncFailed);
+        match fs::remove_file(&path) {
+            Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
+                Err(DiskError::from_io("remove", &path, e))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Sets room aside for the worst moment, if it isn't set aside yet.

@@ -16,6 +16,8 @@ pub(super) enum Place {
     ControlSocket,
     /// `reserve`: room to give up when the disk is full.
     Reserve,
+    /// `sync-failed`: the disk lost bytes that it was asked to confirm.
+    SyncFailed,
     /// `state/`: the database.
     State,
     /// `tmp/`: everything that isn't finished.
@@ -59,6 +61,7 @@ impl Place {
             Self::AdminToken => root.join("admin-token"),
             Self::ControlSocket => root.join("control.sock"),
             Self::Reserve => root.join("reserve"),
+            Self::SyncFailed => root.join("sync-failed"),
             Self::State => root.join("state"),
             Self::Tmp => root.join("tmp"),
             Self::Uploads => root.join("tmp/uploads"),

@@ -365,7 +365,8 @@ async fn status(
             index: part.index,
             etag: format!("\"{}\"", digest::to_hex(&part.sha256)),
         };
-        status.parts = Some(read.await?.into_iter().map(named).collect());
+        let told = |part: &PartRecord| status.missing_chunks.binary_search(&part.index).is_err();
+        status.parts = Some(read.await?.into_iter().filter(told).map(named).collect());
     }
     let mut answer = HttpResponse::Ok();
     answer.insert_header((header::CACHE_CONTROL, "no-store"));

@@ -10,7 +10,7 @@ use crate::ids::UploadId;
 use crate::model::access::{Role, Viewer};
 use crate::model::upload::Protocol;
 use crate::state::{UploadRecord, VideoChange};
-use crate::units::ByteOffset;
+use crate::units::{ByteCount, ByteOffset};
 use crate::upload::{Append, Metadata, NewUpload};
 use actix_multipart::{Field, Multipart};
 use actix_web::error::PayloadError;
@@ -128,9 +128,13 @@ impl Form {
             let library = &self.app.parts.library;
             library.change(video, &self.viewer, change).await.map_err(translate::library)?;
         }
-        let length = crate::units::ByteCount(end.0);
-        let append =
-            Append { id: upload.id, at: *end, declared: Some(length), content_length: None };
+        let (length, nothing) = (ByteCount(end.0), ByteCount(0));
+        let append = Append {
+            id: upload.id,
+            at: *end,
+            declared: Some(length),
+            content_length: Some(nothing),
+        };
         let nothing = stream::empty::<Result<Bytes, std::convert::Infallible>>();
         self.app.parts.uploads.append(append, nothing).await.map_err(translate::upload)?;
         Ok(())

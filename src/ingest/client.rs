@@ -355,7 +355,9 @@ fn refusal(status: StatusCode, body: &[u8], wish: Option<Duration>) -> Trial {
     problem.status = status.as_u16();
     // A stranger's words don't steer the terminal.
     problem.detail.retain(|c| !c.is_control());
-    if is_passing || problem.retryable || wish.is_some() {
+    // The very same bytes would be refused again.
+    let is_of_the_bytes = status == StatusCode::UNPROCESSABLE_ENTITY;
+    if !is_of_the_bytes && (is_passing || problem.retryable || wish.is_some()) {
         return Trial::Again { why: problem.detail, wish };
     }
     Trial::Never(problem)

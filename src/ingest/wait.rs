@@ -3,6 +3,7 @@
 use super::Run;
 use super::client::Problem;
 use super::report::{FileError, Reported, State};
+use super::retry::Stop;
 use indicatif::ProgressBar;
 use serde_json::Value;
 use std::path::PathBuf;
@@ -65,7 +66,8 @@ fn take(sent: &Receiver<(PathBuf, Reported)>, pending: &mut Vec<Pending>) -> boo
 fn look(run: &Run, batch: Vec<Pending>) -> Vec<Pending> {
     let ids: Vec<&str> = batch.iter().map(|it| it.sent.video.as_str()).collect();
     let path = format!("/api/videos/status?videoIds={}", ids.join(","));
-    let said = run.client.ask(&run.hopeless, "GET", &path, None);
+    // What one file runs into doesn't end the wait for the others.
+    let said = run.client.ask(&Stop::default(), "GET", &path, None);
     let mut left = Vec::new();
     for mut it in batch {
         let outcome = match &said {

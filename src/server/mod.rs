@@ -205,7 +205,10 @@ async fn serve(config: Config, disk: Disk, state: State, rebuilt: bool) -> Resul
             give_up_reserve(&parts.disk);
             Some(format!("the database failed: {cause}"))
         }
-        cause = parts::failed(&mut unsafe_disk) => Some(format!("the disk failed: {cause}")),
+        cause = parts::failed(&mut unsafe_disk) => {
+            parts.disk.distrust();
+            Some(format!("the disk failed: {cause}"))
+        }
         ended = served.ended() => Some(format!("the HTTP server ended: {ended}")),
         ended = tasks.join_next() => Some(format!("a task of the server ended: {ended:?}")),
     };

@@ -59,7 +59,13 @@ impl Parts {
         let admin = access.ensure_admin_token(&disk).await;
         let admin = admin.map_err(|cause| ServerError::State(cause.to_string()))?;
         let hub = Hub::new(clock.now());
-        let boot_id = Disk::boot_id(config.boot_id.as_deref());
+        let boot_id = match disk.is_distrusted() {
+            true => {
+                warn!("a sync failed before; of open uploads only what was confirmed counts");
+                Disk::fresh_boot_id()
+            }
+            false => Disk::boot_id(config.boot_id.as_deref()),
+        };
         let uploads = Uploads::new(
             disk.clone(),
             state.clone(),
@@ -75,6 +81,9 @@ impl Parts {
             warn!(?found, "the database was rebuilt from the files");
         }
         janitor.start().await.map_err(refused)?;
+        if let Err(cause) = disk.trust_again() {
+            warn!("the word of a failed sync stays: {cause}");
+        }
         let queue = Queue::new(state.clone(), hub.clone(), clock.clone(), uploads.finished());
         queue.reclaim().await.map_err(|cause| ServerError::State(cause.to_string()))?;
         Ok(Self {

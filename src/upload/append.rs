@@ -157,7 +157,9 @@ impl Uploads {
         if record.is_final() {
             return Err(UploadError::MadeOfParts);
         }
-        let _counted = engine.count_body(&record, None)?;
+        let is_empty = append.content_length == Some(ByteCount(0));
+        let counted = (!is_empty).then(|| engine.count_body(&record, None));
+        let _counted = counted.transpose()?;
         let head = engine.head_of(&record, append.at == ByteOffset(0));
         let turn = engine.turn(append.id).await?;
         let letting_go = turn.token().clone();
@@ -252,9 +254,13 @@ impl Engine {
             // The turn alone keeps the older request from writing; its notes end with its lease.
             record = self.state.lease_upload(id).await?;
         }
-        let mut writer = Writer::new(self, turn, blob, record, bound, known_end);
+        let mut writer = Writer::new(self.clone(), turn, blob, record, bound, known_end);
         writer.flag(flagged);
-        writer.promise(until)?;
+        if let Err(refused) = writer.promise(until) {
+            // Only a length that comes now can be refused, so nothing else was promised.
+            self.room.forget(id);
+            return Err(refused);
+        }
         match checksum {
             Some(checksum) => writer.verify(checksum, declared),
             None => writer.declare(declared).await?,

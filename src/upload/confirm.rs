@@ -94,7 +94,11 @@ impl Engine {
         let mut all = self.confirmations.waiting();
         if let Some(waiting) = all.get_mut(&id) {
             waiting.blob = blob;
-            waiting.written = Some(written);
+            // Two that come side by side may line up in either order.
+            let both = waiting.written.get_or_insert_default();
+            for &(start, end) in written.as_slice() {
+                both.insert(ByteOffset(start), ByteOffset(end));
+            }
             return waiting.hurry.clone();
         }
         let hurry = Arc::new(Notify::new());
@@ -135,7 +139,7 @@ impl Engine {
     ) -> Result<(), StateError> {
         for _ in 0..ATTEMPTS_MAX {
             let record = match self.state.upload(id)? {
-                Some(record) if record.state == UploadState::Partial => record,
+                Some(record) if !record.state.is_gone() && record.ended_at.is_none() => record,
                 _ => return Ok(()),
             };
             if record.received.written.overlap(&confirmed) != confirmed {
@@ -172,6 +176,8 @@ impl Engine {
         let (id, written) = (record.id, record.received.written.clone());
         let is_confirmed = record.received.durable.overlap(&written) == written;
         if record.state != UploadState::Partial || is_confirmed {
+            // A confirmation can be read shortly before the disk has its record.
+            self.state.synced().await?;
             return Ok(record);
         }
         let opened = move |engine: &Self| engine.disk.open_blob(id)?.sync_data();

@@ -43,6 +43,7 @@ impl Engine {
         self.room.forget(id);
         self.confirmations.forget(id);
         self.correct_facts(told).await?;
+        self.drop_rejected(video).await?;
         let at = self.clock.now();
         info!(upload.id = %id, video.id = %video, size_bytes = size.0, "upload {id} complete");
         let body = EventBody::Upload { upload: id, received: size, size: Some(size) };
@@ -75,7 +76,8 @@ impl Engine {
         let mut told = self.state.video(video)?.ok_or(UploadError::Missing)?;
         told.size = size;
         told.uploaded_at = Some(now);
-        told.sha256 = record.chunks.as_ref().and_then(|chunks| chunks.sha256.clone());
+        let of_parts = record.chunks.as_ref().and_then(|chunks| chunks.sha256.clone());
+        told.sha256 = record.sha256.clone().or(of_parts);
         let facts = told.to_facts();
         self.clone()
             .blocking(move |engine| engine.disk.finish_blob(id, video, size, &facts))
@@ -89,6 +91,17 @@ impl Engine {
         // What is left of the upload's directory; the start looks after it if this is cut off.
         self.clone().blocking(move |engine| engine.disk.remove_upload(id)).await?;
         Ok(told)
+    }
+
+    /// Removes an original whose video was rejected before it was in place, as one that is made
+    /// of parts can be. Who rejects it later removes it.
+    async fn drop_rejected(self: &Arc<Self>, id: VideoId) -> Result<(), UploadError> {
+        match self.state.video(id)? {
+            Some(video) if video.discarded => {
+                self.clone().blocking(move |engine| engine.disk.remove_original(id)).await
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Removes an original whose video was deleted while its upload was being finished.

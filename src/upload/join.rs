@@ -22,7 +22,7 @@ use crate::model::video::VideoState;
 use crate::state::{Conflict, JobRecord, StateError, UploadRecord};
 use crate::units::{ByteCount, ByteOffset, Ranges};
 use crate::wire::SOURCE_FILES_MAX;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tracing::{info, warn};
 
@@ -161,6 +161,12 @@ impl Engine {
         let max = self.limits.max_size;
         if sum.bytes > max {
             return Err(UploadError::MaxSize { max });
+        }
+        let distinct: HashSet<&UploadId> = parts.iter().collect();
+        let is_bounded = self.limits.admission.quota_per_user.is_some();
+        if is_bounded && !sum.is_known && distinct.len() < parts.len() {
+            // Its owner would be let in with less than it comes to.
+            return Err(UploadError::PartUnfit);
         }
         new.length = sum.is_known.then_some(sum.bytes);
         let concat = Concat::Final { header, parts: parts.clone() };

@@ -46,6 +46,8 @@ export class Server {
         ...process.env,
         ...this.env,
         SLIPWAY_LISTEN: listen,
+        // Many tests send bytes that are no film and look at them again.
+        SLIPWAY_UPLOAD__KEEP_REJECTED: "true",
         SLIPWAY_DATA_DIR: join(this.dir, "data"),
       },
       stdio: ["ignore", "pipe", "pipe"],

@@ -18,7 +18,7 @@ use crate::model::upload::{Protocol, UploadState};
 use crate::state::UploadRecord;
 use crate::units::{ByteCount, ByteOffset, UnixMillis};
 use crate::upload::{
-    Append, Checksum, EXPIRE_EMPTY_MS, Flagged, NewUpload, PartError, UploadError,
+    Append, Checksum, EXPIRE_EMPTY_MS, Flagged, NewUpload, PartError, Refusal, UploadError,
 };
 use actix_web::http::{Method, header};
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, web};
@@ -136,7 +136,7 @@ impl<'a> Request<'a> {
                 let complete = self.speech.complete(true);
                 inconsistent("The upload is complete.").header(complete.0, complete.1)
             }
-            UploadError::MaxSize { .. } => {
+            UploadError::MaxSize { .. } | UploadError::Refused(Refusal::Quota { .. }) => {
                 let limit = limit(self.app, self.speech, None);
                 translate::upload(error).header("upload-limit", limit)
             }
@@ -196,6 +196,11 @@ pub(super) async fn create(
     let (metadata, raw_metadata) = fields::metadata(req.headers())?;
     let owner = caller.viewer.owner;
     let new = NewUpload { owner, protocol: Protocol::Draft, length, metadata, raw_metadata };
+    if request.has_body() {
+        // Refused before there is an upload that the client wouldn't know of.
+        let free = app.parts.uploads.check_bodies(&new.owner);
+        free.map_err(|error| request.refused(error, ByteOffset(0)))?;
+    }
     let made = app.parts.uploads.create_draft(new, request.whole).await;
     let record = made.map_err(|error| request.refused(error, ByteOffset(0)))?;
     let location = location(record.id);
@@ -210,7 +215,11 @@ pub(super) async fn create(
     }
     // The client learns where its upload is even if the bytes didn't all come.
     let stored = request.store(body, &record, ByteOffset(0), None).await;
-    let stored = stored.map_err(|problem| problem.header("location", &location))?;
+    let stored = stored.map_err(|problem| match app.parts.uploads.peek(record.id) {
+        Ok(_) => problem.header("location", &location),
+        // What wasn't taken at all is gone already.
+        Err(_) => problem,
+    })?;
     Ok(request.stored(answer, &record, stored))
 }
 
@@ -245,7 +254,7 @@ pub(super) async fn single(
 /// Tells where the upload goes on. A request that is still writing lets go first.
 async fn look(app: &App, speech: Speech, id: UploadId) -> Result<HttpResponse, Problem> {
     let looked = app.parts.uploads.look(id).await;
-    let record = looked.map_err(|error| translate::upload(error).without("upload-offset"))?;
+    let record = looked.map_err(|error| translate::look(error).without("upload-offset"))?;
     let is_complete = record.state == UploadState::Finished;
     let mut answer = HttpResponse::NoContent();
     answer.insert_header((header::CACHE_CONTROL, "no-store"));

@@ -189,17 +189,17 @@ async fn create(
     };
     let (length, defer) = (text(req, "upload-length"), text(req, "upload-defer-length"));
     let length = headers::creation_length(length, defer)?;
+    let checksum = checksum(req)?;
+    let (metadata, raw_metadata) = metadata(req)?;
     if let (Some(length), Some(coming)) = (length, body_length.filter(|_| has_body))
         && coming > length
     {
         let detail = "The body is longer than Upload-Length.";
         return Err(Problem::new(Code::PastLength, detail));
     }
-    let checksum = checksum(req)?;
     if !has_body && checksum.is_some_and(|checksum| !checksum.is_of_nothing()) {
         return Err(translate::wrong_checksum());
     }
-    let (metadata, raw_metadata) = metadata(req)?;
     let owner = caller.viewer.owner;
     let new = NewUpload { owner, protocol: Protocol::Tus, length, metadata, raw_metadata };
     let uploads = &app.parts.uploads;
@@ -248,7 +248,7 @@ fn wrong_type() -> Problem {
 
 /// Tells where the upload goes on. A request that is still writing lets go first.
 async fn look(app: &App, id: UploadId) -> Result<HttpResponse, Problem> {
-    let record = app.parts.uploads.look(id).await.map_err(translate::upload)?;
+    let record = app.parts.uploads.look(id).await.map_err(translate::look)?;
     let mut answer = HttpResponse::Ok();
     answer.insert_header((header::CACHE_CONTROL, "no-store"));
     // Of what is made of parts there is no offset until it is whole: nobody sends it bytes.
