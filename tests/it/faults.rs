@@ -561,3 +561,20 @@ fn a_finish_without_room_keeps_no_server_down() {
     fs::remove_dir_all(&names).expect("they are there");
     go_on(&server, &path, &bytes);
 }
+
+/// After a sync that failed the next start believes only what was confirmed, once: the word of it
+/// is gone then, and the upload goes on to the right file.
+#[test]
+fn a_failed_sync_is_remembered_by_the_next_start() {
+    let mut server = Server::start();
+    let bytes = pattern(3_000_000);
+    let (path, _) = server.create("a.bin", bytes.len());
+    assert_eq!(server.patch(&path, 0, &bytes[..1_000_000]).status, 204);
+    server.kill();
+    let word = server.data.join("sync-failed");
+    fs::write(&word, b"").expect("the directory is ours");
+    server.restart();
+    assert!(!word.exists());
+    assert!(server.offset(&path) <= 1_000_000);
+    go_on(&server, &path, &bytes);
+}
