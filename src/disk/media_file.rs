@@ -1,6 +1,6 @@
 //! The names under which media can be fetched: a closed set, the only parser of them.
 
-use crate::model::manifest::{INIT_FILE, MEDIA_PLAYLIST_FILE};
+use crate::model::manifest::{INIT_FILE, KEY_PLAYLIST_FILE, MEDIA_PLAYLIST_FILE};
 use std::fmt;
 
 /// One file of a video that players may fetch, named relative to the video.
@@ -19,6 +19,11 @@ pub enum MediaFile {
     },
     /// `{rung}/media.m3u8`: a rung's own playlist.
     Playlist {
+        /// The rung's directory.
+        rung: RungName,
+    },
+    /// `{rung}/iframes.m3u8`: where the key pictures of a rung are.
+    KeyPlaylist {
         /// The rung's directory.
         rung: RungName,
     },
@@ -72,6 +77,7 @@ impl MediaFile {
         match file {
             INIT_FILE => Some(Self::Init { rung }),
             MEDIA_PLAYLIST_FILE => Some(Self::Playlist { rung }),
+            KEY_PLAYLIST_FILE => Some(Self::KeyPlaylist { rung }),
             _ => {
                 let number = canonical_number(file.strip_suffix(".m4s")?)?;
                 (number > 0).then_some(Self::Segment { rung, number })
@@ -93,6 +99,7 @@ impl fmt::Display for MediaFile {
             Self::Poster => f.write_str("poster.jpg"),
             Self::Init { rung } => write!(f, "{rung}/{INIT_FILE}"),
             Self::Playlist { rung } => write!(f, "{rung}/{MEDIA_PLAYLIST_FILE}"),
+            Self::KeyPlaylist { rung } => write!(f, "{rung}/{KEY_PLAYLIST_FILE}"),
             Self::Segment { rung, number } => write!(f, "{rung}/{number}.m4s"),
         }
     }
@@ -124,6 +131,7 @@ mod tests {
             "poster.jpg",
             "360p-2/init.mp4",
             "audio-1/media.m3u8",
+            "360p-1/iframes.m3u8",
             "1080p60-12/1.m4s",
             "audio-de-1/100000.m4s",
         ];

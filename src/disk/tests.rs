@@ -423,7 +423,7 @@ fn manifest() -> Manifest {
         timescale: 48_000,
         target_ms: 6_000,
         complete: true,
-        segments: vec![Segment { ticks: 288_000, bytes: 96_000 }],
+        segments: vec![Segment { ticks: 288_000, bytes: 96_000, key: None }],
     };
     let poster = Some(Picture { width: 640, height: 360 });
     Manifest {

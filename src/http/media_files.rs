@@ -78,7 +78,9 @@ fn typed(file: NamedFile, media_type: &str) -> NamedFile {
 /// Returns the media type of a file of the layout (RFC 8216, the DASH and CMAF registrations).
 fn media_type(file: &MediaFile) -> &'static str {
     match file {
-        MediaFile::Master | MediaFile::Playlist { .. } => "application/vnd.apple.mpegurl",
+        MediaFile::Master | MediaFile::Playlist { .. } | MediaFile::KeyPlaylist { .. } => {
+            "application/vnd.apple.mpegurl"
+        }
         MediaFile::Dash => "application/dash+xml",
         MediaFile::Poster => "image/jpeg",
         MediaFile::Init { .. } => "video/mp4",
@@ -87,7 +89,8 @@ fn media_type(file: &MediaFile) -> &'static str {
 }
 
 fn is_playlist(file: &MediaFile) -> bool {
-    matches!(file, MediaFile::Master | MediaFile::Playlist { .. } | MediaFile::Dash)
+    use MediaFile::{Dash, KeyPlaylist, Master, Playlist};
+    matches!(file, Master | Playlist { .. } | KeyPlaylist { .. } | Dash)
 }
 
 /// Returns how long a file may be kept, and by whom.
@@ -177,6 +180,7 @@ mod tests {
             ("poster.jpg", "image/jpeg"),
             ("360p-1/init.mp4", "video/mp4"),
             ("360p-1/media.m3u8", "application/vnd.apple.mpegurl"),
+            ("360p-1/iframes.m3u8", "application/vnd.apple.mpegurl"),
             ("360p-1/12.m4s", "video/iso.segment"),
         ];
         for (name, expected) in cases {

@@ -85,7 +85,10 @@ fn manifest(complete: bool) -> Manifest {
         timescale: 25,
         target_ms: 4000,
         complete,
-        segments: vec![Segment { ticks: 100, bytes: 1000 }, Segment { ticks: 50, bytes: 900 }],
+        segments: vec![
+            Segment { ticks: 100, bytes: 1000, key: None },
+            Segment { ticks: 50, bytes: 900, key: None },
+        ],
     };
     Manifest { complete, rungs: vec![rung], ..Manifest::empty(6.0, Vec::new()) }
 }

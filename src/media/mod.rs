@@ -9,6 +9,7 @@
 //! touch no FFmpeg and run in the server.
 
 mod audio;
+mod boxes;
 mod copy;
 pub mod dash;
 mod decode;

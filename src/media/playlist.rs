@@ -4,7 +4,9 @@
 //! that isn't complete on disk, and a media playlist only ever grows until it ends.
 //! Called by `pipeline` whenever it has changed the manifest; `rate` is shared with `dash`.
 
-use crate::model::manifest::{INIT_FILE, MEDIA_PLAYLIST_FILE, Manifest, Rung, segment_file};
+use crate::model::manifest::{
+    INIT_FILE, KEY_PLAYLIST_FILE, MEDIA_PLAYLIST_FILE, Manifest, Rung, segment_file,
+};
 use crate::model::rendition::RenditionKind;
 use std::fmt::Write;
 
@@ -47,6 +49,9 @@ pub fn multivariant(manifest: &Manifest) -> String {
         let group = if pictures.is_empty() { &[] } else { sounds.as_slice() };
         write_variant(&mut out, rate(sound), sound, group);
     }
+    for (_, rung) in &variants {
+        write_key_pictures(&mut out, rung);
+    }
     out
 }
 
@@ -69,6 +74,34 @@ pub fn media(rung: &Rung) -> String {
         out.push_str("#EXT-X-ENDLIST\n");
     }
     out
+}
+
+/// Writes the playlist of one rung's key pictures, `iframes.m3u8` in its directory: one picture for
+/// each segment, found without the rest of it (RFC 8216, section 4.3.3.6). Only for a complete rung
+/// with pictures.
+pub fn key_pictures(rung: &Rung) -> Option<String> {
+    let keys = keys(rung)?;
+    let mut out = format!(
+        "#EXTM3U\n#EXT-X-VERSION:7\n#EXT-X-TARGETDURATION:{}\n#EXT-X-MEDIA-SEQUENCE:0\n\
+         #EXT-X-PLAYLIST-TYPE:VOD\n#EXT-X-I-FRAMES-ONLY\n#EXT-X-INDEPENDENT-SEGMENTS\n\
+         #EXT-X-MAP:URI=\"{INIT_FILE}\"\n",
+        target_seconds(rung),
+    );
+    for (index, (segment, key)) in rung.segments.iter().zip(keys).enumerate() {
+        let seconds = seconds(segment.ticks, rung.timescale);
+        let file = segment_file(index + 1);
+        let _ = write!(out, "#EXTINF:{seconds:.6},\n#EXT-X-BYTERANGE:{key}@0\n{file}\n");
+    }
+    out.push_str("#EXT-X-ENDLIST\n");
+    Some(out)
+}
+
+/// Returns how many bytes of each segment hold its first picture, if the rung is complete and
+/// that is known of all.
+fn keys(rung: &Rung) -> Option<Vec<u64>> {
+    let whole = rung.complete && rung.plan.kind == RenditionKind::Video;
+    let keys = rung.segments.iter().map(|segment| segment.key);
+    if whole { keys.collect() } else { None }
 }
 
 /// Returns the rungs of a kind that players may be told of.
@@ -212,6 +245,21 @@ fn write_variant(out: &mut String, rate: Rate, rung: &Rung, sounds: &[&Rung]) {
         let _ = write!(out, ",AUDIO=\"{AUDIO_GROUP}\"");
     }
     let _ = writeln!(out, "\n{}/{MEDIA_PLAYLIST_FILE}", rung.directory());
+}
+
+fn write_key_pictures(out: &mut String, rung: &Rung) {
+    let Some(keys) = keys(rung) else { return };
+    let rates = rung.segments.iter().zip(keys);
+    let rates = rates.map(|(segment, key)| bits_per_second(key, segment.ticks, rung.timescale));
+    let _ = writeln!(
+        out,
+        "#EXT-X-I-FRAME-STREAM-INF:BANDWIDTH={},CODECS={},RESOLUTION={}x{},URI={}",
+        rates.max().unwrap_or(0),
+        quoted(&rung.codecs),
+        rung.plan.width,
+        rung.plan.height,
+        quoted(&format!("{}/{KEY_PLAYLIST_FILE}", rung.directory())),
+    );
 }
 
 fn address(rung: &Rung) -> String {

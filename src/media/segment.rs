@@ -4,6 +4,7 @@
 //! the lead of reordered pictures and of AAC's priming, so that sound and pictures of separate
 //! renditions stay together.
 
+use super::boxes::{end_of_first_sample, with_cmaf_brand};
 use super::ffi;
 use super::output::OutputDir;
 use super::report::{Reporter, Stop};
@@ -14,6 +15,7 @@ use crate::wire::Report;
 use ffmpeg_next::Rational;
 use ffmpeg_next::codec::{Parameters, packet::Packet};
 use ffmpeg_next::format::context::{Output, StreamIo};
+use ffmpeg_next::media::Type;
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -64,6 +66,8 @@ pub struct Segmenter<'w, 'r> {
     muxer_time_base: Rational,
     /// The packet before, held back until the next one tells how long it lasts.
     held: Option<Packet>,
+    /// There are pictures, of which the first of a segment can be fetched alone.
+    has_pictures: bool,
     number: u32,
     begun_at: i64,
     last_shown: i64,
@@ -96,6 +100,7 @@ impl<'w, 'r> Segmenter<'w, 'r> {
             packet_time_base: time_base,
             muxer_time_base,
             held: None,
+            has_pictures: parameters.medium() == Type::Video,
             number: 0,
             begun_at: 0,
             last_shown: 0,
@@ -156,7 +161,7 @@ impl<'w, 'r> Segmenter<'w, 'r> {
     fn close_segment(&mut self, at: i64) -> Result<(), Stop> {
         if self.number == 0 {
             // The first flush writes the header alone, the second the fragment.
-            let init = self.flush()?;
+            let init = with_cmaf_brand(self.flush()?);
             self.dir.write(&format!("{}/{INIT_FILE}", self.label.name), &init)?;
             self.reporter.send(Report::Started {
                 rendition: self.label.name.clone(),
@@ -169,12 +174,13 @@ impl<'w, 'r> Segmenter<'w, 'r> {
         self.number += 1;
         let file = segment_file(self.number as usize);
         self.dir.write(&format!("{}/{file}", self.label.name), &bytes)?;
+        let key = if self.has_pictures { end_of_first_sample(&bytes) } else { None };
         let ticks = u64::try_from(at.saturating_sub(self.begun_at)).unwrap_or(0);
         self.begun_at = at;
         self.reporter.send(Report::Segment {
             rendition: self.label.name.clone(),
             number: self.number,
-            segment: Segment { ticks, bytes: bytes.len() as u64 },
+            segment: Segment { ticks, bytes: bytes.len() as u64, key },
         })
     }
 

@@ -54,6 +54,9 @@ pub struct Segment {
     pub ticks: u64,
     /// Size of the file in bytes.
     pub bytes: u64,
+    /// How many of them, from the first, a player needs for the first picture alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<u64>,
 }
 
 /// A still picture.
@@ -117,6 +120,9 @@ impl Rung {
 pub const INIT_FILE: &str = "init.mp4";
 /// The playlist of every rung.
 pub const MEDIA_PLAYLIST_FILE: &str = "media.m3u8";
+
+/// The playlist of a rung's key pictures, for searching by sight.
+pub const KEY_PLAYLIST_FILE: &str = "iframes.m3u8";
 
 /// Returns the file name of segment `number`, counted from 1.
 pub fn segment_file(number: usize) -> String {

@@ -8,7 +8,9 @@ use crate::disk::{Disk, DiskError};
 use crate::ids::{Epoch, JobId, VideoId};
 use crate::media::{dash, playlist};
 use crate::model::manifest::segment_file;
-use crate::model::manifest::{INIT_FILE, MEDIA_PLAYLIST_FILE, Manifest, Picture, Rung, Segment};
+use crate::model::manifest::{
+    INIT_FILE, KEY_PLAYLIST_FILE, MEDIA_PLAYLIST_FILE, Manifest, Picture, Rung, Segment,
+};
 use crate::model::rendition::{RenditionKind, RenditionPlan};
 use crate::units::UnixMillis;
 
@@ -268,6 +270,10 @@ impl Publisher {
     }
 
     fn write_media_playlist(&self, rung: &Rung) -> Result<(), PublishError> {
+        if let Some(keys) = playlist::key_pictures(rung) {
+            let file = format!("{}/{KEY_PLAYLIST_FILE}", rung.directory());
+            self.disk.replace_media(self.video, &file, keys.as_bytes(), false)?;
+        }
         let file = format!("{}/{MEDIA_PLAYLIST_FILE}", rung.directory());
         Ok(self.disk.replace_media(self.video, &file, playlist::media(rung).as_bytes(), false)?)
     }

@@ -10,7 +10,7 @@ const KINDS: [RenditionKind; 2] = [RenditionKind::Video, RenditionKind::Audio];
 
 fn rung(name: &str, kind: RenditionKind, bits_per_second: u64) -> Rung {
     let height = name.trim_end_matches('p').parse().unwrap_or(0);
-    let segment = |ticks: u64| Segment { ticks, bytes: bits_per_second * ticks / 8000 };
+    let segment = |ticks: u64| Segment { ticks, bytes: bits_per_second * ticks / 8000, key: None };
     Rung {
         plan: RenditionPlan {
             name: name.to_owned(),
@@ -56,7 +56,7 @@ fn check_master(manifest: &Manifest) -> MasterPlaylist {
     let master = m3u8_rs::parse_master_playlist_res(text.as_bytes()).expect(&text);
     assert_eq!(master.version, Some(7));
     assert!(master.independent_segments, "{text}");
-    for variant in &master.variants {
+    for variant in master.variants.iter().filter(|variant| !variant.is_i_frame) {
         let average = variant.average_bandwidth.expect("AVERAGE-BANDWIDTH on every variant");
         assert!(variant.bandwidth >= average, "{text}");
         let codecs = variant.codecs.as_deref().expect("CODECS on every variant");
@@ -185,10 +185,10 @@ fn bandwidth_is_the_cap_and_then_the_truth() {
     rung.segments[1].bytes *= 3;
     assert_eq!(rate(&rung).peak, 6_000_000);
     // One picture at the end with a large header: no player ever sees that rate.
-    rung.segments[2] = Segment { ticks: 33, bytes: 100_000 };
+    rung.segments[2] = Segment { ticks: 33, bytes: 100_000, key: None };
     assert_eq!(rate(&rung).peak, 6_149_269, "judged together with the segment before");
     // A film shorter than half a target has nothing but its average.
-    rung.segments = vec![Segment { ticks: 500, bytes: 62_500 }];
+    rung.segments = vec![Segment { ticks: 500, bytes: 62_500, key: None }];
     assert_eq!(rate(&rung), Rate { peak: 1_000_000, average: 1_000_000 });
     rung.segments.clear();
     assert_eq!(rate(&rung), Rate { peak: 0, average: 0 });
@@ -262,4 +262,38 @@ fn targets_are_rounded_to_the_nearest() {
         rung.target_ms = target_ms;
         assert_eq!(target_seconds(&rung), expect);
     }
+}
+
+/// A complete rung whose first pictures are known offers them alone, and its master says so; a
+/// growing one doesn't, nor does one of an older program, which didn't write where they end.
+#[test]
+fn key_pictures_are_offered_alone() {
+    let mut manifest = film();
+    for rung in &mut manifest.rungs {
+        for (index, segment) in rung.segments.iter_mut().enumerate() {
+            segment.key = Some(5000 + index as u64);
+        }
+    }
+    let rung = &manifest.rungs[0];
+    let text = key_pictures(rung).expect("a complete rung");
+    let list = m3u8_rs::parse_media_playlist_res(text.as_bytes()).expect(&text);
+    assert!(list.i_frames_only && list.end_list, "{text}");
+    let ranges: Vec<_> = list.segments.iter().map(|segment| segment.byte_range.clone()).collect();
+    let expected = (0..3).map(|n| Some(m3u8_rs::ByteRange { length: 5000 + n, offset: Some(0) }));
+    assert_eq!(ranges, expected.collect::<Vec<_>>(), "{text}");
+    assert_eq!(list.segments[2].uri, "3.m4s");
+    assert_eq!(list.segments[0].map.as_ref().map(|map| map.uri.as_str()), Some("init.mp4"));
+    let offered = |manifest: &Manifest| -> Vec<String> {
+        let master = check_master(manifest);
+        let keys = master.variants.into_iter().filter(|variant| variant.is_i_frame);
+        keys.map(|variant| variant.uri).collect()
+    };
+    assert_eq!(offered(&manifest), ["720p-1/iframes.m3u8", "360p-1/iframes.m3u8"]);
+    assert_eq!(key_pictures(&manifest.rungs[2]), None, "sound has no pictures");
+    manifest.rungs[1].complete = false;
+    manifest.complete = false;
+    assert_eq!(offered(&manifest), ["360p-1/iframes.m3u8"]);
+    manifest.rungs[0].segments[1].key = None;
+    assert!(offered(&manifest).is_empty());
+    assert!(offered(&film()).is_empty());
 }
