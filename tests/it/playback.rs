@@ -43,7 +43,26 @@ fn check(server: &Server, name: &str, duration: f64, top: (u64, u64), sound: boo
     }
     check_playlists(server, &it);
     check_poster(server, &it);
+    let findings = judged(server, &it);
+    let musts: Vec<&String> = findings.iter().filter(|it| it.contains("\"MUST\"")).collect();
+    assert!(musts.is_empty(), "{name}: {musts:#?}");
     it
+}
+
+/// What an independent reader of Apple's, RFC 8216's and DASH's rules finds, a line each.
+fn judged(server: &Server, video: &Value) -> Vec<String> {
+    let checker = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/checker/check.py");
+    let address = |key: &str| {
+        format!("{}{}", server.address, video["playback"][key].as_str().expect("a path"))
+    };
+    let output = Command::new("python3")
+        .args(["-B", checker, &address("hls"), &address("dash")])
+        .output()
+        .expect("python3 is installed by scripts/setup --test");
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert_eq!(String::from_utf8_lossy(&output.stderr), "", "{said}");
+    assert_eq!(output.status.success(), !said.contains("\"MUST\""), "{said}");
+    said.lines().map(str::to_owned).collect()
 }
 
 /// The multivariant playlist names complete playlists, and every segment is served.
@@ -53,7 +72,7 @@ fn check_playlists(server: &Server, video: &Value) {
     assert_eq!(master.header("content-type"), "application/vnd.apple.mpegurl");
     let parsed = m3u8_rs::parse_master_playlist_res(&master.body).expect("a master playlist");
     let base = master_url.trim_end_matches("master.m3u8");
-    for variant in &parsed.variants {
+    for variant in parsed.variants.iter().filter(|variant| !variant.is_i_frame) {
         assert!(variant.codecs.is_some() && variant.average_bandwidth.is_some(), "{variant:?}");
         let url = format!("{base}{}", variant.uri);
         let list = server.send_as_anyone("GET", &url, &[], b"");
@@ -200,4 +219,44 @@ fn walk(directory: &std::path::Path) -> usize {
     let Ok(entries) = std::fs::read_dir(directory) else { return 0 };
     let of = |path: std::path::PathBuf| if path.is_dir() { walk(&path) } else { 1 };
     entries.flatten().map(|entry| of(entry.path())).sum()
+}
+
+/// The reader of the rules finds what breaks them: each of these is one change to what was served
+/// rightly before.
+#[test]
+fn broken_playlists_are_found() {
+    let server = Server::start();
+    let video = server.settled(&server.upload(&media("silent.mp4")));
+    assert_eq!(judged(&server, &video).iter().filter(|it| it.contains("\"MUST\"")).count(), 0);
+    let id = video["id"].as_str().expect("an id");
+    let directory = walk_for(&server.data.join("media"), id).expect("it is published");
+    let rung = std::fs::read_dir(&directory).expect("it is there").flatten();
+    let rung = rung.map(|it| it.path()).find(|path| path.is_dir()).expect("a quality");
+    let changes = [
+        (directory.join("master.m3u8"), "#EXT-X-I-FRAME-STREAM-INF", "#", "H10"),
+        (directory.join("master.m3u8"), ",FRAME-RATE=", ",X-RATE=", "H17"),
+        (directory.join("master.m3u8"), "avc1.", "avc3.", "H17"),
+        (directory.join("master.m3u8"), ":BANDWIDTH=", ":BANDWIDTH=9", "H5"),
+        (rung.join("media.m3u8"), "#EXT-X-ENDLIST\n", "", "H14"),
+        (rung.join("media.m3u8"), "#EXTINF:3", "#EXTINF:2", "H13"),
+        (rung.join("media.m3u8"), "#EXT-X-TARGETDURATION:3", "#EXT-X-TARGETDURATION:2", "H12"),
+        (rung.join("iframes.m3u8"), "@0", "@8", "H10"),
+        (directory.join("manifest.mpd"), "\"static\"", "\"dynamic\"", "D1"),
+        (directory.join("manifest.mpd"), "startWithSAP=\"1\"", "", "D3"),
+    ];
+    for (path, from, to, rule) in changes {
+        let right = std::fs::read_to_string(&path).expect("a text");
+        assert!(right.contains(from), "{from} in {right}");
+        std::fs::write(&path, right.replace(from, to)).expect("it is ours");
+        let findings = judged(&server, &video);
+        let named = format!("\"rule\": \"{rule}\"");
+        assert!(findings.iter().any(|it| it.contains(&named)), "{from} to {to}: {findings:#?}");
+        std::fs::write(&path, right).expect("it is ours");
+    }
+}
+
+/// Finds the directory of a name, two levels down.
+fn walk_for(directory: &std::path::Path, name: &str) -> Option<std::path::PathBuf> {
+    let shards = std::fs::read_dir(directory).ok()?.flatten();
+    shards.map(|shard| shard.path().join(name)).find(|path| path.is_dir())
 }
