@@ -2,8 +2,9 @@
 //!
 //! The reader lives in the request and may vanish with the connection at any moment; the writer is
 //! a task of its own and always gets to record what came. Pieces are gathered as they are, without
-//! copying, and come back to the reader's thread to be freed: freed elsewhere, their memory would
-//! be fresh for each, and the kernel would have to clear it.
+//! copying (but for crumbs, which would hold the 8 KiB that they were read into), and come back to
+//! the reader's thread to be freed: freed elsewhere, their memory would be fresh for each, and the
+//! kernel would have to clear it.
 
 use bytes::Bytes;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -17,6 +18,9 @@ const GATHER_BYTES: u64 = 512 * 1024;
 
 /// Pieces gathered before they are written; the kernel takes no more in one call.
 const GATHER_PIECES: usize = 1024;
+
+/// Pieces up to this size are copied.
+const CRUMB_BYTES: usize = 1024;
 
 /// Longest time that bytes of a slow body wait to be written.
 const GATHER_TIME: Duration = Duration::from_secs(1);
@@ -92,7 +96,10 @@ pub(super) fn feed() -> (Inlet, Outlet) {
 
 impl Inlet {
     /// Hands over a piece, waiting while the writer is behind; `false` when the writer has gone.
-    pub(super) async fn push(&mut self, piece: Bytes) -> bool {
+    pub(super) async fn push(&mut self, mut piece: Bytes) -> bool {
+        if piece.len() <= CRUMB_BYTES {
+            piece = Bytes::copy_from_slice(&piece);
+        }
         loop {
             let drained = self.0.drained.notified();
             // Freed at the end of the turn, without the lock.
@@ -207,6 +214,18 @@ mod tests {
         let got: Vec<Bytes> = first.pieces.into_iter().chain(second.pieces).collect();
         assert!(got.iter().zip(&pieces).all(|(a, b)| a.as_ptr() == b.as_ptr()));
         reader.await.expect("the reader is done");
+    }
+
+    /// Crumbs don't hold what they were read into.
+    #[tokio::test]
+    async fn crumbs_are_copied() {
+        let (mut inlet, mut outlet) = feed();
+        let read = Bytes::from(vec![7; 8192]);
+        assert!(inlet.push(read.slice(..64)).await);
+        assert!(read.is_unique());
+        inlet.end(End::Whole);
+        let batch = outlet.take(&CancellationToken::new()).await;
+        assert_eq!(batch.pieces, [Bytes::from(vec![7; 64])]);
     }
 
     /// Large batches go back to the reader, who frees them with the next piece; small ones don't
