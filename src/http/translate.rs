@@ -20,17 +20,6 @@ const BODIES_SECONDS: u32 = 2;
 /// or to end first.
 const UPLOADS_SECONDS: u32 = 30;
 
-/// As [`upload`], for who only asks where the upload goes on. That a newer request is taking it
-/// over passes in a moment; clients take a 4xx here for the end of the upload and begin anew.
-pub(super) fn look(error: UploadError) -> Problem {
-    match error {
-        UploadError::Taken { .. } => {
-            Problem::unavailable("Another request is just taking this upload over. Ask again.", 1)
-        }
-        error => upload(error),
-    }
-}
-
 /// Says what an upload's error means to its client. Where the upload goes on is told whenever it
 /// is known, so that no further question is needed.
 pub(super) fn upload(error: UploadError) -> Problem {

@@ -211,10 +211,14 @@ impl Uploads {
     }
 
     /// Returns an upload's record with an offset that is final: a running request on it is told
-    /// to let go first. One whose finish was interrupted is finished before this returns.
+    /// to let go first. One whose finish was interrupted is finished before this returns. When a
+    /// still newer request came meanwhile, the offset is one that was true shortly before: clients
+    /// take a refused look for the end of the upload, and learn of the newer offset when they go
+    /// on from the older one.
     ///
     /// # Errors
-    /// `Missing`; `Gone` once it has expired or was aborted; `Taken` when a newer request came.
+    /// `Missing`; `Gone` once it has expired or was aborted; `Taken` when a newer request came
+    /// and finishes the upload.
     pub async fn look(&self, id: UploadId) -> Result<UploadRecord, UploadError> {
         let record = self.engine.known(id)?;
         if record.state == UploadState::Finished {
@@ -228,15 +232,27 @@ impl Uploads {
             self.engine.join_later(id);
             return self.engine.seen(record).await;
         }
-        self.run(move |engine| async move {
+        let looked = self.run(move |engine| async move {
             let turn = engine.turn(id).await?;
             let record = engine.known(id)?;
             match record.state {
                 UploadState::Finishing => engine.finish(&turn, record, None).await,
                 _ => engine.certain(record).await,
             }
-        })
-        .await
+        });
+        match looked.await {
+            Err(taken @ UploadError::Taken { .. }) => match self.engine.known(id)? {
+                record if record.state == UploadState::Finishing => Err(taken),
+                mut record => {
+                    if record.is_by_flag() {
+                        // What the draft's clients are told mustn't ever go back.
+                        record.received.written = record.received.durable.clone();
+                    }
+                    self.told(record).await
+                }
+            },
+            looked => looked,
+        }
     }
 
     /// Returns a record that was read beside the engine with no more in it than is promised by

@@ -254,7 +254,7 @@ pub(super) async fn single(
 /// Tells where the upload goes on. A request that is still writing lets go first.
 async fn look(app: &App, speech: Speech, id: UploadId) -> Result<HttpResponse, Problem> {
     let looked = app.parts.uploads.look(id).await;
-    let record = looked.map_err(|error| translate::look(error).without("upload-offset"))?;
+    let record = looked.map_err(|error| translate::upload(error).without("upload-offset"))?;
     let is_complete = record.state == UploadState::Finished;
     let mut answer = HttpResponse::NoContent();
     answer.insert_header((header::CACHE_CONTROL, "no-store"));

@@ -248,7 +248,7 @@ fn wrong_type() -> Problem {
 
 /// Tells where the upload goes on. A request that is still writing lets go first.
 async fn look(app: &App, id: UploadId) -> Result<HttpResponse, Problem> {
-    let record = app.parts.uploads.look(id).await.map_err(translate::look)?;
+    let record = app.parts.uploads.look(id).await.map_err(translate::upload)?;
     let mut answer = HttpResponse::Ok();
     answer.insert_header((header::CACHE_CONTROL, "no-store"));
     // Of what is made of parts there is no offset until it is whole: nobody sends it bytes.
