@@ -52,26 +52,24 @@ macro_rules! doorsteps {
     };
 }
 
-// The names are hidden from the libraries themselves: what these call among each other is found
-// without a detour. The jump leaves arguments and stack as they are, whatever the function takes.
+/// The jump leaves arguments and stack as they are, whatever the function takes.
 #[cfg(target_arch = "x86_64")]
-macro_rules! doorstep {
-    ($function:ident) => {
-        global_asm!(
-            ".pushsection .text",
-            concat!(".globl ", stringify!($function)),
-            concat!(".hidden ", stringify!($function)),
-            concat!(".type ", stringify!($function), ",@function"),
-            ".balign 16",
-            concat!(stringify!($function), ":"),
-            "jmp qword ptr [rip + {}]",
-            ".popsection",
-            sym found::$function,
-        );
+macro_rules! jump {
+    () => {
+        "jmp qword ptr [rip + {0}]"
     };
 }
 
+/// As above; the calling convention leaves x16 to whoever stands between caller and function.
 #[cfg(target_arch = "aarch64")]
+macro_rules! jump {
+    () => {
+        "adrp x16, {0}\nldr x16, [x16, #:lo12:{0}]\nbr x16"
+    };
+}
+
+/// The names are hidden from the libraries themselves: what these call among each other is found
+/// without a detour.
 macro_rules! doorstep {
     ($function:ident) => {
         global_asm!(
@@ -81,9 +79,7 @@ macro_rules! doorstep {
             concat!(".type ", stringify!($function), ",@function"),
             ".balign 16",
             concat!(stringify!($function), ":"),
-            "adrp x16, {0}",
-            "ldr x16, [x16, #:lo12:{0}]",
-            "br x16",
+            jump!(),
             ".popsection",
             sym found::$function,
         );

@@ -97,6 +97,12 @@ impl UploadState {
         matches!(self, Self::Partial)
     }
 
+    /// Says whether the upload hasn't ended: its bytes lie in the uploads' directory, or are just
+    /// leaving it.
+    pub fn is_under_way(self) -> bool {
+        matches!(self, Self::Partial | Self::Finishing)
+    }
+
     /// Says whether the upload was given up, which the API answers with 410.
     pub fn is_gone(self) -> bool {
         matches!(self, Self::Expired | Self::Aborted)

@@ -165,14 +165,7 @@ impl State {
         now: UnixMillis,
         problem: Problem,
     ) -> Result<VideoRecord, StateError> {
-        self.call(Promise::Synced, move |view| {
-            let (mut job, mut video) = held_with_video(view, id, epoch)?;
-            end(&mut job, JobState::Failed, now);
-            job.problem = Some(problem.clone());
-            fail_video(&mut video, problem)?;
-            put_both(view, &job, video)
-        })
-        .await
+        self.end_failed(id, epoch, now, problem, false).await
     }
 
     /// As [`State::fail_job`], for a file that isn't taken: its original counts as gone.
@@ -188,12 +181,23 @@ impl State {
         now: UnixMillis,
         problem: Problem,
     ) -> Result<VideoRecord, StateError> {
+        self.end_failed(id, epoch, now, problem, true).await
+    }
+
+    async fn end_failed(
+        &self,
+        id: JobId,
+        epoch: Epoch,
+        now: UnixMillis,
+        problem: Problem,
+        discards: bool,
+    ) -> Result<VideoRecord, StateError> {
         self.call(Promise::Synced, move |view| {
             let (mut job, mut video) = held_with_video(view, id, epoch)?;
             end(&mut job, JobState::Failed, now);
             job.problem = Some(problem.clone());
             fail_video(&mut video, problem)?;
-            video.discarded = true;
+            video.discarded |= discards;
             put_both(view, &job, video)
         })
         .await

@@ -8,7 +8,7 @@ use super::record::{PartRecord, UploadRecord};
 use super::view::View;
 use super::writer::Promise;
 use super::{State, keys, uploads};
-use crate::ids::{Epoch, UploadId};
+use crate::ids::UploadId;
 use crate::units::{Ranges, UnixMillis};
 
 impl State {
@@ -54,30 +54,6 @@ impl State {
             upload.changed_at = part.at;
             upload.expires_at = expires_at;
             view.put(key, &part)?;
-            uploads::put(view, &upload)?;
-            Ok(upload)
-        })
-        .await
-    }
-
-    /// Records the SHA-256 of the whole file, in lower-case hex, that was read and compared;
-    /// returns the upload as it is then. Its video is told at the finish.
-    ///
-    /// # Errors
-    /// `Missing`; `Stale` under an older lease; `Conflict` for an upload that isn't in parts;
-    /// `Failed`.
-    /// # Durability
-    /// Written; a sum that is lost is only not known.
-    pub async fn note_sum(
-        &self,
-        id: UploadId,
-        epoch: Epoch,
-        sha256: String,
-    ) -> Result<UploadRecord, StateError> {
-        self.call(Promise::Written, move |view| {
-            let mut upload = uploads::held(view, id, epoch)?;
-            let chunks = upload.chunks.as_mut().ok_or(StateError::Conflict(Conflict::Length))?;
-            chunks.sha256 = Some(sha256);
             uploads::put(view, &upload)?;
             Ok(upload)
         })

@@ -255,6 +255,12 @@ impl UploadRecord {
         self.protocol == Protocol::Draft
     }
 
+    /// Returns the SHA-256 of the whole file, as far as it was told or found, in lower-case hex.
+    pub fn whole_sha256(&self) -> Option<&str> {
+        let of_parts = self.chunks.as_ref().and_then(|chunks| chunks.sha256.as_deref());
+        self.sha256.as_deref().or(of_parts)
+    }
+
     /// Says whether it is made of parts.
     pub fn is_final(&self) -> bool {
         matches!(self.concat, Some(Concat::Final { .. }))

@@ -122,7 +122,7 @@ impl State {
     ) -> Result<(), StateError> {
         self.call(Promise::Synced, move |view| {
             let mut upload = held(view, id, epoch)?;
-            if !matches!(upload.state, UploadState::Partial | UploadState::Finishing) {
+            if !upload.state.is_under_way() {
                 return Err(StateError::Conflict(Conflict::Upload(upload.state)));
             }
             for &(start, end) in durable.as_slice() {
@@ -193,22 +193,22 @@ impl State {
         .await
     }
 
-    /// Records what the whole file has to sum up to: its SHA-256 in lower-case hex.
+    /// Records the SHA-256 of the whole file, in lower-case hex: what it has to be, or what was
+    /// found when it was read. Returns the upload as it is then; its video is told at the finish.
     ///
     /// # Errors
-    /// `Missing`; `Conflict` with the state of an upload that takes no more bytes; `Failed`.
+    /// `Missing`; `Stale` under an older lease; `Conflict` with the state if it isn't partial;
+    /// `Failed`.
     /// # Durability
     /// Synced.
-    pub async fn expect_sum(
+    pub async fn note_sum(
         &self,
         id: UploadId,
+        epoch: Epoch,
         sha256: String,
     ) -> Result<UploadRecord, StateError> {
         self.call(Promise::Synced, move |view| {
-            let mut upload: UploadRecord = view.get(&keys::upload(id))?;
-            if !upload.state.is_open() {
-                return Err(StateError::Conflict(Conflict::Upload(upload.state)));
-            }
+            let mut upload = open(view, id, epoch)?;
             upload.sha256 = Some(sha256);
             put(view, &upload)?;
             Ok(upload)
@@ -276,8 +276,7 @@ impl State {
                 let mut video = videos::get(view, video)?;
                 video.size = size;
                 video.uploaded_at = Some(now);
-                let of_parts = upload.chunks.as_ref().and_then(|chunks| chunks.sha256.clone());
-                video.sha256 = upload.sha256.clone().or(of_parts);
+                video.sha256 = upload.whole_sha256().map(str::to_owned);
                 match video.state {
                     VideoState::Uploading => videos::queue(view, video, job).map(drop)?,
                     _ => videos::put(view, &video)?,

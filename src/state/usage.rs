@@ -13,7 +13,7 @@ use super::record::{UploadRecord, VideoRecord};
 use super::view::View;
 use super::writer::Promise;
 use crate::ids::{Owner, UploadId};
-use crate::model::upload::{Concat, UploadState};
+use crate::model::upload::Concat;
 use crate::units::{ByteCount, ByteOffset};
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -84,8 +84,7 @@ pub(super) struct Weight {
 impl Weight {
     /// Returns what an upload weighs; nothing once it has ended.
     pub(super) fn of(upload: &UploadRecord) -> Option<Self> {
-        let is_open = matches!(upload.state, UploadState::Partial | UploadState::Finishing);
-        is_open.then(|| Self {
+        upload.state.is_under_way().then(|| Self {
             owner: upload.owner.clone(),
             announced: upload.length.unwrap_or_default().0,
             received: upload.received.written.total().0,

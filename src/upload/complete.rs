@@ -76,12 +76,9 @@ impl Engine {
         }
         self.check_parts(&record, &said).await?;
         let blob = self.clone().blocking(move |engine| engine.shared_blob(id)).await?;
-        let sum = self.check_whole(&turn, &record, &said, &blob).await?;
+        self.check_whole(&turn, record, said.sha256, &blob).await?;
         // No part is written any more: each has been acknowledged.
-        let mut record = self.state.lease_upload(id).await?;
-        if let Some(sum) = sum {
-            record = self.state.note_sum(id, record.epoch, sum).await?;
-        }
+        let record = self.state.lease_upload(id).await?;
         self.finish(&turn, record, Some(blob)).await
     }
 
@@ -118,42 +115,26 @@ impl Engine {
         Ok(())
     }
 
-    /// Reads the whole file and compares its SHA-256, if the client has told one; returns it in
-    /// lower-case hex.
-    async fn check_whole(
+    /// Reads the whole file and compares its SHA-256 with what the client tells now, and with what
+    /// it told before; records it. Does nothing if it has told none. Returns the record as it is
+    /// then.
+    pub(super) async fn check_whole(
         self: &Arc<Self>,
         turn: &Turn,
-        record: &UploadRecord,
-        said: &Completion,
-        blob: &Arc<Blob>,
-    ) -> Result<Option<String>, UploadError> {
-        let earlier = record.chunks.as_ref().and_then(|chunks| chunks.sha256.as_deref());
-        if said.sha256.is_none() && earlier.is_none() {
-            return Ok(None);
-        }
-        let found = self.sum_of(turn, record, blob).await?;
-        let text = hex(&found);
-        let is_right = said.sha256.is_none_or(|meant| meant == found)
-            && earlier.is_none_or(|meant| meant == text);
-        if is_right { Ok(Some(text)) } else { Err(PartError::WholeChecksum.into()) }
-    }
-
-    /// As [`Engine::check_whole`], for what the client of a draft upload told at its creation, or
-    /// tells now.
-    pub(super) async fn check_sum(
-        self: &Arc<Self>,
-        turn: &Turn,
-        record: &UploadRecord,
+        record: UploadRecord,
         told: Option<[u8; 32]>,
         blob: &Arc<Blob>,
-    ) -> Result<(), UploadError> {
-        if told.is_none() && record.sha256.is_none() {
-            return Ok(());
+    ) -> Result<UploadRecord, UploadError> {
+        if told.is_none() && record.whole_sha256().is_none() {
+            return Ok(record);
         }
-        let found = self.sum_of(turn, record, blob).await?;
-        let is_right = told.is_none_or(|meant| meant == found)
-            && record.sha256.as_ref().is_none_or(|meant| *meant == hex(&found));
-        if is_right { Ok(()) } else { Err(PartError::WholeChecksum.into()) }
+        let found = hex(&self.sum_of(turn, &record, blob).await?);
+        let is_right = told.is_none_or(|meant| hex(&meant) == found)
+            && record.whole_sha256().is_none_or(|meant| meant == found);
+        match is_right {
+            true => Ok(self.state.note_sum(record.id, record.epoch, found).await?),
+            false => Err(PartError::WholeChecksum.into()),
+        }
     }
 
     /// Reads all of an upload whose length is known and returns its SHA-256.

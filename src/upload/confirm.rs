@@ -79,8 +79,7 @@ impl Engine {
         self.line_up(id, blob, Ranges::up_to(end));
     }
 
-    /// Has `written` confirmed by a task of its own. Of two calls that wait, the later one's
-    /// ranges have to hold the earlier one's.
+    /// Has `written` confirmed by a task of its own, together with what waits for that already.
     pub(super) fn confirm_ranges_later(
         self: &Arc<Self>,
         id: UploadId,
@@ -139,7 +138,7 @@ impl Engine {
     ) -> Result<(), StateError> {
         for _ in 0..ATTEMPTS_MAX {
             let record = match self.state.upload(id)? {
-                Some(record) if !record.state.is_gone() && record.ended_at.is_none() => record,
+                Some(record) if record.state.is_under_way() => record,
                 _ => return Ok(()),
             };
             if record.received.written.overlap(&confirmed) != confirmed {

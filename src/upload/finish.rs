@@ -76,8 +76,7 @@ impl Engine {
         let mut told = self.state.video(video)?.ok_or(UploadError::Missing)?;
         told.size = size;
         told.uploaded_at = Some(now);
-        let of_parts = record.chunks.as_ref().and_then(|chunks| chunks.sha256.clone());
-        told.sha256 = record.sha256.clone().or(of_parts);
+        told.sha256 = record.whole_sha256().map(str::to_owned);
         let facts = told.to_facts();
         self.clone()
             .blocking(move |engine| engine.disk.finish_blob(id, video, size, &facts))

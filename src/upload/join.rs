@@ -244,9 +244,7 @@ impl Engine {
     /// is seen as finished a moment before the task that joined it is done.
     fn needs(&self, part: UploadId) -> bool {
         let is_open = |id: UploadId| match self.state.upload(id) {
-            Ok(Some(record)) => {
-                matches!(record.state, UploadState::Partial | UploadState::Finishing)
-            }
+            Ok(Some(record)) => record.state.is_under_way(),
             Ok(None) => false,
             Err(_) => true,
         };

@@ -197,7 +197,10 @@ impl Uploads {
         let new = NewUpload { protocol: Protocol::Draft, ..new };
         let record = self.create(new).await?;
         match whole {
-            Some(sum) => Ok(self.engine.state.expect_sum(record.id, complete::hex(&sum)).await?),
+            Some(sum) => {
+                let sum = complete::hex(&sum);
+                Ok(self.engine.state.note_sum(record.id, record.epoch, sum).await?)
+            }
             None => Ok(record),
         }
     }

@@ -36,7 +36,7 @@ impl Uploads {
         let records = self.engine.state.unfinished_uploads()?;
         let mut open = HashSet::new();
         for record in records {
-            if matches!(record.state, UploadState::Partial | UploadState::Finishing) {
+            if record.state.is_under_way() {
                 let id = record.id;
                 open.insert(id);
                 match self.run(move |engine| engine.mend(record)).await {

@@ -353,7 +353,10 @@ impl Writer {
             return Err(UploadError::LengthFixed);
         }
         self.declare(Some(size)).await?;
-        self.engine.check_sum(&self.turn, &self.record, self.flagged.whole, &self.blob).await
+        let (engine, record) = (&self.engine, self.record.clone());
+        let checked = engine.check_whole(&self.turn, record, self.flagged.whole, &self.blob);
+        self.record = checked.await?;
+        Ok(())
     }
 
     /// Finishes the upload, whatever became of the body: all its bytes are here.
