@@ -3,18 +3,6 @@
 use crate::harness::{Server, base64, program};
 use std::process::Command;
 
-fn token(server: &Server, role: &str) -> String {
-    let output = Command::new(program())
-        .args(["token", "create", "--role", role])
-        .env("SLIPWAY_DATA_DIR", &server.data)
-        .output()
-        .expect("the binary runs");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let text = String::from_utf8(output.stdout).expect("text");
-    assert!(text.starts_with("slw_") && text.len() == 48 && text.ends_with('\n'), "{text:?}");
-    text.trim().to_owned()
-}
-
 fn with(token: &str) -> (&'static str, String) {
     ("Authorization", format!("Bearer {token}"))
 }
@@ -57,8 +45,9 @@ fn strangers_see_only_the_public_routes() {
 #[test]
 fn owners_and_roles() {
     let server = Server::start();
-    let (anna, bert) = (with(&token(&server, "uploader")), with(&token(&server, "uploader")));
-    let viewer = with(&token(&server, "viewer"));
+    let token = |role| server.token_of(role, &[]);
+    let (anna, bert) = (with(&token("uploader")), with(&token("uploader")));
+    let viewer = with(&token("viewer"));
     let metadata = format!("filename {}", base64("a.mp4"));
     let create = |who: &(&str, String)| {
         let headers = [

@@ -1,9 +1,8 @@
 //! Uploads in numbered parts on the wire: any order, side by side, through kills and lies.
 
-use crate::harness::{Answer, Server, media, pattern, program, raw, sha256, wait_for};
+use crate::harness::{Answer, Server, media, pattern, raw, sha256, wait_for};
 use serde_json::{Value, json};
 use std::io::Read;
-use std::process::Command;
 
 const KIB: usize = 1024;
 /// The smallest part.
@@ -468,22 +467,12 @@ fn parts_come_in_forms() {
     assert_eq!(upload.original(), upload.bytes);
 }
 
-fn token(server: &Server, role: &str) -> String {
-    let output = Command::new(program())
-        .args(["token", "create", "--role", role])
-        .env("SLIPWAY_DATA_DIR", &server.data)
-        .output()
-        .expect("the binary runs");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    format!("Bearer {}", String::from_utf8_lossy(&output.stdout).trim())
-}
-
 /// Another user's upload isn't there; a viewer can't upload; nobody at all is 401.
 #[test]
 fn owners_and_roles_of_parts() {
     let server = server();
-    let (anna, bert, viewer) =
-        (token(&server, "uploader"), token(&server, "uploader"), token(&server, "viewer"));
+    let token = |role| format!("Bearer {}", server.token_of(role, &[]));
+    let (anna, bert, viewer) = (token("uploader"), token("uploader"), token("viewer"));
     let send = |who: &str, method: &str, path: &str, body: &[u8]| {
         let headers = [("Authorization", who), JSON];
         server.send_as_anyone(method, path, &headers, body)

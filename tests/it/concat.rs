@@ -1,11 +1,10 @@
 //! tus concatenation on the wire: parts side by side, and what is made of them.
 
-use crate::harness::{Server, base64, media, pattern, program, raw, sha256, wait_for};
+use crate::harness::{Server, base64, media, pattern, raw, sha256, wait_for};
 use rustix::fs::{CWD, FileType, Mode, OFlags};
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 const TUS: (&str, &str) = ("Tus-Resumable", "1.0.0");
 const PARTIAL: (&str, &str) = ("Upload-Concat", "partial");
@@ -261,12 +260,7 @@ fn what_cannot_be_joined_is_refused() {
     let server = Server::with(&[("SLIPWAY_UPLOAD__MAX_SIZE", "1 MiB")]);
     let (mine, large) = (part(&server, 5), part(&server, 700_000));
     let (whole, _) = server.create("a.bin", 5);
-    let output = Command::new(program())
-        .args(["token", "create", "--role", "uploader"])
-        .env("SLIPWAY_DATA_DIR", &server.data)
-        .output()
-        .expect("the binary runs");
-    let other = format!("Bearer {}", String::from_utf8_lossy(&output.stdout).trim());
+    let other = format!("Bearer {}", server.token_of("uploader", &[]));
     let headers = [TUS, PARTIAL, ("Upload-Length", "5"), ("Authorization", other.as_str())];
     let others = server.send_as_anyone("POST", "/files", &headers, b"");
     let others = others.header("location");

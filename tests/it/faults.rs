@@ -223,22 +223,29 @@ fn a_database_without_room_recovers_by_a_restart() {
     assert!(!names.iter().any(|entry| broken(&entry.file_name().to_string_lossy())));
 }
 
+/// A server that died with all bytes of an upload synced and its file not yet renamed, to be
+/// started again, and the upload's address.
+fn stopped_in_a_finish(data: &Path, bytes: &[u8]) -> (Server, String) {
+    let settings = [
+        ("SLIPWAY_UPLOAD__RESERVE_FREE_SPACE", "0 MiB"),
+        ("SLIPWAY_FAIL_AT", "after-sync-before-rename"),
+    ];
+    let mut server = Server::on(data, &settings);
+    let (path, _) = server.create("a.bin", bytes.len());
+    assert!(!is_success(&patched(&server, &path, 0, bytes)));
+    server.ended();
+    server.forget("SLIPWAY_FAIL_AT");
+    (server, path)
+}
+
 /// A start on a full disk neither throws a sound database away nor needs a hand afterwards, and
 /// an upload whose finish has no room waits for it.
 #[test]
 fn a_start_on_a_full_disk_spoils_nothing() {
     let Some(image) = image(256 << 20) else { return };
     let data = image.mount.join("data");
-    let settings = [
-        ("SLIPWAY_UPLOAD__RESERVE_FREE_SPACE", "0 MiB"),
-        ("SLIPWAY_FAIL_AT", "after-sync-before-rename"),
-    ];
-    let mut server = Server::on(&data, &settings);
     let bytes = pattern(500_000);
-    let (path, _) = server.create("a.bin", bytes.len());
-    assert!(!is_success(&patched(&server, &path, 0, &bytes)));
-    server.ended();
-    server.forget("SLIPWAY_FAIL_AT");
+    let (mut server, path) = stopped_in_a_finish(&data, &bytes);
     let ballast = fill(&image, 0);
     server.restart();
     let broken = |name: &str| name.starts_with("state.broken");
@@ -536,16 +543,8 @@ fn begun_again_under_new_addresses() {
 fn a_finish_without_room_keeps_no_server_down() {
     let Some(image) = image(192 << 20) else { return };
     let data = image.mount.join("data");
-    let settings = [
-        ("SLIPWAY_UPLOAD__RESERVE_FREE_SPACE", "0 MiB"),
-        ("SLIPWAY_FAIL_AT", "after-sync-before-rename"),
-    ];
-    let mut server = Server::on(&data, &settings);
     let bytes = pattern(500_000);
-    let (path, _) = server.create("a.bin", bytes.len());
-    assert!(!is_success(&patched(&server, &path, 0, &bytes)));
-    server.ended();
-    server.forget("SLIPWAY_FAIL_AT");
+    let (mut server, path) = stopped_in_a_finish(&data, &bytes);
     // Names run out instead of blocks, so that the database still has what it needs.
     let names = image.mount.join("names");
     fs::create_dir(&names).expect("room for one");

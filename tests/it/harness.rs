@@ -151,6 +151,20 @@ impl Server {
         self.child.id()
     }
 
+    /// Makes a token of this role at the command line, as its operator would.
+    pub fn token_of(&self, role: &str, more: &[&str]) -> String {
+        let output = Command::new(program())
+            .args(["token", "create", "--role", role])
+            .args(more)
+            .env("SLIPWAY_DATA_DIR", &self.data)
+            .output()
+            .expect("the binary runs");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let text = String::from_utf8(output.stdout).expect("text");
+        assert!(text.starts_with("slw_") && text.len() == 48 && text.ends_with('\n'), "{text:?}");
+        text.trim().to_owned()
+    }
+
     /// Sends a request with the admin token.
     pub fn send(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
         let authorization = format!("Bearer {}", self.token);

@@ -410,12 +410,7 @@ fn servers_and_tokens() {
     let output = own(&["--server", &server.address, "--token-file", &token]);
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
     let bare = own(&["--server", &server.address]);
-    let viewer = Command::new(program())
-        .args(["token", "create", "--role", "viewer"])
-        .env("SLIPWAY_DATA_DIR", &server.data)
-        .output()
-        .expect("the binary runs");
-    let viewer = String::from_utf8(viewer.stdout).expect("text");
+    let viewer = server.token_of("viewer", &[]);
     let with = |address: &str, token: &str, args: &[&str]| {
         ingest(address, token, args, &[&path]).output().expect("the binary runs")
     };

@@ -1,10 +1,9 @@
 //! Groups of uploads: thousands in one, and one that another client goes on with.
 
 use crate::crash::workers_of;
-use crate::harness::{Server, base64, pattern, program, raw, sha256, wait_for};
+use crate::harness::{Server, base64, pattern, raw, sha256, wait_for};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
-use std::process::Command;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -257,13 +256,7 @@ fn the_lists_agree(server: &Server) {
 
 /// A token of an uploader, who may have several.
 fn token_for(server: &Server, user: &str) -> String {
-    let made = Command::new(program())
-        .args(["token", "create", "--role", "uploader", "--user", user])
-        .env("SLIPWAY_DATA_DIR", &server.data)
-        .output()
-        .expect("the binary runs");
-    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
-    String::from_utf8_lossy(&made.stdout).trim().to_owned()
+    server.token_of("uploader", &["--user", user])
 }
 
 /// What one client began, another of the same person finds in the list and finishes, over both
