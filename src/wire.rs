@@ -6,6 +6,7 @@
 //! path.
 
 use crate::ids::{Epoch, JobId};
+use crate::model::extra::{Extra, ExtraKind};
 use crate::model::manifest::Segment;
 use crate::model::problem::Problem;
 use crate::model::rendition::RenditionPlan;
@@ -15,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use std::io::{self, BufRead, Read, Write};
 
 /// The version that both ends must speak; a child of another build is refused.
-pub const WIRE_VERSION: u32 = 2;
+pub const WIRE_VERSION: u32 = 3;
 
 /// Longest message in bytes, line end included.
 pub const MESSAGE_BYTES_MAX: usize = 256 * 1024;
@@ -73,8 +74,8 @@ pub struct Order {
     pub source: Vec<Extent>,
     /// Names of renditions that an earlier attempt completed; they aren't made again.
     pub renditions_done: Vec<String>,
-    /// An earlier attempt made the poster.
-    pub poster_done: bool,
+    /// What earlier attempts made beside the renditions; it isn't made again.
+    pub extras_done: Vec<ExtraKind>,
     /// How to encode.
     pub encode: EncodeOptions,
     /// What one file may cost.
@@ -143,12 +144,10 @@ pub enum Report {
         /// The renditions that will be made or were made already, in the order of work.
         plan: Vec<RenditionPlan>,
     },
-    /// `poster.jpg` is in the output directory.
-    Poster {
-        /// Width in pixels.
-        width: u32,
-        /// Height in pixels.
-        height: u32,
+    /// The files of an extra are in the output directory.
+    Extra {
+        /// Which, and what has to be remembered of it.
+        extra: Extra,
     },
     /// `{rendition}/init.mp4` is in the output directory; segments will follow.
     Started {

@@ -1,5 +1,6 @@
 //! The names under which media can be fetched: a closed set, the only parser of them.
 
+use crate::model::extra::POSTER_FILE;
 use crate::model::manifest::{INIT_FILE, KEY_PLAYLIST_FILE, MEDIA_PLAYLIST_FILE};
 use std::fmt;
 
@@ -69,7 +70,7 @@ impl MediaFile {
         match name {
             "master.m3u8" => return Some(Self::Master),
             "manifest.mpd" => return Some(Self::Dash),
-            "poster.jpg" => return Some(Self::Poster),
+            POSTER_FILE => return Some(Self::Poster),
             _ => {}
         }
         let (rung, file) = name.split_once('/')?;
@@ -96,7 +97,7 @@ impl fmt::Display for MediaFile {
         match self {
             Self::Master => f.write_str("master.m3u8"),
             Self::Dash => f.write_str("manifest.mpd"),
-            Self::Poster => f.write_str("poster.jpg"),
+            Self::Poster => f.write_str(POSTER_FILE),
             Self::Init { rung } => write!(f, "{rung}/{INIT_FILE}"),
             Self::Playlist { rung } => write!(f, "{rung}/{MEDIA_PLAYLIST_FILE}"),
             Self::KeyPlaylist { rung } => write!(f, "{rung}/{KEY_PLAYLIST_FILE}"),

@@ -12,6 +12,7 @@ use super::rungs::{Pass, encode_pass};
 use super::segment::Label;
 use super::source::{Source, SourceFile};
 use super::timeline::{self, Boundaries};
+use crate::model::extra::ExtraKind;
 use crate::model::problem::ProblemCode;
 use crate::model::rendition::{RenditionKind, RenditionPlan};
 use crate::wire::{Order, Report};
@@ -44,7 +45,7 @@ pub fn work(
         reporter
             .warn("sound-not-read", "The sound is in a format that this server doesn't read.")?;
     }
-    if probe.shape.is_some() && !order.poster_done {
+    if probe.shape.is_some() && !order.extras_done.contains(&ExtraKind::Poster) {
         poster::make(&mut source, &probe, &order.limits, dir, reporter)?;
     }
     // Each pass opens the container anew: going back to the start isn't possible in all of them.

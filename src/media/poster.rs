@@ -6,14 +6,13 @@ use super::picture::{Hdr, Treater, Treatment};
 use super::probe::Probe;
 use super::report::{Reporter, Stop, out_of_memory};
 use super::source::{Source, decoder_limits};
+use crate::model::extra::{Extra, POSTER_FILE};
+use crate::model::manifest::Picture;
 use crate::model::problem::ProblemCode;
 use crate::wire::{Limits, Report};
 use ffmpeg_next::{decoder, frame};
 use image::ExtendedColorType;
 use image::codecs::jpeg::JpegEncoder;
-
-/// Name of the file.
-const FILE: &str = "poster.jpg";
 
 /// Widest picture in pixels.
 const WIDTH_MAX: u32 = 1280;
@@ -77,8 +76,9 @@ pub fn make(
         return reporter.warn("no-poster", "No picture of the film could be shown as its poster.");
     };
     let jpeg = best.jpeg()?;
-    dir.write(FILE, &jpeg)?;
-    reporter.send(Report::Poster { width: best.width, height: best.height })
+    dir.write(POSTER_FILE, &jpeg)?;
+    let picture = Picture { width: best.width, height: best.height };
+    reporter.send(Report::Extra { extra: Extra::Poster { picture } })
 }
 
 /// An upright picture in RGB and how lively it is.

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::ids::{Epoch, JobId};
+use crate::model::extra::{Extra, ExtraKind};
 use crate::model::manifest::{INIT_FILE, Segment, segment_file};
 use crate::model::rendition::{RenditionKind, RenditionPlan};
 use crate::model::video::SourceFacts;
@@ -69,7 +70,9 @@ impl Outcome {
     fn take(&mut self, report: Report) {
         match report {
             Report::Probed { facts, plan } => (self.facts, self.plan) = (facts, plan),
-            Report::Poster { width, height } => self.poster = Some((width, height)),
+            Report::Extra { extra: Extra::Poster { picture } } => {
+                self.poster = Some((picture.width, picture.height));
+            }
             Report::Started { rendition, codecs, timescale, target_ms } => {
                 self.order_of_reports.push(rendition.clone());
                 let made = Made { codecs, timescale, target_ms, ..Made::default() };
@@ -102,7 +105,7 @@ fn order() -> Order {
         epoch: Epoch(1),
         source: Vec::new(),
         renditions_done: Vec::new(),
-        poster_done: false,
+        extras_done: Vec::new(),
         encode: EncodeOptions {
             ladder_heights: None,
             preset: "ultrafast".into(),
@@ -305,7 +308,7 @@ fn resumes_by_renditions() {
     let out = out_dir();
     let mut second = order();
     second.renditions_done = vec!["720p".into(), "audio".into(), "480p".into()];
-    second.poster_done = true;
+    second.extras_done = vec![ExtraKind::Poster];
     let outcome = run_on(&films().join("faststart.mp4"), out.path(), second).ok();
     assert_eq!(names(&outcome.plan), ["720p", "audio", "480p", "360p", "240p"]);
     assert_eq!(outcome.made.keys().collect::<Vec<_>>(), ["240p", "360p"]);

@@ -7,9 +7,9 @@
 use crate::disk::{Disk, DiskError};
 use crate::ids::{Epoch, JobId, VideoId};
 use crate::media::{dash, playlist};
-use crate::model::manifest::segment_file;
+use crate::model::extra::{Extra, ExtraKind};
 use crate::model::manifest::{
-    INIT_FILE, KEY_PLAYLIST_FILE, MEDIA_PLAYLIST_FILE, Manifest, Picture, Rung, Segment,
+    INIT_FILE, KEY_PLAYLIST_FILE, MEDIA_PLAYLIST_FILE, Manifest, Rung, Segment, segment_file,
 };
 use crate::model::rendition::{RenditionKind, RenditionPlan};
 use crate::units::UnixMillis;
@@ -82,9 +82,9 @@ impl Publisher {
         self.manifest.rungs.iter().filter(|rung| rung.complete).cloned().collect()
     }
 
-    /// Says whether an earlier attempt made the poster.
-    pub(super) fn has_poster(&self) -> bool {
-        self.manifest.poster.is_some()
+    /// Returns what earlier attempts made beside the rungs.
+    pub(super) fn extras(&self) -> Vec<ExtraKind> {
+        self.manifest.extras()
     }
 
     /// Takes the plan that the probe led to.
@@ -100,14 +100,13 @@ impl Publisher {
         self.plan = plan;
     }
 
-    /// Publishes the still picture.
-    pub(super) fn poster(&mut self, width: u32, height: u32) -> Result<Picture, PublishError> {
-        let (job, epoch) = (self.job, self.epoch);
-        self.disk.publish(job, epoch, "poster.jpg", self.video, "poster.jpg", true)?;
-        let picture = Picture { width, height };
-        self.manifest.poster = Some(picture.clone());
-        self.write_manifest(true)?;
-        Ok(picture)
+    /// Publishes an extra: its files are synced before the manifest names it.
+    pub(super) fn extra(&mut self, extra: Extra) -> Result<(), PublishError> {
+        for file in extra.files() {
+            self.disk.publish(self.job, self.epoch, &file, self.video, &file, true)?;
+        }
+        self.manifest.note(extra);
+        self.write_manifest(true)
     }
 
     /// Publishes a rung's set-up file; the rung is named to players with its first segment.

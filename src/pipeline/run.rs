@@ -6,6 +6,7 @@ use super::source::{self, SourceError};
 use super::turns::Turns;
 use crate::disk::DiskError;
 use crate::events::{Event, EventBody, EventKind, Progress};
+use crate::model::extra::Extra;
 use crate::model::job::Stage;
 use crate::model::manifest::Rung;
 use crate::model::problem::{Problem, ProblemCode};
@@ -226,7 +227,7 @@ impl<'a> Running<'a> {
                 epoch,
                 source: source.extents,
                 renditions_done: names_of(&publisher.complete()),
-                poster_done: publisher.has_poster(),
+                extras_done: publisher.extras(),
                 encode,
                 limits,
             };
@@ -260,12 +261,10 @@ impl<'a> Running<'a> {
                 Ok(())
             }
             Report::Probed { facts, plan } => self.probed(facts, plan, publisher).await,
-            Report::Poster { width, height } => {
-                let picture = blocking(publisher, move |p| p.poster(width, height)).await?;
-                let (job, epoch) = (self.claim.job.id, self.claim.job.epoch);
-                let video = self.pipeline.state.commit_poster(job, epoch, picture, now).await?;
-                self.tell(EventKind::VideoState, &video);
-                Ok(())
+            Report::Extra { extra } => {
+                let noted = extra.clone();
+                blocking(publisher, move |p| p.extra(noted)).await?;
+                self.commit_extra(extra).await
             }
             Report::Started { rendition, codecs, timescale, target_ms } => {
                 blocking(publisher, move |p| p.started(&rendition, codecs, timescale, target_ms))
@@ -329,6 +328,17 @@ impl<'a> Running<'a> {
         for rung in earlier {
             self.commit_rung(&rung).await?;
         }
+        Ok(())
+    }
+
+    /// Has the state keep what it keeps of an extra.
+    async fn commit_extra(&self, extra: Extra) -> Result<(), Halt> {
+        let (job, epoch) = (self.claim.job.id, self.claim.job.epoch);
+        let (state, now) = (&self.pipeline.state, self.pipeline.clock.now());
+        let video = match extra {
+            Extra::Poster { picture } => state.commit_poster(job, epoch, picture, now).await?,
+        };
+        self.tell(EventKind::VideoState, &video);
         Ok(())
     }
 

@@ -32,7 +32,7 @@ fn order(size: u64) -> Order {
         epoch: Epoch(1),
         source: Extent::whole(ByteCount(size)),
         renditions_done: Vec::new(),
-        poster_done: false,
+        extras_done: Vec::new(),
         encode: EncodeOptions {
             ladder_heights: None,
             preset: "veryfast".to_owned(),
@@ -348,7 +348,7 @@ async fn a_film_is_made_in_confinement() {
         };
         match report {
             Report::Probed { plan, .. } => planned.extend(plan.into_iter().map(|plan| plan.name)),
-            Report::Poster { .. } => poster = output.path().join("poster.jpg").exists(),
+            Report::Extra { .. } => poster = output.path().join("poster.jpg").exists(),
             Report::Started { rendition, .. } => {
                 assert!(output.path().join(rendition).join("init.mp4").exists());
             }
