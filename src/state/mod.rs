@@ -14,6 +14,7 @@ mod codec;
 mod error;
 mod jobs;
 mod keys;
+mod nudge;
 mod parts;
 pub mod record;
 mod stages;
@@ -102,16 +103,27 @@ impl State {
         let (inbox, messages) = mpsc::channel(INBOX_MAX);
         let failed = watch::Sender::new(None);
         let accounts = usage::Accounts::default();
+        let flushes = Arc::new(nudge::Flushes::default());
         let writer = Writer {
             db: db.clone(),
             log,
             failed: failed.clone(),
             unsynced: false,
             accounts: accounts.clone(),
+            flushes: Arc::clone(&flushes),
         };
-        let writer = std::thread::Builder::new()
-            .name("state-writer".to_owned())
-            .spawn(move || writer.run(messages))?;
+        let (over, is_over) = std::sync::mpsc::channel();
+        let watched = db.clone();
+        let watch = std::thread::Builder::new()
+            .name("state-watch".to_owned())
+            .spawn(move || nudge::watch(&watched, &flushes, &is_over))?;
+        let writer =
+            std::thread::Builder::new().name("state-writer".to_owned()).spawn(move || {
+                writer.run(messages);
+                drop(over);
+                // It holds the database open until it has ended.
+                let _ = watch.join();
+            })?;
         let inbox = Mutex::new(Some(inbox));
         let inner = Inner { db, failed, inbox, writer: Mutex::new(Some(writer)), accounts };
         Ok(State { inner: Arc::new(inner) })

@@ -6,10 +6,12 @@
 //! is tried again may succeed without the bytes being there.
 
 use super::error::StateError;
+use super::nudge::Flushes;
 use super::usage::Accounts;
 use super::view::{Overlay, View};
 use crate::disk::SyncHandle;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot, watch};
 
 /// Transactions that wait in line; more callers wait outside.
@@ -80,6 +82,8 @@ pub(super) struct Writer {
     pub(super) unsynced: bool,
     /// The totals that go along with the records.
     pub(super) accounts: Accounts,
+    /// Where flushes are looked after.
+    pub(super) flushes: Arc<Flushes>,
 }
 
 impl Writer {
@@ -146,7 +150,8 @@ impl Writer {
         }
         self.unsynced = true;
         self.db.apply_batch(batch).map_err(|error| error.to_string())?;
-        self.db.flush().map_err(|error| error.to_string())?;
+        let flushed = self.flushes.during(|| self.db.flush());
+        flushed.map_err(|error| error.to_string())?;
         Ok(())
     }
 
