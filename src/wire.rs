@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use std::io::{self, BufRead, Read, Write};
 
 /// The version that both ends must speak; a child of another build is refused.
-pub const WIRE_VERSION: u32 = 3;
+pub const WIRE_VERSION: u32 = 4;
 
 /// Longest message in bytes, line end included.
 pub const MESSAGE_BYTES_MAX: usize = 256 * 1024;

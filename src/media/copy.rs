@@ -1,10 +1,10 @@
 //! The fast pass: the source's own pictures into segments, and the sound along with them.
 
-use super::audio::Sound;
 use super::keys::{CopyPlan, stamp};
 use super::output::OutputDir;
 use super::report::{Meter, Reporter, Stop};
 use super::segment::{Label, Segmenter, avc_codecs};
+use super::sounds::Sounds;
 use super::source::{Source, Track, seconds};
 use super::timeline::{TICK, rescale};
 use ffmpeg_next::Rational;
@@ -22,7 +22,7 @@ pub struct Copied {
 }
 
 /// Reads the source through. With `label` the pictures become that rendition; without, because an
-/// earlier attempt made it, only their boundaries are learnt. `sound` is fed and completed.
+/// earlier attempt made it, only their boundaries are learnt. `sounds` are fed and completed.
 ///
 /// # Errors
 /// `OutOfSpace`, `OutOfMemory`, `Internal`, `Gone`.
@@ -30,7 +30,7 @@ pub fn copy_pass(
     mut source: Source,
     plan: &CopyPlan,
     label: Option<Label>,
-    mut sound: Option<Sound<'_, '_>>,
+    mut sounds: Sounds<'_, '_>,
     dir: &OutputDir,
     reporter: &Reporter<'_>,
     meter: &Meter<'_, '_>,
@@ -38,7 +38,6 @@ pub fn copy_pass(
     let Some(track) = source.video.take() else {
         return Ok(Copied { begins: Vec::new(), seconds: 0.0 });
     };
-    let sound_index = source.audio.as_ref().map(|track| track.index);
     let segmenter = match label {
         Some(label) => {
             Some(Segmenter::new(label, &track.parameters, track.time_base, dir, reporter)?)
@@ -50,17 +49,13 @@ pub fn copy_pass(
         if packet.stream() == track.index {
             pictures.packet(packet)?;
             meter.reached(seconds(pictures.last_dts.unwrap_or(0), track.time_base))?;
-        } else if Some(packet.stream()) == sound_index {
+        } else {
             reporter.beat()?;
-            if let Some(sound) = &mut sound {
-                sound.packet(&packet)?;
-            }
+            sounds.packet(&packet)?;
         }
     }
     let copied = pictures.finish()?;
-    if let Some(sound) = sound {
-        sound.finish(Some(copied.seconds))?;
-    }
+    sounds.finish(Some(copied.seconds))?;
     Ok(copied)
 }
 

@@ -3,13 +3,14 @@
 use super::audio::{Sound, SoundPlan};
 use super::copy::{self, copy_pass};
 use super::keys::KEY_DISTANCE_MAX;
-use super::ladder::{self, AUDIO_NAME, FRAME_RATE_MAX};
+use super::ladder::{self, FRAME_RATE_MAX};
 use super::output::OutputDir;
 use super::poster;
 use super::probe::{self, Probe};
 use super::report::{Meter, Reporter, Stop};
 use super::rungs::{Pass, encode_pass};
 use super::segment::Label;
+use super::sounds::Sounds;
 use super::source::{Source, SourceFile};
 use super::timeline::{self, Boundaries};
 use crate::model::extra::ExtraKind;
@@ -95,9 +96,9 @@ impl<'w, 'r> Job<'w, 'r> {
                 target_ms,
             });
             let sound_cuts = self.sound_boundaries(&source, &cuts.cuts);
-            let sound = self.sound(&source, sound_todo, sound_cuts)?;
+            let sounds = self.sounds(&source, &sound_cuts)?;
             let meter = Meter::new(self.reporter, self.probe.facts.duration, 0.0, share);
-            let done = copy_pass(source, cuts, label, sound, self.dir, self.reporter, &meter)?;
+            let done = copy_pass(source, cuts, label, sounds, self.dir, self.reporter, &meter)?;
             produced = Some(done.seconds);
             boundaries = Boundaries::listed(done.begins);
         }
@@ -119,17 +120,15 @@ impl<'w, 'r> Job<'w, 'r> {
         let target_ms = self.target_ms(grid.longest(self.probe.facts.duration));
         if !encoded.is_empty() {
             let source = Source::open(self.file, &self.order.limits)?;
-            let sound = self.sound(&source, sound_todo, grid.clone())?;
-            return self.encode(encoded, Some((source, sound)), grid, target_ms, 0.0).map(Some);
+            let sounds = self.sounds(&source, &grid)?;
+            return self.encode(encoded, Some((source, sounds)), grid, target_ms, 0.0).map(Some);
         }
         if !sound_todo {
             return Ok(None);
         }
         let source = Source::open(self.file, &self.order.limits)?;
-        match self.sound(&source, true, grid)? {
-            Some(sound) => self.sound_alone(source, sound).map(Some),
-            None => Ok(None),
-        }
+        let sounds = self.sounds(&source, &grid)?;
+        self.sound_alone(source, sounds).map(Some)
     }
 
     /// Encodes in as many passes as memory needs; the sound goes along with the first. The share
@@ -137,7 +136,7 @@ impl<'w, 'r> Job<'w, 'r> {
     fn encode(
         &self,
         encoded: &[&'w RenditionPlan],
-        opened: Option<(Source, Option<Sound<'w, 'r>>)>,
+        opened: Option<(Source, Sounds<'w, 'r>)>,
         boundaries: Boundaries,
         target_ms: u32,
         mut from: f64,
@@ -157,13 +156,13 @@ impl<'w, 'r> Job<'w, 'r> {
         let mut opened = opened;
         let mut produced: f64 = 0.0;
         for rungs in ladder::passes(shape, encoded, self.order.limits.memory_bytes_max) {
-            let (source, sound) = match opened.take() {
+            let (source, sounds) = match opened.take() {
                 Some(opened) => opened,
-                None => (Source::open(self.file, &self.order.limits)?, None),
+                None => (Source::open(self.file, &self.order.limits)?, Sounds::default()),
             };
             let share = left * cost(&rungs) / all;
             let meter = Meter::new(self.reporter, self.probe.facts.duration, from, share);
-            let found = encode_pass(pass, source, &rungs, sound, boundaries.clone(), &meter)?;
+            let found = encode_pass(pass, source, &rungs, sounds, boundaries.clone(), &meter)?;
             produced = produced.max(found);
             from += share;
         }
@@ -171,35 +170,37 @@ impl<'w, 'r> Job<'w, 'r> {
     }
 
     /// Sound without pictures, or with pictures that are all there already.
-    fn sound_alone(&self, mut source: Source, mut sound: Sound<'_, '_>) -> Result<f64, Stop> {
-        let Some(track) = source.audio.take() else { return Ok(0.0) };
+    fn sound_alone(&self, mut source: Source, mut sounds: Sounds<'_, '_>) -> Result<f64, Stop> {
         let origin = source.origin();
+        let bases: Vec<_> = source.sounds.iter().map(|it| (it.index, it.time_base)).collect();
         let meter = Meter::new(self.reporter, self.probe.facts.duration, 0.0, 1.0);
         while let Some(packet) = source.next_packet() {
-            if packet.stream() == track.index {
-                sound.packet(&packet)?;
-                let at = packet.pts().unwrap_or(0);
-                meter.reached(super::source::seconds(at, track.time_base) - origin)?;
+            sounds.packet(&packet)?;
+            let at = packet.pts().unwrap_or(0);
+            if let Some(&(_, base)) = bases.iter().find(|(index, _)| *index == packet.stream()) {
+                meter.reached(super::source::seconds(at, base) - origin)?;
             }
         }
-        sound.finish(None)
+        sounds.finish(None)
     }
 
-    fn sound(
-        &self,
-        source: &Source,
-        todo: bool,
-        boundaries: Boundaries,
-    ) -> Result<Option<Sound<'w, 'r>>, Stop> {
-        let Some(track) = source.audio.as_ref().filter(|_| todo) else { return Ok(None) };
-        let plan = SoundPlan {
-            name: AUDIO_NAME.to_owned(),
-            target_ms: self.sound_target_ms(&boundaries),
-            boundaries,
-            origin: source.origin(),
-            duration: self.probe.facts.duration,
-        };
-        Sound::open(track, plan, self.dir, self.reporter).map(Some)
+    /// Opens the tracks that are still to be made.
+    fn sounds(&self, source: &Source, boundaries: &Boundaries) -> Result<Sounds<'w, 'r>, Stop> {
+        let planned = self.probe.plan.iter().filter(|it| it.kind == RenditionKind::Audio);
+        let mut sounds = Sounds::default();
+        for (track, rendition) in source.sounds.iter().zip(planned) {
+            if self.is_todo(rendition) {
+                let plan = SoundPlan {
+                    name: rendition.name.clone(),
+                    target_ms: self.sound_target_ms(boundaries),
+                    boundaries: boundaries.clone(),
+                    origin: source.origin(),
+                    duration: self.probe.facts.duration,
+                };
+                sounds.add(track.index, Sound::open(track, plan, self.dir, self.reporter)?);
+            }
+        }
+        Ok(sounds)
     }
 
     fn grid(&self) -> Boundaries {

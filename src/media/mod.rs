@@ -28,6 +28,7 @@ mod report;
 mod rungs;
 mod segment;
 pub mod sniff;
+mod sounds;
 mod source;
 mod timeline;
 

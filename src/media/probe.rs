@@ -82,7 +82,7 @@ pub fn check_duration(duration: f64, order: &Order) -> Result<(), Stop> {
 fn declared_duration(source: &Source) -> Option<f64> {
     let of = |track: &Track| track.duration.map(|ticks| seconds(ticks, track.time_base));
     let pictures = source.video.as_ref().and_then(of);
-    let sound = source.audio.as_ref().and_then(of);
+    let sound = source.sounds.first().and_then(of);
     source.duration.or(pictures).or(sound).filter(|seconds| *seconds > 0.0)
 }
 
@@ -94,7 +94,7 @@ fn measured_duration(
 ) -> Result<f64, Stop> {
     let mut source = Source::open(file, &order.limits)?;
     let bases: Vec<_> =
-        source.video.iter().chain(&source.audio).map(|t| (t.index, t.time_base)).collect();
+        source.video.iter().chain(&source.sounds).map(|t| (t.index, t.time_base)).collect();
     let origin = source.origin();
     let mut end: f64 = 0.0;
     while let Some(packet) = source.next_packet() {
@@ -141,7 +141,7 @@ fn facts(
         rotation: orientation.rotation,
         frame_rate: shape.map_or(0.0, |shape| shape.frame_rate),
         video_codec: source.video.as_ref().map(name),
-        audio_codec: source.audio.as_ref().map(name),
+        audio_codec: source.sounds.first().map(name),
         bit_rate,
     }
 }
@@ -159,7 +159,7 @@ fn plan(
         let own = u64::try_from(track.facts.bit_rate).unwrap_or(0);
         plan.push(ladder::copied_rung(shape, if own > 0 { own } else { bit_rate }));
     }
-    if let Some(track) = &source.audio {
+    for track in &source.sounds {
         plan.push(ladder::audio_rung(Some(language_tag(track.language.as_deref()))));
     }
     if let Some(shape) = shape {

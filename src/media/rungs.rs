@@ -4,7 +4,6 @@
 //! one, and so on. Queues between them are short, so a slow encoder slows the decoder down
 //! instead of filling memory.
 
-use super::audio::Sound;
 use super::decode::PictureDecoder;
 use super::encode::PictureEncoder;
 use super::ffi;
@@ -13,6 +12,7 @@ use super::picture::{Orientation, Treater, Treatment};
 use super::probe::{Probe, check_duration};
 use super::report::{Meter, Reporter, Stop, out_of_memory};
 use super::segment::{Label, Segmenter, avc_codecs};
+use super::sounds::Sounds;
 use super::source::Source;
 use super::timeline::{Boundaries, TICK, TICKS, seconds};
 use crate::model::problem::ProblemCode;
@@ -50,7 +50,7 @@ struct Picture {
     begins: bool,
 }
 
-/// Decodes the source once and makes all of `rungs` (largest first) and the sound. Returns the
+/// Decodes the source once and makes all of `rungs` (largest first) and `sounds`. Returns the
 /// seconds of pictures found.
 ///
 /// # Errors
@@ -60,7 +60,7 @@ pub fn encode_pass<'r>(
     pass: Pass<'_, 'r>,
     source: Source,
     rungs: &[&RenditionPlan],
-    sound: Option<Sound<'_, '_>>,
+    sounds: Sounds<'_, '_>,
     boundaries: Boundaries,
     meter: &Meter<'_, 'r>,
 ) -> Result<f64, Stop> {
@@ -68,7 +68,7 @@ pub fn encode_pass<'r>(
         let mut threads = Vec::new();
         let first = start_rungs(scope, pass, rungs, &mut threads);
         let fed =
-            first.and_then(|first| feed(pass, source, rungs, sound, boundaries, first, meter));
+            first.and_then(|first| feed(pass, source, rungs, sounds, boundaries, first, meter));
         // The feeder's end of the first queue is closed now, so every thread comes to its end.
         let mut reasons: Vec<Stop> = Vec::new();
         for thread in threads {
@@ -116,18 +116,17 @@ fn start_rungs<'scope, 'w: 'scope, 'r: 'scope>(
     next.ok_or_else(|| Stop::because(ProblemCode::Internal, "There is nothing to encode."))
 }
 
-/// Decodes the source and hands treated pictures to the first rung, sound to `sound`.
+/// Decodes the source and hands treated pictures to the first rung, sound to `sounds`.
 fn feed<'r>(
     pass: Pass<'_, 'r>,
     mut source: Source,
     rungs: &[&RenditionPlan],
-    mut sound: Option<Sound<'_, '_>>,
+    mut sounds: Sounds<'_, '_>,
     boundaries: Boundaries,
     first: SyncSender<Picture>,
     meter: &Meter<'_, 'r>,
 ) -> Result<f64, Stop> {
     let Some(track) = source.video.take() else { return Ok(0.0) };
-    let sound_index = source.audio.as_ref().map(|track| track.index);
     let limits = &pass.order.limits;
     let mut decoder = PictureDecoder::open(&track, limits, pass.order.encode.threads)?;
     let size = (rungs[0].width, rungs[0].height);
@@ -137,18 +136,14 @@ fn feed<'r>(
     while let Some(packet) = source.next_packet() {
         if packet.stream() == track.index {
             decoder.decode(Some(&packet), &mut |picture| feeder.picture(picture))?;
-        } else if Some(packet.stream()) == sound_index {
+        } else {
             pass.reporter.beat()?;
-            if let Some(sound) = &mut sound {
-                sound.packet(&packet)?;
-            }
+            sounds.packet(&packet)?;
         }
     }
     decoder.decode(None, &mut |picture| feeder.picture(picture))?;
     let seconds = feeder.finish()?;
-    if let Some(sound) = sound {
-        sound.finish(Some(seconds))?;
-    }
+    sounds.finish(Some(seconds))?;
     Ok(seconds)
 }
 

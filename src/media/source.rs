@@ -200,9 +200,9 @@ pub struct Source {
     pub container: Container,
     /// The pictures.
     pub video: Option<Track>,
-    /// The sound.
-    pub audio: Option<Track>,
-    /// A sound track is there and can't be read.
+    /// The sound tracks.
+    pub sounds: Vec<Track>,
+    /// Sound is there, and none of it can be read.
     pub audio_unreadable: bool,
     /// Length in seconds as the container declares it.
     pub duration: Option<f64>,
@@ -240,17 +240,17 @@ impl Source {
 
     fn choose(mut input: Input, container: Container) -> Result<Self, Stop> {
         let video = choose_video(&input)?;
-        let (audio, audio_unreadable) = choose_audio(&input);
-        if video.is_none() && audio.is_none() {
+        let (sounds, audio_unreadable) = choose_sounds(&input);
+        if video.is_none() && sounds.is_empty() {
             return Err(unsupported(
                 "The file holds neither pictures nor sound that this server reads.",
             ));
         }
-        let keep: Vec<usize> = video.iter().chain(&audio).map(|track| track.index).collect();
+        let keep: Vec<usize> = video.iter().chain(&sounds).map(|track| track.index).collect();
         ffi::keep_streams(&mut input, &keep);
         let declared = input.duration();
         let duration = (declared > 0).then_some(declared as f64 / 1e6);
-        Ok(Self { input, container, video, audio, audio_unreadable, duration })
+        Ok(Self { input, container, video, sounds, audio_unreadable, duration })
     }
 
     /// Returns the next packet of the used tracks, or `None` at the end. A damaged place is
@@ -272,7 +272,7 @@ impl Source {
     /// Returns the second in the container's own time at which the video time line begins: where
     /// the first picture is shown, or where the sound starts if there are none.
     pub fn origin(&self) -> f64 {
-        let track = self.video.as_ref().or(self.audio.as_ref());
+        let track = self.video.as_ref().or(self.sounds.first());
         track.and_then(|track| track.start.map(|at| seconds(at, track.time_base))).unwrap_or(0.0)
     }
 }
@@ -351,7 +351,7 @@ fn is_still(track: &Track) -> bool {
     track.packets == 1 || (short && track.packets <= 1)
 }
 
-fn choose_audio(input: &Input) -> (Option<Track>, bool) {
+fn choose_sounds(input: &Input) -> (Vec<Track>, bool) {
     let sounds: Vec<Stream<'_>> = input
         .streams()
         .filter(|stream| stream.parameters().medium() == media::Type::Audio)
@@ -363,7 +363,7 @@ fn choose_audio(input: &Input) -> (Option<Track>, bool) {
         .find(|stream| stream.disposition().contains(Disposition::DEFAULT));
     let chosen = by_default.or_else(|| sounds.iter().find(readable)).map(track);
     let unreadable = chosen.is_none() && !sounds.is_empty();
-    (chosen.filter(|track| track.facts.sample_rate > 0), unreadable)
+    (chosen.filter(|track| track.facts.sample_rate > 0).into_iter().collect(), unreadable)
 }
 
 fn is_listed(codec: codec::Id, list: &[&str]) -> bool {
