@@ -74,12 +74,31 @@ pub struct Order {
     pub source: Vec<Extent>,
     /// Names of renditions that an earlier attempt completed; they aren't made again.
     pub renditions_done: Vec<String>,
+    /// How many seconds the longest of those has, 0 without any.
+    pub seconds_done: f64,
+    /// What earlier attempts left of the other renditions; it is gone on with where that fits.
+    pub begun: Vec<Begun>,
     /// What earlier attempts made beside the renditions; it isn't made again.
     pub extras_done: Vec<ExtraKind>,
     /// How to encode.
     pub encode: EncodeOptions,
     /// What one file may cost.
     pub limits: Limits,
+}
+
+/// The beginning of a rendition that an earlier attempt didn't complete.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Begun {
+    /// What was planned; another plan is another rendition.
+    pub plan: RenditionPlan,
+    /// Ticks in a second for its segments.
+    pub timescale: u32,
+    /// Longest segment that was announced, in milliseconds.
+    pub target_ms: u32,
+    /// How many segments there are.
+    pub segments: u32,
+    /// Where they end: the sum of their lengths.
+    pub ticks: u64,
 }
 
 /// How renditions are made.
@@ -159,6 +178,8 @@ pub enum Report {
         timescale: u32,
         /// Longest segment that will appear, in milliseconds.
         target_ms: u32,
+        /// How many segments of the beginning that was ordered stay; the next one follows them.
+        after: u32,
     },
     /// `{rendition}/{number}.m4s` is in the output directory.
     Segment {
@@ -168,6 +189,12 @@ pub enum Report {
         number: u32,
         /// Length and size.
         segment: Segment,
+    },
+    /// What was ordered as the rendition's beginning isn't one of what would follow: it has to be
+    /// made from its start. Nothing more comes of this order.
+    Unlike {
+        /// Name of the rendition.
+        rendition: String,
     },
     /// The rendition has all its segments.
     Completed {

@@ -118,6 +118,24 @@ pub(super) fn read(path: &Path) -> Result<Option<Vec<u8>>, DiskError> {
     Ok(Some(bytes))
 }
 
+/// Reads the whole of a file; `None` if it has more than `most` bytes.
+pub(super) fn read_at_most(
+    file: File,
+    path: &Path,
+    most: u64,
+) -> Result<Option<Vec<u8>>, DiskError> {
+    let mut bytes = Vec::new();
+    file.take(most + 1)
+        .read_to_end(&mut bytes)
+        .map_err(|error| DiskError::from_io("read", path, error))?;
+    Ok((bytes.len() as u64 <= most).then_some(bytes))
+}
+
+/// Says whether a small file holds nothing, or nothing but zeros.
+pub(super) fn is_blank(path: &Path) -> Result<bool, DiskError> {
+    Ok(read(path)?.is_none_or(|bytes| bytes.iter().all(|byte| *byte == 0)))
+}
+
 /// Reads a JSON file whose `version` this program knows up to `version_max`; `None` if there is
 /// none.
 pub(super) fn read_json<T: serde::de::DeserializeOwned>(

@@ -18,6 +18,9 @@ use std::path::PathBuf;
 /// The one file beside the media that players don't fetch.
 const MANIFEST_FILE: &str = "manifest.json";
 
+/// More than any set-up file has.
+const SMALL_FILE_BYTES_MAX: u64 = 64 << 10;
+
 impl Disk {
     /// Moves a finished file of a child (`360p/1.m4s`) to where players fetch it (`360p-2/1.m4s`),
     /// making directories as needed. With `sync` unset the file may be lost in a power cut; a
@@ -52,16 +55,16 @@ impl Disk {
         Ok(())
     }
 
-    /// Has the disk confirm every file of a rung, its directory and those above it.
+    /// Has the disk confirm these files of a rung, its directory and those above it.
     ///
     /// # Errors
     /// `Missing`, `BadName`, `SyncFailed`, `Io`.
     /// # Durability
-    /// All of the rung is certain when this returns.
-    pub fn sync_rung(&self, video: VideoId, dir: &str) -> Result<(), DiskError> {
+    /// These files are certain when this returns.
+    pub fn sync_rung(&self, video: VideoId, dir: &str, files: &[String]) -> Result<(), DiskError> {
         let path = self.rung_path(video, dir)?;
-        for name in files::names(&path)? {
-            let file = path.join(name);
+        for name in files {
+            let file = path.join(Self::rung_file(dir, name)?);
             files::sync_file(&files::open("open", &file, OFlags::RDONLY, 0)?, &file)?;
         }
         let mut dir = path.as_path();
@@ -71,6 +74,59 @@ impl Disk {
             dir = files::parent_of(dir)?;
         }
         Ok(())
+    }
+
+    /// Says whether a finished file of a child has the bytes of one that players fetch. Only for
+    /// files of a few kilobytes.
+    ///
+    /// # Errors
+    /// `Missing` if either isn't there; `BadName`, `Io`.
+    pub fn is_same(
+        &self,
+        job: JobId,
+        epoch: Epoch,
+        file: &str,
+        video: VideoId,
+        published: &str,
+    ) -> Result<bool, DiskError> {
+        let parsed = MediaFile::parse(published);
+        let parsed = parsed.ok_or_else(|| DiskError::BadName(published.to_owned()))?;
+        let path = self.media_file(video, &parsed);
+        let old = files::open("open", &path, OFlags::RDONLY, 0)?;
+        let old = files::read_at_most(old, &path, SMALL_FILE_BYTES_MAX)?;
+        let new = Scratch::find(self, job, epoch, file)?.read(SMALL_FILE_BYTES_MAX)?;
+        Ok(old.is_some() && old == new)
+    }
+
+    /// Gives files of a rung a second name in the directory of another generation. Files that
+    /// have theirs already are passed over.
+    ///
+    /// # Errors
+    /// `Missing`, `BadName`, `NoSpace`, `Io`.
+    pub fn link_rung(
+        &self,
+        video: VideoId,
+        from: &str,
+        to: &str,
+        files: &[String],
+    ) -> Result<(), DiskError> {
+        let (from_path, to_path) = (self.rung_path(video, from)?, self.rung_path(video, to)?);
+        files::make_dirs(&self.inner.root, &to_path, true)?;
+        for name in files {
+            let name = Self::rung_file(from, name)?;
+            let target = to_path.join(name);
+            match std::fs::hard_link(from_path.join(name), &target) {
+                Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
+                linked => linked.map_err(|error| DiskError::from_io("link", &target, error))?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Returns the name of a rung's file if it is of a known shape.
+    fn rung_file<'n>(dir: &str, name: &'n str) -> Result<&'n str, DiskError> {
+        let known = MediaFile::parse(&format!("{dir}/{name}")).is_some();
+        if known { Ok(name) } else { Err(DiskError::BadName(name.to_owned())) }
     }
 
     /// Puts `bytes` at a playlist's, the manifest's or the poster's name, by rename.
@@ -96,12 +152,17 @@ impl Disk {
         files::replace(&path, bytes, 0o600, sync)
     }
 
-    /// Reads what of a video is published; `None` if nothing is.
+    /// Reads what of a video is published; `None` if nothing is, or if a power cut has left the
+    /// name without the bytes, as some file systems do with a file that wasn't confirmed.
     ///
     /// # Errors
     /// `Unreadable` if it is damaged or of a later version; `Io`.
     pub fn manifest(&self, video: VideoId) -> Result<Option<Manifest>, DiskError> {
-        files::read_json(&self.path(Place::Manifest(video)), MANIFEST_VERSION)
+        let path = self.path(Place::Manifest(video));
+        match files::read_json(&path, MANIFEST_VERSION) {
+            Err(DiskError::Unreadable { .. }) if files::is_blank(&path)? => Ok(None),
+            read => read,
+        }
     }
 
     /// Returns where a file that players may fetch lies; it need not exist.

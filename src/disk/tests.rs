@@ -278,6 +278,40 @@ fn scratch(disk: &Disk, file: &str, bytes: &[u8]) -> (JobId, PathBuf) {
     (job, path)
 }
 
+/// A manifest of which a power cut has left the name alone is none; any other damage is told.
+#[test]
+fn a_blank_manifest_is_none() {
+    let (_dir, disk) = disk();
+    let video = VideoId::fresh(NOW);
+    disk.replace_media(video, "manifest.json", b"{\"version\":1", false).expect("written");
+    assert!(matches!(disk.manifest(video), Err(DiskError::Unreadable { .. })));
+    for blank in [[].as_slice(), &[0; 900]] {
+        disk.replace_media(video, "manifest.json", blank, false).expect("written");
+        assert!(disk.manifest(video).expect("readable").is_none());
+    }
+}
+
+/// Files of a rung get second names in another generation, and a header can be compared with what
+/// a child would put in its place.
+#[test]
+fn a_rung_is_gone_on_with() {
+    let (_dir, disk) = disk();
+    let video = VideoId::fresh(NOW);
+    let (job, _) = scratch(&disk, "360p/1.m4s", b"segment");
+    disk.publish(job, Epoch(2), "360p/1.m4s", video, "360p-2/1.m4s", false).expect("published");
+    disk.link_rung(video, "360p-2", "360p-3", &["1.m4s".to_owned()]).expect("linked");
+    disk.link_rung(video, "360p-2", "360p-3", &["1.m4s".to_owned()]).expect("linked before");
+    let second = MediaFile::parse("360p-3/1.m4s").expect("a name");
+    assert_eq!(fs::read(disk.media_file(video, &second)).expect("read"), b"segment");
+    let odd = disk.link_rung(video, "360p-2", "360p-3", &["../1.m4s".to_owned()]);
+    assert!(matches!(odd, Err(DiskError::BadName(_))));
+    let (other, _) = scratch(&disk, "360p/init.mp4", b"segment");
+    for (published, same) in [("360p-2/1.m4s", true), ("360p-2/2.m4s", false)] {
+        let said = disk.is_same(other, Epoch(2), "360p/init.mp4", video, published);
+        assert!(if same { said.expect("both are there") } else { said.is_err() }, "{published}");
+    }
+}
+
 /// What a child made is moved to its address, rung by rung, and counted there.
 #[test]
 fn segments_are_published_by_rename() {
@@ -288,7 +322,9 @@ fn segments_are_published_by_rename() {
     assert!(!path.exists());
     let file = MediaFile::parse("360p-2/1.m4s").expect("a name");
     assert_eq!(fs::read(disk.media_file(video, &file)).expect("read"), b"segment");
-    disk.sync_rung(video, "360p-2").expect("confirmed");
+    disk.sync_rung(video, "360p-2", &["1.m4s".to_owned()]).expect("confirmed");
+    let missing = disk.sync_rung(video, "360p-2", &["2.m4s".to_owned()]);
+    assert!(matches!(missing, Err(DiskError::Missing)));
     assert_eq!(disk.rungs(video).expect("listed"), ["360p-2"]);
     assert_eq!(disk.medias().expect("listed"), [video]);
     let again = disk.publish(job, Epoch(2), "360p/1.m4s", video, "360p-2/1.m4s", true);
@@ -401,6 +437,10 @@ fn sidecars_keep_their_bytes() {
     check_golden("upload-meta-chunks.1.json", &cut);
     check_golden("facts.1.json", &facts(video));
     check_golden("manifest.1.json", &manifest());
+    let mut growing = Manifest { complete: false, boot: "a1b2".to_owned(), ..manifest() };
+    (growing.rungs[0].complete, growing.rungs[0].durable) = (false, 1);
+    growing.rungs[0].sealed = true;
+    check_golden("manifest-growing.1.json", &growing);
 }
 
 fn manifest() -> Manifest {
@@ -423,6 +463,8 @@ fn manifest() -> Manifest {
         timescale: 48_000,
         target_ms: 6_000,
         complete: true,
+        durable: 0,
+        sealed: false,
         segments: vec![Segment { ticks: 288_000, bytes: 96_000, key: None }],
     };
     let poster = Some(Picture { width: 640, height: 360 });

@@ -106,6 +106,18 @@ impl Scratch {
         rustix::fs::renameat(to, beside, to, name).map_err(|e| error("publish", e))
     }
 
+    /// Reads the whole of an ordinary file; `None` if it has more than `most` bytes.
+    pub(super) fn read(&self, most: u64) -> Result<Option<Vec<u8>>, DiskError> {
+        if !self.is_ordinary(&self.dir, &self.name)? {
+            return Err(DiskError::BadName(self.path.display().to_string()));
+        }
+        // The child may have exchanged it since: a link isn't followed, nor a pipe waited for.
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let file = rustix::fs::openat(&self.dir, &self.name, flags, Mode::empty())
+            .map_err(|e| DiskError::from_io("open", &self.path, e.into()))?;
+        files::read_at_most(File::from(file), &self.path, most)
+    }
+
     fn is_ordinary(&self, dir: impl AsFd, name: &str) -> Result<bool, DiskError> {
         let stat = rustix::fs::statat(dir, name, AtFlags::SYMLINK_NOFOLLOW)
             .map_err(|e| DiskError::from_io("look at", &self.path, e.into()))?;

@@ -85,6 +85,8 @@ fn manifest(complete: bool) -> Manifest {
         timescale: 25,
         target_ms: 4000,
         complete,
+        durable: 0,
+        sealed: false,
         segments: vec![
             Segment { ticks: 100, bytes: 1000, key: None },
             Segment { ticks: 50, bytes: 900, key: None },

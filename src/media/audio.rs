@@ -7,7 +7,7 @@ use super::ffi;
 use super::ladder::AUDIO_BIT_RATE;
 use super::output::OutputDir;
 use super::report::{Reporter, Stop};
-use super::segment::{Label, Segmenter, aac_codecs};
+use super::segment::{Kept, Label, Segmenter, aac_codecs};
 use super::source::Track;
 use super::timeline::{Boundaries, TICK, rescale};
 use crate::model::problem::ProblemCode;
@@ -47,6 +47,8 @@ pub struct SoundPlan {
     pub origin: f64,
     /// Length of the film in seconds.
     pub duration: f64,
+    /// What an earlier attempt has made of it.
+    pub kept: Option<Kept>,
 }
 
 /// Sound may outlast the declared length by so many seconds; a time stamp hours away must not
@@ -71,7 +73,7 @@ impl<'w, 'r> Sound<'w, 'r> {
         let encoder = open_encoder(rate)?;
         let parameters = codec::Parameters::from(&encoder);
         let codecs = aac_codecs(&ffi::extradata(&parameters)).unwrap_or("mp4a.40.2".to_owned());
-        let label = Label { name: plan.name, codecs, target_ms: plan.target_ms };
+        let label = Label { name: plan.name, codecs, target_ms: plan.target_ms, kept: plan.kept };
         let segmenter =
             Segmenter::new(label, &parameters, Rational(1, rate as i32), dir, reporter)?;
         Ok(Self {

@@ -22,6 +22,21 @@ pub struct PictureDecoder {
     /// Ticks that a picture without a time lies after the one before it.
     distance: i64,
     last: Option<i64>,
+    begin: Begin,
+}
+
+/// Where the first picture that counts lies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Begin {
+    /// At the start, whatever its own time is.
+    AtStart,
+    /// At these ticks; decoding began at the start of the source, or somewhere `inside` it.
+    At {
+        /// Ticks of the result.
+        ticks: i64,
+        /// The first decoded picture isn't the film's.
+        inside: bool,
+    },
 }
 
 impl PictureDecoder {
@@ -29,7 +44,7 @@ impl PictureDecoder {
     ///
     /// # Errors
     /// `DamagedMedia` if the decoder refuses the track; `OutOfMemory`.
-    pub fn open(track: &Track, limits: &Limits, threads: u32) -> Result<Self, Stop> {
+    pub fn open(track: &Track, limits: &Limits, threads: u32, begin: Begin) -> Result<Self, Stop> {
         let mut options = decoder_limits(limits);
         options.push(("threads", threads.max(1).to_string()));
         let decoder = ffi::open_decoder(track.parameters.clone(), track.time_base, &options)
@@ -41,6 +56,7 @@ impl PictureDecoder {
             origin: track.start.unwrap_or(0),
             distance: (f64::from(TICKS) / rate) as i64,
             last: None,
+            begin,
         })
     }
 
@@ -83,16 +99,19 @@ impl PictureDecoder {
             Some(at) => rescale(at.saturating_sub(self.origin), self.time_base, TICK),
             None => self.last.map_or(0, |last| last + self.distance),
         };
-        // The first picture is shown from the start, wherever it lies itself.
-        let Some(last) = self.last else {
-            self.last = Some(0);
-            return Some(0);
+        let (from, inside) = match self.begin {
+            Begin::AtStart => (0, false),
+            Begin::At { ticks, inside } => (ticks, inside),
         };
-        if at < last + DISTANCE_MIN {
+        // The first picture is shown from the start, wherever it lies itself.
+        let at = if self.last.is_none() && !inside { 0 } else { at };
+        // What comes before the beginning has no say in how close two pictures may be.
+        let too_soon = self.last.is_some_and(|last| last >= from && at < last + DISTANCE_MIN);
+        if too_soon {
             return None;
         }
         self.last = Some(at);
-        Some(at)
+        (at >= from).then_some(at)
     }
 }
 

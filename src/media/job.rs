@@ -2,14 +2,16 @@
 
 use super::audio::{Sound, SoundPlan};
 use super::copy::{self, copy_pass};
+use super::decode::Begin;
 use super::keys::KEY_DISTANCE_MAX;
 use super::ladder::{self, FRAME_RATE_MAX};
 use super::output::OutputDir;
 use super::poster;
 use super::probe::{self, Probe};
 use super::report::{Meter, Reporter, Stop};
-use super::rungs::{Pass, encode_pass};
-use super::segment::Label;
+use super::resume;
+use super::rungs::{Opened, Pass, Task, encode_pass};
+use super::segment::{Kept, Label};
 use super::sounds::Sounds;
 use super::source::{Source, SourceFile};
 use super::timeline::{self, Boundaries};
@@ -53,7 +55,9 @@ pub fn work(
     drop(source);
     let job = Job { order, file, dir, reporter, probe: &probe };
     let produced = job.passes()?;
-    job.check_produced(produced)
+    // An attempt that only had to finish what others made tells what they have found.
+    let earlier = Some(order.seconds_done).filter(|seconds| *seconds > 0.0);
+    job.check_produced(produced.into_iter().chain(earlier).reduce(f64::max))
 }
 
 struct Job<'w, 'r> {
@@ -94,6 +98,7 @@ impl<'w, 'r> Job<'w, 'r> {
                 name: rendition.name.clone(),
                 codecs: copy::codecs_of(track),
                 target_ms,
+                kept: self.kept(rendition, target_ms, true),
             });
             let sound_cuts = self.sound_boundaries(&source, &cuts.cuts);
             let sounds = self.sounds(&source, &sound_cuts)?;
@@ -104,13 +109,15 @@ impl<'w, 'r> Job<'w, 'r> {
         }
         if !encoded.is_empty() {
             let target_ms = self.target_ms(cuts.longest);
-            let found = self.encode(&encoded, None, boundaries, target_ms, COPY_SHARE)?;
+            let tasks = self.tasks(&encoded, target_ms);
+            let found = self.encode(&tasks, None, boundaries, target_ms, COPY_SHARE)?;
             produced = Some(produced.map_or(found, |copied| copied.max(found)));
         }
         Ok(produced)
     }
 
-    /// Everything in one pass, on a fixed grid.
+    /// Everything in one pass, on a fixed grid; the sound in one of its own, where the pictures go
+    /// on in the middle.
     fn without_copy(
         &self,
         encoded: &[&'w RenditionPlan],
@@ -118,25 +125,44 @@ impl<'w, 'r> Job<'w, 'r> {
     ) -> Result<Option<f64>, Stop> {
         let grid = self.grid();
         let target_ms = self.target_ms(grid.longest(self.probe.facts.duration));
-        if !encoded.is_empty() {
+        let tasks = self.tasks(encoded, target_ms);
+        let from_start = tasks.iter().any(|task| task.from() == 0);
+        let mut produced = None;
+        let mut opened = None;
+        if sound_todo {
             let source = Source::open(self.file, &self.order.limits)?;
             let sounds = self.sounds(&source, &grid)?;
-            return self.encode(encoded, Some((source, sounds)), grid, target_ms, 0.0).map(Some);
+            if from_start {
+                opened = Some(Opened { source, begin: Begin::AtStart, sounds });
+            } else {
+                let share = if tasks.is_empty() { 1.0 } else { COPY_SHARE };
+                produced = Some(self.sound_alone(source, sounds, share)?);
+            }
         }
-        if !sound_todo {
-            return Ok(None);
+        if !tasks.is_empty() {
+            let from = if produced.is_some() { COPY_SHARE } else { 0.0 };
+            let found = self.encode(&tasks, opened, grid, target_ms, from)?;
+            produced = Some(produced.map_or(found, |sound| sound.max(found)));
         }
-        let source = Source::open(self.file, &self.order.limits)?;
-        let sounds = self.sounds(&source, &grid)?;
-        self.sound_alone(source, sounds).map(Some)
+        Ok(produced)
     }
 
-    /// Encodes in as many passes as memory needs; the sound goes along with the first. The share
-    /// `from ..` of the progress is theirs, split by pixels.
+    /// What is to be done for each rung, `target_ms` being the length of its segments.
+    fn tasks(&self, encoded: &[&'w RenditionPlan], target_ms: u32) -> Vec<Task<'w>> {
+        let task = |&rung| Task { rung, kept: self.kept(rung, target_ms, false) };
+        encoded.iter().map(task).collect()
+    }
+
+    fn kept(&self, rendition: &RenditionPlan, target_ms: u32, again: bool) -> Option<Kept> {
+        resume::kept(&self.order.begun, rendition, target_ms, again)
+    }
+
+    /// Encodes in as many passes as memory needs; the sound goes along with the first, if it was
+    /// opened for it. The share `from ..` of the progress is theirs, split by pixels.
     fn encode(
         &self,
-        encoded: &[&'w RenditionPlan],
-        opened: Option<(Source, Sounds<'w, 'r>)>,
+        tasks: &[Task<'w>],
+        mut opened: Option<Opened<'w, 'r>>,
         boundaries: Boundaries,
         target_ms: u32,
         mut from: f64,
@@ -152,36 +178,58 @@ impl<'w, 'r> Job<'w, 'r> {
         let cost = |rungs: &[&RenditionPlan]| -> f64 {
             rungs.iter().map(|rung| f64::from(rung.width) * f64::from(rung.height)).sum()
         };
-        let (left, all) = (1.0 - from, cost(encoded).max(1.0));
-        let mut opened = opened;
+        let encoded: Vec<&RenditionPlan> = tasks.iter().map(|task| task.rung).collect();
+        let (left, all) = (1.0 - from, cost(&encoded).max(1.0));
         let mut produced: f64 = 0.0;
-        for rungs in ladder::passes(shape, encoded, self.order.limits.memory_bytes_max) {
-            let (source, sounds) = match opened.take() {
+        for rungs in ladder::passes(shape, &encoded, self.order.limits.memory_bytes_max) {
+            let of_pass = |task: &&Task<'w>| rungs.iter().any(|rung| rung.name == task.rung.name);
+            let tasks: Vec<Task<'w>> = tasks.iter().filter(of_pass).copied().collect();
+            let opened = match opened.take() {
                 Some(opened) => opened,
-                None => (Source::open(self.file, &self.order.limits)?, Sounds::default()),
+                None => {
+                    let first = tasks.iter().map(Task::from).min().unwrap_or(0);
+                    let (source, begin) = resume::open_at(self.file, &self.order.limits, first)?;
+                    Opened { source, begin, sounds: Sounds::default() }
+                }
             };
             let share = left * cost(&rungs) / all;
             let meter = Meter::new(self.reporter, self.probe.facts.duration, from, share);
-            let found = encode_pass(pass, source, &rungs, sounds, boundaries.clone(), &meter)?;
+            let found = encode_pass(pass, opened, &tasks, boundaries.clone(), &meter)?;
             produced = produced.max(found);
             from += share;
         }
         Ok(produced)
     }
 
-    /// Sound without pictures, or with pictures that are all there already.
-    fn sound_alone(&self, mut source: Source, mut sounds: Sounds<'_, '_>) -> Result<f64, Stop> {
+    /// Sound without pictures, or beside pictures that are there already or go on in the middle.
+    fn sound_alone(
+        &self,
+        mut source: Source,
+        mut sounds: Sounds<'_, '_>,
+        share: f64,
+    ) -> Result<f64, Stop> {
         let origin = source.origin();
+        let rate = self.probe.shape.map_or(FRAME_RATE_MAX, |shape| shape.frame_rate.max(1.0));
+        let pictures = source.video.as_ref().map(|it| (it.index, it.time_base));
         let bases: Vec<_> = source.sounds.iter().map(|it| (it.index, it.time_base)).collect();
-        let meter = Meter::new(self.reporter, self.probe.facts.duration, 0.0, 1.0);
+        let meter = Meter::new(self.reporter, self.probe.facts.duration, 0.0, share);
+        let mut pictures_end: Option<f64> = None;
         while let Some(packet) = source.next_packet() {
             sounds.packet(&packet)?;
             let at = packet.pts().unwrap_or(0);
-            if let Some(&(_, base)) = bases.iter().find(|(index, _)| *index == packet.stream()) {
-                meter.reached(super::source::seconds(at, base) - origin)?;
+            let mut tracks = bases.iter().chain(&pictures);
+            let Some(&(index, base)) = tracks.find(|(index, _)| *index == packet.stream()) else {
+                continue;
+            };
+            let at = super::source::seconds(at, base) - origin;
+            if pictures.is_some_and(|(pictures, _)| pictures == index) {
+                let end = at + 1.0 / rate;
+                pictures_end = Some(pictures_end.map_or(end, |before| before.max(end)));
             }
+            meter.reached(at)?;
         }
-        sounds.finish(None)
+        let sound = sounds.finish(pictures_end)?;
+        Ok(pictures_end.map_or(sound, |end| end.max(sound)))
     }
 
     /// Opens the tracks that are still to be made.
@@ -190,9 +238,11 @@ impl<'w, 'r> Job<'w, 'r> {
         let mut sounds = Sounds::default();
         for (track, rendition) in source.sounds.iter().zip(planned) {
             if self.is_todo(rendition) {
+                let target_ms = self.sound_target_ms(boundaries);
                 let plan = SoundPlan {
                     name: rendition.name.clone(),
-                    target_ms: self.sound_target_ms(boundaries),
+                    target_ms,
+                    kept: self.kept(rendition, target_ms, true),
                     boundaries: boundaries.clone(),
                     origin: source.origin(),
                     duration: self.probe.facts.duration,

@@ -5,8 +5,9 @@
 //! chose, `probe` asks `keys` and `ladder` for the plan, `poster` makes the picture, `copy` takes
 //! the source's own packets where that is possible, `rungs` decodes once for all rungs that have
 //! to be encoded, `audio` goes along with whichever pass comes first, `segment` cuts what comes
-//! out into files. `playlist` and `dash` stand apart: they write for players what a manifest says,
-//! touch no FFmpeg and run in the server.
+//! out into files, and `resume` finds the place behind those of an attempt that was killed.
+//! `playlist` and `dash` stand apart: they write for players what a manifest says, touch no FFmpeg
+//! and run in the server.
 
 mod audio;
 mod boxes;
@@ -25,6 +26,7 @@ pub mod playlist;
 mod poster;
 mod probe;
 mod report;
+mod resume;
 mod rungs;
 mod segment;
 pub mod sniff;

@@ -4,20 +4,20 @@
 //! one, and so on. Queues between them are short, so a slow encoder slows the decoder down
 //! instead of filling memory.
 
-use super::decode::PictureDecoder;
+use super::decode::{Begin, PictureDecoder};
 use super::encode::PictureEncoder;
 use super::ffi;
 use super::output::OutputDir;
 use super::picture::{Orientation, Treater, Treatment};
 use super::probe::{Probe, check_duration};
 use super::report::{Meter, Reporter, Stop, out_of_memory};
-use super::segment::{Label, Segmenter, avc_codecs};
+use super::segment::{Kept, Label, Segmenter, avc_codecs};
 use super::sounds::Sounds;
 use super::source::Source;
 use super::timeline::{Boundaries, TICK, TICKS, seconds};
 use crate::model::problem::ProblemCode;
 use crate::model::rendition::RenditionPlan;
-use crate::wire::Order;
+use crate::wire::{Order, Report};
 use ffmpeg_next::frame;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::{Builder, Scope, ScopedJoinHandle};
@@ -43,6 +43,32 @@ pub struct Pass<'w, 'r> {
     pub target_ms: u32,
 }
 
+/// A rung to make, and what there is of it already.
+#[derive(Clone, Copy)]
+pub struct Task<'w> {
+    /// What is planned.
+    pub rung: &'w RenditionPlan,
+    /// Its beginning, behind which it goes on.
+    pub kept: Option<Kept>,
+}
+
+impl Task<'_> {
+    /// Returns the ticks at which the first picture that is still wanted is shown.
+    pub fn from(&self) -> i64 {
+        self.kept.map_or(0, |kept| i64::try_from(kept.ticks).unwrap_or(i64::MAX))
+    }
+}
+
+/// An opened source and where in it the pictures begin.
+pub struct Opened<'w, 'r> {
+    /// The source, at a key frame.
+    pub source: Source,
+    /// The first picture that is wanted.
+    pub begin: Begin,
+    /// What is made of its sound, read from the start.
+    pub sounds: Sounds<'w, 'r>,
+}
+
 /// A picture on its way, time set in result ticks.
 struct Picture {
     frame: frame::Video,
@@ -50,25 +76,24 @@ struct Picture {
     begins: bool,
 }
 
-/// Decodes the source once and makes all of `rungs` (largest first) and `sounds`. Returns the
-/// seconds of pictures found.
+/// Decodes the source once and makes all of `tasks` (largest first) and the sounds. Returns the
+/// second at which the pictures end.
 ///
 /// # Errors
 /// `DamagedMedia` without a single picture; `TooLong`; `OutOfSpace`; `OutOfMemory`; `Internal`;
 /// `Gone`.
 pub fn encode_pass<'r>(
     pass: Pass<'_, 'r>,
-    source: Source,
-    rungs: &[&RenditionPlan],
-    sounds: Sounds<'_, '_>,
+    opened: Opened<'_, '_>,
+    tasks: &[Task<'_>],
     boundaries: Boundaries,
     meter: &Meter<'_, 'r>,
 ) -> Result<f64, Stop> {
     std::thread::scope(|scope| {
         let mut threads = Vec::new();
-        let first = start_rungs(scope, pass, rungs, &mut threads);
-        let fed =
-            first.and_then(|first| feed(pass, source, rungs, sounds, boundaries, first, meter));
+        let first = start_rungs(scope, pass, tasks, &mut threads);
+        let size = tasks.first().map_or((0, 0), |task| (task.rung.width, task.rung.height));
+        let fed = first.and_then(|first| feed(pass, opened, size, boundaries, first, meter));
         // The feeder's end of the first queue is closed now, so every thread comes to its end.
         let mut reasons: Vec<Stop> = Vec::new();
         for thread in threads {
@@ -92,52 +117,69 @@ pub fn encode_pass<'r>(
 fn start_rungs<'scope, 'w: 'scope, 'r: 'scope>(
     scope: &'scope Scope<'scope, '_>,
     pass: Pass<'w, 'r>,
-    rungs: &[&'w RenditionPlan],
+    tasks: &[Task<'w>],
     threads: &mut Vec<ScopedJoinHandle<'scope, Result<(), Stop>>>,
 ) -> Result<SyncSender<Picture>, Stop> {
-    let mut next: Option<SyncSender<Picture>> = None;
-    for (place, &rung) in rungs.iter().enumerate().rev() {
+    let mut next: Option<Next> = None;
+    for (place, &task) in tasks.iter().enumerate().rev() {
         // What comes in has the size of the rung above.
-        let above = rungs[place.saturating_sub(1)];
+        let above = tasks[place.saturating_sub(1)].rung;
         let bytes = u64::from(above.width) * u64::from(above.height) * 3 / 2;
         let depth = (QUEUE_BYTES / bytes.max(1))
             .clamp(*QUEUE_PICTURES.start(), *QUEUE_PICTURES.end()) as usize;
         let (sender, receiver) = sync_channel(depth);
-        let forward = next.replace(sender);
+        let below = next.as_ref().map_or(i64::MAX, |next| next.from);
+        let forward = next.replace(Next { queue: sender, from: below.min(task.from()) });
         let encoder_threads = if place == 0 { pass.order.encode.threads } else { 1 };
         let thread = Builder::new()
-            .name(format!("rung {}", rung.name))
+            .name(format!("rung {}", task.rung.name))
             .spawn_scoped(scope, move || {
-                Rung { pass, rung, encoder_threads, scaler: None, out: None }.run(receiver, forward)
+                Rung { pass, task, encoder_threads, scaler: None, out: None }.run(receiver, forward)
             })
             .map_err(|_| out_of_memory())?;
         threads.push(thread);
     }
-    next.ok_or_else(|| Stop::because(ProblemCode::Internal, "There is nothing to encode."))
+    next.map(|next| next.queue)
+        .ok_or_else(|| Stop::because(ProblemCode::Internal, "There is nothing to encode."))
+}
+
+/// The rung below, to which pictures are handed on.
+struct Next {
+    queue: SyncSender<Picture>,
+    /// The first picture that it or one below it wants.
+    from: i64,
 }
 
 /// Decodes the source and hands treated pictures to the first rung, sound to `sounds`.
 fn feed<'r>(
     pass: Pass<'_, 'r>,
-    mut source: Source,
-    rungs: &[&RenditionPlan],
-    mut sounds: Sounds<'_, '_>,
+    opened: Opened<'_, '_>,
+    size: (u32, u32),
     boundaries: Boundaries,
     first: SyncSender<Picture>,
     meter: &Meter<'_, 'r>,
 ) -> Result<f64, Stop> {
+    let Opened { mut source, begin, mut sounds } = opened;
     let Some(track) = source.video.take() else { return Ok(0.0) };
     let limits = &pass.order.limits;
-    let mut decoder = PictureDecoder::open(&track, limits, pass.order.encode.threads)?;
-    let size = (rungs[0].width, rungs[0].height);
+    let mut decoder = PictureDecoder::open(&track, limits, pass.order.encode.threads, begin)?;
     let interlaced = track.facts.field_order > 1;
-    let mut feeder =
-        Feeder { pass, size, interlaced, treater: None, boundaries, first, meter, seconds: 0.0 };
+    let mut feeder = Feeder {
+        pass,
+        size,
+        interlaced,
+        treater: None,
+        boundaries,
+        begin,
+        first,
+        meter,
+        seconds: 0.0,
+    };
     while let Some(packet) = source.next_packet() {
+        pass.reporter.beat()?;
         if packet.stream() == track.index {
             decoder.decode(Some(&packet), &mut |picture| feeder.picture(picture))?;
         } else {
-            pass.reporter.beat()?;
             sounds.packet(&packet)?;
         }
     }
@@ -154,6 +196,7 @@ struct Feeder<'f, 'm, 'w, 'r> {
     interlaced: bool,
     treater: Option<Treater>,
     boundaries: Boundaries,
+    begin: Begin,
     first: SyncSender<Picture>,
     meter: &'f Meter<'m, 'r>,
     seconds: f64,
@@ -223,47 +266,62 @@ impl Feeder<'_, '_, '_, '_> {
             let rest = treater.finish()?;
             self.send(rest)?;
         }
-        if self.seconds > 0.0 { Ok(self.seconds) } else { Err(super::probe::nothing_inside()) }
+        match self.begin {
+            _ if self.seconds > 0.0 => Ok(self.seconds),
+            // All that there is of pictures has been made before.
+            Begin::At { ticks, .. } => Ok(seconds(ticks)),
+            Begin::AtStart => Err(super::probe::nothing_inside()),
+        }
     }
 }
 
 /// One rung at work on its own thread.
 struct Rung<'w, 'r> {
     pass: Pass<'w, 'r>,
-    rung: &'w RenditionPlan,
+    task: Task<'w>,
     encoder_threads: u32,
     scaler: Option<Treater>,
     out: Option<(PictureEncoder, Segmenter<'w, 'r>)>,
 }
 
 impl Rung<'_, '_> {
-    fn run(
-        mut self,
-        pictures: Receiver<Picture>,
-        forward: Option<SyncSender<Picture>>,
-    ) -> Result<(), Stop> {
+    fn run(mut self, pictures: Receiver<Picture>, forward: Option<Next>) -> Result<(), Stop> {
         while let Ok(Picture { frame, begins }) = pictures.recv() {
             self.pass.reporter.beat()?;
+            let at = frame.pts().unwrap_or(0);
             let frame = self.scale(frame)?;
-            if let Some(forward) = &forward {
+            if let Some(next) = forward.as_ref().filter(|next| at >= next.from) {
                 let frame = ffi::share(&frame).map_err(|_| out_of_memory())?;
-                forward.send(Picture { frame, begins }).map_err(|_| Stop::Neighbour)?;
+                next.queue.send(Picture { frame, begins }).map_err(|_| Stop::Neighbour)?;
             }
-            self.encode(frame, begins)?;
+            if at >= self.task.from() {
+                self.encode(frame, begins)?;
+            }
         }
-        let Some((mut encoder, mut segmenter)) = self.out else { return Ok(()) };
+        let Some((mut encoder, mut segmenter)) = self.out else { return self.finish_empty() };
         // The next rung can end while this encoder empties itself.
         drop(forward);
         for packet in encoder.finish()? {
             let begins = packet.is_key();
             segmenter.push(packet, begins)?;
         }
-        segmenter.finish((f64::from(TICKS) / self.rung.frame_rate.max(1.0)) as i64)?;
+        segmenter.finish((f64::from(TICKS) / self.task.rung.frame_rate.max(1.0)) as i64)?;
         Ok(())
     }
 
+    /// Ends a rung to which no picture has come: every one of it is there already.
+    fn finish_empty(self) -> Result<(), Stop> {
+        match self.task.kept {
+            Some(_) => self
+                .pass
+                .reporter
+                .send(Report::Completed { rendition: self.task.rung.name.clone() }),
+            None => Ok(()),
+        }
+    }
+
     fn scale(&mut self, frame: frame::Video) -> Result<frame::Video, Stop> {
-        if (frame.width(), frame.height()) == (self.rung.width, self.rung.height) {
+        if (frame.width(), frame.height()) == (self.task.rung.width, self.task.rung.height) {
             return Ok(frame);
         }
         let scaler = match &mut self.scaler {
@@ -273,8 +331,8 @@ impl Rung<'_, '_> {
                     orientation: Orientation::UPRIGHT,
                     deinterlace: false,
                     tone_map: None,
-                    width: self.rung.width,
-                    height: self.rung.height,
+                    width: self.task.rung.width,
+                    height: self.task.rung.height,
                     format: "yuv420p",
                 },
                 &frame,
@@ -293,12 +351,13 @@ impl Rung<'_, '_> {
             empty => {
                 let preset = &self.pass.order.encode.preset;
                 let encoder =
-                    PictureEncoder::open(self.rung, &frame, preset, self.encoder_threads)?;
+                    PictureEncoder::open(self.task.rung, &frame, preset, self.encoder_threads)?;
                 let parameters = encoder.parameters();
                 let label = Label {
-                    name: self.rung.name.clone(),
+                    name: self.task.rung.name.clone(),
                     codecs: avc_codecs(&ffi::extradata(&parameters)).unwrap_or_default(),
                     target_ms: self.pass.target_ms,
+                    kept: self.task.kept,
                 };
                 let segmenter =
                     Segmenter::new(label, &parameters, TICK, self.pass.dir, self.pass.reporter)?;

@@ -45,6 +45,20 @@ impl io::Write for Sink {
     }
 }
 
+/// The beginning of a rendition that is there already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Kept {
+    /// How many segments.
+    pub segments: u32,
+    /// Where they end.
+    pub ticks: u64,
+    /// Ticks in a second.
+    pub timescale: u32,
+    /// Whether the packets of these segments come again, to be passed over; otherwise the first
+    /// packet is the one that follows them.
+    pub again: bool,
+}
+
 /// What a rendition is called and how it is announced.
 pub struct Label {
     /// Its name, a directory below the output.
@@ -53,6 +67,8 @@ pub struct Label {
     pub codecs: String,
     /// Longest segment that will appear, in milliseconds.
     pub target_ms: u32,
+    /// What an earlier attempt has made of it.
+    pub kept: Option<Kept>,
 }
 
 /// Writes one rendition. Feed packets in decoding order, then call [`Segmenter::finish`].
@@ -68,7 +84,9 @@ pub struct Segmenter<'w, 'r> {
     held: Option<Packet>,
     /// There are pictures, of which the first of a segment can be fetched alone.
     has_pictures: bool,
+    announced: bool,
     number: u32,
+    first_shown: i64,
     begun_at: i64,
     last_shown: i64,
 }
@@ -88,9 +106,19 @@ impl<'w, 'r> Segmenter<'w, 'r> {
         dir.make_dir(&label.name)?;
         let sink = Sink::default();
         let io = StreamIo::from_write(sink.clone()).map_err(|error| stop(error.into()))?;
-        let options = [("movflags", MOVFLAGS), ("use_editlist", "1")];
+        let follows = label.kept.filter(|kept| !kept.again).map_or(0, |kept| kept.segments);
+        // The muxer takes up the timeline where the first packet is shown, and counts on.
+        let movflags =
+            if follows > 0 { format!("{MOVFLAGS}+frag_discont") } else { MOVFLAGS.into() };
+        let index = (follows + 1).to_string();
+        let options =
+            [("movflags", movflags.as_str()), ("use_editlist", "1"), ("fragment_index", &index)];
         let muxer = ffi::open_muxer(io, parameters, time_base, &options).map_err(stop)?;
         let muxer_time_base = muxer.stream(0).map_or(time_base, |stream| stream.time_base());
+        let timescale = u32::try_from(muxer_time_base.denominator()).unwrap_or(1);
+        if label.kept.is_some_and(|kept| kept.timescale != timescale) {
+            return Err(unlike(reporter, &label.name));
+        }
         Ok(Self {
             label,
             dir,
@@ -101,7 +129,9 @@ impl<'w, 'r> Segmenter<'w, 'r> {
             muxer_time_base,
             held: None,
             has_pictures: parameters.medium() == Type::Video,
-            number: 0,
+            announced: false,
+            number: follows,
+            first_shown: 0,
             begun_at: 0,
             last_shown: 0,
         })
@@ -123,7 +153,7 @@ impl<'w, 'r> Segmenter<'w, 'r> {
                 self.close_segment(shown_at)?;
             }
         } else {
-            self.begun_at = shown_at;
+            self.begin(shown_at)?;
         }
         self.last_shown = self.last_shown.max(shown_at);
         self.held = Some(packet);
@@ -144,9 +174,24 @@ impl<'w, 'r> Segmenter<'w, 'r> {
         let end = self.last_shown.saturating_add(lasts);
         self.write(held, lasts)?;
         self.close_segment(end)?;
+        if self.number < self.label.kept.map_or(0, |kept| kept.segments) {
+            return Err(unlike(self.reporter, &self.label.name));
+        }
         self.reporter.send(Report::Completed { rendition: self.label.name.clone() })?;
         let base = self.muxer_time_base;
         Ok(end as f64 * f64::from(base.numerator()) / f64::from(base.denominator()))
+    }
+
+    /// Takes up the timeline with the first packet.
+    fn begin(&mut self, shown_at: i64) -> Result<(), Stop> {
+        self.begun_at = shown_at;
+        self.first_shown = shown_at;
+        match self.label.kept {
+            Some(kept) if !kept.again && i64::try_from(kept.ticks) != Ok(shown_at) => {
+                Err(unlike(self.reporter, &self.label.name))
+            }
+            _ => Ok(()),
+        }
     }
 
     fn write(&mut self, mut packet: Packet, lasts: i64) -> Result<(), Stop> {
@@ -159,24 +204,25 @@ impl<'w, 'r> Segmenter<'w, 'r> {
 
     /// Ends the running file at `at` and tells of it; the first time, of the header before it.
     fn close_segment(&mut self, at: i64) -> Result<(), Stop> {
-        if self.number == 0 {
-            // The first flush writes the header alone, the second the fragment.
-            let init = with_cmaf_brand(self.flush()?);
-            self.dir.write(&format!("{}/{INIT_FILE}", self.label.name), &init)?;
-            self.reporter.send(Report::Started {
-                rendition: self.label.name.clone(),
-                codecs: self.label.codecs.clone(),
-                timescale: u32::try_from(self.muxer_time_base.denominator()).unwrap_or(1),
-                target_ms: self.label.target_ms,
-            })?;
+        if !self.announced {
+            self.announce()?;
         }
         let bytes = self.flush()?;
         self.number += 1;
+        let ticks = u64::try_from(at.saturating_sub(self.begun_at)).unwrap_or(0);
+        if let Some(kept) = self.label.kept.filter(|kept| self.number <= kept.segments) {
+            // It is there already.
+            let ends_at = u64::try_from(at.saturating_sub(self.first_shown)).unwrap_or(0);
+            if self.number == kept.segments && ends_at != kept.ticks {
+                return Err(unlike(self.reporter, &self.label.name));
+            }
+            self.begun_at = at;
+            return Ok(());
+        }
+        self.begun_at = at;
         let file = segment_file(self.number as usize);
         self.dir.write(&format!("{}/{file}", self.label.name), &bytes)?;
         let key = if self.has_pictures { end_of_first_sample(&bytes) } else { None };
-        let ticks = u64::try_from(at.saturating_sub(self.begun_at)).unwrap_or(0);
-        self.begun_at = at;
         self.reporter.send(Report::Segment {
             rendition: self.label.name.clone(),
             number: self.number,
@@ -184,9 +230,32 @@ impl<'w, 'r> Segmenter<'w, 'r> {
         })
     }
 
+    /// Writes the header and tells of the rendition.
+    fn announce(&mut self) -> Result<(), Stop> {
+        self.announced = true;
+        // The first flush writes the header alone, the second the fragment.
+        let init = with_cmaf_brand(self.flush()?);
+        self.dir.write(&format!("{}/{INIT_FILE}", self.label.name), &init)?;
+        self.reporter.send(Report::Started {
+            rendition: self.label.name.clone(),
+            codecs: self.label.codecs.clone(),
+            timescale: u32::try_from(self.muxer_time_base.denominator()).unwrap_or(1),
+            target_ms: self.label.target_ms,
+            after: self.label.kept.map_or(0, |kept| kept.segments),
+        })
+    }
+
     fn flush(&mut self) -> Result<Vec<u8>, Stop> {
         ffi::flush_fragment(&mut self.muxer).map_err(stop)?;
         Ok(self.sink.take())
+    }
+}
+
+/// Tells that a rendition's beginning can't be gone on with, which ends this order.
+fn unlike(reporter: &Reporter<'_>, name: &str) -> Stop {
+    match reporter.send(Report::Unlike { rendition: name.to_owned() }) {
+        Ok(()) => Stop::Gone,
+        Err(stop) => stop,
     }
 }
 

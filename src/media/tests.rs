@@ -14,6 +14,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
+mod resume;
+
 /// Returns the directory of generated films, made once for all test runs of a target directory.
 /// Every test asks for it first, so FFmpeg is loaded here too.
 fn films() -> &'static Path {
@@ -40,6 +42,7 @@ struct Outcome {
     made: BTreeMap<String, Made>,
     poster: Option<(u32, u32)>,
     warnings: Vec<String>,
+    unlike: Vec<String>,
     progress: Vec<f64>,
     order_of_reports: Vec<String>,
 }
@@ -49,6 +52,7 @@ struct Made {
     codecs: String,
     timescale: u32,
     target_ms: u32,
+    after: u32,
     segments: Vec<Segment>,
     complete: bool,
 }
@@ -73,19 +77,22 @@ impl Outcome {
             Report::Extra { extra: Extra::Poster { picture } } => {
                 self.poster = Some((picture.width, picture.height));
             }
-            Report::Started { rendition, codecs, timescale, target_ms } => {
+            Report::Started { rendition, codecs, timescale, target_ms, after } => {
                 self.order_of_reports.push(rendition.clone());
-                let made = Made { codecs, timescale, target_ms, ..Made::default() };
+                let made = Made { codecs, timescale, target_ms, after, ..Made::default() };
                 assert!(self.made.insert(rendition, made).is_none(), "started twice");
             }
             Report::Segment { rendition, number, segment } => {
                 let made = self.made.get_mut(&rendition).expect("started before its segments");
                 made.segments.push(segment);
-                assert_eq!(made.segments.len(), number as usize, "numbers rise without a gap");
+                let count = made.after as usize + made.segments.len();
+                assert_eq!(count, number as usize, "numbers rise without a gap");
             }
+            // All segments of one that was begun may be there already.
             Report::Completed { rendition } => {
-                self.made.get_mut(&rendition).expect("started before completed").complete = true;
+                self.made.entry(rendition).or_default().complete = true;
             }
+            Report::Unlike { rendition } => self.unlike.push(rendition),
             Report::Progress { progress, .. } => self.progress.push(progress),
             Report::Warning { warning } => self.warnings.push(warning.code),
             other => panic!("not the engine's report: {other:?}"),
@@ -105,6 +112,8 @@ fn order() -> Order {
         epoch: Epoch(1),
         source: Vec::new(),
         renditions_done: Vec::new(),
+        seconds_done: 0.0,
+        begun: Vec::new(),
         extras_done: Vec::new(),
         encode: EncodeOptions {
             ladder_heights: None,
@@ -124,15 +133,25 @@ fn order() -> Order {
 }
 
 fn run_on(path: &Path, out: &Path, mut order: Order) -> Outcome {
+    run_until(path, out, &mut order, |_| false)
+}
+
+/// Runs until `enough` of what was reported, the last report included.
+fn run_until(
+    path: &Path,
+    out: &Path,
+    order: &mut Order,
+    mut enough: impl FnMut(&Outcome) -> bool + Send,
+) -> Outcome {
     let source = fs::File::open(path).expect("the film is there");
     order.source = Extent::whole(ByteCount(source.metadata().expect("its size").len()));
     let dir = fs::File::open(out).expect("the output directory is there");
     let mut outcome = Outcome::default();
     let mut report = |report| {
         outcome.take(report);
-        Ok(())
+        if enough(&outcome) { Err(Gone) } else { Ok(()) }
     };
-    let result = run(&order, vec![source.into()], dir.into(), &mut report);
+    let result = run(order, vec![source.into()], dir.into(), &mut report);
     outcome.result = Some(result);
     outcome
 }

@@ -25,6 +25,10 @@ pub struct Manifest {
     pub rungs: Vec<Rung>,
     /// The still picture, once there is one.
     pub poster: Option<Picture>,
+    /// The kernel's boot id when this was written. Under another one, files that weren't confirmed
+    /// by the disk may be gone.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub boot: String,
 }
 
 /// One published rung and its segments.
@@ -43,6 +47,12 @@ pub struct Rung {
     pub target_ms: u32,
     /// The last segment is here.
     pub complete: bool,
+    /// How many segments, from the first, the disk has confirmed while the rung grew.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub durable: u32,
+    /// Nothing can follow these segments any more; the rung is made anew beside them.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub sealed: bool,
     /// Segments in order, the first is number 1.
     pub segments: Vec<Segment>,
 }
@@ -79,6 +89,7 @@ impl Manifest {
             kinds,
             rungs: Vec::new(),
             poster: None,
+            boot: String::new(),
         }
     }
 
@@ -109,11 +120,23 @@ impl Rung {
         format!("{}-{}", self.plan.name, self.generation)
     }
 
+    /// Returns where the segments so far end, in ticks.
+    pub fn ticks(&self) -> u64 {
+        self.segments.iter().map(|segment| segment.ticks).sum()
+    }
+
     /// Returns the seconds that can be played so far.
     pub fn seconds(&self) -> f64 {
-        let ticks: u64 = self.segments.iter().map(|segment| segment.ticks).sum();
-        ticks as f64 / f64::from(self.timescale.max(1))
+        self.ticks() as f64 / f64::from(self.timescale.max(1))
     }
+}
+
+fn is_zero(value: &u32) -> bool {
+    *value == 0
+}
+
+fn is_false(value: &bool) -> bool {
+    !value
 }
 
 /// The first file of every rung: codec set-up, no media.

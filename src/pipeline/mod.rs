@@ -42,6 +42,8 @@ pub struct Pipeline {
     pub limits: Limits,
     /// A child without a report for this long is killed.
     pub stall_ms: u64,
+    /// The kernel's boot id: under another one, what the disk hadn't confirmed may be gone.
+    pub boot: String,
     /// Jobs at once.
     pub workers: usize,
     /// Which files are taken.

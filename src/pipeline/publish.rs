@@ -1,8 +1,8 @@
 //! Publishing: finished files of a child become what players can fetch.
 //!
 //! The manifest is the truth; playlists are made from it and replaced by rename. A rung that an
-//! earlier attempt left half done stays in the manifest until the new generation has caught up,
-//! so nothing that could be played disappears.
+//! earlier attempt left half done is gone on with where it ended. Where that can't be, it stays in
+//! the manifest until a new generation has caught up, so nothing that could be played disappears.
 
 use crate::disk::{Disk, DiskError};
 use crate::ids::{Epoch, JobId, VideoId};
@@ -13,9 +13,17 @@ use crate::model::manifest::{
 };
 use crate::model::rendition::{RenditionKind, RenditionPlan};
 use crate::units::UnixMillis;
+use crate::wire::Begun;
+use std::ops::Range;
 
-/// Least time between two rewrites of the same playlists while segments pour in.
+/// Least time between two rewrites of the same playlists while segments pour in, and how many
+/// segments of the video make it a millisecond longer: what is rewritten grows with them, and a day
+/// of film must not be spent on telling of it.
 const REWRITE_MS: u64 = 400;
+const SEGMENTS_PER_MS: u64 = 20;
+
+/// How often growing rungs are confirmed by the disk: what the next power cut can take at most.
+const CONFIRM_MS: u64 = 10_000;
 
 /// The published files of one video while one job adds to them. Every method blocks on the disk.
 pub(super) struct Publisher {
@@ -29,11 +37,15 @@ pub(super) struct Publisher {
     began: UnixMillis,
     plan: Vec<RenditionPlan>,
     manifest: Manifest,
-    /// Rungs of this attempt, in the order in which they started.
-    fresh: Vec<Rung>,
-    /// Names of fresh rungs whose playlists on disk are behind.
+    /// Names of the rungs that this attempt has started.
+    started: Vec<String>,
+    /// Those of them that another generation stands for in the manifest, as it has more to play,
+    /// or that have nothing to play yet.
+    catching_up: Vec<Rung>,
+    /// Names of started rungs whose playlists on disk are behind.
     behind: Vec<String>,
     rewritten: UnixMillis,
+    confirmed: UnixMillis,
 }
 
 /// A report that doesn't fit what the child said before.
@@ -42,6 +54,9 @@ pub(super) enum PublishError {
     /// The disk refused.
     #[error(transparent)]
     Disk(#[from] DiskError),
+    /// What a child would add doesn't follow what is there; the next attempt starts that rung anew.
+    #[error("a rung can't be gone on with")]
+    Unlike,
     /// The child contradicts itself.
     #[error("the worker reported {0}")]
     Nonsense(&'static str),
@@ -51,17 +66,29 @@ pub(super) enum PublishError {
 }
 
 impl Publisher {
-    /// Goes on from what earlier attempts published.
+    /// Goes on from what earlier attempts published. `boot` is the kernel's boot id.
     pub(super) fn open(
         disk: Disk,
         video: VideoId,
         job: JobId,
         epoch: Epoch,
+        boot: &str,
         now: UnixMillis,
     ) -> Result<Self, PublishError> {
-        let manifest = disk.manifest(video)?.unwrap_or_else(|| Manifest::empty(0.0, Vec::new()));
+        let mut manifest =
+            disk.manifest(video)?.unwrap_or_else(|| Manifest::empty(0.0, Vec::new()));
         let used = disk.rungs(video)?.iter().filter_map(|rung| generation_of(rung)).max();
         let generation = used.map_or(epoch, |used| epoch.max(used.next()));
+        let catching_up = if manifest.boot == boot {
+            Vec::new()
+        } else {
+            let disk = |from: &Rung, to: &Rung| {
+                let files = files_of(from, 0..from.durable);
+                disk.link_rung(video, &from.directory(), &to.directory(), &files)
+            };
+            after_power_cut(&mut manifest, generation, disk)?
+        };
+        boot.clone_into(&mut manifest.boot);
         Ok(Self {
             disk,
             video,
@@ -71,15 +98,36 @@ impl Publisher {
             began: now,
             plan: Vec::new(),
             manifest,
-            fresh: Vec::new(),
+            started: Vec::new(),
+            catching_up,
             behind: Vec::new(),
             rewritten: UnixMillis(0),
+            confirmed: now,
         })
     }
 
     /// Returns the rungs that are complete on disk; no attempt makes them again.
     pub(super) fn complete(&self) -> Vec<Rung> {
         self.manifest.rungs.iter().filter(|rung| rung.complete).cloned().collect()
+    }
+
+    /// Returns how many seconds the longest complete rung has.
+    pub(super) fn seconds_complete(&self) -> f64 {
+        let complete = self.manifest.rungs.iter().filter(|rung| rung.complete);
+        complete.map(Rung::seconds).fold(0.0, f64::max)
+    }
+
+    /// Returns the rungs that can be gone on with.
+    pub(super) fn begun(&self) -> Vec<Begun> {
+        let begun = |rung: &Rung| Begun {
+            plan: rung.plan.clone(),
+            timescale: rung.timescale,
+            target_ms: rung.target_ms,
+            segments: rung.segments.len() as u32,
+            ticks: rung.ticks(),
+        };
+        let open = self.manifest.rungs.iter().chain(&self.catching_up);
+        open.filter(|rung| can_grow(rung)).map(begun).collect()
     }
 
     /// Returns what earlier attempts made beside the rungs.
@@ -109,31 +157,60 @@ impl Publisher {
         self.write_manifest(true)
     }
 
-    /// Publishes a rung's set-up file; the rung is named to players with its first segment.
-    pub(super) fn started(
-        &mut self,
-        name: &str,
-        codecs: String,
-        timescale: u32,
-        target_ms: u32,
-    ) -> Result<(), PublishError> {
-        let plan = self.plan.iter().find(|plan| plan.name == name);
+    /// Publishes a rung's set-up file, or goes on with a rung `after` its first segments; it is
+    /// named to players with its first segment.
+    pub(super) fn started(&mut self, start: Start) -> Result<(), PublishError> {
+        let name = &start.rendition;
+        let plan = self.plan.iter().find(|plan| plan.name == *name);
         let plan = plan.ok_or(PublishError::Nonsense("a rendition that wasn't planned"))?.clone();
-        if self.fresh.iter().any(|rung| rung.plan.name == name) {
+        if self.started.contains(name) {
             return Err(PublishError::Nonsense("the same rendition twice"));
         }
+        if start.after > 0 {
+            return self.go_on(&start);
+        }
+        // Linked before this attempt began, and not to be gone on with after all.
+        self.catching_up.retain(|rung| rung.plan.name != *name);
         let rung = Rung {
             plan,
             generation: self.generation,
-            codecs,
-            timescale,
-            target_ms,
+            codecs: start.codecs,
+            timescale: start.timescale,
+            target_ms: start.target_ms,
             complete: false,
+            durable: 0,
+            sealed: false,
             segments: Vec::new(),
         };
         self.move_file(&rung, INIT_FILE)?;
-        self.fresh.push(rung);
+        self.catching_up.push(rung);
+        self.started.push(start.rendition);
         Ok(())
+    }
+
+    fn go_on(&mut self, start: &Start) -> Result<(), PublishError> {
+        let name = &start.rendition;
+        let rung = self.begun_rung(name).ok_or(PublishError::Nonsense("what wasn't begun"))?;
+        let directory = rung.directory();
+        let same_terms = rung.segments.len() == start.after as usize
+            && rung.codecs == start.codecs
+            && rung.timescale == start.timescale
+            && rung.target_ms == start.target_ms;
+        let (new, old) = (format!("{name}/{INIT_FILE}"), format!("{directory}/{INIT_FILE}"));
+        if same_terms && self.disk.is_same(self.job, self.epoch, &new, self.video, &old)? {
+            self.started.push(name.clone());
+            return Ok(());
+        }
+        self.unlike(name)
+    }
+
+    /// Has the next attempt make a rung from its start.
+    pub(super) fn unlike(&mut self, name: &str) -> Result<(), PublishError> {
+        for rung in self.manifest.rungs.iter_mut().filter(|rung| rung.plan.name == name) {
+            rung.sealed = true;
+        }
+        self.write_manifest(true)?;
+        Err(PublishError::Unlike)
     }
 
     /// Publishes a segment. Returns whether the video has become playable by it.
@@ -144,17 +221,17 @@ impl Publisher {
         segment: Segment,
         now: UnixMillis,
     ) -> Result<bool, PublishError> {
-        let at = self.fresh_index(name)?;
-        if self.fresh[at].segments.len() + 1 != number as usize {
+        let rung = self.growing(name)?;
+        if rung.segments.len() + 1 != number as usize {
             return Err(PublishError::Nonsense("a segment out of order"));
         }
-        self.move_file(&self.fresh[at], &segment_file(number as usize))?;
-        self.fresh[at].segments.push(segment);
-        self.mark_behind(name);
+        self.move_file(rung, &segment_file(number as usize))?;
         let was_playable = self.manifest.is_playable();
-        self.take_over(at);
+        self.growing_mut(name)?.segments.push(segment);
+        self.mark_behind(name);
+        self.take_over(name);
         let playable_now = !was_playable && self.manifest.is_playable();
-        if playable_now || number == 1 || now.ms_since(self.rewritten) >= REWRITE_MS {
+        if playable_now || number == 1 || self.is_due(now) {
             self.rewrite(now)?;
         }
         Ok(playable_now)
@@ -168,30 +245,56 @@ impl Publisher {
         name: &str,
         now: UnixMillis,
     ) -> Result<(Rung, bool), PublishError> {
-        let at = self.fresh_index(name)?;
-        if self.fresh[at].segments.is_empty() {
+        // All segments may have been there when the attempt before was killed.
+        if !self.started.iter().any(|started| started == name) && self.begun_rung(name).is_some() {
+            self.started.push(name.to_owned());
+        }
+        let rung = self.growing_mut(name)?;
+        if rung.segments.is_empty() {
             return Err(PublishError::Nonsense("a rendition without a segment"));
         }
-        self.fresh[at].complete = true;
-        let rung = self.fresh[at].clone();
+        rung.complete = true;
+        let rung = rung.clone();
         self.behind.retain(|behind| behind != name);
         self.write_media_playlist(&rung)?;
         // No manifest on disk may call a rung complete before its bytes are: after a power cut a
         // later attempt would skip it.
-        self.disk.sync_rung(self.video, &rung.directory())?;
+        let mut files = files_of(&rung, rung.durable..rung.segments.len() as u32);
+        files.push(MEDIA_PLAYLIST_FILE.to_owned());
+        self.disk.sync_rung(self.video, &rung.directory(), &files)?;
         let was_playable = self.manifest.is_playable();
-        self.take_over(at);
+        self.take_over(name);
         self.rewrite(now)?;
         self.write_manifest(true)?;
         Ok((rung, !was_playable && self.manifest.is_playable()))
     }
 
-    /// Rewrites what is behind if it is due. Called on every tick of the job's timer.
+    /// Does what is due: tells of segments that aren't told of yet, and has the disk confirm them.
+    /// Called on every tick of the job's timer.
     pub(super) fn tick(&mut self, now: UnixMillis) -> Result<(), PublishError> {
-        if !self.behind.is_empty() && now.ms_since(self.rewritten) >= REWRITE_MS {
+        if !self.behind.is_empty() && self.is_due(now) {
             self.rewrite(now)?;
         }
-        Ok(())
+        if now.ms_since(self.confirmed) < CONFIRM_MS {
+            return Ok(());
+        }
+        self.confirmed = now;
+        let (disk, video) = (&self.disk, self.video);
+        let mut any = false;
+        for rung in self.manifest.rungs.iter_mut().filter(|rung| can_grow(rung)) {
+            let count = rung.segments.len() as u32;
+            if rung.durable < count {
+                disk.sync_rung(video, &rung.directory(), &files_of(rung, rung.durable..count))?;
+                rung.durable = count;
+                any = true;
+            }
+        }
+        if any { self.write_manifest(true) } else { Ok(()) }
+    }
+
+    /// Tells of everything that is there, for the next attempt to go on from.
+    pub(super) fn suspend(&mut self, now: UnixMillis) -> Result<(), PublishError> {
+        if self.behind.is_empty() { Ok(()) } else { self.rewrite(now) }
     }
 
     /// Ends the growth: playlists become final, and generations that nobody names are removed.
@@ -217,7 +320,7 @@ impl Publisher {
     pub(super) fn shares(&self) -> Vec<(String, f64)> {
         let length = self.manifest.duration.max(0.001);
         let share = |plan: &RenditionPlan| {
-            let rungs = self.manifest.rungs.iter().chain(&self.fresh);
+            let rungs = self.manifest.rungs.iter().chain(&self.catching_up);
             let rung = rungs.filter(|rung| rung.plan.name == plan.name);
             let best = rung
                 .map(|rung| if rung.complete { 1.0 } else { (rung.seconds() / length).min(0.99) })
@@ -227,9 +330,33 @@ impl Publisher {
         self.plan.iter().map(share).collect()
     }
 
-    fn fresh_index(&self, name: &str) -> Result<usize, PublishError> {
-        let found = self.fresh.iter().position(|rung| rung.plan.name == name);
-        found.ok_or(PublishError::Nonsense("a segment of a rendition that hasn't started"))
+    /// Returns the rung of this name that this attempt adds to.
+    fn growing(&self, name: &str) -> Result<&Rung, PublishError> {
+        let started = self.started.iter().any(|started| started == name);
+        self.begun_rung(name).filter(|_| started).ok_or(NOT_STARTED)
+    }
+
+    fn growing_mut(&mut self, name: &str) -> Result<&mut Rung, PublishError> {
+        if !self.started.iter().any(|started| started == name) {
+            return Err(NOT_STARTED);
+        }
+        let ours = self.catching_up.iter_mut().find(|rung| rung.plan.name == name);
+        let known = self.manifest.rungs.iter_mut();
+        let known = || known.filter(|rung| can_grow(rung)).find(|rung| rung.plan.name == name);
+        ours.or_else(known).ok_or(NOT_STARTED)
+    }
+
+    /// Returns the rung of this name that can be gone on with: one of this attempt's before one of
+    /// the manifest's.
+    fn begun_rung(&self, name: &str) -> Option<&Rung> {
+        let known = self.manifest.rungs.iter().filter(|rung| can_grow(rung));
+        self.catching_up.iter().chain(known).find(|rung| rung.plan.name == name)
+    }
+
+    /// Says whether playlists that are behind have been so for long enough.
+    fn is_due(&self, now: UnixMillis) -> bool {
+        let segments: usize = self.manifest.rungs.iter().map(|rung| rung.segments.len()).sum();
+        now.ms_since(self.rewritten) >= REWRITE_MS + segments as u64 / SEGMENTS_PER_MS
     }
 
     fn mark_behind(&mut self, name: &str) {
@@ -244,28 +371,33 @@ impl Publisher {
         Ok(self.disk.publish(self.job, self.epoch, &from, self.video, &to, false)?)
     }
 
-    /// Puts a fresh rung into the manifest unless an older generation still has more to play.
-    fn take_over(&mut self, at: usize) {
-        let fresh = &self.fresh[at];
-        match self.manifest.rungs.iter_mut().find(|old| old.plan.name == fresh.plan.name) {
-            Some(old) if fresh.complete || fresh.segments.len() >= old.segments.len() => {
-                *old = fresh.clone();
-            }
-            Some(_) => {}
-            None => self.manifest.rungs.push(fresh.clone()),
+    /// Puts a rung that catches up into the manifest unless the generation there still has more to
+    /// play.
+    fn take_over(&mut self, name: &str) {
+        let Some(at) = self.catching_up.iter().position(|rung| rung.plan.name == name) else {
+            return;
+        };
+        let (ours, known) = (&self.catching_up[at], &mut self.manifest.rungs);
+        let old = known.iter().position(|rung| rung.plan.name == name);
+        match old.map(|old| (old, known[old].segments.len())) {
+            Some((_, more)) if !ours.complete && ours.segments.len() < more => {}
+            Some((old, _)) => known[old] = self.catching_up.swap_remove(at),
+            None => known.push(self.catching_up.swap_remove(at)),
         }
     }
 
-    /// Writes the media playlists that are behind, then what refers to them.
+    /// Writes the manifest, then the media playlists that are behind, then what refers to them. No
+    /// playlist names a segment that the manifest doesn't: after a kill it would be made again.
     fn rewrite(&mut self, now: UnixMillis) -> Result<(), PublishError> {
+        self.write_manifest(false)?;
         for name in std::mem::take(&mut self.behind) {
-            if let Some(rung) = self.fresh.iter().find(|rung| rung.plan.name == name) {
+            // One that catches up isn't known to anybody.
+            if let Some(rung) = self.manifest.rungs.iter().find(|rung| rung.plan.name == name) {
                 self.write_media_playlist(rung)?;
             }
         }
         self.rewritten = now;
-        self.write_indexes(now, false)?;
-        self.write_manifest(false)
+        self.write_indexes(now, false)
     }
 
     fn write_media_playlist(&self, rung: &Rung) -> Result<(), PublishError> {
@@ -293,7 +425,91 @@ impl Publisher {
     }
 }
 
+/// How a rung starts, as the child tells it.
+pub(super) struct Start {
+    pub(super) rendition: String,
+    pub(super) codecs: String,
+    pub(super) timescale: u32,
+    pub(super) target_ms: u32,
+    pub(super) after: u32,
+}
+
+const NOT_STARTED: PublishError =
+    PublishError::Nonsense("a segment of a rendition that hasn't started");
+
+/// Says whether segments can follow those of a rung.
+fn can_grow(rung: &Rung) -> bool {
+    !rung.complete && !rung.sealed
+}
+
+/// Returns the names of a rung's set-up file and of its segments number `range` (from 0).
+fn files_of(rung: &Rung, range: Range<u32>) -> Vec<String> {
+    let all = rung.segments.len() as u32;
+    let segments = range.start.min(all)..range.end.min(all);
+    let segments = segments.map(|at| segment_file(at as usize + 1));
+    std::iter::once(INIT_FILE.to_owned()).chain(segments).collect()
+}
+
+/// Sorts out what a power cut left of growing rungs. Those of which the disk had confirmed every
+/// segment are gone on with. Of the others, players may hold segments that aren't there any more:
+/// nothing may follow them under the same address, and their confirmed beginnings become rungs of
+/// the generation `to` by `link`. Returns those.
+fn after_power_cut(
+    manifest: &mut Manifest,
+    to: Epoch,
+    link: impl Fn(&Rung, &Rung) -> Result<(), DiskError>,
+) -> Result<Vec<Rung>, DiskError> {
+    let mut linked = Vec::new();
+    for rung in manifest.rungs.iter_mut().filter(|rung| can_grow(rung)) {
+        if rung.durable as usize >= rung.segments.len() {
+            continue;
+        }
+        rung.sealed = true;
+        if rung.durable == 0 {
+            continue;
+        }
+        let mut beginning = Rung { generation: to, sealed: false, ..rung.clone() };
+        beginning.segments.truncate(rung.durable as usize);
+        beginning.durable = 0;
+        link(rung, &beginning)?;
+        linked.push(beginning);
+    }
+    Ok(linked)
+}
+
 /// Returns the generation in the name of a rung's directory.
 fn generation_of(directory: &str) -> Option<Epoch> {
     directory.rsplit_once('-').and_then(|(_, number)| number.parse().ok()).map(Epoch)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::media::playlist::tests::film;
+    use std::cell::RefCell;
+
+    /// After a power cut nothing follows segments that may be gone; what the disk had confirmed
+    /// begins a new generation, and a rung that was confirmed whole is simply gone on with.
+    #[test]
+    fn a_power_cut_leaves_what_was_confirmed() {
+        let mut manifest = film();
+        for (rung, durable) in manifest.rungs.iter_mut().zip([2, 3, 0]) {
+            (rung.complete, rung.durable) = (false, durable);
+        }
+        let links = RefCell::new(Vec::new());
+        let link = |from: &Rung, to: &Rung| {
+            let files = files_of(from, 0..from.durable);
+            links.borrow_mut().push((from.directory(), to.directory(), files));
+            Ok(())
+        };
+        let linked = after_power_cut(&mut manifest, Epoch(7), link).expect("no disk is asked");
+        let sealed: Vec<bool> = manifest.rungs.iter().map(|rung| rung.sealed).collect();
+        assert_eq!(sealed, [true, false, true]);
+        let name = manifest.rungs[0].plan.name.clone();
+        let files = ["init.mp4", "1.m4s", "2.m4s"].map(str::to_owned).to_vec();
+        assert_eq!(links.take(), [(format!("{name}-1"), format!("{name}-7"), files)]);
+        assert_eq!(linked.len(), 1);
+        assert_eq!(linked[0].segments, manifest.rungs[0].segments[..2]);
+        assert!(can_grow(&linked[0]) && linked[0].durable == 0);
+    }
 }

@@ -1,7 +1,7 @@
 //! One job from its claim to its end.
 
 use super::Pipeline;
-use super::publish::{PublishError, Publisher};
+use super::publish::{PublishError, Publisher, Start};
 use super::source::{self, SourceError};
 use super::turns::Turns;
 use crate::disk::DiskError;
@@ -36,6 +36,8 @@ enum Halt {
     Stale,
     /// The server stops: the job goes back in line.
     Stopping,
+    /// A rung has to be made anew: the job goes back in line, and that is no failure.
+    Again,
 }
 
 impl From<StateError> for Halt {
@@ -51,6 +53,7 @@ impl From<PublishError> for Halt {
     fn from(error: PublishError) -> Self {
         match error {
             PublishError::Disk(error) => error.into(),
+            PublishError::Unlike => Self::Again,
             other => {
                 error!("publishing: {other}");
                 Self::Problem(Problem::new(
@@ -100,6 +103,10 @@ pub(super) async fn run_job(
             Ok(())
         }
         Err(Halt::Stopping) => pipeline.queue.release(&claim).await,
+        Err(Halt::Again) => {
+            info!(job.id = %id, "job {id} can't go on with all that is there");
+            pipeline.queue.release(&claim).await
+        }
         Err(Halt::Problem(problem)) if problem.code == ProblemCode::UnsupportedMedia => {
             settle_stranger(&pipeline, &claim, problem).await
         }
@@ -202,7 +209,13 @@ impl<'a> Running<'a> {
         };
         child.kill().await;
         match halt {
-            Some(halt) => Err(halt),
+            Some(Halt::Stale) => Err(Halt::Stale),
+            Some(halt) => {
+                let now = self.pipeline.clock.now();
+                // Of no weight beside why the work ended: it only spares the next attempt some.
+                let _ = blocking(&publisher, move |publisher| publisher.suspend(now)).await;
+                Err(halt)
+            }
             None => self.finish(&publisher).await,
         }
     }
@@ -216,17 +229,20 @@ impl<'a> Running<'a> {
         let encode = self.pipeline.encode.clone();
         let limits = self.pipeline.limits.clone();
         let stall_ms = self.pipeline.stall_ms;
+        let boot = self.pipeline.boot.clone();
         let prepared = tokio::task::spawn_blocking(move || {
             let source = source::open(&disk, &state, video)?;
             disk.remove_work(job)?;
             let output = disk.make_work(job, epoch)?;
-            let publisher = Publisher::open(disk, video, job, epoch, now)?;
+            let publisher = Publisher::open(disk, video, job, epoch, &boot, now)?;
             let order = Order {
                 version: WIRE_VERSION,
                 job,
                 epoch,
                 source: source.extents,
                 renditions_done: names_of(&publisher.complete()),
+                seconds_done: publisher.seconds_complete(),
+                begun: publisher.begun(),
                 extras_done: publisher.extras(),
                 encode,
                 limits,
@@ -266,9 +282,12 @@ impl<'a> Running<'a> {
                 blocking(publisher, move |p| p.extra(noted)).await?;
                 self.commit_extra(extra).await
             }
-            Report::Started { rendition, codecs, timescale, target_ms } => {
-                blocking(publisher, move |p| p.started(&rendition, codecs, timescale, target_ms))
-                    .await
+            Report::Started { rendition, codecs, timescale, target_ms, after } => {
+                let start = Start { rendition, codecs, timescale, target_ms, after };
+                blocking(publisher, move |p| p.started(start)).await
+            }
+            Report::Unlike { rendition } => {
+                blocking(publisher, move |p| p.unlike(&rendition)).await
             }
             Report::Segment { rendition, number, segment } => {
                 let step = move |p: &mut Publisher| p.segment(&rendition, number, segment, now);

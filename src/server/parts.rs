@@ -40,6 +40,8 @@ pub(super) struct Parts {
     pub(super) queue: Queue,
     pub(super) readiness: Readiness,
     pub(super) admin_token_path: Option<PathBuf>,
+    /// The kernel's boot id, or a fresh one after a sync has failed.
+    boot_id: String,
     janitor: Janitor,
     worker_status: Arc<OnceLock<WorkerStatus>>,
     started_at: UnixMillis,
@@ -72,7 +74,7 @@ impl Parts {
             hub.clone(),
             clock.clone(),
             limits_of(&config),
-            boot_id,
+            boot_id.clone(),
         );
         let janitor = Janitor::new(uploads.clone(), state.clone(), disk.clone(), clock.clone());
         let refused = |cause: JanitorError| ServerError::State(cause.to_string());
@@ -99,6 +101,7 @@ impl Parts {
             access,
             hub,
             uploads,
+            boot_id,
             queue,
             janitor,
         })
@@ -179,6 +182,7 @@ impl Parts {
                 streams_max: STREAMS_MAX,
             },
             stall_ms: media.stall_timeout_ms,
+            boot: self.boot_id.clone(),
             workers: media.workers,
             accept: self.config.upload.admission.accept,
             keep_rejected: self.config.upload.keep_rejected,

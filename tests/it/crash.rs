@@ -1,6 +1,9 @@
 //! Processes killed at the worst moments, and what is left afterwards.
 
 use crate::harness::{Server, media, pattern, raw, sha256, wait_for};
+use crate::playback::{judged, walk_for};
+use std::collections::BTreeMap;
+use std::path::Path;
 use std::process::Command;
 
 fn kill_9(pid: u32) {
@@ -82,6 +85,60 @@ fn kill_9_of_the_child() {
     let it = server.settled(&id);
     assert_eq!(it["state"], "ready", "{it}");
     whole(&server, &it);
+}
+
+/// What players can fetch of a video that is being made: each rung's playlist by its directory.
+fn playlists(media: &Path) -> BTreeMap<String, String> {
+    let entries = std::fs::read_dir(media).into_iter().flatten().flatten();
+    let rungs = entries.filter_map(|entry| {
+        let list = std::fs::read_to_string(entry.path().join("media.m3u8")).ok()?;
+        Some((entry.file_name().to_string_lossy().into_owned(), list))
+    });
+    rungs.collect()
+}
+
+/// The child killed in the middle, then the server: both times the work goes on behind the last
+/// segment, under the same addresses, and what was served before stays as it was.
+#[test]
+fn what_was_killed_is_gone_on_with() {
+    let mut server =
+        Server::with(&[("SLIPWAY_MEDIA__LADDER", "[240]"), ("SLIPWAY_BOOT_ID", "the same")]);
+    let id = server.upload(&media("one-key-60s.mp4"));
+    let published = server.data.join("media");
+    let mut seen = BTreeMap::new();
+    for (round, least) in [2, 6, 9].into_iter().enumerate() {
+        let media = wait_for("some more segments", || {
+            let media = walk_for(&published, &id)?;
+            let lists = playlists(&media);
+            let count = lists.get("240p-1").map_or(0, |list| list.matches("#EXTINF").count());
+            (count >= least).then_some(media)
+        });
+        match round {
+            0 => workers_of(server.pid()).into_iter().for_each(kill_9),
+            _ => server.kill(),
+        }
+        for (rung, list) in playlists(&media) {
+            for name in list.lines().filter(|line| line.ends_with(".m4s")) {
+                let path = media.join(&rung).join(name);
+                let sum = sha256(&std::fs::read(&path).expect("a named segment is there"));
+                let before = seen.entry(path).or_insert_with(|| sum.clone());
+                assert_eq!(*before, sum, "{rung}/{name} stays as it was");
+            }
+        }
+        if round > 0 {
+            server.restart();
+        }
+    }
+    let it = server.settled(&id);
+    assert_eq!(it["state"], "ready", "{it}");
+    for (path, sum) in seen {
+        assert_eq!(sha256(&std::fs::read(&path).expect("still there")), sum, "{}", path.display());
+    }
+    let media = walk_for(&published, &id).expect("published");
+    assert_eq!(playlists(&media).into_keys().collect::<Vec<_>>(), ["240p-1", "audio-1"]);
+    whole(&server, &it);
+    let findings = judged(&server, &it);
+    assert!(!findings.iter().any(|it| it.contains("\"MUST\"")), "{findings:#?}");
 }
 
 /// An orderly stop in mid-upload and mid-job leaves both resumable.

@@ -50,7 +50,7 @@ fn check(server: &Server, name: &str, duration: f64, top: (u64, u64), sound: boo
 }
 
 /// What an independent reader of Apple's, RFC 8216's and DASH's rules finds, a line each.
-fn judged(server: &Server, video: &Value) -> Vec<String> {
+pub fn judged(server: &Server, video: &Value) -> Vec<String> {
     let checker = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/checker/check.py");
     let address = |key: &str| {
         format!("{}{}", server.address, video["playback"][key].as_str().expect("a path"))
@@ -256,7 +256,7 @@ fn broken_playlists_are_found() {
 }
 
 /// Finds the directory of a name, two levels down.
-fn walk_for(directory: &std::path::Path, name: &str) -> Option<std::path::PathBuf> {
+pub fn walk_for(directory: &std::path::Path, name: &str) -> Option<std::path::PathBuf> {
     let shards = std::fs::read_dir(directory).ok()?.flatten();
     shards.map(|shard| shard.path().join(name)).find(|path| path.is_dir())
 }

@@ -32,6 +32,8 @@ fn order(size: u64) -> Order {
         epoch: Epoch(1),
         source: Extent::whole(ByteCount(size)),
         renditions_done: Vec::new(),
+        seconds_done: 0.0,
+        begun: Vec::new(),
         extras_done: Vec::new(),
         encode: EncodeOptions {
             ladder_heights: None,

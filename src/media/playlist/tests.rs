@@ -27,6 +27,8 @@ fn rung(name: &str, kind: RenditionKind, bits_per_second: u64) -> Rung {
         timescale: 1000,
         target_ms: 4000,
         complete: true,
+        durable: 0,
+        sealed: false,
         segments: vec![segment(4000), segment(4000), segment(2500)],
     }
 }
