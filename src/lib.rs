@@ -21,6 +21,7 @@ pub mod queue;
 pub mod server;
 pub mod state;
 pub mod telemetry;
+pub mod text;
 pub mod units;
 pub mod upload;
 pub mod wire;
