@@ -182,6 +182,14 @@ pub(super) fn remove_tree(path: &Path) -> Result<(), DiskError> {
     }
 }
 
+/// Removes a file; missing is fine.
+pub(super) fn remove_file(path: &Path) -> Result<(), DiskError> {
+    match fs::remove_file(path) {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => Err(DiskError::from_io("remove", path, e)),
+        _ => Ok(()),
+    }
+}
+
 /// Returns the names in a directory, sorted; empty if the directory isn't there.
 pub(super) fn names(path: &Path) -> Result<Vec<String>, DiskError> {
     let entries = match fs::read_dir(path) {

@@ -2,6 +2,7 @@
 
 use crate::model::extra::POSTER_FILE;
 use crate::model::manifest::{INIT_FILE, KEY_PLAYLIST_FILE, MEDIA_PLAYLIST_FILE};
+use crate::model::text::{CHAPTERS_FILE, WHOLE_TEXT_FILE};
 use std::fmt;
 
 /// One file of a video that players may fetch, named relative to the video.
@@ -32,6 +33,26 @@ pub enum MediaFile {
     Segment {
         /// The rung's directory.
         rung: RungName,
+        /// Counted from 1.
+        number: u32,
+    },
+    /// `chapters.vtt`: the chapters.
+    Chapters,
+    /// `captions/{name}.vtt`: a text track whole, whatever its bytes are by now. Which file that
+    /// is, the video's record knows.
+    Caption {
+        /// Language, and what else tells it apart.
+        name: String,
+    },
+    /// `{text}/whole.vtt`: a text track whole, for DASH.
+    WholeText {
+        /// The text track's directory.
+        text: RungName,
+    },
+    /// `{text}/{number}.vtt`: one segment of a text track.
+    TextSegment {
+        /// The text track's directory.
+        text: RungName,
         /// Counted from 1.
         number: u32,
     },
@@ -71,14 +92,25 @@ impl MediaFile {
             "master.m3u8" => return Some(Self::Master),
             "manifest.mpd" => return Some(Self::Dash),
             POSTER_FILE => return Some(Self::Poster),
+            CHAPTERS_FILE => return Some(Self::Chapters),
             _ => {}
         }
         let (rung, file) = name.split_once('/')?;
+        if rung == "captions" {
+            let name = file.strip_suffix(".vtt")?.to_ascii_lowercase();
+            let is_name = is_plain(&name) && name.starts_with(|c: char| c.is_ascii_lowercase());
+            return is_name.then_some(Self::Caption { name });
+        }
         let rung = RungName::parse(rung)?;
         match file {
             INIT_FILE => Some(Self::Init { rung }),
             MEDIA_PLAYLIST_FILE => Some(Self::Playlist { rung }),
             KEY_PLAYLIST_FILE => Some(Self::KeyPlaylist { rung }),
+            WHOLE_TEXT_FILE => Some(Self::WholeText { text: rung }),
+            _ if file.ends_with(".vtt") => {
+                let number = canonical_number(file.strip_suffix(".vtt")?)?;
+                (number > 0).then_some(Self::TextSegment { text: rung, number })
+            }
             _ => {
                 let number = canonical_number(file.strip_suffix(".m4s")?)?;
                 (number > 0).then_some(Self::Segment { rung, number })
@@ -88,7 +120,13 @@ impl MediaFile {
 
     /// Says whether the bytes behind this name never change once they are there.
     pub fn is_immutable(&self) -> bool {
-        matches!(self, Self::Init { .. } | Self::Segment { .. })
+        matches!(
+            self,
+            Self::Init { .. }
+                | Self::Segment { .. }
+                | Self::WholeText { .. }
+                | Self::TextSegment { .. }
+        )
     }
 }
 
@@ -102,6 +140,10 @@ impl fmt::Display for MediaFile {
             Self::Playlist { rung } => write!(f, "{rung}/{MEDIA_PLAYLIST_FILE}"),
             Self::KeyPlaylist { rung } => write!(f, "{rung}/{KEY_PLAYLIST_FILE}"),
             Self::Segment { rung, number } => write!(f, "{rung}/{number}.m4s"),
+            Self::Chapters => f.write_str(CHAPTERS_FILE),
+            Self::Caption { name } => write!(f, "captions/{name}.vtt"),
+            Self::WholeText { text } => write!(f, "{text}/{WHOLE_TEXT_FILE}"),
+            Self::TextSegment { text, number } => write!(f, "{text}/{number}.vtt"),
         }
     }
 }
@@ -135,6 +177,11 @@ mod tests {
             "360p-1/iframes.m3u8",
             "1080p60-12/1.m4s",
             "audio-de-1/100000.m4s",
+            "chapters.vtt",
+            "captions/zh-hant_captions_2.vtt",
+            "text-123456789/whole.vtt",
+            "text-1/600.vtt",
+            "text-1/media.m3u8",
         ];
         for name in good {
             let file = MediaFile::parse(name).expect(name);
@@ -157,6 +204,13 @@ mod tests {
             "-2/1.m4s",
             "360p-2/1.m4s\0",
             "360p-2/99999999999.m4s",
+            "captions/123.vtt",
+            "captions/../master.m3u8",
+            "captions/en.vtt.vtt",
+            "captions/.vtt",
+            "captions/en",
+            "text-1/0.vtt",
+            "text-1/01.vtt",
         ];
         for name in bad {
             assert_eq!(MediaFile::parse(name), None, "{name:?}");

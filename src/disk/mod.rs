@@ -14,6 +14,7 @@ mod media_file;
 mod originals;
 mod paths;
 mod sidecar;
+mod texts;
 mod uploads;
 mod work;
 
@@ -24,6 +25,7 @@ pub use fail_at::{FailAt, fail_at};
 pub use files::{SyncHandle, make_private_directory, rename_directory, sync_directory};
 pub use media_file::{MediaFile, RungName};
 pub use sidecar::{FACTS_VERSION, Facts, UPLOAD_META_VERSION, UploadMeta};
+pub use texts::is_text;
 
 use crate::units::ByteCount;
 use paths::Place;
@@ -51,6 +53,8 @@ struct Inner {
     root: PathBuf,
     /// Held for as long as anybody may write here.
     _lock: File,
+    /// Whose turn it is to write what players read.
+    turns: texts::Turns,
 }
 
 /// Room on the file system.
@@ -90,7 +94,13 @@ impl Disk {
             // runs find them and take them for certain.
             files::sync_dir(&place.below(data_dir)).map_err(OpenError::from)?;
         }
-        Ok(Disk { inner: Arc::new(Inner { root: data_dir.to_owned(), _lock: lock }) })
+        Ok(Disk {
+            inner: Arc::new(Inner {
+                root: data_dir.to_owned(),
+                _lock: lock,
+                turns: Default::default(),
+            }),
+        })
     }
 
     /// Returns the id of this run of the machine: `given` by the service manager, or the kernel's

@@ -441,6 +441,21 @@ fn sidecars_keep_their_bytes() {
     (growing.rungs[0].complete, growing.rungs[0].durable) = (false, 1);
     growing.rungs[0].sealed = true;
     check_golden("manifest-growing.1.json", &growing);
+    check_golden("manifest-text.1.json", &manifest_with_text());
+}
+
+fn manifest_with_text() -> Manifest {
+    use crate::model::text::{Chapter, TextCut, TextKind, TextTrack};
+    let cut = Some(TextCut { number: 9, every: 6, film_ms: 6_000 });
+    let (lang, label) = ("de".to_owned(), "Deutsch".to_owned());
+    let track = TextTrack { lang, label, kind: TextKind::Subtitles, ordinal: 2, stored: 7, cut };
+    Manifest {
+        began: Some(UnixMillis(1_700_000_000_000)),
+        texts: Some(vec![TextTrack { cut: None, kind: TextKind::Forced, ..track.clone() }]),
+        captions: vec![track],
+        chapters: vec![Chapter { start: 0.5, end: 6.0, title: "One".to_owned() }],
+        ..manifest()
+    }
 }
 
 fn manifest() -> Manifest {

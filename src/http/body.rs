@@ -341,7 +341,10 @@ pub(super) async fn json_of<T: serde::de::DeserializeOwned>(
 const JSON_BYTES_MAX: usize = 64 << 10;
 
 /// Reads a body of at most `bytes_max`.
-async fn bounded(
+///
+/// # Errors
+/// 413 for a larger body, 400 for one that is cut short.
+pub(super) async fn bounded(
     mut payload: web::Payload,
     bytes_max: usize,
 ) -> Result<Vec<u8>, super::problem::Problem> {

@@ -1,14 +1,14 @@
 //! `/media/{id}/…` and the download of originals: ranges, validators and caching done rightly.
 //!
 //! Only names of the layout's closed set are ever looked up. Segments never change behind their
-//! address; playlists do, and are the only files that are compressed.
+//! address; playlists do. Playlists and text tracks are compressed.
 
 use super::problem::Problem;
 use super::tus::headers::attachment;
 use super::{Shared, blocking, guard, translate, videos};
 use crate::disk::MediaFile;
 use crate::ids::VideoId;
-use crate::library::LibraryError;
+use crate::library::{self, LibraryError};
 use crate::model::video::{VideoState, Visibility};
 use crate::state::VideoRecord;
 use actix_files::NamedFile;
@@ -24,7 +24,7 @@ pub(super) fn routes(app: &mut web::ServiceConfig) {
     // A part of a compressed file means something else than a part of the file.
     let whole = route::fn_guard(|ctx| !ctx.head().headers().contains_key(header::RANGE));
     app.service(
-        web::resource(r"/media/{id}/{file:.*\.(?:m3u8|mpd)}")
+        web::resource(r"/media/{id}/{file:.*\.(?:m3u8|mpd|vtt)}")
             .guard(whole)
             .wrap(middleware::Compress::default())
             .route(web::get().to(file))
@@ -50,7 +50,13 @@ async fn file(
     let (video, named) = blocking(&app, move |parts| {
         let viewer = caller.as_ref().map(|caller| &caller.viewer);
         let video = parts.library.video(id, viewer).map_err(translate::library)?;
-        let path = parts.disk.media_file(id, &wanted);
+        let path = match &wanted {
+            MediaFile::Caption { name } => {
+                let track = library::text_track(&video, name).map_err(translate::library)?;
+                parts.disk.stored_text(id, track.stored)
+            }
+            file => parts.disk.media_file(id, file),
+        };
         let named = NamedFile::open(path).map_err(|_| Problem::not_found())?;
         Ok((video, named))
     })
@@ -62,7 +68,7 @@ async fn file(
     headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(SANDBOX));
     let resource_policy = header::HeaderName::from_static("cross-origin-resource-policy");
     headers.insert(resource_policy, HeaderValue::from_static("cross-origin"));
-    if is_playlist(&file) {
+    if is_compressed(&file) {
         weaken(headers);
     }
     Ok(answer)
@@ -85,19 +91,26 @@ fn media_type(file: &MediaFile) -> &'static str {
         MediaFile::Poster => "image/jpeg",
         MediaFile::Init { .. } => "video/mp4",
         MediaFile::Segment { .. } => "video/iso.segment",
+        MediaFile::Chapters
+        | MediaFile::Caption { .. }
+        | MediaFile::WholeText { .. }
+        | MediaFile::TextSegment { .. } => "text/vtt; charset=utf-8",
     }
 }
 
-fn is_playlist(file: &MediaFile) -> bool {
-    use MediaFile::{Dash, KeyPlaylist, Master, Playlist};
+/// Says whether a file is text, which is compressed for whoever takes it so.
+fn is_compressed(file: &MediaFile) -> bool {
+    use MediaFile::{Caption, Chapters, Dash, KeyPlaylist, Master, Playlist};
+    use MediaFile::{TextSegment, WholeText};
     matches!(file, Master | Playlist { .. } | KeyPlaylist { .. } | Dash)
+        || matches!(file, Chapters | Caption { .. } | WholeText { .. } | TextSegment { .. })
 }
 
 /// Returns how long a file may be kept, and by whom.
 fn cache_control(video: &VideoRecord, file: &MediaFile) -> HeaderValue {
     let seconds = match file {
         _ if file.is_immutable() => "max-age=31536000, immutable",
-        MediaFile::Poster => "max-age=60",
+        MediaFile::Poster | MediaFile::Chapters | MediaFile::Caption { .. } => "max-age=60",
         _ if video.state == VideoState::Ready => "max-age=60",
         // It grows: a player has to see the next segment as soon as there is one.
         _ => "max-age=1",
@@ -182,6 +195,9 @@ mod tests {
             ("360p-1/media.m3u8", "application/vnd.apple.mpegurl"),
             ("360p-1/iframes.m3u8", "application/vnd.apple.mpegurl"),
             ("360p-1/12.m4s", "video/iso.segment"),
+            ("chapters.vtt", "text/vtt; charset=utf-8"),
+            ("captions/en.vtt", "text/vtt; charset=utf-8"),
+            ("text-1/1.vtt", "text/vtt; charset=utf-8"),
         ];
         for (name, expected) in cases {
             let file = MediaFile::parse(name).expect(name);

@@ -6,6 +6,7 @@
 
 mod admin;
 mod body;
+mod captions;
 mod chunk_form;
 mod chunks;
 mod connection;
@@ -250,6 +251,7 @@ fn routes(app: &mut web::ServiceConfig) {
     live::routes(app);
     login::routes(app);
     videos::routes(app);
+    captions::routes(app);
     media_files::routes(app);
     pages::routes(app);
 }

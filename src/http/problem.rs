@@ -94,6 +94,8 @@ codes! {
     PartSize = "part-size", 422, "The upload has no part like this";
     /// A part or file whose bytes aren't those that the client meant.
     DigestMismatch = "checksum-mismatch", 422, "The bytes don't match their checksum";
+    /// A text track that can't be read.
+    BadText = "invalid-text", 422, "The text track can't be read";
     /// The owner has announced more than allowed that hasn't come.
     TooMuchAnnounced = "too-many-announced-bytes", 429, "Too much is announced already";
     /// The owner has too many uploads that haven't ended.

@@ -233,6 +233,11 @@ pub(super) fn library(error: LibraryError) -> Problem {
         LibraryError::Invalid { field, rule } => {
             Problem::new(Code::InvalidRequest, format!("`{field}` {rule}.")).field(field)
         }
+        LibraryError::Uploading => {
+            let detail = "This is possible once all of the file is here.";
+            Problem::new(Code::Unfinished, detail)
+        }
+        LibraryError::Text(error) => Problem::new(Code::BadText, error.to_string()),
         LibraryError::NoSpace => out_of_space(),
         LibraryError::Disk(error) => disk(error),
         LibraryError::State(error) => state(error),

@@ -112,7 +112,11 @@ fn seen_by(parts: &AppParts, caller: Option<&Caller>, id: VideoId) -> Result<Vid
 ///
 /// # Errors
 /// 404 for another's, 403 for somebody who may only look.
-async fn held(req: &HttpRequest, app: &App, id: &str) -> Result<(VideoRecord, Viewer), Problem> {
+pub(super) async fn held(
+    req: &HttpRequest,
+    app: &App,
+    id: &str,
+) -> Result<(VideoRecord, Viewer), Problem> {
     let viewer = guard::required(req, app).await?.viewer;
     let video = app.parts.library.own_video(id_of(id)?, &viewer).map_err(translate::library)?;
     Ok((video, viewer))

@@ -1,9 +1,11 @@
 //! The API's own shapes of videos, work and uploads; stored records never leave as they are.
 
 use crate::events::Progress;
+use crate::ids::VideoId;
 use crate::model::job::{Stage, StageState};
 use crate::model::problem::Problem;
 use crate::model::rendition::{RenditionKind, RenditionState};
+use crate::model::text::{CHAPTERS_FILE, Chapter, TextTrack, shown};
 use crate::model::upload::UploadState;
 use crate::model::video::{SourceFacts, VideoKind, VideoState, Visibility, Warning};
 use crate::state::{JobRecord, RenditionRecord, UploadRecord, VideoRecord};
@@ -89,15 +91,30 @@ pub(super) struct PlaybackView {
     pub(super) storyboard: Option<String>,
     playable_seconds: f64,
     captions: Vec<CaptionView>,
+    chapters: Option<ChaptersView>,
 }
 
 /// A text track.
 #[derive(Debug, Serialize)]
-struct CaptionView {
+pub(super) struct CaptionView {
     lang: String,
     label: String,
-    kind: String,
+    kind: &'static str,
     url: String,
+}
+
+/// The chapters, and where they are as a text track.
+#[derive(Debug, Serialize)]
+struct ChaptersView {
+    url: String,
+    items: Vec<ChapterView>,
+}
+
+#[derive(Debug, Serialize)]
+struct ChapterView {
+    start: f64,
+    end: f64,
+    title: String,
 }
 
 /// How far the work on a video is.
@@ -259,8 +276,33 @@ impl PlaybackView {
             poster: video.poster.as_ref().map(|_| at("poster.jpg")),
             storyboard: None,
             playable_seconds: playable_seconds(video, progress),
-            captions: Vec::new(),
+            captions: shown(&video.captions, &video.texts)
+                .into_iter()
+                .map(|track| CaptionView::of(video.id, track))
+                .collect(),
+            chapters: (!video.chapters.is_empty())
+                .then(|| ChaptersView::of(&video.chapters, at(CHAPTERS_FILE))),
         }
+    }
+}
+
+impl CaptionView {
+    /// Makes the view of a text track.
+    pub(super) fn of(video: VideoId, track: &TextTrack) -> Self {
+        Self {
+            lang: track.lang.clone(),
+            label: track.label.clone(),
+            kind: track.kind.word(),
+            url: format!("/media/{video}/captions/{}.vtt", track.name()),
+        }
+    }
+}
+
+impl ChaptersView {
+    fn of(chapters: &[Chapter], url: String) -> Self {
+        let view =
+            |it: &Chapter| ChapterView { start: it.start, end: it.end, title: it.title.clone() };
+        Self { url, items: chapters.iter().map(view).collect() }
     }
 }
 
@@ -426,6 +468,9 @@ mod tests {
             warnings: Vec::new(),
             problem: None,
             discarded: false,
+            texts: Vec::new(),
+            captions: Vec::new(),
+            chapters: Vec::new(),
         }
     }
 

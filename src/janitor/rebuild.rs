@@ -5,6 +5,7 @@ use crate::disk::DiskError;
 use crate::ids::{JobId, Owner, VideoId};
 use crate::model::manifest::{Manifest, Rung};
 use crate::model::rendition::RenditionState;
+use crate::model::text::TextTrack;
 use crate::model::video::{VideoState, Visibility};
 use crate::state::{JobRecord, RenditionRecord, VideoRecord};
 use crate::units::{ByteCount, UnixMillis};
@@ -138,6 +139,9 @@ fn publish(video: &mut VideoRecord, manifest: Manifest, now: UnixMillis) {
     video.playable_at = video.playable.then_some(now);
     video.renditions = manifest.rungs.iter().map(rendition).collect();
     video.poster = manifest.poster;
+    video.texts = manifest.texts.unwrap_or_default().iter().map(TextTrack::uncut).collect();
+    video.captions = manifest.captions.iter().map(TextTrack::uncut).collect();
+    video.chapters = manifest.chapters;
     if manifest.complete {
         video.state = VideoState::Ready;
         video.ready_at = Some(now);

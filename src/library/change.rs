@@ -93,7 +93,7 @@ impl Library {
         .await
     }
 
-    fn tell(&self, video: &VideoRecord) {
+    pub(super) fn tell(&self, video: &VideoRecord) {
         let now = self.shelf.clock.now();
         let event = Event::of_video(EventKind::VideoState, now, video.id, video.owner.clone());
         self.shelf.hub.publish(event);

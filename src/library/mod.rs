@@ -4,9 +4,11 @@
 //! finished a video is its owner's alone, whatever its visibility. Called by the API, the pages
 //! and the media routes in `http`.
 
+mod captions;
 mod change;
 mod query;
 
+pub use captions::{NewCaption, caption_name, text_track};
 pub use change::{DESCRIPTION_BYTES_MAX, TAG_CHARS_MAX, TAGS_MAX, TITLE_CHARS_MAX};
 pub use query::{Page, Query, UPLOADS_MAX, UploadPage, UploadQuery, VIDEOS_MAX};
 
@@ -17,6 +19,7 @@ use crate::ids::VideoId;
 use crate::model::access::{Role, Viewer};
 use crate::model::video::{VideoState, Visibility};
 use crate::state::{State, StateError, VideoRecord};
+use crate::text::TextError;
 use crate::units::ByteCount;
 use std::fs::File;
 use std::path::PathBuf;
@@ -50,6 +53,12 @@ pub enum LibraryError {
     /// The file isn't one that is taken, and its bytes weren't kept.
     #[error("the original isn't kept")]
     Discarded,
+    /// Not all bytes of the film are here yet.
+    #[error("the upload isn't complete")]
+    Uploading,
+    /// A text isn't one that can be shown.
+    #[error(transparent)]
+    Text(#[from] TextError),
     /// A value isn't allowed.
     #[error("{field} {rule}")]
     Invalid {

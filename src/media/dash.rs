@@ -5,6 +5,7 @@
 //! manifest.
 
 use super::playlist::{CHANNELS, language, playable, rate, target_seconds};
+use super::texts_listed;
 use crate::model::manifest::{INIT_FILE, Manifest, Rung};
 use crate::model::rendition::RenditionKind;
 use crate::units::UnixMillis;
@@ -55,6 +56,7 @@ pub fn mpd(manifest: &Manifest, now: UnixMillis, started: UnixMillis) -> String 
     for (index, sound) in sounds.iter().enumerate() {
         write_sound(&mut out, index + 1, sound);
     }
+    texts_listed::write_sets(&mut out, manifest, escaped);
     out.push_str("  </Period>\n</MPD>\n");
     out
 }

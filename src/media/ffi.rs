@@ -8,6 +8,7 @@
 use ffmpeg_next::codec::packet::{Packet, Ref};
 use ffmpeg_next::codec::{self, Parameters};
 use ffmpeg_next::ffi as sys;
+use ffmpeg_next::format::chapter::Chapter;
 use ffmpeg_next::format::context::{Input, Output, StreamIo};
 use ffmpeg_next::format::stream::Stream;
 use ffmpeg_next::{Codec, Rational, decoder, encoder, filter, frame};
@@ -279,6 +280,35 @@ pub fn extradata(parameters: &Parameters) -> Vec<u8> {
     unsafe {
         let par = &*parameters.as_ptr();
         bytes_of(par.extradata, par.extradata_size)
+    }
+}
+
+/// Most bytes of a tag that are read.
+const TAG_BYTES_MAX: usize = 1024;
+
+/// Reads a tag of a stream. Containers may hold any bytes here: what isn't UTF-8 is replaced.
+pub fn stream_tag(stream: &Stream<'_>, key: &str) -> Option<String> {
+    // SAFETY: a stream of an open input, whose tags live as long as the input.
+    unsafe { tag((*stream.as_ptr()).metadata, key) }
+}
+
+/// Reads the title of a chapter, as [`stream_tag`] does.
+pub fn chapter_title(chapter: &Chapter<'_>) -> Option<String> {
+    // SAFETY: a chapter of an open input, whose tags live as long as the input.
+    unsafe { tag((*chapter.as_ptr()).metadata, "title") }
+}
+
+/// Reads an entry of a dictionary.
+///
+/// # Safety
+/// `tags` is null or a dictionary that lives for the call.
+unsafe fn tag(tags: *const sys::AVDictionary, key: &str) -> Option<String> {
+    let key = c_text(key).ok()?;
+    // SAFETY: the caller's promise; an entry's value is a text that ends with NUL, copied here.
+    unsafe {
+        let entry = sys::av_dict_get(tags, key.as_ptr(), ptr::null(), 0).as_ref()?;
+        let bytes = CStr::from_ptr(entry.value.cast_const()).to_bytes();
+        Some(String::from_utf8_lossy(&bytes[..bytes.len().min(TAG_BYTES_MAX)]).into_owned())
     }
 }
 

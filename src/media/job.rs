@@ -1,6 +1,7 @@
 //! One job from the first byte to the last segment: probe, poster, passes.
 
 use super::audio::{Sound, SoundPlan};
+use super::chapters;
 use super::copy::{self, copy_pass};
 use super::decode::Begin;
 use super::keys::KEY_DISTANCE_MAX;
@@ -14,6 +15,7 @@ use super::rungs::{Opened, Pass, Task, encode_pass};
 use super::segment::{Kept, Label};
 use super::sounds::Sounds;
 use super::source::{Source, SourceFile};
+use super::texts::{self, Aside};
 use super::timeline::{self, Boundaries};
 use crate::model::extra::ExtraKind;
 use crate::model::problem::ProblemCode;
@@ -51,10 +53,16 @@ pub fn work(
     if probe.shape.is_some() && !order.extras_done.contains(&ExtraKind::Poster) {
         poster::make(&mut source, &probe, &order.limits, dir, reporter)?;
     }
+    if !order.extras_done.contains(&ExtraKind::Chapters) {
+        chapters::report(&source, probe.facts.duration, reporter)?;
+    }
+    source.texts.warn(reporter)?;
+    let texts = Aside::new(&source.texts, !order.extras_done.contains(&ExtraKind::Texts));
     // Each pass opens the container anew: going back to the start isn't possible in all of them.
     drop(source);
-    let job = Job { order, file, dir, reporter, probe: &probe };
+    let job = Job { order, file, dir, reporter, probe: &probe, texts };
     let produced = job.passes()?;
+    job.texts_at_last()?;
     // An attempt that only had to finish what others made tells what they have found.
     let earlier = Some(order.seconds_done).filter(|seconds| *seconds > 0.0);
     job.check_produced(produced.into_iter().chain(earlier).reduce(f64::max))
@@ -66,9 +74,27 @@ struct Job<'w, 'r> {
     dir: &'w OutputDir,
     reporter: &'w Reporter<'r>,
     probe: &'w Probe,
+    texts: Aside,
 }
 
 impl<'w, 'r> Job<'w, 'r> {
+    /// Opens the source for a pass; the first one that reads it to its end takes the text along.
+    fn open_source(&self) -> Result<Source, Stop> {
+        let mut source = Source::open(self.file, &self.order.limits)?;
+        if self.texts.is_wanting() {
+            source.put_texts_aside(&self.texts);
+        }
+        Ok(source)
+    }
+
+    /// Reports the text, read by a pass of its own if no other had to read the source.
+    fn texts_at_last(&self) -> Result<(), Stop> {
+        if self.texts.is_wanting() {
+            texts::read_alone(self.open_source()?, self.reporter)?;
+        }
+        self.texts.report(self.dir, self.reporter)
+    }
+
     fn is_todo(&self, rendition: &RenditionPlan) -> bool {
         !self.order.renditions_done.contains(&rendition.name)
     }
@@ -92,7 +118,7 @@ impl<'w, 'r> Job<'w, 'r> {
         let mut boundaries = self.grid();
         if copied_todo.is_some() || sound_todo || !encoded.is_empty() {
             let share = if encoded.is_empty() { 1.0 } else { COPY_SHARE };
-            let source = Source::open(self.file, &self.order.limits)?;
+            let source = self.open_source()?;
             let target_ms = self.target_ms(cuts.longest);
             let label = copied_todo.zip(source.video.as_ref()).map(|(rendition, track)| Label {
                 name: rendition.name.clone(),
@@ -106,6 +132,7 @@ impl<'w, 'r> Job<'w, 'r> {
             let done = copy_pass(source, cuts, label, sounds, self.dir, self.reporter, &meter)?;
             produced = Some(done.seconds);
             boundaries = Boundaries::listed(done.begins);
+            self.texts.report(self.dir, self.reporter)?;
         }
         if !encoded.is_empty() {
             let target_ms = self.target_ms(cuts.longest);
@@ -130,7 +157,7 @@ impl<'w, 'r> Job<'w, 'r> {
         let mut produced = None;
         let mut opened = None;
         if sound_todo {
-            let source = Source::open(self.file, &self.order.limits)?;
+            let source = self.open_source()?;
             let sounds = self.sounds(&source, &grid)?;
             if from_start {
                 opened = Some(Opened { source, begin: Begin::AtStart, sounds });
@@ -188,7 +215,11 @@ impl<'w, 'r> Job<'w, 'r> {
                 Some(opened) => opened,
                 None => {
                     let first = tasks.iter().map(Task::from).min().unwrap_or(0);
-                    let (source, begin) = resume::open_at(self.file, &self.order.limits, first)?;
+                    let (mut source, begin) =
+                        resume::open_at(self.file, &self.order.limits, first)?;
+                    if first == 0 && self.texts.is_wanting() {
+                        source.put_texts_aside(&self.texts);
+                    }
                     Opened { source, begin, sounds: Sounds::default() }
                 }
             };

@@ -5,12 +5,14 @@
 //! chose, `probe` asks `keys` and `ladder` for the plan, `poster` makes the picture, `copy` takes
 //! the source's own packets where that is possible, `rungs` decodes once for all rungs that have
 //! to be encoded, `audio` goes along with whichever pass comes first, `segment` cuts what comes
-//! out into files, and `resume` finds the place behind those of an attempt that was killed.
-//! `playlist` and `dash` stand apart: they write for players what a manifest says, touch no FFmpeg
-//! and run in the server.
+//! out into files, and `resume` finds the place behind those of an attempt that was killed. `texts`
+//! puts the packets of text tracks aside while a pass reads the film. `playlist` and `dash`, with
+//! `texts_listed`, stand apart: they write for players what a manifest says, touch no FFmpeg and
+//! run in the server.
 
 mod audio;
 mod boxes;
+mod chapters;
 mod copy;
 pub mod dash;
 mod decode;
@@ -32,6 +34,8 @@ mod segment;
 pub mod sniff;
 mod sounds;
 mod source;
+mod texts;
+mod texts_listed;
 mod timeline;
 
 use crate::model::problem::{Problem, ProblemCode};

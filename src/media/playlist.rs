@@ -4,6 +4,7 @@
 //! that isn't complete on disk, and a media playlist only ever grows until it ends.
 //! Called by `pipeline` whenever it has changed the manifest; `rate` is shared with `dash`.
 
+use super::texts_listed;
 use crate::model::manifest::{
     INIT_FILE, KEY_PLAYLIST_FILE, MEDIA_PLAYLIST_FILE, Manifest, Rung, segment_file,
 };
@@ -32,6 +33,8 @@ pub fn multivariant(manifest: &Manifest) -> String {
             write_sound(&mut out, &sounds[..index], sound);
         }
     }
+    texts_listed::write_group(&mut out, manifest);
+    let texts = texts_listed::group_attribute(manifest);
     let mut variants: Vec<(Rate, &Rung)> = Vec::new();
     for rung in &pictures {
         variants.push((rate(rung).with_loudest(&sounds), rung));
@@ -42,12 +45,12 @@ pub fn multivariant(manifest: &Manifest) -> String {
         variants[..=first].rotate_right(1);
     }
     for (rate, rung) in &variants {
-        write_variant(&mut out, *rate, rung, &sounds);
+        write_variant(&mut out, *rate, rung, &sounds, &texts);
     }
     // Sound alone, for networks that carry no pictures (and for files that hold none).
     for sound in &sounds {
         let group = if pictures.is_empty() { &[] } else { sounds.as_slice() };
-        write_variant(&mut out, rate(sound), sound, group);
+        write_variant(&mut out, rate(sound), sound, group, &texts);
     }
     for (_, rung) in &variants {
         write_key_pictures(&mut out, rung);
@@ -221,7 +224,7 @@ fn write_sound(out: &mut String, before: &[&Rung], rung: &Rung) {
     );
 }
 
-fn write_variant(out: &mut String, rate: Rate, rung: &Rung, sounds: &[&Rung]) {
+fn write_variant(out: &mut String, rate: Rate, rung: &Rung, sounds: &[&Rung], texts: &str) {
     let mut codecs = vec![rung.codecs.as_str()];
     for sound in sounds {
         if !codecs.contains(&sound.codecs.as_str()) {
@@ -244,7 +247,7 @@ fn write_variant(out: &mut String, rate: Rate, rung: &Rung, sounds: &[&Rung]) {
     if !sounds.is_empty() {
         let _ = write!(out, ",AUDIO=\"{AUDIO_GROUP}\"");
     }
-    let _ = writeln!(out, "\n{}/{MEDIA_PLAYLIST_FILE}", rung.directory());
+    let _ = writeln!(out, "{texts}\n{}/{MEDIA_PLAYLIST_FILE}", rung.directory());
 }
 
 fn write_key_pictures(out: &mut String, rung: &Rung) {
@@ -267,7 +270,7 @@ fn address(rung: &Rung) -> String {
 }
 
 /// Writes a quoted string of a playlist, which has no escape for its own quotes and line ends.
-fn quoted(text: &str) -> String {
+pub(super) fn quoted(text: &str) -> String {
     let text: String = text.chars().filter(|c| *c != '"' && !c.is_control()).collect();
     format!("\"{text}\"")
 }

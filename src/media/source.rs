@@ -9,6 +9,7 @@
 use super::ffi::{self, FfiError, StreamFacts};
 use super::report::Stop;
 use super::sniff::{self, Container, SNIFF_BYTES};
+use super::texts::{Aside, TextStreams};
 use crate::model::problem::ProblemCode;
 use crate::units::ByteCount;
 use crate::wire::{Extent, Limits};
@@ -206,6 +207,10 @@ pub struct Source {
     pub audio_unreadable: bool,
     /// Length in seconds as the container declares it.
     pub duration: Option<f64>,
+    /// The text tracks; their packets are skipped unless they're put aside.
+    pub texts: TextStreams,
+    /// Where packets of text go.
+    aside: Option<Aside>,
 }
 
 impl Source {
@@ -248,14 +253,70 @@ impl Source {
         }
         let keep: Vec<usize> = video.iter().chain(&sounds).map(|track| track.index).collect();
         ffi::keep_streams(&mut input, &keep);
+        let texts = TextStreams::of(&input, container);
         let declared = input.duration();
-        let duration = (declared > 0).then_some(declared as f64 / 1e6);
-        Ok(Self { input, container, video, sounds, audio_unreadable, duration })
+        let declared = (declared > 0).then_some(declared as f64 / 1e6);
+        // Words may outlast the film, and the container counts them.
+        let tracks = video.iter().chain(&sounds);
+        let length = |it: &Track| it.duration.map(|ticks| seconds(ticks, it.time_base));
+        let shown: Option<Vec<f64>> = tracks.map(length).collect();
+        let duration = match shown.filter(|_| texts.are_there()) {
+            Some(lengths) => {
+                let longest = lengths.into_iter().fold(0.0, f64::max);
+                Some(declared.map_or(longest, |declared| declared.min(longest)))
+            }
+            None => declared,
+        };
+        Ok(Self { input, container, video, sounds, audio_unreadable, duration, texts, aside: None })
+    }
+
+    /// Has the packets of text put aside from now on. To be called before anything was read.
+    pub fn put_texts_aside(&mut self, aside: &Aside) {
+        let tracks = self.video.iter().chain(&self.sounds).map(|track| track.index);
+        let keep: Vec<usize> = tracks.chain(self.texts.indexes()).collect();
+        ffi::keep_streams(&mut self.input, &keep);
+        aside.begin(self.origin());
+        self.aside = Some(aside.clone());
+    }
+
+    /// Skips everything but text.
+    pub fn keep_only_texts(&mut self) {
+        let keep: Vec<usize> = self.texts.indexes().collect();
+        ffi::keep_streams(&mut self.input, &keep);
     }
 
     /// Returns the next packet of the used tracks, or `None` at the end. A damaged place is
     /// skipped; a file that only yields errors ends.
     pub fn next_packet(&mut self) -> Option<Packet> {
+        loop {
+            let packet = self.read_packet();
+            match (&packet, &self.aside) {
+                (Some(packet), Some(aside)) if aside.takes(packet) => {}
+                (None, Some(aside)) => {
+                    aside.end();
+                    return None;
+                }
+                _ => return packet,
+            }
+        }
+    }
+
+    /// Reads one packet for its text alone; says whether there was one.
+    pub fn read_text(&mut self) -> bool {
+        match (self.read_packet(), &self.aside) {
+            (Some(packet), Some(aside)) => {
+                aside.takes(&packet);
+                true
+            }
+            (_, Some(aside)) => {
+                aside.end();
+                false
+            }
+            (packet, None) => packet.is_some(),
+        }
+    }
+
+    fn read_packet(&mut self) -> Option<Packet> {
         for _ in 0..READ_ERRORS_MAX {
             // A fresh packet each time: reading into an old one would leak what it holds.
             let mut packet = Packet::empty();

@@ -1,10 +1,13 @@
 //! The engine on real files: what comes out is read back with ffprobe, as a player would.
 
+mod texts;
+
 use super::*;
 use crate::ids::{Epoch, JobId};
-use crate::model::extra::{Extra, ExtraKind};
+use crate::model::extra::{Extra, ExtraKind, FoundText};
 use crate::model::manifest::{INIT_FILE, Segment, segment_file};
 use crate::model::rendition::{RenditionKind, RenditionPlan};
+use crate::model::text::Chapter;
 use crate::model::video::SourceFacts;
 use crate::units::{ByteCount, UnixMillis};
 use crate::wire::{EncodeOptions, Extent, Limits, WIRE_VERSION};
@@ -41,6 +44,8 @@ struct Outcome {
     plan: Vec<RenditionPlan>,
     made: BTreeMap<String, Made>,
     poster: Option<(u32, u32)>,
+    texts: Option<Vec<FoundText>>,
+    chapters: Vec<Chapter>,
     warnings: Vec<String>,
     unlike: Vec<String>,
     progress: Vec<f64>,
@@ -77,6 +82,11 @@ impl Outcome {
             Report::Extra { extra: Extra::Poster { picture } } => {
                 self.poster = Some((picture.width, picture.height));
             }
+            Report::Extra { extra: Extra::Texts { tracks } } => {
+                self.order_of_reports.push("texts".to_owned());
+                self.texts = Some(tracks);
+            }
+            Report::Extra { extra: Extra::Chapters { chapters } } => self.chapters = chapters,
             Report::Started { rendition, codecs, timescale, target_ms, after } => {
                 self.order_of_reports.push(rendition.clone());
                 let made = Made { codecs, timescale, target_ms, after, ..Made::default() };

@@ -4,6 +4,7 @@
 //! in the manifest, and an attempt that finds it noted doesn't make it again.
 
 use super::manifest::{Manifest, Picture};
+use super::text::{Chapter, TextKind};
 use serde::{Deserialize, Serialize};
 
 /// What can be made.
@@ -12,6 +13,10 @@ use serde::{Deserialize, Serialize};
 pub enum ExtraKind {
     /// The still picture that stands for the film.
     Poster,
+    /// The text tracks of the file.
+    Texts,
+    /// The chapters of the file.
+    Chapters,
 }
 
 /// Something that has been made, and what has to be remembered of it.
@@ -23,6 +28,33 @@ pub enum Extra {
         /// Its size.
         picture: Picture,
     },
+    /// See [`ExtraKind::Texts`]. Its files aren't published as they are: they are read as text
+    /// that anybody might have sent.
+    Texts {
+        /// The tracks, in the order of the file.
+        tracks: Vec<FoundText>,
+    },
+    /// See [`ExtraKind::Chapters`]. It has no files.
+    Chapters {
+        /// In the order of time.
+        chapters: Vec<Chapter>,
+    },
+}
+
+/// A text track of the file.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct FoundText {
+    /// BCP 47 tag, `und` if the file doesn't say.
+    pub lang: String,
+    /// The file's title for it, empty if there is none.
+    pub label: String,
+    /// What it is for.
+    pub kind: TextKind,
+}
+
+/// Returns the name of the file that holds text track `number`, counted from 1.
+pub fn text_file(number: usize) -> String {
+    format!("text-{number}.vtt")
 }
 
 /// The poster's file, beside the playlists.
@@ -33,6 +65,8 @@ impl Extra {
     pub fn kind(&self) -> ExtraKind {
         match self {
             Self::Poster { .. } => ExtraKind::Poster,
+            Self::Texts { .. } => ExtraKind::Texts,
+            Self::Chapters { .. } => ExtraKind::Chapters,
         }
     }
 
@@ -41,6 +75,7 @@ impl Extra {
     pub fn files(&self) -> Vec<String> {
         match self {
             Self::Poster { .. } => vec![POSTER_FILE.to_owned()],
+            Self::Texts { .. } | Self::Chapters { .. } => Vec::new(),
         }
     }
 }
@@ -50,12 +85,19 @@ impl Manifest {
     pub fn note(&mut self, extra: Extra) {
         match extra {
             Extra::Poster { picture } => self.poster = Some(picture),
+            Extra::Chapters { chapters } => self.chapters = chapters,
+            // Noted with what became of the files, by whoever reads them.
+            Extra::Texts { .. } => {}
         }
     }
 
     /// Returns the extras that are there.
     pub fn extras(&self) -> Vec<ExtraKind> {
-        let noted = [self.poster.is_some().then_some(ExtraKind::Poster)];
+        let noted = [
+            self.poster.is_some().then_some(ExtraKind::Poster),
+            self.texts.is_some().then_some(ExtraKind::Texts),
+            (!self.chapters.is_empty()).then_some(ExtraKind::Chapters),
+        ];
         noted.into_iter().flatten().collect()
     }
 }

@@ -31,7 +31,8 @@ pub enum Stage {
     Renditions,
     /// Small pictures for the seek bar.
     Storyboard,
-    /// Text tracks.
+    /// Text tracks: those that the file holds. What is to be heard in a film without any belongs
+    /// here as well, as one more extra that is published like them.
     Captions,
     /// Last files and the move to `ready`.
     Publish,

@@ -5,6 +5,8 @@
 
 use crate::ids::Epoch;
 use crate::model::rendition::{RenditionKind, RenditionPlan};
+use crate::model::text::{Chapter, TextTrack};
+use crate::units::UnixMillis;
 use serde::{Deserialize, Serialize};
 
 /// The version of [`Manifest`] that this program writes.
@@ -29,6 +31,18 @@ pub struct Manifest {
     /// by the disk may be gone.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub boot: String,
+    /// When the work on it began; players compute from it what can be fetched while it grows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub began: Option<UnixMillis>,
+    /// Text tracks that the file holds, once they were read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub texts: Option<Vec<TextTrack>>,
+    /// Text tracks that people have added.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub captions: Vec<TextTrack>,
+    /// Chapters that the file names.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub chapters: Vec<Chapter>,
 }
 
 /// One published rung and its segments.
@@ -90,6 +104,10 @@ impl Manifest {
             rungs: Vec::new(),
             poster: None,
             boot: String::new(),
+            began: None,
+            texts: None,
+            captions: Vec::new(),
+            chapters: Vec::new(),
         }
     }
 

@@ -9,5 +9,6 @@ pub mod name;
 pub mod pace;
 pub mod problem;
 pub mod rendition;
+pub mod text;
 pub mod upload;
 pub mod video;

@@ -7,6 +7,7 @@
 mod publish;
 mod run;
 mod source;
+mod texts;
 mod turns;
 
 use crate::clock::Clock;

@@ -4,7 +4,7 @@
 //! earlier attempt left half done is gone on with where it ended. Where that can't be, it stays in
 //! the manifest until a new generation has caught up, so nothing that could be played disappears.
 
-use crate::disk::{Disk, DiskError};
+use crate::disk::{Disk, DiskError, is_text};
 use crate::ids::{Epoch, JobId, VideoId};
 use crate::media::{dash, playlist};
 use crate::model::extra::{Extra, ExtraKind};
@@ -12,6 +12,7 @@ use crate::model::manifest::{
     INIT_FILE, KEY_PLAYLIST_FILE, MEDIA_PLAYLIST_FILE, Manifest, Rung, Segment, segment_file,
 };
 use crate::model::rendition::{RenditionKind, RenditionPlan};
+use crate::state::{State, StateError};
 use crate::units::UnixMillis;
 use crate::wire::Begun;
 use std::ops::Range;
@@ -27,16 +28,17 @@ const CONFIRM_MS: u64 = 10_000;
 
 /// The published files of one video while one job adds to them. Every method blocks on the disk.
 pub(super) struct Publisher {
-    disk: Disk,
-    video: VideoId,
-    job: JobId,
-    epoch: Epoch,
+    pub(super) disk: Disk,
+    state: State,
+    pub(super) video: VideoId,
+    pub(super) job: JobId,
+    pub(super) epoch: Epoch,
     /// Of this attempt's rungs: higher than any before, also of another job on the video, so that
     /// what was served under an address never changes.
     generation: Epoch,
     began: UnixMillis,
     plan: Vec<RenditionPlan>,
-    manifest: Manifest,
+    pub(super) manifest: Manifest,
     /// Names of the rungs that this attempt has started.
     started: Vec<String>,
     /// Those of them that another generation stands for in the manifest, as it has more to play,
@@ -63,12 +65,16 @@ pub(super) enum PublishError {
     /// The manifest can't be written as JSON.
     #[error("manifest: {0}")]
     Encode(#[from] serde_json::Error),
+    /// What people have added to the video can't be read.
+    #[error(transparent)]
+    State(#[from] StateError),
 }
 
 impl Publisher {
     /// Goes on from what earlier attempts published. `boot` is the kernel's boot id.
     pub(super) fn open(
         disk: Disk,
+        state: State,
         video: VideoId,
         job: JobId,
         epoch: Epoch,
@@ -77,7 +83,9 @@ impl Publisher {
     ) -> Result<Self, PublishError> {
         let mut manifest =
             disk.manifest(video)?.unwrap_or_else(|| Manifest::empty(0.0, Vec::new()));
-        let used = disk.rungs(video)?.iter().filter_map(|rung| generation_of(rung)).max();
+        let rungs = disk.rungs(video)?;
+        let rungs = rungs.iter().filter(|name| !is_text(name));
+        let used = rungs.filter_map(|rung| generation_of(rung)).max();
         let generation = used.map_or(epoch, |used| epoch.max(used.next()));
         let catching_up = if manifest.boot == boot {
             Vec::new()
@@ -91,6 +99,7 @@ impl Publisher {
         boot.clone_into(&mut manifest.boot);
         Ok(Self {
             disk,
+            state,
             video,
             job,
             epoch,
@@ -143,6 +152,7 @@ impl Publisher {
         self.manifest.duration = duration;
         self.manifest.kinds = kinds;
         self.manifest.complete = false;
+        self.manifest.began = Some(self.began);
         // A rung that isn't planned any more (the ladder's settings changed) ends here.
         self.manifest.rungs.retain(|rung| plan.iter().any(|p| p.name == rung.plan.name));
         self.plan = plan;
@@ -154,6 +164,9 @@ impl Publisher {
             self.disk.publish(self.job, self.epoch, &file, self.video, &file, true)?;
         }
         self.manifest.note(extra);
+        if !self.manifest.chapters.is_empty() {
+            self.write_chapters()?;
+        }
         self.write_manifest(true)
     }
 
@@ -305,11 +318,14 @@ impl Publisher {
             return Err(PublishError::Nonsense("the end before all renditions were complete"));
         }
         self.manifest.complete = true;
-        self.write_indexes(now, true)?;
-        self.write_manifest(true)?;
+        {
+            let disk = self.disk.clone();
+            let _turn = disk.publishing(self.video);
+            self.write_in_turn(now, true)?;
+        }
         let kept: Vec<String> = self.manifest.rungs.iter().map(Rung::directory).collect();
         for directory in self.disk.rungs(self.video)? {
-            if !kept.contains(&directory) {
+            if !kept.contains(&directory) && !is_text(&directory) {
                 self.disk.remove_rung(self.video, &directory)?;
             }
         }
@@ -389,7 +405,10 @@ impl Publisher {
     /// Writes the manifest, then the media playlists that are behind, then what refers to them. No
     /// playlist names a segment that the manifest doesn't: after a kill it would be made again.
     fn rewrite(&mut self, now: UnixMillis) -> Result<(), PublishError> {
-        self.write_manifest(false)?;
+        let disk = self.disk.clone();
+        let _turn = disk.publishing(self.video);
+        self.refresh_texts()?;
+        self.replace_manifest(false)?;
         for name in std::mem::take(&mut self.behind) {
             // One that catches up isn't known to anybody.
             if let Some(rung) = self.manifest.rungs.iter().find(|rung| rung.plan.name == name) {
@@ -409,17 +428,42 @@ impl Publisher {
         Ok(self.disk.replace_media(self.video, &file, playlist::media(rung).as_bytes(), false)?)
     }
 
-    fn write_indexes(&self, now: UnixMillis, sync: bool) -> Result<(), PublishError> {
-        if !self.manifest.is_playable() {
-            return Ok(());
-        }
-        let master = playlist::multivariant(&self.manifest);
-        self.disk.replace_media(self.video, "master.m3u8", master.as_bytes(), sync)?;
-        let mpd = dash::mpd(&self.manifest, now, self.began);
-        Ok(self.disk.replace_media(self.video, "manifest.mpd", mpd.as_bytes(), sync)?)
+    /// Writes the manifest and what refers to all rungs. For who has the video's turn, so that they
+    /// agree whenever somebody else has it: people add text tracks meanwhile.
+    pub(super) fn write_in_turn(
+        &mut self,
+        now: UnixMillis,
+        sync: bool,
+    ) -> Result<(), PublishError> {
+        self.refresh_texts()?;
+        self.replace_manifest(sync)?;
+        self.write_indexes(now, sync)
     }
 
-    fn write_manifest(&self, sync: bool) -> Result<(), PublishError> {
+    fn write_indexes(&self, now: UnixMillis, sync: bool) -> Result<(), PublishError> {
+        if self.manifest.is_playable() {
+            let master = playlist::multivariant(&self.manifest);
+            self.disk.replace_media(self.video, "master.m3u8", master.as_bytes(), sync)?;
+            let mpd = dash::mpd(&self.manifest, now, self.began);
+            self.disk.replace_media(self.video, "manifest.mpd", mpd.as_bytes(), sync)?;
+        }
+        Ok(self.disk.prune_cut_texts(self.video, &self.manifest)?)
+    }
+
+    fn write_manifest(&mut self, sync: bool) -> Result<(), PublishError> {
+        let disk = self.disk.clone();
+        let _turn = disk.publishing(self.video);
+        self.refresh_texts()?;
+        self.replace_manifest(sync)
+    }
+
+    /// Takes over what people have added by now.
+    fn refresh_texts(&mut self) -> Result<(), PublishError> {
+        let added = self.state.video(self.video)?.map(|video| video.captions).unwrap_or_default();
+        Ok(self.disk.refresh_texts(self.video, &mut self.manifest, &added)?)
+    }
+
+    fn replace_manifest(&self, sync: bool) -> Result<(), PublishError> {
         let text = serde_json::to_vec(&self.manifest)?;
         Ok(self.disk.replace_media(self.video, "manifest.json", &text, sync)?)
     }

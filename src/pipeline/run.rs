@@ -11,6 +11,7 @@ use crate::model::job::Stage;
 use crate::model::manifest::Rung;
 use crate::model::problem::{Problem, ProblemCode};
 use crate::model::rendition::{RenditionKind, RenditionPlan, RenditionState};
+use crate::model::text::TextTrack;
 use crate::model::video::{SourceFacts, VideoKind, Warning};
 use crate::queue::{Claim, QueueError, internal};
 use crate::state::{RenditionRecord, StateError, VideoRecord};
@@ -54,6 +55,7 @@ impl From<PublishError> for Halt {
         match error {
             PublishError::Disk(error) => error.into(),
             PublishError::Unlike => Self::Again,
+            PublishError::State(error) => error.into(),
             other => {
                 error!("publishing: {other}");
                 Self::Problem(Problem::new(
@@ -234,7 +236,7 @@ impl<'a> Running<'a> {
             let source = source::open(&disk, &state, video)?;
             disk.remove_work(job)?;
             let output = disk.make_work(job, epoch)?;
-            let publisher = Publisher::open(disk, video, job, epoch, &boot, now)?;
+            let publisher = Publisher::open(disk, state, video, job, epoch, &boot, now)?;
             let order = Order {
                 version: WIRE_VERSION,
                 job,
@@ -277,6 +279,10 @@ impl<'a> Running<'a> {
                 Ok(())
             }
             Report::Probed { facts, plan } => self.probed(facts, plan, publisher).await,
+            Report::Extra { extra: Extra::Texts { tracks } } => {
+                let texts = blocking(publisher, move |p| p.texts(tracks, now)).await?;
+                self.commit_texts(texts).await
+            }
             Report::Extra { extra } => {
                 let noted = extra.clone();
                 blocking(publisher, move |p| p.extra(noted)).await?;
@@ -356,7 +362,18 @@ impl<'a> Running<'a> {
         let (state, now) = (&self.pipeline.state, self.pipeline.clock.now());
         let video = match extra {
             Extra::Poster { picture } => state.commit_poster(job, epoch, picture, now).await?,
+            Extra::Chapters { chapters } => state.commit_chapters(job, epoch, chapters).await?,
+            // Committed with what became of them.
+            Extra::Texts { .. } => return Ok(()),
         };
+        self.tell(EventKind::VideoState, &video);
+        Ok(())
+    }
+
+    async fn commit_texts(&self, texts: Vec<TextTrack>) -> Result<(), Halt> {
+        let (job, epoch) = (self.claim.job.id, self.claim.job.epoch);
+        let now = self.pipeline.clock.now();
+        let video = self.pipeline.state.commit_texts(job, epoch, texts, now).await?;
         self.tell(EventKind::VideoState, &video);
         Ok(())
     }

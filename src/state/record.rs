@@ -10,6 +10,7 @@ use crate::model::job::{JobState, Stage, StageState};
 use crate::model::manifest::Picture;
 use crate::model::problem::Problem;
 use crate::model::rendition::{RenditionPlan, RenditionState};
+use crate::model::text::{Chapter, TextTrack};
 use crate::model::upload::{Chunks, Concat, Protocol, Received, UploadState};
 use crate::model::video::{SourceFacts, VideoKind, VideoState, Visibility, Warning};
 use crate::units::{ByteCount, UnixMillis};
@@ -131,6 +132,15 @@ pub struct VideoRecord {
     /// The original isn't kept: it turned out not to be what the server takes.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub discarded: bool,
+    /// Text tracks that the file holds.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub texts: Vec<TextTrack>,
+    /// Text tracks that people have added.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub captions: Vec<TextTrack>,
+    /// Chapters that the file names.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub chapters: Vec<Chapter>,
 }
 
 /// One quality of a video.
@@ -373,6 +383,9 @@ impl VideoRecord {
             warnings: Vec::new(),
             problem: None,
             discarded: false,
+            texts: Vec::new(),
+            captions: Vec::new(),
+            chapters: Vec::new(),
         }
     }
 }

@@ -9,6 +9,7 @@ use crate::ids::{Epoch, JobId};
 use crate::model::job::{Stage, StageState};
 use crate::model::manifest::Picture;
 use crate::model::rendition::{RenditionPlan, RenditionState};
+use crate::model::text::{Chapter, TextTrack};
 use crate::model::video::{SourceFacts, VideoKind};
 use crate::units::UnixMillis;
 
@@ -58,6 +59,44 @@ impl State {
             set(job, Stage::Poster, StageState::Done, now);
         })
         .await
+    }
+
+    /// Records the text tracks that the file holds. Those that people have added stay.
+    ///
+    /// # Errors
+    /// As [`State::commit_probe`].
+    /// # Durability
+    /// Synced. Their files have to be certain before.
+    pub async fn commit_texts(
+        &self,
+        id: JobId,
+        epoch: Epoch,
+        texts: Vec<TextTrack>,
+        now: UnixMillis,
+    ) -> Result<VideoRecord, StateError> {
+        self.advance(id, epoch, move |job, video| {
+            // A file whose tracks hold no line has none.
+            if !texts.is_empty() {
+                set(job, Stage::Captions, StageState::Done, now);
+            }
+            video.texts = texts;
+        })
+        .await
+    }
+
+    /// Records the chapters that the file names.
+    ///
+    /// # Errors
+    /// As [`State::commit_probe`].
+    /// # Durability
+    /// Synced.
+    pub async fn commit_chapters(
+        &self,
+        id: JobId,
+        epoch: Epoch,
+        chapters: Vec<Chapter>,
+    ) -> Result<VideoRecord, StateError> {
+        self.advance(id, epoch, move |_, video| video.chapters = chapters).await
     }
 
     /// Records that a player finds something from now on. Doing it again changes nothing.

@@ -7,6 +7,7 @@ use super::view::View;
 use super::writer::Promise;
 use super::{State, jobs, keys, uploads};
 use crate::ids::VideoId;
+use crate::model::text::TextTrack;
 use crate::model::video::VideoState;
 use crate::units::UnixMillis;
 
@@ -51,6 +52,52 @@ impl State {
             if let (Some(upload), true) = (video.upload, of_upload) {
                 uploads::name_as(view, upload, &video)?;
             }
+            put(view, &video)?;
+            Ok(video)
+        })
+        .await
+    }
+
+    /// Adds a text track, in the stead of the added one with its name, and returns the video as it
+    /// is then.
+    ///
+    /// # Errors
+    /// `Missing`, `TooLarge`, `Failed`.
+    /// # Durability
+    /// Synced. The track's file has to be certain before.
+    pub async fn put_caption(
+        &self,
+        id: VideoId,
+        track: TextTrack,
+    ) -> Result<VideoRecord, StateError> {
+        self.call(Promise::Synced, move |view| {
+            let mut video = get(view, id)?;
+            let name = track.name();
+            match video.captions.iter_mut().find(|known| known.name() == name) {
+                Some(known) => *known = track,
+                None => video.captions.push(track),
+            }
+            put(view, &video)?;
+            Ok(video)
+        })
+        .await
+    }
+
+    /// Removes the added text track of this name, there or not, and returns the video as it is
+    /// then.
+    ///
+    /// # Errors
+    /// `Missing`, `Failed`.
+    /// # Durability
+    /// Synced: the track's file may be removed now.
+    pub async fn remove_caption(
+        &self,
+        id: VideoId,
+        name: String,
+    ) -> Result<VideoRecord, StateError> {
+        self.call(Promise::Synced, move |view| {
+            let mut video = get(view, id)?;
+            video.captions.retain(|known| known.name() != name);
             put(view, &video)?;
             Ok(video)
         })

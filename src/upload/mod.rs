@@ -412,6 +412,9 @@ impl Engine {
             warnings: Vec::new(),
             problem: None,
             discarded: false,
+            texts: Vec::new(),
+            captions: Vec::new(),
+            chapters: Vec::new(),
         };
         let upload = UploadRecord {
             id,

@@ -238,11 +238,45 @@ def check_groups(url, medias, lists, judge):
         judge.must("H7", low_complexity or rate <= 64, f"{audio.url}: HE-AAC above 64k (2.4)")
 
 
+def time_of(text):
+    hours, minutes, seconds = text.split(":")
+    return int(hours) * 3600 + int(minutes) * 60 + float(seconds)
+
+
+def cues_of(address, judge):
+    """Reads a WebVTT file: its header, and start, end and words of every cue."""
+    words = fetch(address, judge, "vtt").decode("utf-8")
+    head, *blocks = words.strip("\n").split("\n\n")
+    judge.must("H9", head.split("\n")[0] == "WEBVTT", f"{address} is no WebVTT (5.3)")
+    cues = []
+    for block in blocks:
+        timing, *lines = block.split("\n")
+        judge.must("H9", " --> " in timing and bool(lines), f"{address}: no cue: {block[:60]!r}")
+        start, _, rest = timing.partition(" --> ")
+        cues.append((time_of(start), time_of(rest.split()[0]), "\n".join(lines)))
+        judge.must("H9", cues[-1][0] < cues[-1][1], f"{address}: a cue ends before it begins")
+    starts = [start for start, _, _ in cues]
+    judge.must("H9", starts == sorted(starts), f"{address}: cues aren't in the order of time")
+    return head, cues
+
+
 def check_text(text, judge):
-    for _, address, _ in text.entries:
-        words = fetch(address, judge, "vtt").decode("utf-8")
-        judge.must("H9", words.startswith("WEBVTT"), f"{address} is no WebVTT (5.3)")
-        judge.must("H9", "X-TIMESTAMP-MAP" in words, f"{address} has no X-TIMESTAMP-MAP (5.5)")
+    """H9: segments say where their times belong and hold every cue that touches them."""
+    judge.must("H14", text.is_final, f"{text.url}: text is there whole or not at all")
+    begin, seen = 0.0, {}
+    for number, (duration, address, _) in enumerate(text.entries):
+        head, cues = cues_of(address, judge)
+        judge.must("H9", "X-TIMESTAMP-MAP=MPEGTS:0,LOCAL:00:00:00.000" in head,
+                   f"{address} has no X-TIMESTAMP-MAP (5.5)")
+        last = number == len(text.entries) - 1
+        for cue in cues:
+            judge.must("H9", cue[1] > begin and (last or cue[0] < begin + duration),
+                       f"{address}: {cue} lies outside")
+            first = seen.setdefault(cue, number)
+            # A cue that was there before goes on without a hole.
+            judge.must("H9", number - first <= 1 or cue in before, f"{address}: {cue} comes again")
+        before = cues
+        begin += duration
 
 
 def check_streams(url, streams, medias, lists, judge):
@@ -271,6 +305,13 @@ def check_streams(url, streams, medias, lists, judge):
         codecs = {media.header.codec} | {a.header.codec for a in beside}
         judge.must("H17", set(said["CODECS"].split(",")) == codecs,
                    f"{address}: CODECS={said['CODECS']}, the headers say {sorted(codecs)}")
+        texts = [lists[urljoin(url, m["URI"])] for m in medias if m["TYPE"] == "SUBTITLES"]
+        groups = {m["GROUP-ID"] for m in medias if m["TYPE"] == "SUBTITLES"}
+        judge.must("H9", not groups or said.get("SUBTITLES") in groups,
+                   f"{address} doesn't refer to the text (4.4)")
+        for text in texts:
+            judge.must("H9", not media.is_final or abs(text.total - media.total) <= 0.55,
+                       f"{text.url}: text of {text.total} s, film of {media.total:.3f} s (5.3)")
         if is_video:
             videos.append((said, media))
             check_video(said, media, judge)
@@ -358,6 +399,16 @@ def seconds_of(text):
     return total
 
 
+def check_dash_text(url, group, judge):
+    """A set of words: whole in one file, with a language and what it is for."""
+    judge.must("D3", bool(group.get("lang")), "a set of text has no language")
+    role = group.find(f"{MPD}Role")
+    known = ("subtitle", "caption", "forced-subtitle")
+    judge.must("D3", role is not None and role.get("value") in known, "text without a known Role")
+    for base in group.iter(f"{MPD}BaseURL"):
+        cues_of(urljoin(url, base.text), judge)
+
+
 def check_dash(url, lists, judge):
     root = ET.fromstring(fetch(url, judge, "mpd"))
     judge.must("D1", root.tag == f"{MPD}MPD", "the root isn't an MPD")
@@ -366,10 +417,15 @@ def check_dash(url, lists, judge):
     final = all(media.is_final for media in lists.values())
     kind = root.get("type", "static")
     judge.must("D1", kind == ("static" if final else "dynamic"), f"the manifest is {kind}")
-    of_hls = {address for media in lists.values() for _, address, _ in media.entries}
-    used, longest = set(), 0.0
+    of_hls = {address for media in lists.values() if not media.is_text
+              for _, address, _ in media.entries}
+    used, longest, texts = set(), 0.0, 0
     for group in root.iter(f"{MPD}AdaptationSet"):
         types = {r.get("mimeType", group.get("mimeType")) for r in group.iter(f"{MPD}Representation")}
+        if types == {"text/vtt"}:
+            check_dash_text(url, group, judge)
+            texts += 1
+            continue
         judge.must("D3", len(types) == 1, f"sound and picture in one set: {types}")
         judge.must("D3", group.get("segmentAlignment") == "true", "segments aren't aligned")
         judge.must("D3", group.get("startWithSAP") == "1", "segments don't start with SAP 1")
@@ -395,6 +451,8 @@ def check_dash(url, lists, judge):
                     number += 1
                     at += int(run.get("d"))
             longest = max(longest, at / int(template.get("timescale", "1")))
+    told = sum(media.is_text for media in lists.values())
+    judge.must("D3", texts == told, f"{texts} text tracks, HLS has {told}")
     judge.must("D1", used == of_hls, f"not the segments of HLS: {sorted(used ^ of_hls)[:3]}")
     if final:
         told = seconds_of(root.get("mediaPresentationDuration", "PT0S"))

@@ -4,6 +4,7 @@
 mod abuse;
 mod access;
 mod admission;
+mod captions;
 mod chunks;
 mod commands;
 mod concat;

@@ -6,6 +6,7 @@ use crate::model::job::{JobState, Stage, StageState};
 use crate::model::manifest::Picture;
 use crate::model::problem::{Problem, ProblemCode};
 use crate::model::rendition::{RenditionKind, RenditionPlan, RenditionState};
+use crate::model::text::{Chapter, TextKind, TextTrack};
 use crate::model::video::{SourceFacts, Warning};
 use crate::state::codec::{VALUE_BYTES_MAX, decode, encode};
 use std::fmt::Debug;
@@ -191,6 +192,27 @@ fn draft_upload() -> UploadRecord {
     }
 }
 
+fn text(lang: &str, kind: TextKind) -> TextTrack {
+    TextTrack {
+        lang: lang.to_owned(),
+        label: "Déjà".to_owned(),
+        kind,
+        ordinal: 1,
+        stored: 7,
+        cut: None,
+    }
+}
+
+/// A video with text.
+fn video_with_text() -> VideoRecord {
+    VideoRecord {
+        texts: vec![text("zh-Hant", TextKind::Forced)],
+        captions: vec![text("de", TextKind::Captions)],
+        chapters: vec![Chapter { start: 0.5, end: 2.25, title: "One".to_owned() }],
+        ..video()
+    }
+}
+
 /// Reads the golden file of a type's present version and compares both ways.
 fn check<R: Record + PartialEq + Debug>(record: R) {
     check_kind("", record);
@@ -219,6 +241,7 @@ fn records_keep_their_bytes() {
     check_kind("-draft", draft_upload());
     check(part());
     check(video());
+    check_kind("-text", video_with_text());
     check(job());
     check(token());
     check(login_code());

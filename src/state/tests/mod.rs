@@ -149,6 +149,9 @@ fn video_record(id: VideoId, upload: UploadId) -> VideoRecord {
         warnings: Vec::new(),
         problem: None,
         discarded: false,
+        texts: Vec::new(),
+        captions: Vec::new(),
+        chapters: Vec::new(),
     }
 }
 

@@ -1,0 +1,98 @@
+//! `/api/videos/{id}/captions/{lang}`: text tracks that a video's owner adds, fetches and removes.
+
+use super::problem::{Code, Problem};
+use super::views::CaptionView;
+use super::{Shared, blocking, body, translate, videos};
+use crate::library::{self, NewCaption};
+use crate::model::text::TextKind;
+use crate::text::TEXT_BYTES_MAX;
+use actix_files::NamedFile;
+use actix_web::http::header::{self, HeaderValue};
+use actix_web::{HttpRequest, HttpResponse, web};
+use serde::Deserialize;
+
+type App = web::Data<Shared>;
+type Answer = Result<HttpResponse, Problem>;
+
+pub(super) fn routes(app: &mut web::ServiceConfig) {
+    app.service(
+        web::resource("/api/videos/{id}/captions/{lang}")
+            .route(web::get().to(one))
+            .route(web::put().to(put))
+            .route(web::delete().to(delete)),
+    );
+}
+
+#[derive(Deserialize)]
+struct Wanted {
+    kind: Option<String>,
+    label: Option<String>,
+}
+
+impl Wanted {
+    fn kind(&self) -> Result<TextKind, Problem> {
+        let Some(word) = &self.kind else { return Ok(TextKind::default()) };
+        TextKind::parse(word).ok_or_else(|| {
+            let detail = "`kind` is subtitles, captions or forced.";
+            Problem::new(Code::InvalidRequest, detail).field("kind")
+        })
+    }
+}
+
+async fn put(
+    req: HttpRequest,
+    app: App,
+    path: web::Path<(String, String)>,
+    wanted: web::Query<Wanted>,
+    payload: web::Payload,
+) -> Answer {
+    let (id, lang) = path.into_inner();
+    let (video, viewer) = videos::held(&req, &app, &id).await?;
+    let kind = wanted.kind()?;
+    let bytes = body::bounded(payload, TEXT_BYTES_MAX).await?;
+    let new = NewCaption { lang, kind, label: wanted.into_inner().label, bytes };
+    let put = app.parts.library.put_caption(video.id, &viewer, new).await;
+    let (video, track) = put.map_err(translate::library)?;
+    let mut answer = HttpResponse::Ok();
+    answer.insert_header((header::CACHE_CONTROL, "no-store"));
+    Ok(answer.json(CaptionView::of(video.id, &track)))
+}
+
+async fn one(
+    req: HttpRequest,
+    app: App,
+    path: web::Path<(String, String)>,
+    wanted: web::Query<Wanted>,
+) -> Answer {
+    let (id, lang) = path.into_inner();
+    let (video, _) = videos::held(&req, &app, &id).await?;
+    let name = library::caption_name(&lang, wanted.kind()?).map_err(translate::library)?;
+    let named = blocking(&app, move |parts| {
+        let track = library::text_track(&video, &name).map_err(translate::library)?;
+        let path = parts.disk.stored_text(video.id, track.stored);
+        NamedFile::open(path).map_err(|_| Problem::not_found())
+    })
+    .await?;
+    let named = match "text/vtt; charset=utf-8".parse() {
+        Ok(media_type) => named.set_content_type(media_type),
+        Err(_) => named,
+    };
+    let mut answer = named.disable_content_disposition().into_response(&req);
+    let cache = HeaderValue::from_static("private, no-cache");
+    answer.headers_mut().insert(header::CACHE_CONTROL, cache);
+    Ok(answer)
+}
+
+async fn delete(
+    req: HttpRequest,
+    app: App,
+    path: web::Path<(String, String)>,
+    wanted: web::Query<Wanted>,
+) -> Answer {
+    let (id, lang) = path.into_inner();
+    let (video, viewer) = videos::held(&req, &app, &id).await?;
+    let name = library::caption_name(&lang, wanted.kind()?).map_err(translate::library)?;
+    let deleted = app.parts.library.delete_caption(video.id, &viewer, name).await;
+    deleted.map_err(translate::library)?;
+    Ok(HttpResponse::NoContent().finish())
+}
