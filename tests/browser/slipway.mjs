@@ -194,14 +194,14 @@ const FILMS = ["faststart.mp4", "moov-last.mp4", "rotated.mp4", "text.mp4", "vp9
 
 /**
  * Makes the media that the tests upload, in a directory of their own for each test file, because
- * some tests change them; `long` adds half a minute.
+ * some tests change them; `long` adds half a minute, `more` films by name.
  */
-export async function makeMedia({ long = false } = {}) {
+export async function makeMedia({ long = false, more = [] } = {}) {
   const made = process.env.SLIPWAY_TEST_MEDIA ?? join(tmpdir(), "slipway-test-media");
   execFileSync(join(root, "scripts/make-test-media"), [made]);
   const dir = await mkdtemp(join(tmpdir(), "slipway-media-"));
   const at = (name) => join(dir, name);
-  for (const film of FILMS) await copyFile(join(made, film), at(film));
+  for (const film of [...FILMS, ...more]) await copyFile(join(made, film), at(film));
   if (long) {
     execFileSync("ffmpeg", [
       ...["-v", "error", "-f", "lavfi", "-i", "testsrc2=s=1280x720:r=25:d=24"],
