@@ -40,6 +40,12 @@ export interface Caption {
   url: string;
 }
 
+export interface Chapter {
+  start: number;
+  end: number;
+  title: string;
+}
+
 export interface Playback {
   hls?: string | null;
   dash?: string | null;
@@ -47,6 +53,7 @@ export interface Playback {
   poster?: string | null;
   playableSeconds?: number | null;
   captions?: Caption[];
+  chapters?: { url: string; items: Chapter[] } | null;
 }
 
 export interface VideoError {

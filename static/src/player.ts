@@ -30,6 +30,8 @@ export class SlipwayPlayer extends HTMLElement {
   readonly #curtain = h("div", { class: "curtain" });
   readonly #quality = h("select", { "aria-label": w.quality });
   readonly #speed = h("select", { "aria-label": w.speed });
+  readonly #chapter = h("select", { "aria-label": w.chapter });
+  readonly #chapterBox = h("label", { hidden: true }, h("span", {}, w.chapter), this.#chapter);
   readonly #better = button("retry", w.better, () => this.#reload(), { class: "button small" });
   readonly #growing = h("span", { class: "muted small growing", hidden: true }, w.growing);
   #qualityBox = h("label", { hidden: true }, h("span", {}, w.quality), this.#quality);
@@ -55,6 +57,7 @@ export class SlipwayPlayer extends HTMLElement {
         this.#growing,
         this.#better,
         h("span", { class: "spring" }),
+        this.#chapterBox,
         h("label", {}, h("span", {}, w.speed), this.#speed),
         this.#qualityBox,
       ),
@@ -62,6 +65,10 @@ export class SlipwayPlayer extends HTMLElement {
     this.#speed.addEventListener("change", () => {
       this.#media.playbackRate = Number(this.#speed.value);
     });
+    this.#chapter.addEventListener("change", () => {
+      this.#media.currentTime = Number(this.#chapter.value);
+    });
+    this.#media.addEventListener("timeupdate", () => this.#markChapter());
     this.#quality.addEventListener("change", () => {
       const level = Number(this.#quality.value);
       // At once, not after what is buffered: who chooses wants to see it.
@@ -118,6 +125,7 @@ export class SlipwayPlayer extends HTMLElement {
     if (poster && this.#media.poster !== new URL(poster, location.href).href) {
       this.#media.poster = poster;
     }
+    this.#drawChapters(video.playback?.chapters?.items ?? []);
     const hls = video.playback?.hls ?? null;
     const mp4 = video.playback?.mp4 ?? null;
     const playable = video.playable !== false && (hls ?? mp4) !== null;
@@ -205,7 +213,8 @@ export class SlipwayPlayer extends HTMLElement {
   async #load(url: string, isHls: boolean, at = 0): Promise<void> {
     this.#source = url;
     this.#loadedEarly = this.#video?.state !== "ready";
-    this.#drawCaptions();
+    // The playlist names the text tracks itself; told twice, each would be offered twice.
+    this.#drawCaptions(isHls);
     if (!isHls) {
       this.#loadNative(url, at);
       return;
@@ -290,11 +299,13 @@ export class SlipwayPlayer extends HTMLElement {
     });
   }
 
-  /** The list that plays may lack the later qualities: swap it unseen, or offer to. */
+  /** The list that plays may lack the later qualities, and the words: swap it unseen, or offer to. */
   #offerBetter(): void {
     const ready = this.#video?.renditions?.filter((one) => one.kind === "video").length;
     const loaded = this.#hls?.levels.length ?? 0;
-    if (ready !== undefined && ready <= loaded) {
+    const texts = this.#video?.playback?.captions?.length ?? 0;
+    const wordless = texts > (this.#hls?.allSubtitleTracks.length ?? texts);
+    if (ready !== undefined && ready <= loaded && !wordless) {
       this.#loadedEarly = false;
       return;
     }
@@ -326,12 +337,33 @@ export class SlipwayPlayer extends HTMLElement {
     show(this.#qualityBox, hls.levels.length > 1);
   }
 
-  #drawCaptions(): void {
+  #drawChapters(chapters: api.Chapter[]): void {
+    if (chapters.length !== this.#chapter.options.length) {
+      this.#chapter.replaceChildren(
+        ...chapters.map((one) => h("option", { value: one.start }, one.title)),
+      );
+    }
+    show(this.#chapterBox, chapters.length > 1);
+  }
+
+  /** Shows the chapter that plays, unless somebody is choosing one. */
+  #markChapter(): void {
+    if (document.activeElement === this.#chapter) return;
+    const begun = [...this.#chapter.options].filter(
+      (option) => Number(option.value) <= this.#media.currentTime + 0.01,
+    );
+    const now = begun.at(-1);
+    if (now) this.#chapter.value = now.value;
+  }
+
+  #drawCaptions(named: boolean): void {
     for (const track of this.#media.querySelectorAll("track")) track.remove();
-    for (const caption of this.#video?.playback?.captions ?? []) {
+    const { captions = [], chapters } = this.#video?.playback ?? {};
+    for (const caption of named ? [] : captions) {
       const label = caption.label ?? caption.lang;
-      const kind = caption.kind ?? "captions";
+      const kind = caption.kind === "captions" ? "captions" : "subtitles";
       this.#media.append(h("track", { src: caption.url, srclang: caption.lang, label, kind }));
     }
+    if (chapters) this.#media.append(h("track", { src: chapters.url, kind: "chapters" }));
   }
 }

@@ -178,6 +178,7 @@ export const words = {
     auto: "Auto",
     autoNow: (name: string) => `Auto (${name})`,
     speed: "Speed",
+    chapter: "Chapter",
     better: "All qualities are ready: switch",
     loading: "Loading the video",
     uploading: "Still uploading",

@@ -12,7 +12,7 @@ describe("watching", { timeout: 6 * PATIENCE_MS }, () => {
     [server, browser, media] = await Promise.all([
       Server.start(),
       launch(),
-      makeMedia({ long: true }),
+      makeMedia({ long: true, more: ["texts.mkv"] }),
     ]);
     state = await logIn(browser, server);
     const context = await browser.newContext({ storageState: state });
@@ -86,6 +86,34 @@ describe("watching", { timeout: 6 * PATIENCE_MS }, () => {
       await context.close();
     });
   }
+
+  it("offers chapters and words, each once", async () => {
+    const { context, page } = await visit("/");
+    await chooseFiles(page, [media.at("texts.mkv")]);
+    const row = rowOf(page, "texts.mkv");
+    await row.getByText("Ready", { exact: true }).waitFor();
+    const link = await row.getByRole("link", { name: /^Watch/ }).getAttribute("href");
+    await page.goto(server.base + link);
+    const video = page.getByLabel(/^Video:/);
+    const offered = () =>
+      video.evaluate((it) =>
+        [...it.textTracks].filter((one) => one.kind !== "chapters").map((one) => one.language),
+      );
+    await until("the words are there", offered, (found) => found.join() === "de,en,en");
+    const menu = page.getByRole("combobox", { name: "Chapter" });
+    assert.deepEqual(await menu.getByRole("option").allInnerTexts(), [
+      "First <part>",
+      "Zweiter Teil",
+    ]);
+    await menu.selectOption({ label: "Zweiter Teil" });
+    await until(
+      "the second chapter",
+      () => video.evaluate((it) => it.currentTime),
+      (now) => Math.abs(now - 4) < 0.1,
+    );
+    page.assertQuiet();
+    await context.close();
+  });
 
   it("offers every quality that the server made, and keeps to the chosen one", async () => {
     const { context, page } = await visit(path);
