@@ -123,7 +123,7 @@ impl<'w, 'r> Sound<'w, 'r> {
         }
         self.encoder.send_eof().map_err(|error| stop(error.into()))?;
         self.receive()?;
-        self.segmenter.finish(i64::from(FRAME_SAMPLES))
+        self.segmenter.finish(i64::from(FRAME_SAMPLES), 0.0)
     }
 
     /// Puts one packet of silence at the end; the resampler fills the gap before it.
@@ -149,6 +149,11 @@ impl<'w, 'r> Sound<'w, 'r> {
         silence.set_pts(Some(at));
         let ready = resampler.take(&silence)?;
         self.encode_all(ready)
+    }
+
+    /// Returns the second at which what has come so far ends.
+    pub fn end(&self) -> f64 {
+        self.next_at.min(self.horizon) as f64 / f64::from(self.rate)
     }
 
     fn decoded(&mut self) -> Result<(), Stop> {

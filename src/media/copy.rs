@@ -19,6 +19,8 @@ pub struct Copied {
     pub begins: Vec<i64>,
     /// Seconds of pictures found.
     pub seconds: f64,
+    /// Second at which the last of them ends, which stays while there is sound.
+    pub end: f64,
 }
 
 /// Reads the source through. With `label` the pictures become that rendition; without, because an
@@ -36,7 +38,7 @@ pub fn copy_pass(
     meter: &Meter<'_, '_>,
 ) -> Result<Copied, Stop> {
     let Some(track) = source.video.take() else {
-        return Ok(Copied { begins: Vec::new(), seconds: 0.0 });
+        return Ok(Copied { begins: Vec::new(), seconds: 0.0, end: 0.0 });
     };
     let segmenter = match label {
         Some(label) => {
@@ -54,8 +56,8 @@ pub fn copy_pass(
             sounds.packet(&packet)?;
         }
     }
-    let copied = pictures.finish()?;
-    sounds.finish(Some(copied.seconds))?;
+    let copied = pictures.finish(sounds.end())?;
+    sounds.finish(Some(copied.end))?;
     Ok(copied)
 }
 
@@ -143,11 +145,13 @@ impl<'p, 'w, 'r> Pictures<'p, 'w, 'r> {
         }
     }
 
-    fn finish(mut self) -> Result<Copied, Stop> {
+    fn finish(mut self, until: f64) -> Result<Copied, Stop> {
         self.release_waiting(None)?;
-        if let Some(segmenter) = self.segmenter.take() {
-            segmenter.finish(self.frame_ticks)?;
-        }
-        Ok(Copied { begins: self.begins, seconds: seconds(self.end, self.time_base) })
+        let found = seconds(self.end, self.time_base);
+        let end = match self.segmenter.take() {
+            Some(segmenter) => segmenter.finish(self.frame_ticks, until)?,
+            None => found.max(until),
+        };
+        Ok(Copied { begins: self.begins, seconds: found, end })
     }
 }

@@ -11,7 +11,7 @@ use super::poster;
 use super::probe::{self, Probe};
 use super::report::{Meter, Reporter, Stop};
 use super::resume;
-use super::rungs::{Opened, Pass, Task, encode_pass};
+use super::rungs::{Found, Opened, Pass, Task, encode_pass};
 use super::segment::{Kept, Label};
 use super::sounds::Sounds;
 use super::source::{Source, SourceFile};
@@ -65,7 +65,18 @@ pub fn work(
     job.texts_at_last()?;
     // An attempt that only had to finish what others made tells what they have found.
     let earlier = Some(order.seconds_done).filter(|seconds| *seconds > 0.0);
-    job.check_produced(produced.into_iter().chain(earlier).reduce(f64::max))
+    let earlier = earlier.map(|seconds| Found { pictures: seconds, end: seconds });
+    job.check_produced(produced.into_iter().chain(earlier).reduce(Found::and))
+}
+
+/// What there is before pictures are encoded.
+struct Before<'w, 'r> {
+    /// The source and the sound to be made along.
+    opened: Option<Opened<'w, 'r>>,
+    /// Second until which the last picture stays.
+    until: f64,
+    /// Share of the progress that is used up.
+    share: f64,
 }
 
 struct Job<'w, 'r> {
@@ -99,8 +110,8 @@ impl<'w, 'r> Job<'w, 'r> {
         !self.order.renditions_done.contains(&rendition.name)
     }
 
-    /// Runs the passes that are needed and returns the seconds of media found, if any was read.
-    fn passes(&self) -> Result<Option<f64>, Stop> {
+    /// Runs the passes that are needed and returns what was found, if anything was read.
+    fn passes(&self) -> Result<Option<Found>, Stop> {
         let plan = &self.probe.plan;
         let copied = plan.iter().find(|rendition| rendition.copied);
         let copied_todo = copied.filter(|rendition| self.is_todo(rendition));
@@ -114,31 +125,33 @@ impl<'w, 'r> Job<'w, 'r> {
         let Some(cuts) = &self.probe.copy else {
             return self.without_copy(&encoded, sound_todo);
         };
-        let mut produced = None;
+        let mut produced: Option<Found> = None;
         let mut boundaries = self.grid();
+        let mut target_ms = self.target_ms(&boundaries, cuts.longest);
         if copied_todo.is_some() || sound_todo || !encoded.is_empty() {
             let share = if encoded.is_empty() { 1.0 } else { COPY_SHARE };
             let source = self.open_source()?;
-            let target_ms = self.target_ms(cuts.longest);
+            let sound_cuts = self.sound_boundaries(&source, &cuts.cuts);
+            target_ms = self.target_ms(&sound_cuts, cuts.longest);
             let label = copied_todo.zip(source.video.as_ref()).map(|(rendition, track)| Label {
                 name: rendition.name.clone(),
                 codecs: copy::codecs_of(track),
                 target_ms,
                 kept: self.kept(rendition, target_ms, true),
             });
-            let sound_cuts = self.sound_boundaries(&source, &cuts.cuts);
-            let sounds = self.sounds(&source, &sound_cuts)?;
+            let sounds = self.sounds(&source, &sound_cuts, target_ms)?;
             let meter = Meter::new(self.reporter, self.probe.facts.duration, 0.0, share);
             let done = copy_pass(source, cuts, label, sounds, self.dir, self.reporter, &meter)?;
-            produced = Some(done.seconds);
+            produced = Some(Found { pictures: done.seconds, end: done.end });
             boundaries = Boundaries::listed(done.begins);
             self.texts.report(self.dir, self.reporter)?;
         }
         if !encoded.is_empty() {
-            let target_ms = self.target_ms(cuts.longest);
+            let until = produced.map_or(0.0, |copied| copied.end);
             let tasks = self.tasks(&encoded, target_ms);
-            let found = self.encode(&tasks, None, boundaries, target_ms, COPY_SHARE)?;
-            produced = Some(produced.map_or(found, |copied| copied.max(found)));
+            let before = Before { opened: None, until, share: COPY_SHARE };
+            let found = self.encode(&tasks, before, boundaries, target_ms)?;
+            produced = Some(produced.unwrap_or_default().and(found));
         }
         Ok(produced)
     }
@@ -149,27 +162,30 @@ impl<'w, 'r> Job<'w, 'r> {
         &self,
         encoded: &[&'w RenditionPlan],
         sound_todo: bool,
-    ) -> Result<Option<f64>, Stop> {
+    ) -> Result<Option<Found>, Stop> {
         let grid = self.grid();
-        let target_ms = self.target_ms(grid.longest(self.probe.facts.duration));
+        let target_ms = self.target_ms(&grid, 0.0);
         let tasks = self.tasks(encoded, target_ms);
         let from_start = tasks.iter().any(|task| task.from() == 0);
         let mut produced = None;
         let mut opened = None;
         if sound_todo {
             let source = self.open_source()?;
-            let sounds = self.sounds(&source, &grid)?;
+            let sounds = self.sounds(&source, &grid, target_ms)?;
             if from_start {
                 opened = Some(Opened { source, begin: Begin::AtStart, sounds });
             } else {
                 let share = if tasks.is_empty() { 1.0 } else { COPY_SHARE };
-                produced = Some(self.sound_alone(source, sounds, share)?);
+                let end = self.sound_alone(source, sounds, share)?;
+                // How long there are pictures was found by the attempt that made them.
+                produced = Some(Found { pictures: end, end });
             }
         }
         if !tasks.is_empty() {
-            let from = if produced.is_some() { COPY_SHARE } else { 0.0 };
-            let found = self.encode(&tasks, opened, grid, target_ms, from)?;
-            produced = Some(produced.map_or(found, |sound| sound.max(found)));
+            let until = produced.map_or(0.0, |sound| sound.end);
+            let share = if produced.is_some() { COPY_SHARE } else { 0.0 };
+            let found = self.encode(&tasks, Before { opened, until, share }, grid, target_ms)?;
+            produced = Some(produced.unwrap_or_default().and(found));
         }
         Ok(produced)
     }
@@ -185,29 +201,31 @@ impl<'w, 'r> Job<'w, 'r> {
     }
 
     /// Encodes in as many passes as memory needs; the sound goes along with the first, if it was
-    /// opened for it. The share `from ..` of the progress is theirs, split by pixels.
+    /// opened for it. The rest of the progress is theirs, split by pixels.
     fn encode(
         &self,
         tasks: &[Task<'w>],
-        mut opened: Option<Opened<'w, 'r>>,
+        before: Before<'w, 'r>,
         boundaries: Boundaries,
         target_ms: u32,
-        mut from: f64,
-    ) -> Result<f64, Stop> {
-        let Some(shape) = self.probe.shape else { return Ok(0.0) };
-        let pass = Pass {
+    ) -> Result<Found, Stop> {
+        let Some(shape) = self.probe.shape else { return Ok(Found::default()) };
+        let mut pass = Pass {
             order: self.order,
             probe: self.probe,
             dir: self.dir,
             reporter: self.reporter,
             target_ms,
+            until: before.until.max(self.order.seconds_done),
         };
+        let mut from = before.share;
+        let mut opened = before.opened;
         let cost = |rungs: &[&RenditionPlan]| -> f64 {
             rungs.iter().map(|rung| f64::from(rung.width) * f64::from(rung.height)).sum()
         };
         let encoded: Vec<&RenditionPlan> = tasks.iter().map(|task| task.rung).collect();
         let (left, all) = (1.0 - from, cost(&encoded).max(1.0));
-        let mut produced: f64 = 0.0;
+        let mut produced = Found::default();
         for rungs in ladder::passes(shape, &encoded, self.order.limits.memory_bytes_max) {
             let of_pass = |task: &&Task<'w>| rungs.iter().any(|rung| rung.name == task.rung.name);
             let tasks: Vec<Task<'w>> = tasks.iter().filter(of_pass).copied().collect();
@@ -226,7 +244,8 @@ impl<'w, 'r> Job<'w, 'r> {
             let share = left * cost(&rungs) / all;
             let meter = Meter::new(self.reporter, self.probe.facts.duration, from, share);
             let found = encode_pass(pass, opened, &tasks, boundaries.clone(), &meter)?;
-            produced = produced.max(found);
+            produced = produced.and(found);
+            pass.until = produced.end;
             from += share;
         }
         Ok(produced)
@@ -264,12 +283,16 @@ impl<'w, 'r> Job<'w, 'r> {
     }
 
     /// Opens the tracks that are still to be made.
-    fn sounds(&self, source: &Source, boundaries: &Boundaries) -> Result<Sounds<'w, 'r>, Stop> {
+    fn sounds(
+        &self,
+        source: &Source,
+        boundaries: &Boundaries,
+        target_ms: u32,
+    ) -> Result<Sounds<'w, 'r>, Stop> {
         let planned = self.probe.plan.iter().filter(|it| it.kind == RenditionKind::Audio);
-        let mut sounds = Sounds::default();
+        let mut sounds = Sounds::beside(self.order.seconds_done);
         for (track, rendition) in source.sounds.iter().zip(planned) {
             if self.is_todo(rendition) {
-                let target_ms = self.sound_target_ms(boundaries);
                 let plan = SoundPlan {
                     name: rendition.name.clone(),
                     target_ms,
@@ -312,27 +335,30 @@ impl<'w, 'r> Job<'w, 'r> {
         f64::from(self.order.encode.segment_seconds.max(1))
     }
 
-    /// Segments of pictures can be longer than their boundaries say by one picture.
-    fn target_ms(&self, longest: f64) -> u32 {
-        let rate = self.probe.shape.map_or(FRAME_RATE_MAX, |shape| shape.frame_rate.max(1.0));
-        milliseconds(longest + 1.0 / rate)
-    }
-
-    /// Segments of sound can be longer than their boundaries say by a packet at either end and by
-    /// the encoder's lead.
-    fn sound_target_ms(&self, boundaries: &Boundaries) -> u32 {
+    /// The target of all renditions, which players want to be the same for pictures and sound.
+    /// Segments of pictures can be longer than their boundaries say by one picture, those of
+    /// sound by a packet at either end and by the encoder's lead.
+    fn target_ms(&self, boundaries: &Boundaries, longest: f64) -> u32 {
         const PACKET: f64 = 1024.0 / 44_100.0;
-        milliseconds(boundaries.longest(self.probe.facts.duration) + 3.0 * PACKET)
+        let rate = self.probe.shape.map_or(FRAME_RATE_MAX, |shape| shape.frame_rate.max(1.0));
+        let longest = longest.max(boundaries.longest(self.probe.facts.duration));
+        milliseconds(longest + (1.0 / rate).max(3.0 * PACKET))
     }
 
     /// Compares what was found with what was declared.
-    fn check_produced(&self, produced: Option<f64>) -> Result<(), Stop> {
+    fn check_produced(&self, produced: Option<Found>) -> Result<(), Stop> {
         let Some(produced) = produced else { return Ok(()) };
-        let declared = self.probe.facts.duration;
-        let missing = declared - produced;
-        if missing <= MISSING_SECONDS.min(declared / 2.0) || missing < declared * MISSING_SHARE {
+        let all = self.probe.facts.duration;
+        // Pictures may have ended early under sound that goes on.
+        let pictures = self.probe.pictures.map_or(0.0, |declared| declared.min(all));
+        if !is_missing(pictures, produced.pictures) && !is_missing(all, produced.end) {
             return Ok(());
         }
+        let (declared, produced) = if is_missing(pictures, produced.pictures) {
+            (pictures, produced.pictures)
+        } else {
+            (all, produced.end)
+        };
         if produced < PRODUCED_SECONDS_MIN || produced < declared * PRODUCED_SHARE_MIN {
             return Err(Stop::because(
                 ProblemCode::DamagedMedia,
@@ -344,6 +370,12 @@ impl<'w, 'r> Job<'w, 'r> {
             format!("The file ends early: of {declared:.1} seconds {produced:.1} are there."),
         )
     }
+}
+
+/// Says whether so much less was found than declared that it has to be told.
+fn is_missing(declared: f64, found: f64) -> bool {
+    let missing = declared - found;
+    missing > MISSING_SECONDS.min(declared / 2.0) && missing >= declared * MISSING_SHARE
 }
 
 fn milliseconds(seconds: f64) -> u32 {

@@ -9,7 +9,7 @@ use super::report::{Reporter, Stop};
 use super::sniff::Container;
 use super::source::{Source, SourceFile, Track, seconds};
 use super::timeline::TAIL_MIN;
-use crate::wire::Limits;
+use crate::wire::{Limits, Order};
 use ffmpeg_next::codec;
 use ffmpeg_next::codec::packet::Packet;
 
@@ -27,6 +27,9 @@ const PIXEL_FORMATS: [i32; 2] = [0, 12];
 
 /// Frames a second above which a copy would overtax players.
 const FRAME_RATE_MAX: f64 = 60.5;
+
+/// Seconds that the last picture of a copy may stay because sound goes on.
+const STAY_MAX: f64 = 1.0;
 
 /// Where the files of a copy begin.
 #[derive(Clone, Debug, PartialEq)]
@@ -51,18 +54,25 @@ pub fn stamp(packet: &Packet) -> Option<i64> {
 pub fn copy_plan(
     source: &mut Source,
     file: &SourceFile,
-    limits: &Limits,
-    segment_seconds: u32,
+    asked: &Order,
     reporter: &Reporter<'_>,
 ) -> Result<Option<CopyPlan>, Stop> {
     let Some(track) = source.video.as_ref().filter(|track| is_copyable(source.container, track))
     else {
         return Ok(None);
     };
-    let Some(keys) = read_keys(source, track, file, limits, reporter)? else { return Ok(None) };
+    let Some(keys) = read_keys(source, track, file, &asked.limits, reporter)? else {
+        return Ok(None);
+    };
     let times: Vec<f64> =
         keys.stamps.iter().map(|&at| seconds(at, track.time_base) - keys.begin).collect();
-    let Some((cuts, longest)) = choose_cuts(&times, keys.end - keys.begin, segment_seconds) else {
+    // The last picture can stay a little while sound goes on, but not for long.
+    let pictures = keys.end - keys.begin;
+    let end = pictures.max(keys.heard);
+    if end - pictures > STAY_MAX {
+        return Ok(None);
+    }
+    let Some((cuts, longest)) = choose_cuts(&times, end, asked.encode.segment_seconds) else {
         return Ok(None);
     };
     let cuts: Vec<i64> = cuts.into_iter().map(|at| keys.stamps[at]).collect();
@@ -145,6 +155,8 @@ struct Keys {
     stamps: Vec<i64>,
     begin: f64,
     end: f64,
+    /// Seconds from the first picture to the end of the sound.
+    heard: f64,
 }
 
 fn read_keys(
@@ -161,34 +173,52 @@ fn read_keys(
     };
     // Fragmented MP4 has no index, or only that of the part that was read.
     let listed = track.packets > 0 && entries.len() as i64 >= track.packets;
-    let packets = if listed {
-        entries.iter().map(|entry| Some((entry.dts, entry.key, entry.discarded))).collect()
+    let (packets, heard) = if listed {
+        let marks = entries.iter().map(|entry| Some((entry.dts, entry.key, entry.discarded)));
+        (marks.collect(), declared_sound(source))
     } else {
         scan(file, limits, reporter)?
     };
     let frame = seconds(1, track.time_base).max(1.0 / track.frame_rate.max(1.0));
-    Ok(keys_of(&packets, track, frame))
+    let keys = keys_of(&packets, track, frame);
+    Ok(keys.map(|keys| Keys { heard: heard - source.origin(), ..keys }))
+}
+
+/// Returns the second of the container's time at which the last of the sound ends.
+fn declared_sound(source: &Source) -> f64 {
+    let end = |sound: &Track| {
+        let ticks = sound.start.unwrap_or(0).saturating_add(sound.duration.unwrap_or(0));
+        seconds(ticks, sound.time_base)
+    };
+    source.sounds.iter().map(end).fold(0.0, f64::max)
 }
 
 /// Stamp, key flag and discard flag of a packet; `None` for one without a time.
 type Mark = Option<(i64, bool, bool)>;
 
-/// Reads all packets of the pictures.
-fn scan(file: &SourceFile, limits: &Limits, reporter: &Reporter<'_>) -> Result<Vec<Mark>, Stop> {
+/// Reads all packets; returns those of the pictures, and where the sound ends.
+fn scan(
+    file: &SourceFile,
+    limits: &Limits,
+    reporter: &Reporter<'_>,
+) -> Result<(Vec<Mark>, f64), Stop> {
     let mut source = Source::open(file, limits)?;
     let Some(index) = source.video.as_ref().map(|track| track.index) else {
-        return Ok(Vec::new());
+        return Ok((Vec::new(), 0.0));
     };
-    ffi::keep_streams(&mut source.input, &[index]);
-    let mut marks = Vec::new();
+    let bases: Vec<_> = source.sounds.iter().map(|sound| (sound.index, sound.time_base)).collect();
+    let (mut marks, mut heard) = (Vec::new(), 0.0);
     while let Some(packet) = source.next_packet() {
         reporter.beat()?;
         if packet.stream() == index {
             let mark = packet.pts().and(stamp(&packet));
             marks.push(mark.map(|at| (at, packet.is_key(), ffi::is_discarded(&packet))));
+        } else if let Some((_, base)) = bases.iter().find(|(index, _)| *index == packet.stream()) {
+            let end = packet.pts().unwrap_or(0).saturating_add(packet.duration());
+            heard = seconds(end, *base).max(heard);
         }
     }
-    Ok(marks)
+    Ok((marks, heard))
 }
 
 /// Returns the keys of packets that begin with one and whose times make sense.
@@ -209,6 +239,7 @@ fn keys_of(packets: &[Mark], track: &Track, frame: f64) -> Option<Keys> {
         begin: seconds(first.0, track.time_base),
         end: seconds(newest, track.time_base) + frame,
         stamps,
+        heard: 0.0,
     })
 }
 

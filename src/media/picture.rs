@@ -107,10 +107,11 @@ impl Treatment {
                 Hdr::Hlg => "arib-std-b67",
             };
             // 203 cd/m² is the white of a page (ITU-R BT.2408). What the file says of its peak is
-            // often wrong and then turns pictures dark, so it isn't asked.
+            // often wrong and then turns pictures dark, so it isn't asked. This curve leaves what
+            // is no brighter than a page nearly as it is, and bends only what shines.
             steps.push(format!(
                 "zscale=tin={curve}:min=2020_ncl:pin=2020:t=linear:npl=203,format=gbrpf32le,\
-                 zscale=p=bt709,tonemap=tonemap=hable:desat=0:peak=10,\
+                 zscale=p=bt709,tonemap=tonemap=mobius:param=0.3:desat=0:peak=10,\
                  zscale=t=bt709:m=bt709:r=tv"
             ));
         }

@@ -5,6 +5,7 @@ use super::keys::{self, CopyPlan};
 use super::ladder::{self, Shape};
 use super::picture::{Hdr, Orientation};
 use super::report::{Reporter, Stop};
+use super::sniff::Container;
 use super::source::{Source, SourceFile, Track, seconds};
 use crate::model::problem::ProblemCode;
 use crate::model::rendition::RenditionPlan;
@@ -22,6 +23,8 @@ pub struct Probe {
     pub shape: Option<Shape>,
     /// How to turn the stored picture.
     pub orientation: Orientation,
+    /// Seconds that the pictures alone last, if the container says so.
+    pub pictures: Option<f64>,
     /// The curve to bring down, if any.
     pub hdr: Option<Hdr>,
     /// The source is one of its own rungs.
@@ -53,7 +56,7 @@ pub fn probe(
     let heights = order.encode.ladder_heights.as_deref();
     let copy = match shape {
         Some(shape) if ladder::copy_fits(shape, heights) => {
-            keys::copy_plan(source, file, &order.limits, order.encode.segment_seconds, reporter)?
+            keys::copy_plan(source, file, order, reporter)?
         }
         _ => None,
     };
@@ -61,7 +64,8 @@ pub fn probe(
     let hdr = source.video.as_ref().and_then(|track| Hdr::from_transfer(track.facts.transfer));
     let facts = facts(source, duration, shape, orientation, bit_rate);
     let plan = plan(source, shape, copy.is_some(), order, bit_rate);
-    Ok(Probe { facts, shape, orientation, hdr, copy, plan })
+    let pictures = source.video.as_ref().and_then(declared_length);
+    Ok(Probe { facts, shape, orientation, pictures, hdr, copy, plan })
 }
 
 /// Fails if the film is longer than it may be.
@@ -79,11 +83,26 @@ pub fn check_duration(duration: f64, order: &Order) -> Result<(), Stop> {
     ))
 }
 
+/// Returns the length that the container declares, unless it can't be believed: some recorders
+/// write where a film ends on a clock that started long before it.
 fn declared_duration(source: &Source) -> Option<f64> {
-    let of = |track: &Track| track.duration.map(|ticks| seconds(ticks, track.time_base));
-    let pictures = source.video.as_ref().and_then(of);
-    let sound = source.sounds.first().and_then(of);
-    source.duration.or(pictures).or(sound).filter(|seconds| *seconds > 0.0)
+    if source.ends_on_its_own_clock() {
+        return None;
+    }
+    let pictures = source.video.as_ref().and_then(declared_length);
+    let sound = source.sounds.first().and_then(declared_length);
+    // An AVI that is cut short still counts the pictures that it should have.
+    let counted = source.video.as_ref().and_then(|track| {
+        (source.container == Container::Avi && track.frame_rate > 0.0)
+            .then(|| track.packets as f64 / track.frame_rate)
+    });
+    let declared = source.duration.or(pictures).or(sound);
+    let declared = declared.map(|seconds| seconds.max(counted.unwrap_or(0.0)));
+    declared.filter(|seconds| *seconds > 0.0)
+}
+
+fn declared_length(track: &Track) -> Option<f64> {
+    track.duration.map(|ticks| seconds(ticks, track.time_base))
 }
 
 /// Reads the file through, as browsers' recordings don't know how long they'll be.

@@ -11,10 +11,10 @@ use super::output::OutputDir;
 use super::picture::{Orientation, Treater, Treatment};
 use super::probe::{Probe, check_duration};
 use super::report::{Meter, Reporter, Stop, out_of_memory};
-use super::segment::{Kept, Label, Segmenter, avc_codecs};
+use super::segment::{APART, Kept, Label, Segmenter, avc_codecs};
 use super::sounds::Sounds;
 use super::source::Source;
-use super::timeline::{Boundaries, TICK, TICKS, seconds};
+use super::timeline::{Boundaries, TICK, TICKS, seconds, ticks};
 use crate::model::problem::ProblemCode;
 use crate::model::rendition::RenditionPlan;
 use crate::wire::{Order, Report};
@@ -41,6 +41,17 @@ pub struct Pass<'w, 'r> {
     pub reporter: &'w Reporter<'r>,
     /// Longest segment in milliseconds.
     pub target_ms: u32,
+    /// Second until which the last picture stays, if the pass's own sound doesn't say.
+    pub until: f64,
+}
+
+/// What a pass has found.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Found {
+    /// Seconds of pictures.
+    pub pictures: f64,
+    /// Second at which all ends.
+    pub end: f64,
 }
 
 /// A rung to make, and what there is of it already.
@@ -76,8 +87,14 @@ struct Picture {
     begins: bool,
 }
 
-/// Decodes the source once and makes all of `tasks` (largest first) and the sounds. Returns the
-/// second at which the pictures end.
+impl Found {
+    /// Joins what two passes over the same source have found.
+    pub fn and(self, other: Self) -> Self {
+        Self { pictures: self.pictures.max(other.pictures), end: self.end.max(other.end) }
+    }
+}
+
+/// Decodes the source once and makes all of `tasks` (largest first) and the sounds.
 ///
 /// # Errors
 /// `DamagedMedia` without a single picture; `TooLong`; `OutOfSpace`; `OutOfMemory`; `Internal`;
@@ -88,7 +105,7 @@ pub fn encode_pass<'r>(
     tasks: &[Task<'_>],
     boundaries: Boundaries,
     meter: &Meter<'_, 'r>,
-) -> Result<f64, Stop> {
+) -> Result<Found, Stop> {
     std::thread::scope(|scope| {
         let mut threads = Vec::new();
         let first = start_rungs(scope, pass, tasks, &mut threads);
@@ -108,7 +125,7 @@ pub fn encode_pass<'r>(
         // A part that only lost its neighbour doesn't know why; whoever ended first does.
         match reasons.iter().find(|stop| **stop != Stop::Neighbour).or(reasons.first()) {
             Some(stop) => Err(stop.clone()),
-            None => Ok(fed.unwrap_or(0.0)),
+            None => Ok(fed.unwrap_or_default()),
         }
     })
 }
@@ -158,9 +175,9 @@ fn feed<'r>(
     boundaries: Boundaries,
     first: SyncSender<Picture>,
     meter: &Meter<'_, 'r>,
-) -> Result<f64, Stop> {
+) -> Result<Found, Stop> {
     let Opened { mut source, begin, mut sounds } = opened;
-    let Some(track) = source.video.take() else { return Ok(0.0) };
+    let Some(track) = source.video.take() else { return Ok(Found::default()) };
     let limits = &pass.order.limits;
     let mut decoder = PictureDecoder::open(&track, limits, pass.order.encode.threads, begin)?;
     let interlaced = track.facts.field_order > 1;
@@ -174,6 +191,7 @@ fn feed<'r>(
         first,
         meter,
         seconds: 0.0,
+        last: None,
     };
     while let Some(packet) = source.next_packet() {
         pass.reporter.beat()?;
@@ -184,9 +202,9 @@ fn feed<'r>(
         }
     }
     decoder.decode(None, &mut |picture| feeder.picture(picture))?;
-    let seconds = feeder.finish()?;
-    sounds.finish(Some(seconds))?;
-    Ok(seconds)
+    let found = feeder.finish(sounds.end().max(pass.until))?;
+    sounds.finish(Some(found.end))?;
+    Ok(found)
 }
 
 /// Treats decoded pictures and marks those that begin a segment.
@@ -200,6 +218,8 @@ struct Feeder<'f, 'm, 'w, 'r> {
     first: SyncSender<Picture>,
     meter: &'f Meter<'m, 'r>,
     seconds: f64,
+    /// The picture before, in case it has to be shown again.
+    last: Option<frame::Video>,
 }
 
 impl Feeder<'_, '_, '_, '_> {
@@ -250,28 +270,70 @@ impl Feeder<'_, '_, '_, '_> {
     fn send(&mut self, pictures: Vec<frame::Video>) -> Result<(), Stop> {
         for frame in pictures {
             let at = frame.pts().unwrap_or(0);
-            self.seconds = seconds(at) + 1.0 / self.frame_rate();
-            let begins = self.boundaries.begins(at);
-            self.first.send(Picture { frame, begins }).map_err(|_| Stop::Neighbour)?;
+            self.repeat_until(at)?;
+            self.last = Some(ffi::share(&frame).map_err(|_| out_of_memory())?);
+            self.send_one(frame, at)?;
         }
         Ok(())
+    }
+
+    fn send_one(&mut self, frame: frame::Video, at: i64) -> Result<(), Stop> {
+        self.seconds = seconds(at) + 1.0 / self.frame_rate();
+        let begins = self.boundaries.begins(at);
+        self.first.send(Picture { frame, begins }).map_err(|_| Stop::Neighbour)
+    }
+
+    /// Shows the last picture again at every boundary before `at`: a film may stand still for
+    /// minutes, and its segments must not.
+    fn repeat_until(&mut self, at: i64) -> Result<(), Stop> {
+        while let Some(boundary) = self.boundaries.upcoming().filter(|&next| next < at) {
+            if at - boundary < self.frame_ticks() || !self.repeat_at(boundary)? {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Shows the last picture again at `at`; false if there is none.
+    fn repeat_at(&mut self, at: i64) -> Result<bool, Stop> {
+        let Some(last) = &self.last else { return Ok(false) };
+        self.pass.reporter.beat()?;
+        let mut frame = ffi::share(last).map_err(|_| out_of_memory())?;
+        frame.set_pts(Some(at));
+        self.send_one(frame, at)?;
+        Ok(true)
+    }
+
+    fn frame_ticks(&self) -> i64 {
+        (f64::from(TICKS) / self.frame_rate()) as i64
     }
 
     fn frame_rate(&self) -> f64 {
         self.pass.probe.shape.map_or(25.0, |shape| shape.frame_rate).max(1.0)
     }
 
-    fn finish(mut self) -> Result<f64, Stop> {
+    /// Sends what is still inside, and keeps the last picture up to `until` (seconds).
+    fn finish(mut self, until: f64) -> Result<Found, Stop> {
         if let Some(mut treater) = self.treater.take() {
             let rest = treater.finish()?;
             self.send(rest)?;
         }
-        match self.begin {
-            _ if self.seconds > 0.0 => Ok(self.seconds),
+        let pictures = match self.begin {
+            _ if self.seconds > 0.0 => self.seconds,
             // All that there is of pictures has been made before.
-            Begin::At { ticks, .. } => Ok(seconds(ticks)),
-            Begin::AtStart => Err(super::probe::nothing_inside()),
+            Begin::At { ticks, .. } => {
+                let pictures = seconds(ticks);
+                return Ok(Found { pictures, end: pictures });
+            }
+            Begin::AtStart => return Err(super::probe::nothing_inside()),
+        };
+        // The last picture lasts as long as any, so it's shown once more that long before the end.
+        if until - pictures > APART {
+            let last_at = ticks(pictures).max(ticks(until) - self.frame_ticks());
+            self.repeat_until(last_at)?;
+            self.repeat_at(last_at)?;
         }
+        Ok(Found { pictures, end: self.seconds })
     }
 }
 
@@ -305,7 +367,8 @@ impl Rung<'_, '_> {
             let begins = packet.is_key();
             segmenter.push(packet, begins)?;
         }
-        segmenter.finish((f64::from(TICKS) / self.task.rung.frame_rate.max(1.0)) as i64)?;
+        let lasts = f64::from(TICKS) / self.task.rung.frame_rate.max(1.0);
+        segmenter.finish(lasts as i64, self.pass.until)?;
         Ok(())
     }
 

@@ -8,7 +8,7 @@ use super::boxes::{end_of_first_sample, with_cmaf_brand};
 use super::ffi;
 use super::output::OutputDir;
 use super::report::{Reporter, Stop};
-use super::timeline::rescale;
+use super::timeline::{TICK, rescale, ticks};
 use crate::model::manifest::{INIT_FILE, Segment, segment_file};
 use crate::model::problem::ProblemCode;
 use crate::wire::Report;
@@ -23,6 +23,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 /// edit list out and shift pictures by two frames. The header comes with the first fragment
 /// (`delay_moov`), because only then the lead is known.
 const MOVFLAGS: &str = "dash+frag_custom+delay_moov+default_base_moof+skip_sidx+skip_trailer";
+
+const MILLISECOND: Rational = Rational(1, 1000);
+
+/// Seconds by which sound may outlast the pictures: two packets of it.
+pub const APART: f64 = 0.045;
 
 /// Bytes that the muxer has written and nobody has taken yet.
 #[derive(Clone, Default)]
@@ -89,6 +94,8 @@ pub struct Segmenter<'w, 'r> {
     first_shown: i64,
     begun_at: i64,
     last_shown: i64,
+    /// How much earlier the first packet is decoded than shown.
+    lead: i64,
 }
 
 impl<'w, 'r> Segmenter<'w, 'r> {
@@ -134,6 +141,7 @@ impl<'w, 'r> Segmenter<'w, 'r> {
             first_shown: 0,
             begun_at: 0,
             last_shown: 0,
+            lead: 0,
         })
     }
 
@@ -153,6 +161,7 @@ impl<'w, 'r> Segmenter<'w, 'r> {
                 self.close_segment(shown_at)?;
             }
         } else {
+            self.lead = shown_at.saturating_sub(packet.dts().unwrap_or(shown_at));
             self.begin(shown_at)?;
         }
         self.last_shown = self.last_shown.max(shown_at);
@@ -161,18 +170,29 @@ impl<'w, 'r> Segmenter<'w, 'r> {
     }
 
     /// Writes what is left and reports the rendition complete. `last_lasts` is the length of the
-    /// last packet in packet ticks, for packets that don't say. Returns how many seconds it has.
+    /// last packet in packet ticks, for packets that don't say; what is shown last stays until
+    /// `until` (seconds), as far as the announced target lets it. Returns how many seconds it has.
     ///
     /// # Errors
     /// As [`Segmenter::push`].
-    pub fn finish(mut self, last_lasts: i64) -> Result<f64, Stop> {
+    pub fn finish(mut self, last_lasts: i64, until: f64) -> Result<f64, Stop> {
         let Some(held) = self.held.take() else { return Ok(0.0) };
         let lasts = match held.duration() {
             0 => rescale(last_lasts, self.packet_time_base, self.muxer_time_base),
             known => known,
         };
-        let end = self.last_shown.saturating_add(lasts);
-        self.write(held, lasts)?;
+        let own = self.last_shown.saturating_add(lasts);
+        let bound = rescale(self.label.target_ms.into(), MILLISECOND, self.muxer_time_base);
+        let until = rescale(ticks(until), TICK, self.muxer_time_base);
+        let apart = rescale(ticks(APART), TICK, self.muxer_time_base);
+        let end = if until - own > apart {
+            until.min(self.begun_at.saturating_add(bound)).max(own)
+        } else {
+            own
+        };
+        // Where the packets end among reordered pictures, the last in line isn't shown last.
+        let decoded = held.dts().unwrap_or(self.last_shown).saturating_add(self.lead);
+        self.write(held, end.saturating_sub(decoded))?;
         self.close_segment(end)?;
         if self.number < self.label.kept.map_or(0, |kept| kept.segments) {
             return Err(unlike(self.reporter, &self.label.name));

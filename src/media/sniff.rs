@@ -17,6 +17,8 @@ pub enum Container {
     Avi,
     /// MPEG transport stream.
     MpegTs,
+    /// MPEG program stream: DVDs and camcorders.
+    MpegPs,
     /// Flash video.
     Flv,
     /// Ogg.
@@ -37,6 +39,7 @@ impl Container {
             Self::Matroska => "matroska",
             Self::Avi => "avi",
             Self::MpegTs => "mpegts",
+            Self::MpegPs => "mpeg",
             Self::Flv => "flv",
             Self::Ogg => "ogg",
             Self::Wav => "wav",
@@ -52,6 +55,11 @@ impl Container {
             Self::Matroska => "matroska,webm",
             other => other.demuxer(),
         }
+    }
+
+    /// Says whether it was made to be joined in the middle, so that gaps are nothing special.
+    pub fn is_stream(self) -> bool {
+        matches!(self, Self::MpegTs | Self::MpegPs)
     }
 
     /// Returns the name for people and the API.
@@ -130,6 +138,8 @@ fn by_magic(head: &[u8]) -> Result<Option<Container>, NotMedia> {
         Some(Container::Avi)
     } else if (at(0, b"RIFF") || at(0, b"RF64")) && at(8, b"WAVE") {
         Some(Container::Wav)
+    } else if at(0, &[0, 0, 1, 0xba]) {
+        Some(Container::MpegPs)
     } else if at(0, b"FLV\x01") {
         Some(Container::Flv)
     } else if at(0, b"OggS") {
@@ -276,7 +286,7 @@ mod tests {
     fn containers() {
         let mut tagged_flac = b"ID3\x04\0\0\0\0\0\x05hellofLaC".to_vec();
         tagged_flac.resize(64, 0);
-        let table: [(&[u8], Container); 14] = [
+        let table: [(&[u8], Container); 15] = [
             (b"\0\0\0\x20ftypisom\0\0\x02\0isomiso2avc1mp41", Container::Mov),
             (b"\0\0\0\x14ftypqt  ", Container::Mov),
             (b"\0\0\0\x08wide\0\0\0\0mdat", Container::Mov),
@@ -284,6 +294,7 @@ mod tests {
             (b"RIFF\0\0\0\0AVI LIST", Container::Avi),
             (b"RIFF\0\0\0\0WAVEfmt ", Container::Wav),
             (b"FLV\x01\x05", Container::Flv),
+            (b"\0\0\x01\xba\x44\0", Container::MpegPs),
             (b"OggS\0\x02", Container::Ogg),
             (b"fLaC\0\0\0\x22", Container::Flac),
             (b"ID3\x04\0\0\0\0\x02\x01", Container::Mp3),

@@ -8,9 +8,16 @@ use ffmpeg_next::codec::packet::Packet;
 #[derive(Default)]
 pub struct Sounds<'w, 'r> {
     tracks: Vec<(usize, Sound<'w, 'r>)>,
+    /// Second until which earlier attempts have made tracks.
+    made_until: f64,
 }
 
 impl<'w, 'r> Sounds<'w, 'r> {
+    /// None yet, beside what earlier attempts have made up to this second.
+    pub fn beside(made_until: f64) -> Self {
+        Self { tracks: Vec::new(), made_until }
+    }
+
     /// Adds the sound that is made of the container's stream of this number. Several may be made
     /// of one.
     pub fn add(&mut self, stream: usize, sound: Sound<'w, 'r>) {
@@ -28,6 +35,11 @@ impl<'w, 'r> Sounds<'w, 'r> {
             }
         }
         Ok(())
+    }
+
+    /// Returns the second at which the longest of what has come so far, now or before, ends.
+    pub fn end(&self) -> f64 {
+        self.tracks.iter().map(|(_, sound)| sound.end()).fold(self.made_until, f64::max)
     }
 
     /// Completes every track, filled up with silence to `pictures_end` seconds if there are

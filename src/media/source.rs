@@ -244,8 +244,8 @@ impl Source {
     }
 
     fn choose(mut input: Input, container: Container) -> Result<Self, Stop> {
-        let video = choose_video(&input)?;
         let (sounds, audio_unreadable) = choose_sounds(&input);
+        let video = choose_video(&input, !sounds.is_empty())?;
         if video.is_none() && sounds.is_empty() {
             return Err(unsupported(
                 "The file holds neither pictures nor sound that this server reads.",
@@ -321,6 +321,9 @@ impl Source {
             // A fresh packet each time: reading into an old one would leak what it holds.
             let mut packet = Packet::empty();
             match packet.read(&mut self.input) {
+                // The file ended inside this one. Other containers mark packets around a gap so,
+                // and a decoder makes something of those.
+                Ok(()) if packet.is_corrupt() && !self.container.is_stream() => {}
                 Ok(()) => return Some(packet),
                 Err(Error::Eof) => return None,
                 Err(Error::Other { errno: libc::EIO }) => return None,
@@ -328,6 +331,13 @@ impl Source {
             }
         }
         None
+    }
+
+    /// Says whether the declared length may be the time at which the film ends, on a clock that
+    /// began before it: recordings of a running stream are such.
+    pub fn ends_on_its_own_clock(&self) -> bool {
+        const LATE: f64 = 1.0;
+        matches!(self.container, Container::Matroska | Container::Flv) && self.origin() > LATE
     }
 
     /// Returns the second in the container's own time at which the video time line begins: where
@@ -376,7 +386,8 @@ fn check_pixels(input: &Input, limits: &Limits) -> Result<(), Stop> {
     Ok(())
 }
 
-fn choose_video(input: &Input) -> Result<Option<Track>, Stop> {
+/// Returns the track of pictures, if there is one; a single picture beside sound is its cover.
+fn choose_video(input: &Input, with_sound: bool) -> Result<Option<Track>, Stop> {
     let pictures: Vec<Track> = input
         .streams()
         .filter(|stream| stream.parameters().medium() == media::Type::Video)
@@ -393,6 +404,7 @@ fn choose_video(input: &Input) -> Result<Option<Track>, Stop> {
         None => Err(unsupported(format!(
             "The pictures are in the format “{refused}”, which this server doesn't read."
         ))),
+        Some(track) if is_still(&track) && with_sound => Ok(None),
         Some(track) if is_still(&track) => {
             Err(unsupported("The file holds a single picture, not a video."))
         }

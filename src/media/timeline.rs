@@ -64,7 +64,8 @@ impl Boundaries {
         Self { kind: Kind::Listed(ticks), next: 0 }
     }
 
-    fn upcoming(&self) -> Option<i64> {
+    /// Returns where the next segment begins, if that's known.
+    pub fn upcoming(&self) -> Option<i64> {
         match &self.kind {
             Kind::Listed(ticks) => ticks.get(self.next).copied(),
             Kind::Grid { every, end } => {

@@ -332,7 +332,7 @@ def check_streams(url, streams, medias, lists, judge):
     nearest = min((abs(int(s["BANDWIDTH"]) - 2e6), int(s["BANDWIDTH"])) for s, _ in videos)[1]
     judge.should("H6", first == nearest, f"{first} b/s stands first, {nearest} is nearer to 2 Mb/s")
     several = len({int(s["BANDWIDTH"]) for s, _ in videos}) > 1
-    small = min(m.header.sps["height"] for _, m in videos) <= 240
+    small = min(min(m.header.sps["width"], m.header.sps["height"]) for _, m in videos) <= 240
     judge.must("H24", several or small, "there is one video rate only (9.9)")
     # A film with sound has at least that; the smallest pictures of a silent one may take more.
     level = "MUST" if any(not is_video for _, is_video in rates) else "SHOULD"
