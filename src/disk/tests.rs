@@ -470,6 +470,7 @@ fn manifest() -> Manifest {
         bandwidth_cap: 128_000,
         copied: true,
         language: Some("de".to_owned()),
+        sound: None,
     };
     let rung = Rung {
         plan,

@@ -72,6 +72,9 @@ struct SourceView {
 struct RenditionView {
     name: String,
     kind: RenditionKind,
+    language: Option<String>,
+    label: Option<String>,
+    channels: Option<u32>,
     width: u32,
     height: u32,
     bandwidth: Option<u64>,
@@ -246,6 +249,9 @@ impl RenditionView {
         Self {
             name: plan.name.clone(),
             kind: plan.kind,
+            language: plan.language.clone(),
+            label: plan.sound.as_ref().map(|sound| sound.label.clone()),
+            channels: (plan.kind == RenditionKind::Audio).then(|| plan.layout().channels()),
             width: plan.width,
             height: plan.height,
             bandwidth: rendition.bandwidth,
@@ -435,6 +441,7 @@ mod tests {
             bandwidth_cap: 800_000,
             copied: false,
             language: None,
+            sound: None,
         };
         VideoRecord {
             id: VideoId::fresh(now),

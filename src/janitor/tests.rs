@@ -77,6 +77,7 @@ fn manifest(complete: bool) -> Manifest {
         bandwidth_cap: 800_000,
         copied: false,
         language: None,
+        sound: None,
     };
     let rung = Rung {
         plan,

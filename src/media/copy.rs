@@ -50,13 +50,14 @@ pub fn copy_pass(
     while let Some(packet) = source.next_packet() {
         if packet.stream() == track.index {
             pictures.packet(packet)?;
+            sounds.pictures_at(seconds(pictures.end, track.time_base))?;
             meter.reached(seconds(pictures.last_dts.unwrap_or(0), track.time_base))?;
         } else {
             reporter.beat()?;
             sounds.packet(&packet)?;
         }
     }
-    let copied = pictures.finish(sounds.end())?;
+    let copied = pictures.finish(sounds.drain()?)?;
     sounds.finish(Some(copied.end))?;
     Ok(copied)
 }

@@ -4,16 +4,19 @@
 //! each representation (ISO/IEC 23009-1). Called by `pipeline` whenever it has changed the
 //! manifest.
 
-use super::playlist::{CHANNELS, language, playable, rate, target_seconds};
+use super::playlist::sounds::forms;
+use super::playlist::{language, playable, rate, target_seconds};
 use super::texts_listed;
 use crate::model::manifest::{INIT_FILE, Manifest, Rung};
-use crate::model::rendition::RenditionKind;
+use crate::model::rendition::{RenditionKind, SoundPurpose};
 use crate::units::UnixMillis;
 use std::fmt::Write;
 
 const NAMESPACE: &str = "urn:mpeg:dash:schema:mpd:2011";
 const PROFILE: &str = "urn:mpeg:dash:profile:isoff-live:2011";
 const CHANNEL_SCHEME: &str = "urn:mpeg:dash:23003:3:audio_channel_configuration:2011";
+const ROLE_SCHEME: &str = "urn:mpeg:dash:role:2011";
+const PURPOSE_SCHEME: &str = "urn:tva:metadata:cs:AudioPurposeCS:2007";
 
 /// How often a player asks what is new while rungs grow; shorter than a segment, as one that plays
 /// as fast as the encoder works would otherwise stand still for most of a segment.
@@ -53,8 +56,8 @@ pub fn mpd(manifest: &Manifest, now: UnixMillis, started: UnixMillis) -> String 
     if !pictures.is_empty() {
         write_pictures(&mut out, &pictures);
     }
-    for (index, sound) in sounds.iter().enumerate() {
-        write_sound(&mut out, index + 1, sound);
+    for (index, form) in forms(&sounds).iter().enumerate() {
+        write_sound(&mut out, index + 1, form);
     }
     texts_listed::write_sets(&mut out, manifest, escaped);
     out.push_str("  </Period>\n</MPD>\n");
@@ -77,19 +80,52 @@ fn write_pictures(out: &mut String, rungs: &[&Rung]) {
     out.push_str("    </AdaptationSet>\n");
 }
 
-fn write_sound(out: &mut String, id: usize, rung: &Rung) {
+/// Writes one form of a track: rungs that a player may switch between.
+fn write_sound(out: &mut String, id: usize, rungs: &[&Rung]) {
+    let Some(rung) = rungs.first() else { return };
     let _ = writeln!(
         out,
         "    <AdaptationSet id=\"{id}\" contentType=\"audio\" mimeType=\"audio/mp4\" \
          lang=\"{}\" segmentAlignment=\"true\" startWithSAP=\"1\">",
         escaped(language(rung)),
     );
-    let channels = format!(
-        "        <AudioChannelConfiguration schemeIdUri=\"{CHANNEL_SCHEME}\" \
-         value=\"{CHANNELS}\"/>\n"
-    );
-    write_representation(out, rung, "", &channels);
+    if let Some(sound) = &rung.plan.sound {
+        let _ = writeln!(out, "      <Label>{}</Label>", escaped(&sound.label));
+        if let Some(purpose) = accessibility(sound.purpose) {
+            let _ = writeln!(
+                out,
+                "      <Accessibility schemeIdUri=\"{PURPOSE_SCHEME}\" value=\"{purpose}\"/>"
+            );
+        }
+    }
+    let _ = writeln!(out, "      <Role schemeIdUri=\"{ROLE_SCHEME}\" value=\"{}\"/>", role(rung));
+    for rung in rungs {
+        let channels = format!(
+            "        <AudioChannelConfiguration schemeIdUri=\"{CHANNEL_SCHEME}\" \
+             value=\"{}\"/>\n",
+            rung.plan.layout().channels()
+        );
+        write_representation(out, rung, "", &channels);
+    }
     out.push_str("    </AdaptationSet>\n");
+}
+
+/// Returns what a track is, in the words of ISO/IEC 23009-1, 5.8.5.5.
+fn role(rung: &Rung) -> &'static str {
+    match &rung.plan.sound {
+        Some(sound) if sound.purpose == SoundPurpose::Commentary => "commentary",
+        Some(sound) if sound.track > 0 => "alternate",
+        _ => "main",
+    }
+}
+
+/// Returns the number of TV-Anytime's list of purposes for those who can't see or hear well.
+fn accessibility(purpose: SoundPurpose) -> Option<u8> {
+    match purpose {
+        SoundPurpose::Main | SoundPurpose::Commentary => None,
+        SoundPurpose::Description => Some(1),
+        SoundPurpose::Clear => Some(2),
+    }
 }
 
 /// Writes one rung; `shape` are attributes, `inside` are elements that come before its address.
@@ -214,6 +250,7 @@ mod tests {
       </Representation>
     </AdaptationSet>
     <AdaptationSet id="1" contentType="audio" mimeType="audio/mp4" lang="de" segmentAlignment="true" startWithSAP="1">
+      <Role schemeIdUri="urn:mpeg:dash:role:2011" value="main"/>
       <Representation id="audio" bandwidth="130000" codecs="mp4a.40.2">
         <AudioChannelConfiguration schemeIdUri="urn:mpeg:dash:23003:3:audio_channel_configuration:2011" value="2"/>
         <BaseURL>audio-1/</BaseURL>

@@ -1,10 +1,10 @@
 //! Pictures out of packets, on the result's time line: rising, from 0, at most 60 a second.
 
 use super::ffi;
-use super::ladder::FRAME_RATE_MAX;
 use super::report::{Stop, out_of_memory};
 use super::source::{Track, decoder_limits};
 use super::timeline::{TICK, TICKS, rescale};
+use crate::model::ladder::FRAME_RATE_MAX;
 use crate::model::problem::ProblemCode;
 use crate::wire::Limits;
 use ffmpeg_next::codec::packet::Packet;

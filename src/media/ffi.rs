@@ -388,6 +388,18 @@ pub fn share(frame: &frame::Video) -> Result<frame::Video, FfiError> {
     Ok(shared)
 }
 
+/// Returns another handle to the same sound. A filter graph takes what it's given for itself, so
+/// each one of several needs a handle of its own.
+///
+/// # Errors
+/// Only for want of memory.
+pub fn share_sound(frame: &frame::Audio) -> Result<frame::Audio, FfiError> {
+    let mut shared = frame::Audio::empty();
+    // SAFETY: both are valid frames; the new one counts a reference of its own.
+    check(unsafe { sys::av_frame_ref(shared.as_mut_ptr(), frame.as_ptr()) })?;
+    Ok(shared)
+}
+
 /// Makes a filter graph work on the thread that feeds it.
 pub fn single_thread(graph: &mut filter::Graph) {
     // SAFETY: a plain number of an owned graph, set before it's configured.

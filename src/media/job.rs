@@ -1,23 +1,25 @@
 //! One job from the first byte to the last segment: probe, poster, passes.
 
-use super::audio::{Sound, SoundPlan};
+use super::audio::{Placing, Sound, rate_of};
 use super::chapters;
 use super::copy::{self, copy_pass};
 use super::decode::Begin;
 use super::keys::KEY_DISTANCE_MAX;
-use super::ladder::{self, FRAME_RATE_MAX};
 use super::output::OutputDir;
+use super::passes;
 use super::poster;
 use super::probe::{self, Probe};
 use super::report::{Meter, Reporter, Stop};
 use super::resume;
 use super::rungs::{Found, Opened, Pass, Task, encode_pass};
 use super::segment::{Kept, Label};
+use super::sound_out::{SoundOut, SoundPlan};
 use super::sounds::Sounds;
 use super::source::{Source, SourceFile};
 use super::texts::{self, Aside};
 use super::timeline::{self, Boundaries};
 use crate::model::extra::ExtraKind;
+use crate::model::ladder::FRAME_RATE_MAX;
 use crate::model::problem::ProblemCode;
 use crate::model::rendition::{RenditionKind, RenditionPlan};
 use crate::wire::{Order, Report};
@@ -226,7 +228,7 @@ impl<'w, 'r> Job<'w, 'r> {
         let encoded: Vec<&RenditionPlan> = tasks.iter().map(|task| task.rung).collect();
         let (left, all) = (1.0 - from, cost(&encoded).max(1.0));
         let mut produced = Found::default();
-        for rungs in ladder::passes(shape, &encoded, self.order.limits.memory_bytes_max) {
+        for rungs in passes::passes(shape, &encoded, self.order.limits.memory_bytes_max) {
             let of_pass = |task: &&Task<'w>| rungs.iter().any(|rung| rung.name == task.rung.name);
             let tasks: Vec<Task<'w>> = tasks.iter().filter(of_pass).copied().collect();
             let opened = match opened.take() {
@@ -274,12 +276,17 @@ impl<'w, 'r> Job<'w, 'r> {
             let at = super::source::seconds(at, base) - origin;
             if pictures.is_some_and(|(pictures, _)| pictures == index) {
                 let end = at + 1.0 / rate;
-                pictures_end = Some(pictures_end.map_or(end, |before| before.max(end)));
+                let end = pictures_end.map_or(end, |before| before.max(end));
+                pictures_end = Some(end);
+                sounds.pictures_at(end)?;
             }
             meter.reached(at)?;
         }
-        let sound = sounds.finish(pictures_end)?;
-        Ok(pictures_end.map_or(sound, |end| end.max(sound)))
+        // Where sound goes on after the pictures, the last of them is held.
+        let sound_end = sounds.drain()?;
+        let end = pictures_end.map(|end| end.max(sound_end));
+        let sound = sounds.finish(end)?;
+        Ok(end.map_or(sound, |end| end.max(sound)))
     }
 
     /// Opens the tracks that are still to be made.
@@ -289,19 +296,30 @@ impl<'w, 'r> Job<'w, 'r> {
         boundaries: &Boundaries,
         target_ms: u32,
     ) -> Result<Sounds<'w, 'r>, Stop> {
-        let planned = self.probe.plan.iter().filter(|it| it.kind == RenditionKind::Audio);
+        let placing = Placing {
+            origin: source.origin(),
+            duration: self.probe.facts.duration,
+            has_pictures: self.probe.shape.is_some(),
+        };
+        let todo: Vec<_> = self.probe.plan.iter().filter(|it| self.is_todo(it)).collect();
         let mut sounds = Sounds::beside(self.order.seconds_done);
-        for (track, rendition) in source.sounds.iter().zip(planned) {
-            if self.is_todo(rendition) {
+        for (number, track) in source.sounds.iter().enumerate() {
+            let of_track = |it: &&&RenditionPlan| {
+                it.sound.as_ref().is_some_and(|sound| sound.track as usize == number)
+            };
+            let mut outs = Vec::new();
+            for rendition in todo.iter().filter(of_track) {
                 let plan = SoundPlan {
-                    name: rendition.name.clone(),
+                    rendition,
+                    rate: rate_of(track),
                     target_ms,
                     kept: self.kept(rendition, target_ms, true),
                     boundaries: boundaries.clone(),
-                    origin: source.origin(),
-                    duration: self.probe.facts.duration,
                 };
-                sounds.add(track.index, Sound::open(track, plan, self.dir, self.reporter)?);
+                outs.push(SoundOut::open(plan, self.dir, self.reporter)?);
+            }
+            if !outs.is_empty() {
+                sounds.add(track.index, Sound::open(track, placing, outs, self.reporter)?);
             }
         }
         Ok(sounds)

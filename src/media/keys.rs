@@ -9,6 +9,7 @@ use super::report::{Reporter, Stop};
 use super::sniff::Container;
 use super::source::{Source, SourceFile, Track, seconds};
 use super::timeline::TAIL_MIN;
+use crate::model::video::CopyVerdict;
 use crate::wire::{Limits, Order};
 use ffmpeg_next::codec;
 use ffmpeg_next::codec::packet::Packet;
@@ -46,8 +47,8 @@ pub fn stamp(packet: &Packet) -> Option<i64> {
     packet.dts().or(packet.pts())
 }
 
-/// Returns how to copy the source's pictures, or `None` if they have to be encoded. Moves the
-/// source's position.
+/// Returns how to copy the source's pictures, or what stands against it. Moves the source's
+/// position.
 ///
 /// # Errors
 /// `Gone`, and what opening the source can say.
@@ -56,13 +57,15 @@ pub fn copy_plan(
     file: &SourceFile,
     asked: &Order,
     reporter: &Reporter<'_>,
-) -> Result<Option<CopyPlan>, Stop> {
-    let Some(track) = source.video.as_ref().filter(|track| is_copyable(source.container, track))
-    else {
-        return Ok(None);
-    };
+) -> Result<Result<CopyPlan, CopyVerdict>, Stop> {
+    let Some(track) = source.video.as_ref() else { return Ok(Err(CopyVerdict::Codec)) };
+    let verdict = verdict(source.container, track);
+    if verdict != CopyVerdict::Fits {
+        return Ok(Err(verdict));
+    }
+    let unsuited = Ok(Err(CopyVerdict::KeyFrames));
     let Some(keys) = read_keys(source, track, file, &asked.limits, reporter)? else {
-        return Ok(None);
+        return unsuited;
     };
     let times: Vec<f64> =
         keys.stamps.iter().map(|&at| seconds(at, track.time_base) - keys.begin).collect();
@@ -70,10 +73,10 @@ pub fn copy_plan(
     let pictures = keys.end - keys.begin;
     let end = pictures.max(keys.heard);
     if end - pictures > STAY_MAX {
-        return Ok(None);
+        return Ok(Err(CopyVerdict::LongerSound));
     }
     let Some((cuts, longest)) = choose_cuts(&times, end, asked.encode.segment_seconds) else {
-        return Ok(None);
+        return unsuited;
     };
     let cuts: Vec<i64> = cuts.into_iter().map(|at| keys.stamps[at]).collect();
     let samples: Vec<(i64, f64)> = cuts
@@ -83,9 +86,9 @@ pub fn copy_plan(
         .collect();
     let (index, extradata) = (track.index, track.facts.extradata.clone());
     if samples.into_iter().all(|sample| begins_afresh(source, index, &extradata, sample)) {
-        Ok(Some(CopyPlan { cuts, longest }))
+        Ok(Ok(CopyPlan { cuts, longest }))
     } else {
-        Ok(None)
+        unsuited
     }
 }
 
@@ -129,25 +132,33 @@ fn holds_idr(mut data: &[u8], extradata: &[u8]) -> bool {
     false
 }
 
-/// Says whether players can take the packets as they are.
-fn is_copyable(container: Container, track: &Track) -> bool {
+/// Says whether players can take the packets as they are, and what stands against it.
+fn verdict(container: Container, track: &Track) -> CopyVerdict {
     let facts = &track.facts;
     let square =
         matches!(facts.pixel_aspect, (0, _)) || facts.pixel_aspect.0 == facts.pixel_aspect.1;
-    matches!(container, Container::Mov | Container::Matroska | Container::Flv)
-        && track.codec == codec::Id::H264
-        && PIXEL_FORMATS.contains(&facts.format)
+    let even = facts.width.is_multiple_of(2) && facts.height.is_multiple_of(2);
+    let usual = PIXEL_FORMATS.contains(&facts.format)
         && PROFILES.contains(&facts.profile)
         && (1..=LEVEL_MAX).contains(&facts.level)
-        && facts.field_order <= 1
-        && square
-        && facts.width.is_multiple_of(2)
-        && facts.height.is_multiple_of(2)
-        && track.frame_rate > 1.0
-        && track.frame_rate <= FRAME_RATE_MAX
-        && Hdr::from_transfer(facts.transfer).is_none()
-        && Orientation::from_matrix(facts.display_matrix).is_upright()
-        && super::segment::avc_codecs(&facts.extradata).is_some()
+        && super::segment::avc_codecs(&facts.extradata).is_some();
+    let steady = track.frame_rate > 1.0 && track.frame_rate <= FRAME_RATE_MAX;
+    [
+        (track.codec == codec::Id::H264, CopyVerdict::Codec),
+        (Hdr::from_transfer(facts.transfer).is_none(), CopyVerdict::HighDynamicRange),
+        (usual, CopyVerdict::Profile),
+        (facts.field_order <= 1, CopyVerdict::Interlaced),
+        (Orientation::from_matrix(facts.display_matrix).is_upright(), CopyVerdict::Turned),
+        (square && even, CopyVerdict::Shape),
+        (steady, CopyVerdict::FrameRate),
+        (
+            matches!(container, Container::Mov | Container::Matroska | Container::Flv),
+            CopyVerdict::Container,
+        ),
+    ]
+    .into_iter()
+    .find(|(holds, _)| !holds)
+    .map_or(CopyVerdict::Fits, |(_, verdict)| verdict)
 }
 
 /// The key frames of a track, in ticks, and the seconds between which its packets lie.

@@ -2,13 +2,14 @@
 //! child, after its sandbox has closed.
 //!
 //! One way through the files below: `source` opens the descriptor with the demuxer that `sniff`
-//! chose, `probe` asks `keys` and `ladder` for the plan, `poster` makes the picture, `copy` takes
-//! the source's own packets where that is possible, `rungs` decodes once for all rungs that have
-//! to be encoded, `audio` goes along with whichever pass comes first, `segment` cuts what comes
-//! out into files, and `resume` finds the place behind those of an attempt that was killed. `texts`
-//! puts the packets of text tracks aside while a pass reads the film. `playlist` and `dash`, with
-//! `texts_listed`, stand apart: they write for players what a manifest says, touch no FFmpeg and
-//! run in the server.
+//! chose and takes the sounds that `tracks` tells apart, `probe` asks `keys` and `model::ladder`
+//! for the plan, `poster` makes the picture, `copy` takes the source's own packets where that is
+//! possible, `rungs` decodes once for all rungs that have to be encoded, `sounds` go along with
+//! whichever pass comes first (`audio` decodes and places a track, `sound_out` makes a rendition
+//! of it), `segment` cuts what comes out into files, and `resume` finds the place behind those of
+//! an attempt that was killed. `texts` puts the packets of text tracks aside while a pass reads
+//! the film. `playlist` and `dash`, with `texts_listed`, stand apart: they write for players what a
+//! manifest says, touch no FFmpeg and run in the server.
 
 mod audio;
 mod boxes;
@@ -20,9 +21,9 @@ mod encode;
 pub mod ffi;
 mod job;
 mod keys;
-pub mod ladder;
 mod libraries;
 mod output;
+mod passes;
 mod picture;
 pub mod playlist;
 mod poster;
@@ -32,11 +33,13 @@ mod resume;
 mod rungs;
 mod segment;
 pub mod sniff;
+mod sound_out;
 mod sounds;
 mod source;
 mod texts;
 mod texts_listed;
 mod timeline;
+mod tracks;
 
 use crate::model::problem::{Problem, ProblemCode};
 use crate::wire::{Order, Report};

@@ -4,58 +4,83 @@
 //! that isn't complete on disk, and a media playlist only ever grows until it ends.
 //! Called by `pipeline` whenever it has changed the manifest; `rate` is shared with `dash`.
 
+pub(super) mod sounds;
+
 use super::texts_listed;
 use crate::model::manifest::{
     INIT_FILE, KEY_PLAYLIST_FILE, MEDIA_PLAYLIST_FILE, Manifest, Rung, segment_file,
 };
-use crate::model::rendition::RenditionKind;
+use crate::model::rendition::{RenditionKind, SoundLayout, SoundPurpose};
+use sounds::{Group, Member};
 use std::fmt::Write;
-
-/// The audio group that every variant with pictures refers to.
-const AUDIO_GROUP: &str = "audio";
 
 /// Bits a second of the variant that a player should start with, before it knows the network.
 const FIRST_VARIANT_BANDWIDTH: u64 = 2_000_000;
-
-/// Encoded and copied sound has two channels; the encoder mixes down what has more.
-pub(super) const CHANNELS: u32 = 2;
 
 /// Writes the multivariant playlist, `master.m3u8`: which rungs there are and what they take.
 ///
 /// Only rungs with a segment are named, so sound is named once it can be fetched. The variant
 /// nearest to 2 Mbit/s comes first, for players begin with it; the others follow by bandwidth.
+/// Every picture rung stands there once for each form of the sound, stereo before six channels.
 pub fn multivariant(manifest: &Manifest) -> String {
     let pictures = playable(manifest, RenditionKind::Video);
-    let sounds = playable(manifest, RenditionKind::Audio);
+    let groups = sounds::groups(&playable(manifest, RenditionKind::Audio));
     let mut out = String::from("#EXTM3U\n#EXT-X-VERSION:7\n#EXT-X-INDEPENDENT-SEGMENTS\n");
-    if !pictures.is_empty() {
-        for (index, sound) in sounds.iter().enumerate() {
-            write_sound(&mut out, &sounds[..index], sound);
+    // One sound without pictures needs no choice.
+    let named = !pictures.is_empty() || groups.iter().any(|group| group.members.len() > 1);
+    for group in groups.iter().filter(|_| named) {
+        for member in &group.members {
+            write_sound(&mut out, group, member);
         }
     }
     texts_listed::write_group(&mut out, manifest);
     let texts = texts_listed::group_attribute(manifest);
-    let mut variants: Vec<(Rate, &Rung)> = Vec::new();
-    for rung in &pictures {
-        variants.push((rate(rung).with_loudest(&sounds), rung));
+    let mut variants = Vec::new();
+    for group in &groups {
+        variants.extend(variants_of(&pictures, Some(group)));
     }
-    variants.sort_by_key(|(rate, rung)| (rate.peak, rung.plan.height));
-    let nearest = |(rate, _): &(Rate, &Rung)| rate.average.abs_diff(FIRST_VARIANT_BANDWIDTH);
-    if let Some(first) = (0..variants.len()).min_by_key(|index| nearest(&variants[*index])) {
-        variants[..=first].rotate_right(1);
+    if groups.is_empty() {
+        variants = variants_of(&pictures, None);
     }
-    for (rate, rung) in &variants {
-        write_variant(&mut out, *rate, rung, &sounds, &texts);
+    for variant in &variants {
+        write_variant(&mut out, variant, &texts);
     }
     // Sound alone, for networks that carry no pictures (and for files that hold none).
-    for sound in &sounds {
-        let group = if pictures.is_empty() { &[] } else { sounds.as_slice() };
-        write_variant(&mut out, rate(sound), sound, group, &texts);
+    for group in &groups {
+        let of_films = pictures.is_empty() || group.layout != SoundLayout::Surround;
+        if let Some(member) = group.members.first().filter(|_| of_films) {
+            let beside = named.then_some(group);
+            let rate = if named { group.rate() } else { rate(member.rung) };
+            let variant = Variant { rate, rung: member.rung, group: beside };
+            write_variant(&mut out, &variant, &texts);
+        }
     }
-    for (_, rung) in &variants {
+    let mut by_rate: Vec<&Rung> = pictures;
+    by_rate.sort_by_key(|rung| (std::cmp::Reverse(rung.plan.height), rate(rung).peak));
+    for rung in by_rate {
         write_key_pictures(&mut out, rung);
     }
     out
+}
+
+/// A rung of pictures with a form of the sound, or sound alone.
+struct Variant<'m> {
+    rate: Rate,
+    rung: &'m Rung,
+    group: Option<&'m Group<'m>>,
+}
+
+/// Returns the variants of pictures with one form of the sound: first the one to begin with.
+fn variants_of<'m>(pictures: &[&'m Rung], group: Option<&'m Group<'m>>) -> Vec<Variant<'m>> {
+    let sound = group.map_or(Rate { peak: 0, average: 0 }, Group::rate);
+    let with = |rung: &&'m Rung| Variant { rate: rate(rung).with(sound), rung, group };
+    let mut variants: Vec<Variant<'_>> = pictures.iter().map(with).collect();
+    variants.sort_by_key(|it| (it.rate.peak, it.rung.plan.height));
+    let far = |it: &Variant<'_>| it.rate.average.abs_diff(FIRST_VARIANT_BANDWIDTH);
+    if let Some(first) = (0..variants.len()).min_by_key(|&at| far(&variants[at])) {
+        variants[..=first].rotate_right(1);
+    }
+    variants
 }
 
 /// Writes the media playlist of one rung, `media.m3u8` in its directory.
@@ -130,13 +155,9 @@ pub(super) struct Rate {
 }
 
 impl Rate {
-    /// Adds the sound that takes most, as one variant plays one of them.
-    fn with_loudest(self, sounds: &[&Rung]) -> Self {
-        let rates: Vec<Rate> = sounds.iter().map(|rung| rate(rung)).collect();
-        Self {
-            peak: self.peak + rates.iter().map(|rate| rate.peak).max().unwrap_or(0),
-            average: self.average + rates.iter().map(|rate| rate.average).max().unwrap_or(0),
-        }
+    /// Adds what is played at the same time.
+    fn with(self, other: Self) -> Self {
+        Self { peak: self.peak + other.peak, average: self.average + other.average }
     }
 }
 
@@ -205,30 +226,43 @@ pub(super) fn language(rung: &Rung) -> &str {
     rung.plan.language.as_deref().filter(well_formed).unwrap_or("und")
 }
 
-fn write_sound(out: &mut String, before: &[&Rung], rung: &Rung) {
-    let language = language(rung);
-    let yes_no = if before.is_empty() { "YES" } else { "NO" };
-    // Names must differ within a group, even where two tracks have one language.
-    let name = if before.iter().any(|other| self::language(other) == language) {
-        quoted(&format!("{language} ({})", rung.plan.name))
-    } else if language == "und" {
-        quoted("Default")
-    } else {
-        quoted(language)
+fn write_sound(out: &mut String, group: &Group<'_>, member: &Member<'_>) {
+    let yes_no = if member.is_default { "YES" } else { "NO" };
+    // A track about the film isn't chosen by its language alone.
+    let chosen = match member.purpose() {
+        SoundPurpose::Commentary => "NO",
+        _ => "YES",
     };
-    let _ = writeln!(
+    let _ = write!(
         out,
-        "#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"{AUDIO_GROUP}\",LANGUAGE=\"{language}\",NAME={name},\
-         DEFAULT={yes_no},AUTOSELECT=YES,CHANNELS=\"{CHANNELS}\",URI={}",
-        address(rung),
+        "#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"{}\",LANGUAGE=\"{}\",NAME={},DEFAULT={yes_no},\
+         AUTOSELECT={}",
+        group.name(),
+        language(member.rung),
+        quoted(&member.label),
+        if member.is_default { "YES" } else { chosen },
     );
+    if let Some(characteristics) = characteristics(member.purpose()) {
+        let _ = write!(out, ",CHARACTERISTICS=\"{characteristics}\"");
+    }
+    let _ = writeln!(out, ",CHANNELS=\"{}\",URI={}", member.channels(), address(member.rung));
 }
 
-fn write_variant(out: &mut String, rate: Rate, rung: &Rung, sounds: &[&Rung], texts: &str) {
+/// Returns Apple's word for what a track does beyond the film's own sound.
+fn characteristics(purpose: SoundPurpose) -> Option<&'static str> {
+    match purpose {
+        SoundPurpose::Main | SoundPurpose::Commentary => None,
+        SoundPurpose::Description => Some("public.accessibility.describes-video"),
+        SoundPurpose::Clear => Some("public.accessibility.enhances-speech-intelligibility"),
+    }
+}
+
+fn write_variant(out: &mut String, variant: &Variant<'_>, texts: &str) {
+    let Variant { rate, rung, group } = variant;
     let mut codecs = vec![rung.codecs.as_str()];
-    for sound in sounds {
-        if !codecs.contains(&sound.codecs.as_str()) {
-            codecs.push(&sound.codecs);
+    for member in group.iter().flat_map(|group| &group.members) {
+        if !codecs.contains(&member.rung.codecs.as_str()) {
+            codecs.push(&member.rung.codecs);
         }
     }
     let _ = write!(
@@ -244,8 +278,8 @@ fn write_variant(out: &mut String, rate: Rate, rung: &Rung, sounds: &[&Rung], te
             let _ = write!(out, ",FRAME-RATE={:.3}", rung.plan.frame_rate);
         }
     }
-    if !sounds.is_empty() {
-        let _ = write!(out, ",AUDIO=\"{AUDIO_GROUP}\"");
+    if let Some(group) = group {
+        let _ = write!(out, ",AUDIO=\"{}\"", group.name());
     }
     let _ = writeln!(out, "{texts}\n{}/{MEDIA_PLAYLIST_FILE}", rung.directory());
 }

@@ -2,14 +2,15 @@
 
 use super::ffi;
 use super::keys::{self, CopyPlan};
-use super::ladder::{self, Shape};
+use super::passes;
 use super::picture::{Hdr, Orientation};
 use super::report::{Reporter, Stop};
 use super::sniff::Container;
 use super::source::{Source, SourceFile, Track, seconds};
+use crate::model::ladder::{self, Shape};
 use crate::model::problem::ProblemCode;
-use crate::model::rendition::RenditionPlan;
-use crate::model::video::SourceFacts;
+use crate::model::rendition::{RenditionKind, RenditionPlan};
+use crate::model::video::{CopyVerdict, SourceFacts};
 use crate::wire::Order;
 
 /// Frames a second where the container doesn't say.
@@ -54,16 +55,21 @@ pub fn probe(
         .map_or(Orientation::UPRIGHT, |track| Orientation::from_matrix(track.facts.display_matrix));
     let shape = source.video.as_ref().map(|track| upright_shape(track, orientation));
     let heights = order.encode.ladder_heights.as_deref();
-    let copy = match shape {
-        Some(shape) if ladder::copy_fits(shape, heights) => {
-            keys::copy_plan(source, file, order, reporter)?
-        }
-        _ => None,
+    let looked = match shape {
+        Some(shape) if !ladder::copy_fits(shape, heights) => None,
+        // A copy can't hold its first picture until it's time for it.
+        Some(_) if source.early_sound => Some(Err(CopyVerdict::LongerSound)),
+        Some(_) => Some(keys::copy_plan(source, file, order, reporter)?),
+        None => None,
     };
+    let verdict =
+        looked.as_ref().map(|it| it.as_ref().map_or_else(|no| *no, |_| CopyVerdict::Fits));
+    let copy = looked.and_then(Result::ok);
     let bit_rate = (file.size().0 as f64 * 8.0 / duration.max(0.001)) as u64;
     let hdr = source.video.as_ref().and_then(|track| Hdr::from_transfer(track.facts.transfer));
-    let facts = facts(source, duration, shape, orientation, bit_rate);
-    let plan = plan(source, shape, copy.is_some(), order, bit_rate);
+    let mut facts = facts(source, duration, shape, orientation, bit_rate);
+    facts.copy = verdict;
+    let plan = plan(&facts, shape, order);
     let pictures = source.video.as_ref().and_then(declared_length);
     Ok(Probe { facts, shape, orientation, pictures, hdr, copy, plan })
 }
@@ -152,6 +158,7 @@ fn facts(
     bit_rate: u64,
 ) -> SourceFacts {
     let name = |track: &Track| ffi::codec_name(track.codec);
+    let own = source.video.as_ref().map(|track| track.facts.bit_rate);
     SourceFacts {
         container: source.container.label().to_owned(),
         duration,
@@ -162,94 +169,24 @@ fn facts(
         video_codec: source.video.as_ref().map(name),
         audio_codec: source.sounds.first().map(name),
         bit_rate,
+        video_bit_rate: own.and_then(|rate| u64::try_from(rate).ok()).unwrap_or(0),
+        copy: None,
+        sounds: source.sound_facts.clone(),
     }
 }
 
-fn plan(
-    source: &Source,
-    shape: Option<Shape>,
-    copied: bool,
-    order: &Order,
-    bit_rate: u64,
-) -> Vec<RenditionPlan> {
-    let heights = order.encode.ladder_heights.as_deref();
-    let mut plan = Vec::new();
-    if let (Some(shape), true, Some(track)) = (shape, copied, source.video.as_ref()) {
-        let own = u64::try_from(track.facts.bit_rate).unwrap_or(0);
-        plan.push(ladder::copied_rung(shape, if own > 0 { own } else { bit_rate }));
-    }
-    for track in &source.sounds {
-        plan.push(ladder::audio_rung(Some(language_tag(track.language.as_deref()))));
-    }
+/// Puts the rungs into the order of work: what can be played first, first.
+fn plan(facts: &SourceFacts, shape: Option<Shape>, order: &Order) -> Vec<RenditionPlan> {
+    let verdicts = ladder::choose(facts, order.encode.ladder_heights.as_deref());
+    let of = |kind: RenditionKind, copied: bool| -> Vec<&RenditionPlan> {
+        ladder::made(&verdicts).filter(|it| it.kind == kind && it.copied == copied).collect()
+    };
+    let mut plan: Vec<&RenditionPlan> = of(RenditionKind::Video, true);
+    plan.extend(of(RenditionKind::Audio, false));
     if let Some(shape) = shape {
-        let rungs = ladder::encoded_rungs(shape, heights, copied);
-        let rungs: Vec<&RenditionPlan> = rungs.iter().collect();
-        let passes = ladder::passes(shape, &rungs, order.limits.memory_bytes_max);
-        plan.extend(passes.into_iter().flatten().cloned());
+        let rungs = of(RenditionKind::Video, false);
+        let passes = passes::passes(shape, &rungs, order.limits.memory_bytes_max);
+        plan.extend(passes.into_iter().flatten());
     }
-    plan
-}
-
-/// Returns the BCP 47 tag for a container's word, `und` for none. Containers use ISO 639-2, of
-/// which BCP 47 wants the two-letter form where there is one.
-fn language_tag(word: Option<&str>) -> String {
-    const SHORT: [(&str, &str); 30] = [
-        ("ara", "ar"),
-        ("bul", "bg"),
-        ("ces", "cs"),
-        ("cze", "cs"),
-        ("dan", "da"),
-        ("deu", "de"),
-        ("ger", "de"),
-        ("ell", "el"),
-        ("gre", "el"),
-        ("eng", "en"),
-        ("spa", "es"),
-        ("fin", "fi"),
-        ("fra", "fr"),
-        ("fre", "fr"),
-        ("heb", "he"),
-        ("hin", "hi"),
-        ("hun", "hu"),
-        ("ita", "it"),
-        ("jpn", "ja"),
-        ("kor", "ko"),
-        ("nld", "nl"),
-        ("dut", "nl"),
-        ("nor", "no"),
-        ("pol", "pl"),
-        ("por", "pt"),
-        ("rus", "ru"),
-        ("swe", "sv"),
-        ("tur", "tr"),
-        ("ukr", "uk"),
-        ("zho", "zh"),
-    ];
-    let word = word.unwrap_or_default().to_ascii_lowercase();
-    if let Some((_, short)) = SHORT.iter().find(|(long, _)| *long == word) {
-        return (*short).to_owned();
-    }
-    let plain = (2..=3).contains(&word.len()) && word.bytes().all(|byte| byte.is_ascii_lowercase());
-    if plain { word } else { "und".to_owned() }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Languages become tags that players know, and nothing else gets through.
-    #[test]
-    fn languages() {
-        for (word, tag) in [
-            (Some("eng"), "en"),
-            (Some("GER"), "de"),
-            (Some("gsw"), "gsw"),
-            (Some("fr"), "fr"),
-            (Some("und"), "und"),
-            (Some("x\"><script>"), "und"),
-            (None, "und"),
-        ] {
-            assert_eq!(language_tag(word), tag);
-        }
-    }
+    plan.into_iter().cloned().collect()
 }

@@ -77,12 +77,14 @@ fn begins_before(source: &mut Source, target: f64) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::media::ladder::audio_rung;
+    use crate::model::ladder::{choose, made};
+    use crate::model::video::SourceFacts;
 
     /// Only what this attempt would make the same way is gone on with.
     #[test]
     fn kept_if_alike() {
-        let plan = audio_rung(None);
+        let facts = SourceFacts { audio_codec: Some("aac".to_owned()), ..SourceFacts::default() };
+        let plan = made(&choose(&facts, None)).next().cloned().expect("a sound");
         let begun = Begun {
             plan: plan.clone(),
             timescale: 48_000,

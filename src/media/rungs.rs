@@ -197,12 +197,13 @@ fn feed<'r>(
         pass.reporter.beat()?;
         if packet.stream() == track.index {
             decoder.decode(Some(&packet), &mut |picture| feeder.picture(picture))?;
+            sounds.pictures_at(feeder.seconds)?;
         } else {
             sounds.packet(&packet)?;
         }
     }
     decoder.decode(None, &mut |picture| feeder.picture(picture))?;
-    let found = feeder.finish(sounds.end().max(pass.until))?;
+    let found = feeder.finish(sounds.drain()?.max(pass.until))?;
     sounds.finish(Some(found.end))?;
     Ok(found)
 }

@@ -18,8 +18,7 @@ impl<'w, 'r> Sounds<'w, 'r> {
         Self { tracks: Vec::new(), made_until }
     }
 
-    /// Adds the sound that is made of the container's stream of this number. Several may be made
-    /// of one.
+    /// Adds what is made of the container's stream of this number.
     pub fn add(&mut self, stream: usize, sound: Sound<'w, 'r>) {
         self.tracks.push((stream, sound));
     }
@@ -29,21 +28,36 @@ impl<'w, 'r> Sounds<'w, 'r> {
     /// # Errors
     /// `OutOfMemory`, `OutOfSpace`, `Internal`, `Gone`.
     pub fn packet(&mut self, packet: &Packet) -> Result<(), Stop> {
-        for (stream, sound) in &mut self.tracks {
-            if *stream == packet.stream() {
-                sound.packet(packet)?;
-            }
+        match self.tracks.iter_mut().find(|(stream, _)| *stream == packet.stream()) {
+            Some((_, sound)) => sound.packet(packet),
+            None => Ok(()),
         }
-        Ok(())
     }
 
-    /// Returns the second at which the longest of what has come so far, now or before, ends.
-    pub fn end(&self) -> f64 {
-        self.tracks.iter().map(|(_, sound)| sound.end()).fold(self.made_until, f64::max)
+    /// Hears that the pictures have got to this second; sound is published no further than they
+    /// are.
+    ///
+    /// # Errors
+    /// As [`Sounds::packet`].
+    pub fn pictures_at(&mut self, seconds: f64) -> Result<(), Stop> {
+        self.tracks.iter_mut().try_for_each(|(_, sound)| sound.pictures_at(seconds))
     }
 
-    /// Completes every track, filled up with silence to `pictures_end` seconds if there are
-    /// pictures. Returns how many seconds the longest has.
+    /// Takes what the decoders still hold, when no packet will come any more, and returns the
+    /// second at which the longest track ends, of those made now or before.
+    ///
+    /// # Errors
+    /// As [`Sounds::packet`].
+    pub fn drain(&mut self) -> Result<f64, Stop> {
+        let mut longest = self.made_until;
+        for (_, sound) in &mut self.tracks {
+            longest = longest.max(sound.drain()?);
+        }
+        Ok(longest)
+    }
+
+    /// Completes every drained track, with the length of the pictures if there are any. Returns
+    /// how many seconds the longest has.
     ///
     /// # Errors
     /// As [`Sounds::packet`].

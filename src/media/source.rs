@@ -10,7 +10,9 @@ use super::ffi::{self, FfiError, StreamFacts};
 use super::report::Stop;
 use super::sniff::{self, Container, SNIFF_BYTES};
 use super::texts::{Aside, TextStreams};
+use super::tracks::{SoundTracks, choose_sounds};
 use crate::model::problem::ProblemCode;
+use crate::model::video::SoundFacts;
 use crate::units::ByteCount;
 use crate::wire::{Extent, Limits};
 use ffmpeg_next::codec::packet::Packet;
@@ -187,8 +189,6 @@ pub struct Track {
     pub packets: i64,
     /// Pictures a second on average; 0 unknown.
     pub frame_rate: f64,
-    /// The container's word for the language.
-    pub language: Option<String>,
     /// Everything that a decoder or muxer needs.
     pub parameters: Parameters,
 }
@@ -201,8 +201,12 @@ pub struct Source {
     pub container: Container,
     /// The pictures.
     pub video: Option<Track>,
-    /// The sound tracks.
+    /// The sound tracks, the default one first.
     pub sounds: Vec<Track>,
+    /// What there is to say of each of them.
+    pub sound_facts: Vec<SoundFacts>,
+    /// Sound begins well before the pictures, so the first of them is held.
+    pub early_sound: bool,
     /// Sound is there, and none of it can be read.
     pub audio_unreadable: bool,
     /// Length in seconds as the container declares it.
@@ -244,8 +248,9 @@ impl Source {
     }
 
     fn choose(mut input: Input, container: Container) -> Result<Self, Stop> {
-        let (sounds, audio_unreadable) = choose_sounds(&input);
-        let video = choose_video(&input, !sounds.is_empty())?;
+        let SoundTracks { tracks: sounds, facts: sound_facts, unreadable } = choose_sounds(&input);
+        let mut video = choose_video(&input, !sounds.is_empty())?;
+        let early_sound = video.as_mut().is_some_and(|video| begin_with_sound(video, &sounds));
         if video.is_none() && sounds.is_empty() {
             return Err(unsupported(
                 "The file holds neither pictures nor sound that this server reads.",
@@ -267,7 +272,18 @@ impl Source {
             }
             None => declared,
         };
-        Ok(Self { input, container, video, sounds, audio_unreadable, duration, texts, aside: None })
+        Ok(Self {
+            input,
+            container,
+            video,
+            sounds,
+            sound_facts,
+            early_sound,
+            audio_unreadable: unreadable,
+            duration,
+            texts,
+            aside: None,
+        })
     }
 
     /// Has the packets of text put aside from now on. To be called before anything was read.
@@ -348,6 +364,21 @@ impl Source {
     }
 }
 
+/// Sound that begins so many seconds before the pictures isn't cut off for them; more than a
+/// minute is a mistake in the file.
+const EARLY: std::ops::RangeInclusive<f64> = 0.5..=60.0;
+
+/// Has the time line begin with the first sound where that comes well before the pictures.
+fn begin_with_sound(video: &mut Track, sounds: &[Track]) -> bool {
+    let start = |track: &Track| track.start.map(|at| seconds(at, track.time_base));
+    let first = sounds.iter().filter_map(start).fold(f64::INFINITY, f64::min);
+    let is_early = start(video).is_some_and(|pictures| EARLY.contains(&(pictures - first)));
+    if is_early {
+        video.start = Some((first / seconds(1, video.time_base)).round() as i64);
+    }
+    is_early
+}
+
 /// Returns the seconds of `ticks`.
 pub fn seconds(ticks: i64, time_base: Rational) -> f64 {
     ticks as f64 * f64::from(time_base.numerator()) / f64::from(time_base.denominator().max(1))
@@ -424,26 +455,17 @@ fn is_still(track: &Track) -> bool {
     track.packets == 1 || (short && track.packets <= 1)
 }
 
-fn choose_sounds(input: &Input) -> (Vec<Track>, bool) {
-    let sounds: Vec<Stream<'_>> = input
-        .streams()
-        .filter(|stream| stream.parameters().medium() == media::Type::Audio)
-        .collect();
-    let readable = |stream: &&Stream<'_>| is_listed(stream.parameters().id(), &SOUND_DECODERS);
-    let by_default = sounds
-        .iter()
-        .filter(readable)
-        .find(|stream| stream.disposition().contains(Disposition::DEFAULT));
-    let chosen = by_default.or_else(|| sounds.iter().find(readable)).map(track);
-    let unreadable = chosen.is_none() && !sounds.is_empty();
-    (chosen.filter(|track| track.facts.sample_rate > 0).into_iter().collect(), unreadable)
+/// Says whether sound of this codec is read.
+pub fn is_sound(codec: codec::Id) -> bool {
+    is_listed(codec, &SOUND_DECODERS)
 }
 
 fn is_listed(codec: codec::Id, list: &[&str]) -> bool {
     decoder::find(codec).is_some_and(|decoder| list.contains(&decoder.name()))
 }
 
-fn track(stream: &Stream<'_>) -> Track {
+/// Reads what the container says of a stream.
+pub fn track(stream: &Stream<'_>) -> Track {
     let known = |value: i64| (value != ffmpeg_next::ffi::AV_NOPTS_VALUE).then_some(value);
     let rate = [stream.avg_frame_rate(), stream.rate()]
         .into_iter()
@@ -458,7 +480,6 @@ fn track(stream: &Stream<'_>) -> Track {
         duration: known(stream.duration()).filter(|&ticks| ticks > 0),
         packets: stream.frames(),
         frame_rate: rate.unwrap_or(0.0),
-        language: stream.metadata().get("language").map(str::to_owned),
         // The stream's own parameters would keep the whole container alive.
         parameters: stream.parameters().clone(),
     }

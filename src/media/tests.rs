@@ -18,6 +18,7 @@ use std::process::Command;
 use std::sync::OnceLock;
 
 mod resume;
+mod sound;
 
 /// Returns the directory of generated films, made once for all test runs of a target directory.
 /// Every test asks for it first, so FFmpeg is loaded here too.
@@ -279,10 +280,12 @@ fn check_film_within(out: &Path, outcome: &Outcome, seconds: f64, within: f64) {
             }
         }
     }
-    if let (Some(pictures), Some(sound)) = (picture_starts, outcome.made.get("audio")) {
-        let sound = sound.starts();
+    let sounds = outcome.plan.iter().filter(|plan| plan.kind == RenditionKind::Audio);
+    for plan in sounds.filter(|_| picture_starts.is_some()) {
+        let (sound, pictures) =
+            (outcome.made[&plan.name].starts(), picture_starts.clone().unwrap_or_default());
         assert_eq!(sound.len(), pictures.len(), "{sound:?} beside {pictures:?}");
-        for (a, b) in sound.iter().zip(&pictures[..pictures.len() - 1]) {
+        for (a, b) in sound.iter().zip(&pictures) {
             assert!(near(*a, *b, 0.06), "{sound:?} beside {pictures:?}");
         }
     }
@@ -365,7 +368,7 @@ fn prescribed_heights() {
 fn webm() {
     let out = out_dir();
     let outcome = run_on(&films().join("vp9.webm"), out.path(), order()).ok();
-    assert_eq!(names(&outcome.plan), ["audio", "180p"]);
+    assert_eq!(names(&outcome.plan), ["audio", "180p", "144p"]);
     assert_eq!(outcome.facts.video_codec.as_deref(), Some("vp9"));
     check_film(out.path(), &outcome, 4.0);
 }
@@ -397,7 +400,7 @@ fn silent() {
 fn sound_only() {
     let out = out_dir();
     let outcome = run_on(&films().join("sound.mp3"), out.path(), order()).ok();
-    assert_eq!(names(&outcome.plan), ["audio"]);
+    assert_eq!(names(&outcome.plan), ["audio", "audio_low"]);
     assert_eq!((outcome.facts.width, outcome.facts.video_codec.as_deref()), (0, None));
     check_film(out.path(), &outcome, 6.0);
     assert!(outcome.poster.is_none());
@@ -425,7 +428,7 @@ fn variable_frame_rate() {
 fn short_sound() {
     let out = out_dir();
     let outcome = run_on(&films().join("short-sound.mkv"), out.path(), order()).ok();
-    assert_eq!(names(&outcome.plan), ["240p", "audio"]);
+    assert_eq!(names(&outcome.plan), ["240p", "audio", "144p"]);
     assert!(outcome.plan[0].copied);
     check_film(out.path(), &outcome, 5.0);
 }

@@ -23,6 +23,9 @@ pub struct Manifest {
     pub duration: f64,
     /// What a player has to find before anything is shown: pictures, sound, or both.
     pub kinds: Vec<RenditionKind>,
+    /// Names of all rungs of sound that there will be: players choose among languages once.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sounds: Vec<String>,
     /// Published rungs, in the order in which they became playable.
     pub rungs: Vec<Rung>,
     /// The still picture, once there is one.
@@ -101,6 +104,7 @@ impl Manifest {
             complete: false,
             duration,
             kinds,
+            sounds: Vec::new(),
             rungs: Vec::new(),
             poster: None,
             boot: String::new(),
@@ -111,15 +115,17 @@ impl Manifest {
         }
     }
 
-    /// Says whether a player would find what the video is made of: a first segment of each kind.
+    /// Says whether a player would find what the video is made of: a first segment of pictures and
+    /// of each sound.
     ///
-    /// A multivariant playlist is read once by most players, so it must not appear before the
-    /// sound does.
+    /// A multivariant playlist is read once by most players, so it must not appear before all of
+    /// the sounds do.
     pub fn is_playable(&self) -> bool {
-        let has = |kind: &RenditionKind| {
-            self.rungs.iter().any(|rung| rung.plan.kind == *kind && !rung.segments.is_empty())
-        };
-        !self.rungs.is_empty() && (self.complete || self.kinds.iter().all(has))
+        let begun = || self.rungs.iter().filter(|rung| !rung.segments.is_empty());
+        let has = |kind: &RenditionKind| begun().any(|rung| rung.plan.kind == *kind);
+        let sounds = |name: &String| begun().any(|rung| rung.plan.name == *name);
+        let all_kinds = self.kinds.iter().all(has) && self.sounds.iter().all(sounds);
+        !self.rungs.is_empty() && (self.complete || all_kinds)
     }
 
     /// Returns the seconds that can be played so far, of the kind that is furthest behind.

@@ -4,6 +4,8 @@ pub mod accept;
 pub mod access;
 pub mod extra;
 pub mod job;
+pub mod ladder;
+pub mod language;
 pub mod manifest;
 pub mod name;
 pub mod pace;

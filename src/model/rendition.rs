@@ -46,4 +46,65 @@ pub struct RenditionPlan {
     pub copied: bool,
     /// BCP 47 language of a sound track, `und` when the file doesn't say.
     pub language: Option<String>,
+    /// What else there is to say of sound; a program that didn't know made one stereo track.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sound: Option<SoundTraits>,
+}
+
+/// What players show and choose by.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SoundTraits {
+    /// Number of the track among those of the source that are used; 0 is the one that plays unless
+    /// another is asked for.
+    pub track: u32,
+    /// Name for people, unique among the tracks; all renditions of one track share it.
+    pub label: String,
+    /// Which of the renditions of its track it is.
+    pub layout: SoundLayout,
+    /// What it is for.
+    pub purpose: SoundPurpose,
+}
+
+/// The forms in which one sound track is offered, in the order of the plan.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SoundLayout {
+    /// Two channels.
+    Stereo,
+    /// Two channels at a low rate, for slow networks.
+    Low,
+    /// Six channels, 5.1.
+    Surround,
+}
+
+impl SoundLayout {
+    /// Returns how many channels it has.
+    pub fn channels(self) -> u32 {
+        match self {
+            Self::Stereo | Self::Low => 2,
+            Self::Surround => 6,
+        }
+    }
+}
+
+/// What a sound track is for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SoundPurpose {
+    /// The film's own sound.
+    #[default]
+    Main,
+    /// Somebody talks about the film.
+    Commentary,
+    /// What is to be seen is told, for the blind.
+    Description,
+    /// Speech is made clearer, for the hard of hearing.
+    Clear,
+}
+
+impl RenditionPlan {
+    /// Returns the form of a rendition of sound.
+    pub fn layout(&self) -> SoundLayout {
+        self.sound.as_ref().map_or(SoundLayout::Stereo, |sound| sound.layout)
+    }
 }

@@ -1,5 +1,6 @@
 //! A video: what people see, from the first byte of its upload until it is deleted.
 
+use super::rendition::SoundPurpose;
 use serde::{Deserialize, Serialize};
 
 /// Where a video stands.
@@ -91,6 +92,60 @@ pub struct SourceFacts {
     pub audio_codec: Option<String>,
     /// Bits a second of the whole file.
     pub bit_rate: u64,
+    /// Bits a second of the pictures, as far as that is told apart; 0 unknown.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub video_bit_rate: u64,
+    /// Whether the pictures can be taken as they are; `None` if nobody has looked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub copy: Option<CopyVerdict>,
+    /// The sound tracks that are used, the default one first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sounds: Vec<SoundFacts>,
+}
+
+fn is_zero(value: &u64) -> bool {
+    *value == 0
+}
+
+/// A sound track of the source.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SoundFacts {
+    /// BCP 47 tag, `und` when the file doesn't say.
+    pub language: String,
+    /// Name for people, unique among the tracks.
+    pub label: String,
+    /// What it is for.
+    pub purpose: SoundPurpose,
+    /// How many channels it has.
+    pub channels: u32,
+}
+
+/// Whether the source's pictures can be published as they are, and if not, what stands against it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum CopyVerdict {
+    /// Nothing.
+    Fits,
+    /// The container can't be taken apart without decoding.
+    Container,
+    /// It isn't H.264.
+    Codec,
+    /// It is H.264 of a kind that players don't take: ten bits, 4:2:2, a high level.
+    Profile,
+    /// Its colours are those of high dynamic range.
+    HighDynamicRange,
+    /// It is interlaced.
+    Interlaced,
+    /// It has to be turned or mirrored.
+    Turned,
+    /// Its pixels aren't square, or its sides are odd.
+    Shape,
+    /// Pictures come too fast or too irregularly.
+    FrameRate,
+    /// Key frames are too far apart, or can't be relied on.
+    KeyFrames,
+    /// The sound begins before the pictures, or goes on when they have ended.
+    LongerSound,
 }
 
 /// Something worth telling that didn't stop the work.

@@ -151,6 +151,8 @@ impl Publisher {
         kinds.dedup();
         self.manifest.duration = duration;
         self.manifest.kinds = kinds;
+        let sounds = plan.iter().filter(|rung| rung.kind == RenditionKind::Audio);
+        self.manifest.sounds = sounds.map(|rung| rung.name.clone()).collect();
         self.manifest.complete = false;
         self.manifest.began = Some(self.began);
         // A rung that isn't planned any more (the ladder's settings changed) ends here.

@@ -216,6 +216,7 @@ def check_hls(url, judge):
 
 
 def check_groups(url, medias, lists, judge):
+    check_members(medias, judge)
     for media in medias:
         name = media.get("NAME")
         judge.must("H15", media["TYPE"] == "VIDEO" or "LANGUAGE" in media,
@@ -260,6 +261,25 @@ def cues_of(address, judge):
     return head, cues
 
 
+def check_members(medias, judge):
+    """Groups of one type hold the same renditions, one of each name, one of them the default."""
+    groups = {}
+    for media in medias:
+        groups.setdefault((media["TYPE"], media["GROUP-ID"]), []).append(media)
+    alike = {}
+    for (kind, name), members in groups.items():
+        names = [media["NAME"] for media in members]
+        judge.must("H19", len(set(names)) == len(names), f"{name}: two have one name: {names}")
+        defaults = [media for media in members if media.get("DEFAULT") == "YES"]
+        judge.must("H19", len(defaults) <= 1, f"{name}: {len(defaults)} renditions are the default")
+        judge.must("H19", all(m.get("AUTOSELECT") == "YES" for m in defaults),
+                   f"{name}: the default isn't selected by itself")
+        said = [{key: value for key, value in sorted(media.items())
+                 if key not in ("GROUP-ID", "URI", "CHANNELS")} for media in members]
+        judge.must("H19", alike.setdefault(kind, said) == said,
+                   f"{name} holds other renditions than the first group (RFC 8216, 4.3.4.2.1)")
+
+
 def check_text(text, judge):
     """H9: segments say where their times belong and hold every cue that touches them."""
     judge.must("H14", text.is_final, f"{text.url}: text is there whole or not at all")
@@ -292,8 +312,10 @@ def check_streams(url, streams, medias, lists, judge):
         group = [lists[urljoin(url, m["URI"])] for m in medias
                  if m.get("GROUP-ID") == said.get("AUDIO") and m["TYPE"] == "AUDIO" and "URI" in m]
         beside = [a for a in group if a is not media]
-        peak = media.peak() + max((a.peak() for a in beside), default=0)
-        mean = media.mean() + max((a.mean() for a in beside), default=0)
+        # Pictures are played with one of the sounds; of sounds alone one is played at a time.
+        together = sum if is_video else max
+        peak = together([media.peak(), max((a.peak() for a in beside), default=0)])
+        mean = together([media.mean(), max((a.mean() for a in beside), default=0)])
         rates.append((peak, is_video))
         told, told_mean = int(said["BANDWIDTH"]), int(said["AVERAGE-BANDWIDTH"])
         if media.is_final:
@@ -329,7 +351,8 @@ def check_streams(url, streams, medias, lists, judge):
                  "segments aren't cut at the same times in all qualities (8.22)")
     judge.should("H6", len(aspects) == 1, f"the qualities have several aspects {aspects} (1.33)")
     first = int(streams[0][0]["BANDWIDTH"])
-    nearest = min((abs(int(s["BANDWIDTH"]) - 2e6), int(s["BANDWIDTH"])) for s, _ in videos)[1]
+    alike = [int(s["BANDWIDTH"]) for s, _ in videos if s.get("AUDIO") == streams[0][0].get("AUDIO")]
+    nearest = min((abs(rate - 2e6), rate) for rate in alike)[1]
     judge.should("H6", first == nearest, f"{first} b/s stands first, {nearest} is nearer to 2 Mb/s")
     several = len({int(s["BANDWIDTH"]) for s, _ in videos}) > 1
     small = min(min(m.header.sps["width"], m.header.sps["height"]) for _, m in videos) <= 240
@@ -419,7 +442,7 @@ def check_dash(url, lists, judge):
     judge.must("D1", kind == ("static" if final else "dynamic"), f"the manifest is {kind}")
     of_hls = {address for media in lists.values() if not media.is_text
               for _, address, _ in media.entries}
-    used, longest, texts = set(), 0.0, 0
+    used, longest, texts, sounds = set(), 0.0, 0, []
     for group in root.iter(f"{MPD}AdaptationSet"):
         types = {r.get("mimeType", group.get("mimeType")) for r in group.iter(f"{MPD}Representation")}
         if types == {"text/vtt"}:
@@ -431,6 +454,9 @@ def check_dash(url, lists, judge):
         judge.must("D3", group.get("startWithSAP") == "1", "segments don't start with SAP 1")
         if types == {"audio/mp4"}:
             judge.must("D3", bool(group.get("lang")), "a set of sound has no language")
+            judge.must("D3", group.find(f"{MPD}Role") is not None, "a set of sound has no role")
+            said = {c.get("value") for c in group.iter(f"{MPD}AudioChannelConfiguration")}
+            sounds.append((group.get("lang"), group.findtext(f"{MPD}Label"), said))
         for representation in group.iter(f"{MPD}Representation"):
             base = representation.find(f"{MPD}BaseURL")
             base = urljoin(url, base.text if base is not None else "")
@@ -440,6 +466,11 @@ def check_dash(url, lists, judge):
             judge.must("D1", template is not None, "a representation without SegmentTemplate")
             header = mp4.Header(fetch(urljoin(base, template.get("initialization")), judge, "init"))
             judge.should("D1", {b"cmfc", b"cmf2"} & set(header.brands), f"{base}: {header.brands}")
+            if header.aac:
+                told = representation.find(f"{MPD}AudioChannelConfiguration")
+                judge.must("D3", told is not None
+                           and told.get("value") == str(header.aac["channels"]),
+                           f"{base}: {header.aac['channels']} channels, and not said so")
             judge.must("D1", representation.get("codecs") == header.codec,
                        f"{base}: codecs {representation.get('codecs')}, really {header.codec}")
             number, at = int(template.get("startNumber", "1")), 0
@@ -453,6 +484,10 @@ def check_dash(url, lists, judge):
             longest = max(longest, at / int(template.get("timescale", "1")))
     told = sum(media.is_text for media in lists.values())
     judge.must("D3", texts == told, f"{texts} text tracks, HLS has {told}")
+    for index, (language, label, said) in enumerate(sounds):
+        judge.must("D3", len(said) == 1, f"sets of {language} mix channels: {said}")
+        judge.must("D3", (language, label, said) not in sounds[:index],
+                   f"two sets of {language} can't be told apart")
     judge.must("D1", used == of_hls, f"not the segments of HLS: {sorted(used ^ of_hls)[:3]}")
     if final:
         told = seconds_of(root.get("mediaPresentationDuration", "PT0S"))

@@ -153,6 +153,32 @@ fn a_rotated_mp4_stands_upright() {
     check(&server, "rotated.mp4", duration, (360, 640), true);
 }
 
+/// A film in two languages, one of them in six channels, and with a comment: players are told of
+/// all of them, with names, and so is whoever asks for the video.
+#[test]
+fn languages_and_six_channels_can_be_chosen() {
+    let server = Server::start();
+    let it = check(&server, "languages.mkv", 5.0, (320, 240), true);
+    let sounds: Vec<String> = it["renditions"]
+        .as_array()
+        .expect("renditions")
+        .iter()
+        .filter(|rendition| rendition["kind"] == "audio")
+        .map(|it| format!("{} {} {} {}", it["name"], it["language"], it["label"], it["channels"]))
+        .collect();
+    assert_eq!(
+        sounds,
+        [
+            r#""audio" "de" "Deutsch" 2"#,
+            r#""audio_surround" "de" "Deutsch" 6"#,
+            r#""audio-en" "en" "English" 2"#,
+            r#""audio-en-2" "en" "The director speaks" 2"#,
+        ]
+    );
+    let pictures: Vec<_> = it["renditions"].as_array().expect("renditions").iter().collect();
+    assert!(pictures.iter().filter(|it| it["kind"] == "video").all(|it| it["channels"].is_null()));
+}
+
 /// A silent film stays silent; nothing is invented.
 #[test]
 fn a_silent_file_plays() {

@@ -3,7 +3,8 @@
 use super::*;
 use crate::ids::Epoch;
 use crate::model::manifest::Segment;
-use crate::model::rendition::RenditionPlan;
+use crate::model::rendition::{RenditionPlan, SoundTraits};
+use crate::units::UnixMillis;
 use m3u8_rs::{AlternativeMediaType, MasterPlaylist, MediaPlaylist, MediaPlaylistType};
 
 const KINDS: [RenditionKind; 2] = [RenditionKind::Video, RenditionKind::Audio];
@@ -21,6 +22,7 @@ fn rung(name: &str, kind: RenditionKind, bits_per_second: u64) -> Rung {
             bandwidth_cap: bits_per_second * 2,
             copied: false,
             language: None,
+            sound: None,
         },
         generation: Epoch(1),
         codecs: if kind == RenditionKind::Video { "avc1.64001e" } else { "mp4a.40.2" }.to_owned(),
@@ -77,10 +79,13 @@ fn check_master(manifest: &Manifest) -> MasterPlaylist {
     for media in &master.alternatives {
         assert_eq!(media.media_type, AlternativeMediaType::Audio);
         assert!(media.language.is_some() && media.channels.is_some(), "{text}");
-        assert!(media.autoselect && names.insert(media.name.clone()), "{text}");
+        let of_group = (media.group_id.clone(), media.name.clone());
+        assert!((media.autoselect || !media.default) && names.insert(of_group), "{text}");
     }
+    let groups: std::collections::BTreeSet<_> =
+        master.alternatives.iter().map(|media| &media.group_id).collect();
     let defaults = master.alternatives.iter().filter(|media| media.default).count();
-    assert_eq!(defaults, usize::from(!master.alternatives.is_empty()), "{text}");
+    assert_eq!(defaults, groups.len(), "{text}");
     master
 }
 
@@ -224,6 +229,94 @@ fn tracks_are_told_apart() {
     let names: Vec<_> = master.alternatives.iter().map(|media| media.name.as_str()).collect();
     assert_eq!(names, ["de", "de (audio2)", "Default"]);
     assert_eq!(master.alternatives[2].language.as_deref(), Some("und"));
+}
+
+/// A rung of a track that is told apart.
+fn track(name: &str, language: &str, number: u32, layout: SoundLayout) -> Rung {
+    let mut rung = sound(name, Some(language));
+    if layout == SoundLayout::Surround {
+        rung.segments.iter_mut().for_each(|segment| segment.bytes *= 3);
+    }
+    let purpose = if number == 2 { SoundPurpose::Commentary } else { SoundPurpose::Main };
+    let label = format!("{language} \"{number}\"");
+    rung.plan.sound = Some(SoundTraits { track: number, label, layout, purpose });
+    rung
+}
+
+/// Each form of the sound is a group with all tracks, the default first whatever came first, and
+/// every rung of pictures is a variant with each group, of the rate of both.
+#[test]
+fn six_channels_stand_beside_two() {
+    use SoundLayout::{Stereo, Surround};
+    let mut manifest = film();
+    manifest.rungs.truncate(2);
+    manifest.rungs.extend([
+        track("audio-en", "en", 1, Stereo),
+        track("audio_surround", "de", 0, Surround),
+        track("audio-en-2", "en", 2, Stereo),
+        track("audio", "de", 0, Stereo),
+    ]);
+    let master = check_master(&manifest);
+    let members: Vec<_> = master
+        .alternatives
+        .iter()
+        .map(|media| {
+            let uri = media.uri.as_deref().unwrap_or_default().trim_end_matches("-1/media.m3u8");
+            (media.group_id.as_str(), media.name.as_str(), media.channels.as_deref(), uri)
+        })
+        .collect();
+    assert_eq!(
+        members,
+        [
+            ("audio", "de 0", Some("2"), "audio"),
+            ("audio", "en 1", Some("2"), "audio-en"),
+            ("audio", "en 2", Some("2"), "audio-en-2"),
+            ("surround", "de 0", Some("6"), "audio_surround"),
+            ("surround", "en 1", Some("2"), "audio-en"),
+            ("surround", "en 2", Some("2"), "audio-en-2"),
+        ]
+    );
+    let autoselected: Vec<bool> = master.alternatives.iter().map(|it| it.autoselect).collect();
+    assert_eq!(autoselected, [true, true, false, true, true, false]);
+    let variants: Vec<_> = master
+        .variants
+        .iter()
+        .map(|it| (it.uri.trim_end_matches("-1/media.m3u8"), it.audio.as_deref(), it.bandwidth))
+        .collect();
+    assert_eq!(
+        variants,
+        [
+            ("720p", Some("audio"), 2_130_000),
+            ("360p", Some("audio"), 1_030_000),
+            ("720p", Some("surround"), 2_390_000),
+            ("360p", Some("surround"), 1_290_000),
+            ("audio", Some("audio"), 130_000),
+        ]
+    );
+    let dash = crate::media::dash::mpd(&manifest, UnixMillis(0), UnixMillis(0));
+    let sets: Vec<&str> = dash.split("<AdaptationSet").skip(2).collect();
+    assert_eq!(sets.len(), 4, "{dash}");
+    assert!(sets[0].contains("value=\"main\"") && sets[0].contains("id=\"audio\""));
+    assert!(sets[1].contains("audio_channel_configuration:2011\" value=\"6\""), "{}", sets[1]);
+    assert!(sets[2].contains("<Label>en &quot;1&quot;</Label>") && sets[2].contains("alternate"));
+    assert!(sets[3].contains("value=\"commentary\""), "{}", sets[3]);
+}
+
+/// Sound alone is offered at each of its rates, in DASH within one set.
+#[test]
+fn sound_alone_has_two_rates() {
+    let mut manifest = film();
+    manifest.kinds = vec![RenditionKind::Audio];
+    let mut low = track("audio_low", "de", 0, SoundLayout::Low);
+    low.segments.iter_mut().for_each(|segment| segment.bytes /= 2);
+    manifest.rungs = vec![low, track("audio", "de", 0, SoundLayout::Stereo)];
+    let master = check_master(&manifest);
+    assert!(master.alternatives.is_empty());
+    let variants: Vec<_> = master.variants.iter().map(|it| it.bandwidth).collect();
+    assert_eq!(variants, [130_000, 65_000]);
+    let dash = crate::media::dash::mpd(&manifest, UnixMillis(0), UnixMillis(0));
+    assert_eq!(dash.matches("<AdaptationSet").count(), 1, "{dash}");
+    assert_eq!(dash.matches("<Representation").count(), 2, "{dash}");
 }
 
 /// The first variant is the one nearest to 2 Mbit/s, whatever was published first.

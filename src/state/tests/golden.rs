@@ -89,6 +89,7 @@ fn rendition() -> RenditionRecord {
             bandwidth_cap: 3_000_000,
             copied: false,
             language: None,
+            sound: None,
         },
         state: RenditionState::Ready,
         generation: Epoch(2),
@@ -120,6 +121,7 @@ fn video() -> VideoRecord {
             video_codec: Some("h264".to_owned()),
             audio_codec: Some("aac".to_owned()),
             bit_rate: 8_000_000,
+            ..SourceFacts::default()
         }),
         poster: Some(Picture { width: 640, height: 360 }),
         renditions: vec![rendition()],

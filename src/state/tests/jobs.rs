@@ -21,6 +21,7 @@ fn plan(name: &str) -> RenditionPlan {
         bandwidth_cap: 800_000,
         copied: false,
         language: None,
+        sound: None,
     }
 }
 

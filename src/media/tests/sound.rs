@@ -1,0 +1,164 @@
+//! Sound: every track, all its channels, and exactly where the pictures are.
+
+use super::*;
+use crate::model::rendition::{SoundLayout, SoundPurpose};
+
+/// Seconds at which a bright picture follows a dark one, decoded from what is published.
+fn flashes(out: &Path, name: &str) -> Vec<f64> {
+    let shown = Command::new("ffmpeg")
+        .args(["-v", "error", "-nostdin", "-copyts", "-i"])
+        .arg(out.join(name).join("joined.mp4"))
+        .args(["-vf", "signalstats,metadata=print:key=lavfi.signalstats.YAVG:file=-"])
+        .args(["-f", "null", "-"])
+        .output()
+        .expect("ffmpeg runs");
+    assert!(shown.stderr.is_empty(), "{}", String::from_utf8_lossy(&shown.stderr));
+    let text = String::from_utf8(shown.stdout).expect("text");
+    let number = |line: &str, key: &str| -> Option<f64> {
+        line.split_once(key)?.1.split_whitespace().next()?.parse().ok()
+    };
+    let (mut at, mut was_bright, mut flashes) = (0.0, true, Vec::new());
+    for line in text.lines() {
+        at = number(line, "pts_time:").unwrap_or(at);
+        if let Some(bright) = number(line, "YAVG=").map(|mean| mean > 200.0) {
+            if bright && !was_bright {
+                flashes.push(at);
+            }
+            was_bright = bright;
+        }
+    }
+    flashes
+}
+
+/// Seconds at which the beep begins after a time of quiet, decoded from what is published.
+fn beeps(out: &Path, name: &str) -> Vec<f64> {
+    const RATE: usize = 8000;
+    let heard = Command::new("ffmpeg")
+        .args(["-v", "error", "-nostdin", "-copyts", "-i"])
+        .arg(out.join(name).join("joined.mp4"))
+        .args(["-af", "aresample=8000:async=1:first_pts=0,aformat=channel_layouts=mono"])
+        .args(["-f", "f32le", "-"])
+        .output()
+        .expect("ffmpeg runs");
+    assert!(heard.stderr.is_empty(), "{}", String::from_utf8_lossy(&heard.stderr));
+    let samples =
+        heard.stdout.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]));
+    let (mut quiet, mut beeps) = (0, Vec::new());
+    for (at, sample) in samples.enumerate() {
+        if sample.abs() < 0.1 {
+            quiet += 1;
+        } else {
+            // Half a period of the beep is quiet for a few samples only.
+            if quiet > RATE / 2 {
+                beeps.push(at as f64 / RATE as f64);
+            }
+            quiet = 0;
+        }
+    }
+    beeps
+}
+
+/// Makes a film and compares flashes with beeps: at the first and the last of those that have
+/// both, they are within 40 ms.
+fn check_together(name: &str, seconds: f64, pairs_min: usize) -> Outcome {
+    let out = out_dir();
+    let outcome = run_on(&films().join(name), out.path(), order()).ok();
+    for plan in &outcome.plan {
+        let Joined { seen, duration, .. } =
+            joined(out.path(), &plan.name, &outcome.made[&plan.name]);
+        let first = seen.iter().map(|packet| packet.at).fold(f64::INFINITY, f64::min);
+        let end = first + duration;
+        assert!(near(end, seconds, 0.05), "{name}: {} ends at {end}, not {seconds}", plan.name);
+        let made = &outcome.made[&plan.name];
+        for pair in made.starts().windows(2) {
+            let lasts = (pair[1] - pair[0]) * 1000.0;
+            assert!(
+                lasts <= f64::from(made.target_ms) + 0.5,
+                "{name}: {lasts} ms in {}",
+                plan.name
+            );
+        }
+    }
+    let beeps = beeps(out.path(), "audio");
+    for rung in outcome.plan.iter().filter(|plan| plan.kind == RenditionKind::Video) {
+        let flashes = flashes(out.path(), &rung.name);
+        let pair = |flash: &f64| beeps.iter().map(|beep| beep - flash).find(|d| d.abs() < 0.3);
+        let pairs: Vec<f64> = flashes.iter().filter_map(pair).collect();
+        assert!(pairs.len() >= pairs_min, "{name} {}: {flashes:?} and {beeps:?}", rung.name);
+        let worst = pairs.iter().fold(0.0, |worst: f64, d| worst.max(d.abs()));
+        assert!(worst <= 0.040, "{name} {}: {pairs:?}", rung.name);
+    }
+    outcome
+}
+
+/// However a film's sound is stored, and wherever it begins, pauses or ends, it comes with its
+/// pictures, and both last equally long.
+#[test]
+fn sound_stays_with_the_pictures() {
+    for (name, seconds, pairs) in [
+        ("sync-late.mp4", 6.0, 4),
+        ("sync-gap.mkv", 6.0, 3),
+        ("sync-offset.ts", 6.0, 4),
+        ("sync-negative.mkv", 6.0, 4),
+        ("sync-opus.webm", 6.0, 4),
+        ("sync-vorbis.mkv", 6.0, 4),
+        ("sync-pcm.mov", 6.0, 4),
+        ("sync-short.mp4", 6.0, 3),
+        ("sync-mp3.avi", 6.0, 4),
+    ] {
+        let outcome = check_together(name, seconds, pairs);
+        assert!(outcome.warnings.is_empty(), "{name}: {:?}", outcome.warnings);
+    }
+}
+
+/// Sound that begins before the pictures or goes on after them is kept: a picture is held, and so
+/// none is copied, also where the container doesn't tell how long its tracks are.
+#[test]
+fn longer_sound_holds_the_pictures() {
+    for (name, pairs) in [("sync-early.mkv", 4), ("sync-long.mp4", 2), ("sync-longer.flv", 3)] {
+        let held = check_together(name, 6.0, pairs);
+        assert!(held.plan.iter().all(|plan| !plan.copied), "{name}");
+        assert!(held.warnings.is_empty(), "{name}: {:?}", held.warnings);
+    }
+}
+
+/// Each language has its stereo, six channels stay beside it, the container's default comes first,
+/// and a comment is told apart by its title.
+#[test]
+fn languages_and_channels() {
+    let out = out_dir();
+    let outcome = run_on(&films().join("languages.mkv"), out.path(), order()).ok();
+    let sounds: Vec<_> = outcome
+        .plan
+        .iter()
+        .filter_map(|plan| {
+            let sound = plan.sound.as_ref()?;
+            let language = plan.language.as_deref()?;
+            Some((plan.name.as_str(), language, sound.label.as_str(), sound.layout, sound.purpose))
+        })
+        .collect();
+    assert_eq!(
+        sounds,
+        [
+            ("audio", "de", "Deutsch", SoundLayout::Stereo, SoundPurpose::Main),
+            ("audio_surround", "de", "Deutsch", SoundLayout::Surround, SoundPurpose::Main),
+            ("audio-en", "en", "English", SoundLayout::Stereo, SoundPurpose::Main),
+            (
+                "audio-en-2",
+                "en",
+                "The director speaks",
+                SoundLayout::Stereo,
+                SoundPurpose::Commentary
+            ),
+        ]
+    );
+    check_film_within(out.path(), &outcome, 5.0, 0.05);
+    for (name, channels) in [("audio", "2"), ("audio_surround", "6"), ("audio-en", "2")] {
+        let shown = Command::new("ffprobe")
+            .args(["-v", "error", "-of", "csv=p=0", "-show_entries", "stream=channels"])
+            .arg(out.path().join(name).join("joined.mp4"))
+            .output()
+            .expect("ffprobe runs");
+        assert_eq!(String::from_utf8_lossy(&shown.stdout).trim(), channels, "{name}");
+    }
+}
