@@ -24,6 +24,7 @@ mod login;
 mod media_files;
 mod pages;
 mod problem;
+mod recommend;
 mod translate;
 mod tus;
 mod uploads;

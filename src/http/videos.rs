@@ -1,6 +1,7 @@
 //! `/api/videos`: looking at videos, changing what is said about them, and steering their work.
 
 use super::problem::{Code, Problem};
+use super::recommend::Recommendations;
 use super::views::{ErrorView, PlaybackView, PublicView, StatusView, VideoView, Work};
 use super::{AppParts, Shared, blocking, body, form, guard, media_files, translate};
 use crate::access::Caller;
@@ -33,6 +34,7 @@ pub(super) fn routes(app: &mut web::ServiceConfig) {
             .route(web::delete().to(delete)),
     );
     app.service(at("/api/videos/{id}/processing-status").route(web::get().to(status)));
+    app.service(at("/api/videos/{id}/recommendations").route(web::get().to(recommendations)));
     app.service(at("/api/videos/{id}/preview").route(web::get().to(preview)));
     app.service(at("/api/videos/{id}/thumbnails").route(web::get().to(thumbnails)));
     app.service(at("/api/videos/{id}/retry-processing").route(web::post().to(retry)));
@@ -364,6 +366,12 @@ async fn thumbnails(req: HttpRequest, app: App, id: web::Path<String>) -> Answer
         height: picture.height,
     });
     Ok(answer(Thumbnails { items: poster.into_iter().collect() }))
+}
+
+async fn recommendations(req: HttpRequest, app: App, id: web::Path<String>) -> Answer {
+    let (video, _) = held(&req, &app, &id).await?;
+    let heights = app.parts.config.media.ladder_heights.as_deref();
+    Ok(answer(Recommendations::of(&video, heights)?))
 }
 
 async fn original(req: HttpRequest, app: App, id: web::Path<String>) -> Answer {

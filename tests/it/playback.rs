@@ -33,7 +33,7 @@ pub fn check(server: &Server, name: &str, duration: f64, top: (u64, u64), sound:
         let of =
             |kind: &str| streams.iter().filter(|s| s["codec_type"] == kind).collect::<Vec<_>>();
         let widest = of("video").iter().filter_map(|s| s["width"].as_u64()).max();
-        assert_eq!(widest, Some(top.0), "{name} {key}: {seen}");
+        assert_eq!(widest.unwrap_or(0), top.0, "{name} {key}: {seen}");
         assert_eq!(!of("audio").is_empty(), sound, "{name} {key}: {seen}");
         for stream in streams.iter().filter(|it| it["codec_type"] != "subtitle") {
             let packets: u64 =
@@ -177,6 +177,67 @@ fn languages_and_six_channels_can_be_chosen() {
     );
     let pictures: Vec<_> = it["renditions"].as_array().expect("renditions").iter().collect();
     assert!(pictures.iter().filter(|it| it["kind"] == "video").all(|it| it["channels"].is_null()));
+}
+
+/// The ladder that is recommended is the one that was made, with a reason for every rung; before
+/// the file was looked into there is none, and nobody else hears of it.
+#[test]
+fn recommendations_are_what_is_made() {
+    let server = Server::with(&[("SLIPWAY_UPLOAD__ACCEPT", "[\"*/*\"]")]);
+    for name in ["languages.mkv", "silent.mp4", "vp9.webm", "sound.mp3"] {
+        let video = server.upload(&media(name));
+        let it = server.settled(&video);
+        let said = server.json(&format!("/api/videos/{video}/recommendations"));
+        let rungs = said["rungs"].as_array().expect("rungs");
+        let names = |list: &[&Value]| -> Vec<String> {
+            let mut names: Vec<_> = list.iter().map(|it| it["name"].to_string()).collect();
+            names.sort();
+            names
+        };
+        let made: Vec<&Value> = it["renditions"].as_array().expect("renditions").iter().collect();
+        let taken: Vec<&Value> = rungs.iter().filter(|it| it["decision"] != "dropped").collect();
+        assert_eq!(names(&taken), names(&made), "{name}: {said}");
+        for rung in rungs {
+            let reason = rung["reason"].as_str().unwrap_or_default();
+            assert!(reason.len() > 20 && reason.ends_with('.'), "{name}: {rung}");
+            assert_eq!(rung["planned"], rung["decision"] != "dropped", "{name}: {rung}");
+        }
+        let other =
+            server.send_as_anyone("GET", &format!("/api/videos/{video}/recommendations"), &[], b"");
+        assert_eq!(other.status, 401);
+    }
+    let file = server.upload(&media("text.mp4"));
+    server.settled(&file);
+    let answer = server.send("GET", &format!("/api/videos/{file}/recommendations"), &[], b"");
+    assert_eq!(answer.status, 409, "{}", answer.text());
+}
+
+/// While a film is being made, what players are given only grows: no quality and no segment that
+/// was listed ever goes, and the end comes once.
+#[test]
+fn playlists_only_grow() {
+    let server = Server::with(&[("SLIPWAY_MEDIA__SEGMENT_SECONDS", "1")]);
+    let video = server.upload(&media("one-key-5s.mp4"));
+    let watch = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/checker/watch.py");
+    let address = |file: &str| format!("{}/media/{video}/{file}", server.address);
+    let output = Command::new("python3")
+        .args(["-B", watch, &address("master.m3u8"), &address("manifest.mpd"), "120"])
+        .output()
+        .expect("python3 is installed by scripts/setup --test");
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
+    let states: u32 = said.trim().parse().expect("a number");
+    assert!(states >= 3, "only {states} states were seen");
+    assert_eq!(server.settled(&video)["state"], "ready");
+}
+
+/// Sound alone plays at two rates and has a poster.
+#[test]
+fn sound_alone_plays() {
+    let server = Server::start();
+    for name in ["covered.mp3", "sound.mp3"] {
+        check(&server, name, 6.0, (0, 0), true);
+    }
 }
 
 /// A silent film stays silent; nothing is invented.
