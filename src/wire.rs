@@ -110,6 +110,8 @@ pub struct EncodeOptions {
     pub preset: String,
     /// Length of encoded segments in seconds.
     pub segment_seconds: u32,
+    /// Sound is brought to an equal loudness.
+    pub loudness: bool,
     /// Threads that the top encoder may use; the others take one each.
     pub threads: u32,
 }

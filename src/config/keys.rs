@@ -47,6 +47,7 @@ pub(super) fn blank() -> Config {
             ladder_heights: None,
             preset: String::new(),
             segment_seconds: 0,
+            loudness: false,
             workers: 0,
             max_pixels: 0,
             max_duration_ms: 0,
@@ -255,6 +256,14 @@ pub const KEYS: &[Key] = &[
         allowed: "1 to 10",
         meaning: "Length of one HLS or DASH segment of encoded qualities.",
         set: |c, x| v::number(x, 1, 10).map(|it| c.media.segment_seconds = it as u32),
+    },
+    Key {
+        name: "media.loudness",
+        default: "false",
+        allowed: "`true` or `false`",
+        meaning: "Bring every sound to −16 LUFS with peaks below −1 dBTP; the sound is read once \
+                  more beforehand.",
+        set: |c, x| v::boolean(x).map(|it| c.media.loudness = it),
     },
     Key {
         name: "media.workers",

@@ -205,6 +205,8 @@ pub struct MediaConfig {
     pub preset: String,
     /// Length of encoded segments.
     pub segment_seconds: u32,
+    /// Sound is brought to −16 LUFS.
+    pub loudness: bool,
     /// Jobs at once.
     pub workers: usize,
     /// Largest picture in pixels.

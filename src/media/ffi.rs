@@ -261,6 +261,21 @@ pub fn stream_facts(stream: &Stream<'_>) -> StreamFacts {
     }
 }
 
+/// Returns the picture that a container holds beside its tracks, if this stream is one: a cover,
+/// as the file stores it.
+pub fn attached_picture(stream: &Stream<'_>) -> Option<Vec<u8>> {
+    // SAFETY: a stream of an open input owns its attached packet for as long as the input lives;
+    // it's empty where there is none.
+    let bytes = unsafe {
+        let stream = &*stream.as_ptr();
+        if stream.disposition & sys::AV_DISPOSITION_ATTACHED_PIC == 0 {
+            return None;
+        }
+        bytes_of(stream.attached_pic.data, stream.attached_pic.size)
+    };
+    (!bytes.is_empty()).then_some(bytes)
+}
+
 /// Copies `size` bytes from FFmpeg's memory; empty for null.
 ///
 /// # Safety

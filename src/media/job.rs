@@ -3,8 +3,10 @@
 use super::audio::{Placing, Sound, rate_of};
 use super::chapters;
 use super::copy::{self, copy_pass};
+use super::cover;
 use super::decode::Begin;
 use super::keys::KEY_DISTANCE_MAX;
+use super::loudness::{self, Levels};
 use super::output::OutputDir;
 use super::passes;
 use super::poster;
@@ -13,7 +15,7 @@ use super::report::{Meter, Reporter, Stop};
 use super::resume;
 use super::rungs::{Found, Opened, Pass, Task, encode_pass};
 use super::segment::{Kept, Label};
-use super::sound_out::{SoundOut, SoundPlan};
+use super::sound_out::{SharedPeaks, SoundOut, SoundPlan};
 use super::sounds::Sounds;
 use super::source::{Source, SourceFile};
 use super::texts::{self, Aside};
@@ -23,6 +25,7 @@ use crate::model::ladder::FRAME_RATE_MAX;
 use crate::model::problem::ProblemCode;
 use crate::model::rendition::{RenditionKind, RenditionPlan};
 use crate::wire::{Order, Report};
+use std::sync::PoisonError;
 
 /// A pass over the source without encoding pictures costs about this share of one with it.
 const COPY_SHARE: f64 = 0.1;
@@ -60,11 +63,18 @@ pub fn work(
     }
     source.texts.warn(reporter)?;
     let texts = Aside::new(&source.texts, !order.extras_done.contains(&ExtraKind::Texts));
+    let wants_poster = probe.shape.is_none() && !order.extras_done.contains(&ExtraKind::Poster);
+    let wants_peaks = wants_poster && !cover::make(&source, &order.limits, dir, reporter)?;
+    let peaks = wants_peaks.then(SharedPeaks::default);
     // Each pass opens the container anew: going back to the start isn't possible in all of them.
     drop(source);
-    let job = Job { order, file, dir, reporter, probe: &probe, texts };
+    let job = Job { order, file, dir, reporter, probe: &probe, texts, peaks: peaks.clone() };
     let produced = job.passes()?;
     job.texts_at_last()?;
+    if let Some(peaks) = peaks {
+        let peaks = peaks.lock().unwrap_or_else(PoisonError::into_inner);
+        cover::make_of_sound(&peaks, dir, reporter)?;
+    }
     // An attempt that only had to finish what others made tells what they have found.
     let earlier = Some(order.seconds_done).filter(|seconds| *seconds > 0.0);
     let earlier = earlier.map(|seconds| Found { pictures: seconds, end: seconds });
@@ -88,6 +98,8 @@ struct Job<'w, 'r> {
     reporter: &'w Reporter<'r>,
     probe: &'w Probe,
     texts: Aside,
+    /// Collects the waveform, where it becomes the poster.
+    peaks: Option<SharedPeaks>,
 }
 
 impl<'w, 'r> Job<'w, 'r> {
@@ -301,7 +313,10 @@ impl<'w, 'r> Job<'w, 'r> {
             duration: self.probe.facts.duration,
             has_pictures: self.probe.shape.is_some(),
         };
+        let first = self.probe.plan.iter().find(|it| it.kind == RenditionKind::Audio);
+        let first = first.map_or("", |it| it.name.as_str());
         let todo: Vec<_> = self.probe.plan.iter().filter(|it| self.is_todo(it)).collect();
+        let levels = self.levels(&todo)?;
         let mut sounds = Sounds::beside(self.order.seconds_done);
         for (number, track) in source.sounds.iter().enumerate() {
             let of_track = |it: &&&RenditionPlan| {
@@ -315,6 +330,8 @@ impl<'w, 'r> Job<'w, 'r> {
                     target_ms,
                     kept: self.kept(rendition, target_ms, true),
                     boundaries: boundaries.clone(),
+                    filters: levels.filters(track.index, rendition.layout(), rate_of(track)),
+                    peaks: self.peaks.clone().filter(|_| rendition.name == first),
                 };
                 outs.push(SoundOut::open(plan, self.dir, self.reporter)?);
             }
@@ -323,6 +340,17 @@ impl<'w, 'r> Job<'w, 'r> {
             }
         }
         Ok(sounds)
+    }
+
+    /// Measures the loudness of what is to be made, if it's to be equal.
+    fn levels(&self, todo: &[&RenditionPlan]) -> Result<Levels, Stop> {
+        let of = |it: &&RenditionPlan| Some((it.sound.as_ref()?.track as usize, it.layout()));
+        let wanted: Vec<_> = todo.iter().filter_map(of).collect();
+        if !self.order.encode.loudness || wanted.is_empty() {
+            return Ok(Levels::default());
+        }
+        let source = Source::open(self.file, &self.order.limits)?;
+        loudness::measure(source, &wanted, self.reporter)
     }
 
     fn grid(&self) -> Boundaries {

@@ -3,18 +3,19 @@
 //!
 //! One way through the files below: `source` opens the descriptor with the demuxer that `sniff`
 //! chose and takes the sounds that `tracks` tells apart, `probe` asks `keys` and `model::ladder`
-//! for the plan, `poster` makes the picture, `copy` takes the source's own packets where that is
-//! possible, `rungs` decodes once for all rungs that have to be encoded, `sounds` go along with
-//! whichever pass comes first (`audio` decodes and places a track, `sound_out` makes a rendition
-//! of it), `segment` cuts what comes out into files, and `resume` finds the place behind those of
-//! an attempt that was killed. `texts` puts the packets of text tracks aside while a pass reads
-//! the film. `playlist` and `dash`, with `texts_listed`, stand apart: they write for players what a
-//! manifest says, touch no FFmpeg and run in the server.
+//! for the plan, `poster` or `cover` makes the picture, `copy` takes the source's own packets
+//! where that is possible, `rungs` decodes once for all rungs that have to be encoded, `sounds` go
+//! along with whichever pass comes first (`audio` decodes and places a track, `sound_out` makes a
+//! rendition of it), `segment` cuts what comes out into files, and `resume` finds the place behind
+//! those of an attempt that was killed. `texts` puts the packets of text tracks aside while a pass
+//! reads the film. `playlist` and `dash`, with `texts_listed`, stand apart: they write for players
+//! what a manifest says, touch no FFmpeg and run in the server.
 
 mod audio;
 mod boxes;
 mod chapters;
 mod copy;
+mod cover;
 pub mod dash;
 mod decode;
 mod encode;
@@ -22,6 +23,7 @@ pub mod ffi;
 mod job;
 mod keys;
 mod libraries;
+mod loudness;
 mod output;
 mod passes;
 mod picture;
@@ -40,6 +42,7 @@ mod texts;
 mod texts_listed;
 mod timeline;
 mod tracks;
+mod waveform;
 
 use crate::model::problem::{Problem, ProblemCode};
 use crate::wire::{Order, Report};

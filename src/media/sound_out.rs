@@ -8,12 +8,14 @@ use super::output::OutputDir;
 use super::report::{Reporter, Stop};
 use super::segment::{Kept, Label, Segmenter, aac_codecs};
 use super::timeline::{Boundaries, TICK, rescale};
+use super::waveform::Peaks;
 use crate::model::problem::ProblemCode;
 use crate::model::rendition::{RenditionPlan, SoundLayout};
 use ffmpeg_next::codec::{self, Flags, packet::Packet};
 use ffmpeg_next::format::{Sample, sample};
 use ffmpeg_next::{ChannelLayout, Error, Rational, encoder, filter, frame};
 use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// Samples in one packet of AAC-LC.
 const FRAME_SAMPLES: u32 = 1024;
@@ -34,11 +36,20 @@ pub struct SoundPlan<'p> {
     pub kept: Option<Kept>,
     /// Where files begin.
     pub boundaries: Boundaries,
+    /// Filters at the end of the mixing, each after a comma; empty for none.
+    pub filters: String,
+    /// Where its loudness over time is collected, if that is wanted.
+    pub peaks: Option<SharedPeaks>,
 }
+
+/// Peaks that whoever made the plan reads when the sound is complete.
+pub type SharedPeaks = Arc<Mutex<Peaks>>;
 
 /// A rendition on its way.
 pub struct SoundOut<'w, 'r> {
     mixing: Mixing,
+    filters: String,
+    peaks: Option<SharedPeaks>,
     resampler: Option<Resampler>,
     encoder: encoder::audio::Encoder,
     waiting: VecDeque<Packet>,
@@ -71,6 +82,8 @@ impl<'w, 'r> SoundOut<'w, 'r> {
         let time_base = Rational(1, plan.rate as i32);
         Ok(Self {
             mixing,
+            filters: plan.filters,
+            peaks: plan.peaks,
             resampler: None,
             encoder,
             waiting: VecDeque::new(),
@@ -94,7 +107,7 @@ impl<'w, 'r> SoundOut<'w, 'r> {
                 let rest = old.finish()?;
                 self.encode_all(rest)?;
             }
-            self.resampler = Some(Resampler::new(kind, self.mixing, begins)?);
+            self.resampler = Some(Resampler::new(kind, self.mixing, begins, &self.filters)?);
         }
         let Some(resampler) = &mut self.resampler else { return Ok(()) };
         let ready = resampler.take(sound)?;
@@ -142,6 +155,9 @@ impl<'w, 'r> SoundOut<'w, 'r> {
     fn encode_all(&mut self, sounds: Vec<frame::Audio>) -> Result<(), Stop> {
         for sound in sounds {
             self.any = true;
+            if let Some(peaks) = &self.peaks {
+                peaks.lock().unwrap_or_else(PoisonError::into_inner).take(&sound);
+            }
             self.encoder.send_frame(&sound).map_err(|error| stop(error.into()))?;
             self.receive()?;
         }
@@ -164,9 +180,11 @@ impl<'w, 'r> SoundOut<'w, 'r> {
 
 /// What comes out of the resampler.
 #[derive(Clone, Copy)]
-struct Mixing {
-    rate: u32,
-    layout: SoundLayout,
+pub struct Mixing {
+    /// Samples a second.
+    pub rate: u32,
+    /// Which channels.
+    pub layout: SoundLayout,
 }
 
 impl Mixing {
@@ -239,25 +257,39 @@ impl SoundKind {
 }
 
 /// A filter graph from one kind of sound to the encoder's, in packets of its size.
-struct Resampler {
+pub struct Resampler {
     graph: filter::Graph,
-    kind: SoundKind,
+    /// What it takes.
+    pub kind: SoundKind,
 }
 
 impl Resampler {
-    fn new(kind: SoundKind, mixing: Mixing, begins: bool) -> Result<Self, Stop> {
-        let graph = build(kind, mixing, begins).map_err(|error| stop(error.into()))?;
+    /// Builds the graph, with more `filters` at its end. `begins`: what comes out begins at 0,
+    /// with silence if need be.
+    ///
+    /// # Errors
+    /// `OutOfMemory`; `Internal` if the libraries lack a filter.
+    pub fn new(kind: SoundKind, mixing: Mixing, begins: bool, filters: &str) -> Result<Self, Stop> {
+        let graph = build(kind, mixing, begins, filters).map_err(|error| stop(error.into()))?;
         Ok(Self { graph, kind })
     }
 
-    fn take(&mut self, sound: &frame::Audio) -> Result<Vec<frame::Audio>, Stop> {
+    /// Takes sound of its kind and returns what is ready.
+    ///
+    /// # Errors
+    /// `OutOfMemory`; `Internal`.
+    pub fn take(&mut self, sound: &frame::Audio) -> Result<Vec<frame::Audio>, Stop> {
         let mut input = self.graph.get("in").ok_or_else(|| stop(ffi::FfiError::Missing))?;
         let own = ffi::share_sound(sound).map_err(stop)?;
         input.source().add(&own).map_err(|error| stop(error.into()))?;
         self.pull()
     }
 
-    fn finish(&mut self) -> Result<Vec<frame::Audio>, Stop> {
+    /// Returns what is still inside.
+    ///
+    /// # Errors
+    /// As [`Resampler::take`].
+    pub fn finish(&mut self) -> Result<Vec<frame::Audio>, Stop> {
         let mut input = self.graph.get("in").ok_or_else(|| stop(ffi::FfiError::Missing))?;
         input.source().flush().map_err(|error| stop(error.into()))?;
         self.pull()
@@ -277,7 +309,12 @@ impl Resampler {
     }
 }
 
-fn build(kind: SoundKind, mixing: Mixing, begins: bool) -> Result<filter::Graph, Error> {
+fn build(
+    kind: SoundKind,
+    mixing: Mixing,
+    begins: bool,
+    filters: &str,
+) -> Result<filter::Graph, Error> {
     let (source, sink) = match (filter::find("abuffer"), filter::find("abuffersink")) {
         (Some(source), Some(sink)) => (source, sink),
         _ => return Err(Error::FilterNotFound),
@@ -301,10 +338,10 @@ fn build(kind: SoundKind, mixing: Mixing, begins: bool) -> Result<filter::Graph,
     let (rate, layout) = (mixing.rate, mixing.name());
     // Up to 30 ms are left alone: containers that count milliseconds jitter, and a viewer notices
     // nothing below 40.
-    let filters = format!(
-        "{pick}aresample={rate}:async=1:min_hard_comp=0.03{first},\
-         aformat=sample_fmts=fltp:sample_rates={rate}:channel_layouts={layout}"
-    );
+    let format = format!("aformat=sample_fmts=fltp:sample_rates={rate}:channel_layouts={layout}");
+    let again = if filters.is_empty() { String::new() } else { format!("{filters},{format}") };
+    let filters =
+        format!("{pick}aresample={rate}:async=1:min_hard_comp=0.03{first},{format}{again}");
     graph.output("in", 0)?.input("out", 0)?.parse(&filters)?;
     graph.validate()?;
     output.sink().set_frame_size(FRAME_SAMPLES);

@@ -130,6 +130,7 @@ fn order() -> Order {
             ladder_heights: None,
             preset: "ultrafast".into(),
             segment_seconds: 2,
+            loudness: false,
             threads: 2,
         },
         limits: Limits {
@@ -403,7 +404,7 @@ fn sound_only() {
     assert_eq!(names(&outcome.plan), ["audio", "audio_low"]);
     assert_eq!((outcome.facts.width, outcome.facts.video_codec.as_deref()), (0, None));
     check_film(out.path(), &outcome, 6.0);
-    assert!(outcome.poster.is_none());
+    assert!(outcome.poster.is_some());
 }
 
 /// Pictures at uneven distances keep their times.

@@ -168,6 +168,7 @@ impl Parts {
                 ladder_heights: media.ladder_heights.clone(),
                 preset: media.preset.clone(),
                 segment_seconds: media.segment_seconds,
+                loudness: media.loudness,
                 threads: u32::try_from(cores.div_ceil(media.workers.max(1)))
                     .unwrap_or(1)
                     .clamp(1, 8),

@@ -39,6 +39,7 @@ fn order(size: u64) -> Order {
             ladder_heights: None,
             preset: "veryfast".to_owned(),
             segment_seconds: 4,
+            loudness: false,
             threads: 1,
         },
         limits: Limits {

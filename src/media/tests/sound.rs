@@ -122,6 +122,69 @@ fn longer_sound_holds_the_pictures() {
     }
 }
 
+/// What FFmpeg's own meter says of a rendition: LUFS over all of it, and true peak in dBTP.
+fn measured(out: &Path, name: &str) -> (f64, f64) {
+    let heard = Command::new("ffmpeg")
+        .args(["-hide_banner", "-nostats", "-nostdin", "-i"])
+        .arg(out.join(name).join("joined.mp4"))
+        .args(["-af", "ebur128=peak=true:framelog=verbose", "-f", "null", "-"])
+        .output()
+        .expect("ffmpeg runs");
+    let text = String::from_utf8_lossy(&heard.stderr).into_owned();
+    let summary = text.rsplit_once("Summary:").expect("a summary").1;
+    let number = |key: &str| -> f64 {
+        let rest = summary.split_once(key).expect(key).1;
+        let word = rest.split_whitespace().next().expect("a number");
+        word.parse().unwrap_or(f64::NEG_INFINITY)
+    };
+    (number("I:"), number("Peak:"))
+}
+
+/// With the option, quiet and loud films come out equally loud with peaks that no player clips;
+/// silence stays silence. Without it, sound stays as it was.
+#[test]
+fn loudness_is_equal_where_that_is_wanted() {
+    let heard = |film: &str, wanted: bool| {
+        let out = out_dir();
+        let mut order = order();
+        order.encode.loudness = wanted;
+        let outcome = run_on(&films().join(film), out.path(), order).ok();
+        joined(out.path(), "audio", &outcome.made["audio"]);
+        measured(out.path(), "audio")
+    };
+    for (film, before) in [("quiet.mp4", -45.0..-30.0), ("loud.mp4", -12.0..0.0)] {
+        let (lufs, _) = heard(film, false);
+        assert!(before.contains(&lufs), "{film} as it was: {lufs} LUFS");
+        let (lufs, peak) = heard(film, true);
+        assert!(near(lufs, -16.0, 1.0), "{film}: {lufs} LUFS");
+        assert!(peak <= -1.0, "{film}: {peak} dBTP");
+    }
+    let (lufs, peak) = heard("mute.mp4", true);
+    assert!(lufs <= -70.0 && peak < -60.0, "{lufs} LUFS, {peak} dBTP");
+}
+
+/// Sound that holds a cover has it for its poster; other sound has its waveform.
+#[test]
+fn sound_has_a_poster() {
+    let poster = |film: &str| {
+        let out = out_dir();
+        let outcome = run_on(&films().join(film), out.path(), order()).ok();
+        let bytes = fs::read(out.path().join("poster.jpg")).expect("a poster");
+        let picture = image::load_from_memory(&bytes).expect("a JPEG").to_rgb8();
+        assert_eq!(outcome.poster, Some(picture.dimensions()));
+        assert_eq!(names(&outcome.plan), ["audio", "audio_low"], "{film}");
+        assert!(outcome.warnings.is_empty(), "{:?}", outcome.warnings);
+        picture
+    };
+    assert_eq!(poster("covered.mp3").dimensions(), (400, 200));
+    let wave = poster("sound.mp3");
+    let bright = |x: u32| (0..wave.height()).filter(|&y| wave.get_pixel(x, y).0[2] > 150).count();
+    let columns: Vec<usize> = (0..wave.width()).map(bright).collect();
+    let (most, least) = (columns.iter().max(), columns.iter().filter(|&&it| it > 0).min());
+    // Six beeps stand out of the quiet between them.
+    assert!(most > least.map(|least| least * 5).as_ref(), "{columns:?}");
+}
+
 /// Each language has its stereo, six channels stay beside it, the container's default comes first,
 /// and a comment is told apart by its title.
 #[test]

@@ -1,0 +1,86 @@
+//! The still picture that stands for sound: the cover that the file holds, or else its waveform.
+
+use super::ffi;
+use super::output::OutputDir;
+use super::report::{Reporter, Stop};
+use super::source::Source;
+use super::waveform::Peaks;
+use crate::model::extra::{Extra, POSTER_FILE};
+use crate::model::manifest::Picture;
+use crate::model::problem::ProblemCode;
+use crate::wire::{Limits, Report};
+use image::codecs::jpeg::JpegEncoder;
+use image::imageops::FilterType;
+use image::{DynamicImage, ExtendedColorType, ImageReader, RgbImage};
+use std::io::Cursor;
+
+/// Longest side of the poster in pixels.
+const SIDE_MAX: u32 = 1280;
+
+/// Memory that decoding a cover may take, and the longest side that is opened: covers have a few
+/// thousand pixels a side.
+const MEMORY_MAX: u64 = 256 << 20;
+const OPENED_SIDE_MAX: u32 = 10_000;
+
+/// JPEG quality, 1 ..= 100.
+const QUALITY: u8 = 85;
+
+/// Makes the poster of the cover in the file. Returns whether there is one that can be read.
+///
+/// # Errors
+/// `OutOfSpace`, `Internal`, `Gone`.
+pub fn make(
+    source: &Source,
+    limits: &Limits,
+    dir: &OutputDir,
+    reporter: &Reporter<'_>,
+) -> Result<bool, Stop> {
+    let covers = source.input.streams().filter_map(|stream| ffi::attached_picture(&stream));
+    let Some(cover) = covers.filter_map(|bytes| decoded(bytes, limits)).next() else {
+        return Ok(false);
+    };
+    let small = if cover.width().max(cover.height()) > SIDE_MAX {
+        cover.resize(SIDE_MAX, SIDE_MAX, FilterType::Triangle)
+    } else {
+        cover
+    };
+    publish(&small.to_rgb8(), dir, reporter)?;
+    Ok(true)
+}
+
+/// Makes the poster of the loudness over time. An earlier attempt that made the sound and was
+/// ended before its poster has left nothing to draw, which is told.
+///
+/// # Errors
+/// `OutOfSpace`, `Internal`, `Gone`.
+pub fn make_of_sound(peaks: &Peaks, dir: &OutputDir, reporter: &Reporter<'_>) -> Result<(), Stop> {
+    if peaks.is_empty() {
+        return reporter.warn("no-poster", "The sound has no picture: its work was interrupted.");
+    }
+    publish(&peaks.drawn(), dir, reporter)
+}
+
+fn decoded(bytes: Vec<u8>, limits: &Limits) -> Option<DynamicImage> {
+    let mut reader = ImageReader::new(Cursor::new(bytes)).with_guessed_format().ok()?;
+    let mut bounds = image::Limits::default();
+    bounds.max_alloc = Some(MEMORY_MAX);
+    bounds.max_image_width = Some(OPENED_SIDE_MAX);
+    bounds.max_image_height = Some(OPENED_SIDE_MAX);
+    reader.limits(bounds);
+    let cover = reader.decode().ok()?;
+    let pixels = u64::from(cover.width()) * u64::from(cover.height());
+    (pixels > 0 && pixels <= limits.pixels_max).then_some(cover)
+}
+
+fn publish(picture: &RgbImage, dir: &OutputDir, reporter: &Reporter<'_>) -> Result<(), Stop> {
+    let (width, height) = picture.dimensions();
+    let mut bytes = Vec::new();
+    JpegEncoder::new_with_quality(&mut bytes, QUALITY)
+        .encode(picture, width, height, ExtendedColorType::Rgb8)
+        .map_err(|_| {
+            Stop::because(ProblemCode::Internal, "The poster couldn't be stored as JPEG.")
+        })?;
+    dir.write(POSTER_FILE, &bytes)?;
+    let picture = Picture { width, height };
+    reporter.send(Report::Extra { extra: Extra::Poster { picture } })
+}
