@@ -48,7 +48,7 @@ impl Recommendations {
     pub(super) fn of(video: &VideoRecord, heights: Option<&[u32]>) -> Result<Self, Problem> {
         let Some(facts) = &video.facts else {
             let detail = "What is made of a video is known once its file has been looked into.";
-            return Err(Problem::new(Code::Unfinished, detail));
+            return Err(Problem::new(Code::Conflict, detail));
         };
         let rungs = choose(facts, heights);
         Ok(Self {

@@ -14,7 +14,7 @@ use super::probe::{self, Probe};
 use super::report::{Meter, Reporter, Stop};
 use super::resume;
 use super::rungs::{Found, Opened, Pass, Task, encode_pass};
-use super::segment::{Kept, Label};
+use super::segment::{APART, Kept, Label};
 use super::sound_out::{SharedPeaks, SoundOut, SoundPlan};
 use super::sounds::Sounds;
 use super::source::{Source, SourceFile};
@@ -296,7 +296,7 @@ impl<'w, 'r> Job<'w, 'r> {
         }
         // Where sound goes on after the pictures, the last of them is held.
         let sound_end = sounds.drain()?;
-        let end = pictures_end.map(|end| end.max(sound_end));
+        let end = pictures_end.map(|end| if sound_end - end > APART { sound_end } else { end });
         let sound = sounds.finish(end)?;
         Ok(end.map_or(sound, |end| end.max(sound)))
     }

@@ -114,18 +114,26 @@ impl<'w, 'r> SoundOut<'w, 'r> {
         self.encode_all(ready)
     }
 
-    /// Lets out what begins before a sample.
+    /// Lets out what ends before a sample.
     ///
     /// # Errors
     /// `OutOfSpace`, `Internal`, `Gone`.
     pub fn release(&mut self, until: i64) -> Result<(), Stop> {
         while let Some(packet) = self.waiting.front() {
             let at = packet.pts().unwrap_or(0);
-            if at >= until && self.waiting_bytes <= WAITING_BYTES_MAX {
+            let ends_at = at.saturating_add(i64::from(FRAME_SAMPLES));
+            if ends_at > until && self.waiting_bytes <= WAITING_BYTES_MAX {
                 return Ok(());
             }
-            let Some(packet) = self.waiting.pop_front() else { return Ok(()) };
+            self.release_one()?;
+        }
+        Ok(())
+    }
+
+    fn release_one(&mut self) -> Result<(), Stop> {
+        if let Some(packet) = self.waiting.pop_front() {
             self.waiting_bytes -= packet.size();
+            let at = packet.pts().unwrap_or(0);
             let at = rescale(at, Rational(1, self.mixing.rate as i32), TICK);
             let begins = self.boundaries.begins(at);
             self.segmenter.push(packet, begins)?;
@@ -133,8 +141,7 @@ impl<'w, 'r> SoundOut<'w, 'r> {
         Ok(())
     }
 
-    /// Completes the rendition with what begins before the sample `end`. Returns how many seconds
-    /// it has.
+    /// Completes the rendition, which ends with the sample `end`. Returns how many seconds it has.
     ///
     /// # Errors
     /// As [`SoundOut::take`].
@@ -149,6 +156,14 @@ impl<'w, 'r> SoundOut<'w, 'r> {
         self.encoder.send_eof().map_err(|error| stop(error.into()))?;
         self.receive()?;
         self.release(end)?;
+        // Of the packet at the end only the beginning is played.
+        if let Some(last) = self.waiting.front_mut() {
+            let left = end.saturating_sub(last.pts().unwrap_or(0));
+            if left > 0 {
+                last.set_duration(left);
+                self.release_one()?;
+            }
+        }
         self.segmenter.finish(i64::from(FRAME_SAMPLES), 0.0)
     }
 
