@@ -4,6 +4,7 @@ use super::{
     Admission, AuthMode, Config, Durability, Interim, Listen, MediaConfig, Reserve, UploadConfig,
     values as v,
 };
+use crate::model::manifest::Formats;
 use crate::model::video::Visibility;
 use crate::units::ByteCount;
 use std::path::PathBuf;
@@ -48,6 +49,7 @@ pub(super) fn blank() -> Config {
             preset: String::new(),
             segment_seconds: 0,
             loudness: false,
+            formats: Formats::default(),
             workers: 0,
             max_pixels: 0,
             max_duration_ms: 0,
@@ -256,6 +258,14 @@ pub const KEYS: &[Key] = &[
         allowed: "1 to 10",
         meaning: "Length of one HLS or DASH segment of encoded qualities.",
         set: |c, x| v::number(x, 1, 10).map(|it| c.media.segment_seconds = it as u32),
+    },
+    Key {
+        name: "media.formats",
+        default: "[\"hls\", \"dash\"]",
+        allowed: "a list of `hls`, `dash` and `mp4`, the first or the second among them",
+        meaning: "In which forms videos are published; `mp4` is one file to download, which takes \
+                  as much room again as the best quality up to 1080p.",
+        set: |c, x| v::formats(x).map(|it| c.media.formats = it),
     },
     Key {
         name: "media.loudness",

@@ -8,6 +8,7 @@ pub mod keys;
 mod values;
 
 use crate::model::accept::Accept;
+use crate::model::manifest::Formats;
 use crate::model::video::Visibility;
 use crate::units::ByteCount;
 use std::fmt;
@@ -203,6 +204,8 @@ pub struct MediaConfig {
     pub ladder_heights: Option<Vec<u32>>,
     /// x264 preset.
     pub preset: String,
+    /// In which forms films are published.
+    pub formats: Formats,
     /// Length of encoded segments.
     pub segment_seconds: u32,
     /// Sound is brought to −16 LUFS.

@@ -2,6 +2,7 @@
 
 use super::{Listen, Network, Reserve};
 use crate::model::accept::Accept;
+use crate::model::manifest::Formats;
 use crate::units::ByteCount;
 use std::path::PathBuf;
 use toml::Value;
@@ -177,6 +178,21 @@ pub(super) fn ladder(value: &Value) -> Read<Option<Vec<u32>>> {
     heights.sort_unstable_by(|a, b| b.cmp(a));
     heights.dedup();
     Ok(Some(heights))
+}
+
+pub(super) fn formats(value: &Value) -> Read<Formats> {
+    let mend = "needs a list of \"hls\", \"dash\" and \"mp4\" with \"hls\" or \"dash\" in it";
+    let mut formats = Formats { hls: false, dash: false, mp4: false };
+    for word in texts(value).map_err(|_| mend)? {
+        match word.as_str() {
+            "hls" => formats.hls = true,
+            "dash" => formats.dash = true,
+            "mp4" => formats.mp4 = true,
+            _ => return Err(mend.to_owned()),
+        }
+    }
+    // The file is made of the segments that these two are about.
+    if formats.hls || formats.dash { Ok(formats) } else { Err(mend.to_owned()) }
 }
 
 pub(super) fn workers(value: &Value) -> Read<usize> {

@@ -118,16 +118,21 @@ pub(super) fn read(path: &Path) -> Result<Option<Vec<u8>>, DiskError> {
     Ok(Some(bytes))
 }
 
+/// Reads the first `most` bytes of a file, or all that it has.
+pub(super) fn read_up_to(file: File, path: &Path, most: u64) -> Result<Vec<u8>, DiskError> {
+    let mut bytes = Vec::new();
+    let read = file.take(most).read_to_end(&mut bytes);
+    read.map_err(|error| DiskError::from_io("read", path, error))?;
+    Ok(bytes)
+}
+
 /// Reads the whole of a file; `None` if it has more than `most` bytes.
 pub(super) fn read_at_most(
     file: File,
     path: &Path,
     most: u64,
 ) -> Result<Option<Vec<u8>>, DiskError> {
-    let mut bytes = Vec::new();
-    file.take(most + 1)
-        .read_to_end(&mut bytes)
-        .map_err(|error| DiskError::from_io("read", path, error))?;
+    let bytes = read_up_to(file, path, most + 1)?;
     Ok((bytes.len() as u64 <= most).then_some(bytes))
 }
 

@@ -1,7 +1,7 @@
 //! The names under which media can be fetched: a closed set, the only parser of them.
 
 use crate::model::extra::POSTER_FILE;
-use crate::model::manifest::{INIT_FILE, KEY_PLAYLIST_FILE, MEDIA_PLAYLIST_FILE};
+use crate::model::manifest::{FILM_FILE, INIT_FILE, KEY_PLAYLIST_FILE, MEDIA_PLAYLIST_FILE};
 use crate::model::text::{CHAPTERS_FILE, WHOLE_TEXT_FILE};
 use std::fmt;
 
@@ -14,6 +14,8 @@ pub enum MediaFile {
     Dash,
     /// `poster.jpg`: the still picture.
     Poster,
+    /// `video.mp4`: the whole film in one file.
+    Film,
     /// `{rung}/init.mp4`: a rung's codec set-up.
     Init {
         /// The rung's directory.
@@ -93,6 +95,7 @@ impl MediaFile {
             "manifest.mpd" => return Some(Self::Dash),
             POSTER_FILE => return Some(Self::Poster),
             CHAPTERS_FILE => return Some(Self::Chapters),
+            FILM_FILE => return Some(Self::Film),
             _ => {}
         }
         let (rung, file) = name.split_once('/')?;
@@ -136,6 +139,7 @@ impl fmt::Display for MediaFile {
             Self::Master => f.write_str("master.m3u8"),
             Self::Dash => f.write_str("manifest.mpd"),
             Self::Poster => f.write_str(POSTER_FILE),
+            Self::Film => f.write_str(FILM_FILE),
             Self::Init { rung } => write!(f, "{rung}/{INIT_FILE}"),
             Self::Playlist { rung } => write!(f, "{rung}/{MEDIA_PLAYLIST_FILE}"),
             Self::KeyPlaylist { rung } => write!(f, "{rung}/{KEY_PLAYLIST_FILE}"),
@@ -172,6 +176,7 @@ mod tests {
             "master.m3u8",
             "manifest.mpd",
             "poster.jpg",
+            "video.mp4",
             "360p-2/init.mp4",
             "audio-1/media.m3u8",
             "360p-1/iframes.m3u8",

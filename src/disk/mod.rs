@@ -4,6 +4,7 @@
 //! confirmed by the disk, renamed into place, and the directory is confirmed as well. All
 //! functions block; callers run them where blocking is allowed.
 
+mod assembly;
 mod blob;
 mod control;
 mod error;
@@ -18,6 +19,7 @@ mod texts;
 mod uploads;
 mod work;
 
+pub use assembly::Assembly;
 pub use blob::Blob;
 pub use control::control_socket;
 pub use error::{DiskError, OpenError};

@@ -89,7 +89,7 @@ fn media_type(file: &MediaFile) -> &'static str {
         }
         MediaFile::Dash => "application/dash+xml",
         MediaFile::Poster => "image/jpeg",
-        MediaFile::Init { .. } => "video/mp4",
+        MediaFile::Init { .. } | MediaFile::Film => "video/mp4",
         MediaFile::Segment { .. } => "video/iso.segment",
         MediaFile::Chapters
         | MediaFile::Caption { .. }
@@ -191,6 +191,7 @@ mod tests {
             ("master.m3u8", "application/vnd.apple.mpegurl"),
             ("manifest.mpd", "application/dash+xml"),
             ("poster.jpg", "image/jpeg"),
+            ("video.mp4", "video/mp4"),
             ("360p-1/init.mp4", "video/mp4"),
             ("360p-1/media.m3u8", "application/vnd.apple.mpegurl"),
             ("360p-1/iframes.m3u8", "application/vnd.apple.mpegurl"),

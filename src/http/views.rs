@@ -3,6 +3,7 @@
 use crate::events::Progress;
 use crate::ids::VideoId;
 use crate::model::job::{Stage, StageState};
+use crate::model::manifest::FILM_FILE;
 use crate::model::problem::Problem;
 use crate::model::rendition::{RenditionKind, RenditionState};
 use crate::model::text::{CHAPTERS_FILE, Chapter, TextTrack, shown};
@@ -276,9 +277,9 @@ impl PlaybackView {
     pub(super) fn of(video: &VideoRecord, progress: Option<&Progress>) -> Self {
         let at = |file: &str| format!("/media/{}/{file}", video.id);
         Self {
-            hls: video.playable.then(|| at("master.m3u8")),
-            dash: video.playable.then(|| at("manifest.mpd")),
-            mp4: None,
+            hls: (video.playable && video.formats.hls).then(|| at("master.m3u8")),
+            dash: (video.playable && video.formats.dash).then(|| at("manifest.mpd")),
+            mp4: video.formats.mp4.then(|| at(FILM_FILE)),
             poster: video.poster.as_ref().map(|_| at("poster.jpg")),
             storyboard: None,
             playable_seconds: playable_seconds(video, progress),
@@ -465,6 +466,7 @@ mod tests {
             ready_at: None,
             facts: Some(SourceFacts { duration: 40.0, ..SourceFacts::default() }),
             poster: None,
+            formats: Default::default(),
             renditions: vec![RenditionRecord {
                 plan,
                 state: RenditionState::Running,

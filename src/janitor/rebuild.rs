@@ -142,6 +142,7 @@ fn publish(video: &mut VideoRecord, manifest: Manifest, now: UnixMillis) {
     video.texts = manifest.texts.unwrap_or_default().iter().map(TextTrack::uncut).collect();
     video.captions = manifest.captions.iter().map(TextTrack::uncut).collect();
     video.chapters = manifest.chapters;
+    video.formats = manifest.formats;
     if manifest.complete {
         video.state = VideoState::Ready;
         video.ready_at = Some(now);

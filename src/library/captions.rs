@@ -120,9 +120,11 @@ fn publish(shelf: &Shelf, video: &VideoRecord) -> Result<(), LibraryError> {
     disk.refresh_texts(id, &mut manifest, &video.captions)?;
     let text = serde_json::to_vec(&manifest).map_err(|_| LibraryError::Task)?;
     disk.replace_media(id, "manifest.json", &text, true)?;
-    if manifest.is_playable() {
+    if manifest.is_playable() && manifest.formats.hls {
         let master = playlist::multivariant(&manifest);
         disk.replace_media(id, "master.m3u8", master.as_bytes(), true)?;
+    }
+    if manifest.is_playable() && manifest.formats.dash {
         let mpd = dash::mpd(&manifest, now, manifest.began.unwrap_or(now));
         disk.replace_media(id, "manifest.mpd", mpd.as_bytes(), true)?;
     }

@@ -61,7 +61,7 @@ pub(super) fn with_cmaf_brand(mut header: Vec<u8>) -> Vec<u8> {
 }
 
 /// Returns where the first box of a kind begins in `bytes`, and its content.
-fn find<'a>(bytes: &'a [u8], kind: &[u8; 4]) -> Option<(usize, &'a [u8])> {
+pub(super) fn find<'a>(bytes: &'a [u8], kind: &[u8; 4]) -> Option<(usize, &'a [u8])> {
     let mut at = 0;
     loop {
         let size = number(bytes.get(at..)?)? as usize;
@@ -75,11 +75,11 @@ fn find<'a>(bytes: &'a [u8], kind: &[u8; 4]) -> Option<(usize, &'a [u8])> {
 }
 
 /// Returns the flags of a full box, and what follows them.
-fn full(content: &[u8]) -> Option<(u32, &[u8])> {
+pub(super) fn full(content: &[u8]) -> Option<(u32, &[u8])> {
     Some((number(content)? & 0x00ff_ffff, content.get(4..)?))
 }
 
-fn number(bytes: &[u8]) -> Option<u32> {
+pub(super) fn number(bytes: &[u8]) -> Option<u32> {
     Some(u32::from_be_bytes(bytes.get(..4)?.try_into().ok()?))
 }
 

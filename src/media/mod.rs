@@ -30,6 +30,7 @@ mod picture;
 pub mod playlist;
 mod poster;
 mod probe;
+pub mod progressive;
 mod report;
 mod resume;
 mod rungs;

@@ -30,6 +30,9 @@ pub struct Manifest {
     pub rungs: Vec<Rung>,
     /// The still picture, once there is one.
     pub poster: Option<Picture>,
+    /// In which forms it is there.
+    #[serde(default, skip_serializing_if = "Formats::is_usual")]
+    pub formats: Formats,
     /// The kernel's boot id when this was written. Under another one, files that weren't confirmed
     /// by the disk may be gone.
     #[serde(default, skip_serializing_if = "String::is_empty")]
@@ -46,6 +49,30 @@ pub struct Manifest {
     /// Chapters that the file names.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub chapters: Vec<Chapter>,
+}
+
+/// In which forms a film is published.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Formats {
+    /// Playlists of HLS.
+    pub hls: bool,
+    /// A manifest of DASH.
+    pub dash: bool,
+    /// One file to download.
+    pub mp4: bool,
+}
+
+impl Default for Formats {
+    fn default() -> Self {
+        Self { hls: true, dash: true, mp4: false }
+    }
+}
+
+impl Formats {
+    /// Says whether this is what every film had before there was a choice.
+    pub fn is_usual(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// One published rung and its segments.
@@ -107,6 +134,7 @@ impl Manifest {
             sounds: Vec::new(),
             rungs: Vec::new(),
             poster: None,
+            formats: Formats::default(),
             boot: String::new(),
             began: None,
             texts: None,
@@ -165,6 +193,8 @@ fn is_false(value: &bool) -> bool {
 
 /// The first file of every rung: codec set-up, no media.
 pub const INIT_FILE: &str = "init.mp4";
+/// The whole film in one file, for those who download it.
+pub const FILM_FILE: &str = "video.mp4";
 /// The playlist of every rung.
 pub const MEDIA_PLAYLIST_FILE: &str = "media.m3u8";
 

@@ -4,6 +4,7 @@
 //! child, or a whole server, may be killed between any two of them and the next attempt goes on
 //! from the manifest. Started by `server`; knows nothing of `http`.
 
+mod film;
 mod publish;
 mod run;
 mod source;
@@ -15,6 +16,7 @@ use crate::disk::Disk;
 use crate::events::{Event, EventKind, Hub};
 use crate::model::accept::Accept;
 use crate::model::job::LEASE_MS;
+use crate::model::manifest::Formats;
 use crate::queue::Queue;
 use crate::state::{State, VideoRecord};
 use crate::wire::{EncodeOptions, Limits};
@@ -39,6 +41,8 @@ pub struct Pipeline {
     pub clock: Clock,
     /// How renditions are made.
     pub encode: EncodeOptions,
+    /// In which forms films are published.
+    pub formats: Formats,
     /// What one file may cost.
     pub limits: Limits,
     /// A child without a report for this long is killed.

@@ -4,12 +4,14 @@
 //! earlier attempt left half done is gone on with where it ended. Where that can't be, it stays in
 //! the manifest until a new generation has caught up, so nothing that could be played disappears.
 
+use super::film::{Film, FilmError};
 use crate::disk::{Disk, DiskError, is_text};
 use crate::ids::{Epoch, JobId, VideoId};
 use crate::media::{dash, playlist};
 use crate::model::extra::{Extra, ExtraKind};
 use crate::model::manifest::{
-    INIT_FILE, KEY_PLAYLIST_FILE, MEDIA_PLAYLIST_FILE, Manifest, Rung, Segment, segment_file,
+    Formats, INIT_FILE, KEY_PLAYLIST_FILE, MEDIA_PLAYLIST_FILE, Manifest, Rung, Segment,
+    segment_file,
 };
 use crate::model::rendition::{RenditionKind, RenditionPlan};
 use crate::state::{State, StateError};
@@ -71,7 +73,8 @@ pub(super) enum PublishError {
 }
 
 impl Publisher {
-    /// Goes on from what earlier attempts published. `boot` is the kernel's boot id.
+    /// Goes on from what earlier attempts published. `boot` is the kernel's boot id, `formats` what
+    /// is wanted of the two whose files are made here.
     pub(super) fn open(
         disk: Disk,
         state: State,
@@ -79,6 +82,7 @@ impl Publisher {
         job: JobId,
         epoch: Epoch,
         boot: &str,
+        formats: Formats,
         now: UnixMillis,
     ) -> Result<Self, PublishError> {
         let mut manifest =
@@ -97,6 +101,7 @@ impl Publisher {
             after_power_cut(&mut manifest, generation, disk)?
         };
         boot.clone_into(&mut manifest.boot);
+        manifest.formats = Formats { mp4: manifest.formats.mp4, ..formats };
         Ok(Self {
             disk,
             state,
@@ -275,7 +280,9 @@ impl Publisher {
         // No manifest on disk may call a rung complete before its bytes are: after a power cut a
         // later attempt would skip it.
         let mut files = files_of(&rung, rung.durable..rung.segments.len() as u32);
-        files.push(MEDIA_PLAYLIST_FILE.to_owned());
+        if self.manifest.formats.hls {
+            files.push(MEDIA_PLAYLIST_FILE.to_owned());
+        }
         self.disk.sync_rung(self.video, &rung.directory(), &files)?;
         let was_playable = self.manifest.is_playable();
         self.take_over(name);
@@ -332,6 +339,22 @@ impl Publisher {
             }
         }
         Ok(())
+    }
+
+    /// Returns in which forms the video is published.
+    pub(super) fn formats(&self) -> Formats {
+        self.manifest.formats
+    }
+
+    /// Begins to put all of it into one file; `None` if there are no pictures.
+    pub(super) fn begin_film(&self) -> Result<Option<Film>, FilmError> {
+        Film::begin(&self.disk, self.video, &self.manifest)
+    }
+
+    /// Notes that the one file is in its place.
+    pub(super) fn note_film(&mut self) -> Result<(), PublishError> {
+        self.manifest.formats.mp4 = true;
+        self.write_manifest(true)
     }
 
     /// Returns how much of each rung can be played, as shares of the source's length.
@@ -422,6 +445,9 @@ impl Publisher {
     }
 
     fn write_media_playlist(&self, rung: &Rung) -> Result<(), PublishError> {
+        if !self.manifest.formats.hls {
+            return Ok(());
+        }
         if let Some(keys) = playlist::key_pictures(rung) {
             let file = format!("{}/{KEY_PLAYLIST_FILE}", rung.directory());
             self.disk.replace_media(self.video, &file, keys.as_bytes(), false)?;
@@ -444,10 +470,15 @@ impl Publisher {
 
     fn write_indexes(&self, now: UnixMillis, sync: bool) -> Result<(), PublishError> {
         if self.manifest.is_playable() {
-            let master = playlist::multivariant(&self.manifest);
-            self.disk.replace_media(self.video, "master.m3u8", master.as_bytes(), sync)?;
-            let mpd = dash::mpd(&self.manifest, now, self.began);
-            self.disk.replace_media(self.video, "manifest.mpd", mpd.as_bytes(), sync)?;
+            let formats = self.manifest.formats;
+            if formats.hls {
+                let master = playlist::multivariant(&self.manifest);
+                self.disk.replace_media(self.video, "master.m3u8", master.as_bytes(), sync)?;
+            }
+            if formats.dash {
+                let mpd = dash::mpd(&self.manifest, now, self.began);
+                self.disk.replace_media(self.video, "manifest.mpd", mpd.as_bytes(), sync)?;
+            }
         }
         Ok(self.disk.prune_cut_texts(self.video, &self.manifest)?)
     }

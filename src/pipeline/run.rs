@@ -1,6 +1,7 @@
 //! One job from its claim to its end.
 
 use super::Pipeline;
+use super::film::FilmError;
 use super::publish::{PublishError, Publisher, Start};
 use super::source::{self, SourceError};
 use super::turns::Turns;
@@ -8,7 +9,7 @@ use crate::disk::DiskError;
 use crate::events::{Event, EventBody, EventKind, Progress};
 use crate::model::extra::Extra;
 use crate::model::job::Stage;
-use crate::model::manifest::Rung;
+use crate::model::manifest::{FILM_FILE, Rung};
 use crate::model::problem::{Problem, ProblemCode};
 use crate::model::rendition::{RenditionKind, RenditionPlan, RenditionState};
 use crate::model::text::TextTrack;
@@ -18,7 +19,7 @@ use crate::state::{RenditionRecord, StateError, VideoRecord};
 use crate::wire::{Order, Report, WIRE_VERSION};
 use crate::worker::{self, Ending, Launch};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
@@ -218,7 +219,10 @@ impl<'a> Running<'a> {
                 let _ = blocking(&publisher, move |publisher| publisher.suspend(now)).await;
                 Err(halt)
             }
-            None => self.finish(&publisher).await,
+            None => {
+                self.make_film(&publisher, stop).await?;
+                self.finish(&publisher).await
+            }
         }
     }
 
@@ -232,11 +236,13 @@ impl<'a> Running<'a> {
         let limits = self.pipeline.limits.clone();
         let stall_ms = self.pipeline.stall_ms;
         let boot = self.pipeline.boot.clone();
+        let formats = self.pipeline.formats;
         let prepared = tokio::task::spawn_blocking(move || {
             let source = source::open(&disk, &state, video)?;
             disk.remove_work(job)?;
             let output = disk.make_work(job, epoch)?;
-            let publisher = Publisher::open(disk, state, video, job, epoch, &boot, now)?;
+            let publisher =
+                Publisher::open(disk, state, video, job, epoch, &boot, formats, now)?;
             let order = Order {
                 version: WIRE_VERSION,
                 job,
@@ -350,6 +356,7 @@ impl<'a> Running<'a> {
         let state = &self.pipeline.state;
         let video = state.commit_probe(job, epoch, facts, kind, plan, now).await?;
         self.tell(EventKind::VideoState, &video);
+        self.commit_formats(publisher).await?;
         for rung in earlier {
             self.commit_rung(&rung).await?;
         }
@@ -399,6 +406,80 @@ impl<'a> Running<'a> {
         let video = self.pipeline.state.commit_playable(job, epoch, now).await?;
         info!(video.id = %video.id, "video {} can be played", video.id);
         self.tell(EventKind::VideoPlayable, &video);
+        Ok(())
+    }
+
+    /// Makes the one file to download, if it is wanted and not there. A film without it is still
+    /// one, so what goes wrong with it is told and not held against the job.
+    async fn make_film(
+        &mut self,
+        publisher: &Arc<Mutex<Publisher>>,
+        stop: &CancellationToken,
+    ) -> Result<(), Halt> {
+        let formats = blocking(publisher, |p| Ok(p.formats())).await?;
+        if !self.pipeline.formats.mp4 || formats.mp4 {
+            return Ok(());
+        }
+        match self.assemble(publisher, stop).await? {
+            Ok(false) => Ok(()),
+            Ok(true) => {
+                blocking(publisher, Publisher::note_film).await?;
+                self.commit_formats(publisher).await
+            }
+            Err(cause) => {
+                error!(video.id = %self.claim.video.id, "{} isn't made: {cause}", FILM_FILE);
+                self.warnings.push(Warning {
+                    code: "no-download".to_owned(),
+                    detail: "The single file to download couldn't be made.".to_owned(),
+                });
+                Ok(())
+            }
+        }
+    }
+
+    /// Puts the film into one file step by step, as long as it takes; says whether there is one.
+    async fn assemble(
+        &self,
+        publisher: &Arc<Mutex<Publisher>>,
+        stop: &CancellationToken,
+    ) -> Result<Result<bool, FilmError>, Halt> {
+        let begun = blocking(publisher, |p| Ok(p.begin_film())).await?;
+        let mut film = match begun {
+            Ok(Some(film)) => film,
+            Ok(None) => return Ok(Ok(false)),
+            Err(cause) => return Ok(Err(cause)),
+        };
+        let mut renewed = Instant::now();
+        loop {
+            if self.claim.ended.is_cancelled() {
+                return Err(Halt::Stale);
+            }
+            if stop.is_cancelled() {
+                return Err(Halt::Stopping);
+            }
+            if renewed.elapsed() >= Pipeline::renew_every() {
+                renewed = Instant::now();
+                self.renew().await?;
+            }
+            let step = tokio::task::spawn_blocking(move || match film.step() {
+                Ok(true) => film.finish().map(|_| None),
+                Ok(false) => Ok(Some(film)),
+                Err(cause) => Err(cause),
+            });
+            film = match step.await.map_err(|panic| broke(&panic))? {
+                Ok(Some(film)) => film,
+                Ok(None) => return Ok(Ok(true)),
+                Err(cause) => return Ok(Err(cause)),
+            };
+        }
+    }
+
+    /// Has the state know in which forms the video is published.
+    async fn commit_formats(&self, publisher: &Arc<Mutex<Publisher>>) -> Result<(), Halt> {
+        let formats = blocking(publisher, |p| Ok(p.formats())).await?;
+        let (job, epoch) = (self.claim.job.id, self.claim.job.epoch);
+        let video = self.pipeline.state.commit_formats(job, epoch, formats).await?;
+        self.tell(EventKind::VideoState, &video);
         Ok(())
     }
 

@@ -182,6 +182,7 @@ impl Parts {
                 file_bytes_max: 4 << 30,
                 streams_max: STREAMS_MAX,
             },
+            formats: media.formats,
             stall_ms: media.stall_timeout_ms,
             boot: self.boot_id.clone(),
             workers: media.workers,

@@ -7,7 +7,7 @@ use crate::disk::{FACTS_VERSION, Facts};
 use crate::ids::{Epoch, JobId, Owner, TokenId, UploadId, VideoId};
 use crate::model::access::Role;
 use crate::model::job::{JobState, Stage, StageState};
-use crate::model::manifest::Picture;
+use crate::model::manifest::{Formats, Picture};
 use crate::model::problem::Problem;
 use crate::model::rendition::{RenditionPlan, RenditionState};
 use crate::model::text::{Chapter, TextTrack};
@@ -123,6 +123,9 @@ pub struct VideoRecord {
     pub facts: Option<SourceFacts>,
     /// The still picture.
     pub poster: Option<Picture>,
+    /// In which forms it is published, once it can be played.
+    #[serde(default, skip_serializing_if = "Formats::is_usual")]
+    pub formats: Formats,
     /// What is planned and how far it is, in the order of work.
     pub renditions: Vec<RenditionRecord>,
     /// What is worth telling.
@@ -379,6 +382,7 @@ impl VideoRecord {
             ready_at: None,
             facts: facts.source,
             poster: None,
+            formats: Formats::default(),
             renditions: Vec::new(),
             warnings: Vec::new(),
             problem: None,

@@ -7,7 +7,7 @@ use super::record::{JobRecord, RenditionRecord, VideoRecord};
 use super::writer::Promise;
 use crate::ids::{Epoch, JobId};
 use crate::model::job::{Stage, StageState};
-use crate::model::manifest::Picture;
+use crate::model::manifest::{Formats, Picture};
 use crate::model::rendition::{RenditionPlan, RenditionState};
 use crate::model::text::{Chapter, TextTrack};
 use crate::model::video::{SourceFacts, VideoKind};
@@ -97,6 +97,21 @@ impl State {
         chapters: Vec<Chapter>,
     ) -> Result<VideoRecord, StateError> {
         self.advance(id, epoch, move |_, video| video.chapters = chapters).await
+    }
+
+    /// Records in which forms the video is published, or will be once it can be played.
+    ///
+    /// # Errors
+    /// As [`State::commit_probe`].
+    /// # Durability
+    /// Synced.
+    pub async fn commit_formats(
+        &self,
+        id: JobId,
+        epoch: Epoch,
+        formats: Formats,
+    ) -> Result<VideoRecord, StateError> {
+        self.advance(id, epoch, move |_, video| video.formats = formats).await
     }
 
     /// Records that a player finds something from now on. Doing it again changes nothing.

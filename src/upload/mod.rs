@@ -40,6 +40,7 @@ use crate::config::{Admission, Config, Durability, Reserve};
 use crate::disk::{Disk, DiskError, UPLOAD_META_VERSION, UploadMeta};
 use crate::events::{Event, EventBody, EventKind, Hub};
 use crate::ids::{Epoch, JobId, Owner, UploadId, VideoId};
+use crate::model::manifest::Formats;
 use crate::model::upload::{Chunks, Concat, Protocol, Received, UploadState};
 use crate::model::video::{VideoKind, VideoState, Visibility};
 use crate::state::{State, StateError, UploadRecord, VideoRecord};
@@ -408,6 +409,7 @@ impl Engine {
             ready_at: None,
             facts: None,
             poster: None,
+            formats: Formats::default(),
             renditions: Vec::new(),
             warnings: Vec::new(),
             problem: None,

@@ -251,6 +251,35 @@ fn a_silent_file_plays() {
     check(&server, "silent.mp4", duration, (size("width"), size("height")), false);
 }
 
+/// With `mp4` among the formats there is one file to download, made of the same segments; and what
+/// isn't among them isn't made.
+#[test]
+fn one_file_can_be_downloaded() {
+    let server = Server::with(&[("SLIPWAY_MEDIA__FORMATS", "[\"dash\", \"mp4\"]")]);
+    let it = server.settled(&server.upload(&media("faststart.mp4")));
+    assert_eq!((&it["state"], &it["warnings"]), (&"ready".into(), &serde_json::json!([])));
+    assert!(it["playback"]["hls"].is_null() && it["playback"]["dash"].is_string(), "{it}");
+    let base = format!("/media/{}", it["id"].as_str().expect("id"));
+    assert_eq!(server.send_as_anyone("GET", &format!("{base}/master.m3u8"), &[], b"").status, 404);
+    let url = it["playback"]["mp4"].as_str().expect("an address");
+    assert_eq!(url, format!("{base}/video.mp4"));
+    let whole = server.send_as_anyone("GET", url, &[], b"");
+    assert_eq!((whole.status, whole.header("content-type")), (200, "video/mp4"));
+    let part = server.send_as_anyone("GET", url, &[("Range", "bytes=4-11")], b"");
+    assert_eq!((part.status, part.body.as_slice()), (206, b"ftypisom".as_slice()));
+    let entries = "format=duration:stream=codec_name,width,height,start_time,nb_read_packets";
+    let seen = probe(&format!("{}{url}", server.address), entries);
+    let length: f64 = seen["format"]["duration"].as_str().unwrap_or("0").parse().expect("s");
+    assert!((length - 10.0).abs() < 0.1, "{seen}");
+    let streams = seen["streams"].as_array().expect("streams");
+    let (pictures, sound) = (&streams[0], &streams[1]);
+    assert_eq!((&pictures["codec_name"], &pictures["height"]), (&"h264".into(), &720.into()));
+    assert_eq!(
+        (&pictures["nb_read_packets"], &sound["codec_name"]),
+        (&"300".into(), &"aac".into())
+    );
+}
+
 /// Files that are no videos, or try to read others, end as `failed` with a sentence, and the
 /// server goes on.
 #[test]

@@ -145,6 +145,7 @@ fn video_record(id: VideoId, upload: UploadId) -> VideoRecord {
         ready_at: None,
         facts: None,
         poster: None,
+        formats: Default::default(),
         renditions: Vec::new(),
         warnings: Vec::new(),
         problem: None,
