@@ -269,12 +269,10 @@ impl Publisher {
         if !self.started.iter().any(|started| started == name) && self.begun_rung(name).is_some() {
             self.started.push(name.to_owned());
         }
-        let rung = self.growing_mut(name)?;
+        let rung = Rung { complete: true, ..self.growing(name)?.clone() };
         if rung.segments.is_empty() {
             return Err(PublishError::Nonsense("a rendition without a segment"));
         }
-        rung.complete = true;
-        let rung = rung.clone();
         self.behind.retain(|behind| behind != name);
         self.write_media_playlist(&rung)?;
         // No manifest on disk may call a rung complete before its bytes are: after a power cut a
@@ -284,6 +282,7 @@ impl Publisher {
             files.push(MEDIA_PLAYLIST_FILE.to_owned());
         }
         self.disk.sync_rung(self.video, &rung.directory(), &files)?;
+        self.growing_mut(name)?.complete = true;
         let was_playable = self.manifest.is_playable();
         self.take_over(name);
         self.rewrite(now)?;
