@@ -324,14 +324,14 @@ fn lead(edts: &[u8]) -> Option<i64> {
     let entries = number(elst.get(4..)?)?;
     let size = if wide { 20 } else { 12 };
     let entries = elst.get(8..)?.chunks_exact(size).take(entries as usize);
-    let times = entries.filter_map(|entry| {
+    let mut times = entries.filter_map(|entry| {
         if wide {
             Some(i64::from_be_bytes(entry.get(8..16)?.try_into().ok()?))
         } else {
             Some(i64::from(number(entry.get(4..)?)?.cast_signed()))
         }
     });
-    times.filter(|time| *time >= 0).last()
+    times.rfind(|time| *time >= 0)
 }
 
 fn boxed(kind: &[u8; 4], content: &[u8]) -> Vec<u8> {

@@ -5,6 +5,7 @@
 //! from the manifest. Started by `server`; knows nothing of `http`.
 
 mod film;
+mod growing;
 mod publish;
 mod run;
 mod source;

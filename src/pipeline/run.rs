@@ -242,7 +242,7 @@ impl<'a> Running<'a> {
             disk.remove_work(job)?;
             let output = disk.make_work(job, epoch)?;
             let publisher =
-                Publisher::open(disk, state, video, job, epoch, &boot, formats, now)?;
+                Publisher::open(disk, state, video, job, epoch, &boot, now)?.in_formats(formats);
             let order = Order {
                 version: WIRE_VERSION,
                 job,
