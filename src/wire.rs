@@ -165,6 +165,11 @@ pub enum Report {
         /// The renditions that will be made or were made already, in the order of work.
         plan: Vec<RenditionPlan>,
     },
+    /// An extra is being made.
+    Begun {
+        /// Which.
+        extra: ExtraKind,
+    },
     /// The files of an extra are in the output directory.
     Extra {
         /// Which, and what has to be remembered of it.

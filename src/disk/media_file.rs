@@ -1,7 +1,10 @@
 //! The names under which media can be fetched: a closed set, the only parser of them.
 
-use crate::model::extra::POSTER_FILE;
+use crate::model::extra::{
+    POSTER_FILE, POSTER_WEBP_FILE, PREVIEW_FILE, STORYBOARD_FILE, thumbnail_file,
+};
 use crate::model::manifest::{FILM_FILE, INIT_FILE, KEY_PLAYLIST_FILE, MEDIA_PLAYLIST_FILE};
+use crate::model::storyboard::sheet_file;
 use crate::model::text::{CHAPTERS_FILE, WHOLE_TEXT_FILE};
 use std::fmt;
 
@@ -16,6 +19,22 @@ pub enum MediaFile {
     Poster,
     /// `video.mp4`: the whole film in one file.
     Film,
+    /// `poster.webp`: the same in fewer bytes.
+    PosterWebp,
+    /// `thumb-{number}.jpg`: a still to choose a poster from.
+    Thumbnail {
+        /// Counted from 1.
+        number: u32,
+    },
+    /// `storyboard.vtt`: what is where on the sheets.
+    Storyboard,
+    /// `storyboard-{number}.jpg`: a sheet of small pictures.
+    Sheet {
+        /// Counted from 1.
+        number: u32,
+    },
+    /// `preview.webp`: a few moving seconds.
+    Preview,
     /// `{rung}/init.mp4`: a rung's codec set-up.
     Init {
         /// The rung's directory.
@@ -96,7 +115,18 @@ impl MediaFile {
             POSTER_FILE => return Some(Self::Poster),
             CHAPTERS_FILE => return Some(Self::Chapters),
             FILM_FILE => return Some(Self::Film),
+            POSTER_WEBP_FILE => return Some(Self::PosterWebp),
+            PREVIEW_FILE => return Some(Self::Preview),
+            STORYBOARD_FILE => return Some(Self::Storyboard),
             _ => {}
+        }
+        if let Some((kind, number)) = name.strip_suffix(".jpg").and_then(|it| it.split_once('-')) {
+            let number = canonical_number(number).filter(|&number| number > 0)?;
+            return match kind {
+                "thumb" => Some(Self::Thumbnail { number }),
+                "storyboard" => Some(Self::Sheet { number }),
+                _ => None,
+            };
         }
         let (rung, file) = name.split_once('/')?;
         if rung == "captions" {
@@ -140,6 +170,11 @@ impl fmt::Display for MediaFile {
             Self::Dash => f.write_str("manifest.mpd"),
             Self::Poster => f.write_str(POSTER_FILE),
             Self::Film => f.write_str(FILM_FILE),
+            Self::PosterWebp => f.write_str(POSTER_WEBP_FILE),
+            Self::Thumbnail { number } => f.write_str(&thumbnail_file(*number as usize)),
+            Self::Storyboard => f.write_str(STORYBOARD_FILE),
+            Self::Sheet { number } => f.write_str(&sheet_file(*number)),
+            Self::Preview => f.write_str(PREVIEW_FILE),
             Self::Init { rung } => write!(f, "{rung}/{INIT_FILE}"),
             Self::Playlist { rung } => write!(f, "{rung}/{MEDIA_PLAYLIST_FILE}"),
             Self::KeyPlaylist { rung } => write!(f, "{rung}/{KEY_PLAYLIST_FILE}"),
@@ -177,6 +212,11 @@ mod tests {
             "manifest.mpd",
             "poster.jpg",
             "video.mp4",
+            "poster.webp",
+            "preview.webp",
+            "thumb-8.jpg",
+            "storyboard.vtt",
+            "storyboard-12.jpg",
             "360p-2/init.mp4",
             "audio-1/media.m3u8",
             "360p-1/iframes.m3u8",
@@ -196,6 +236,12 @@ mod tests {
             "",
             "manifest.json",
             "360p/1.m4s",
+            "thumb-0.jpg",
+            "thumb-01.jpg",
+            "thumb.jpg",
+            "other-1.jpg",
+            "thumb-1.jpg/x",
+            "360p-2/thumb-1.jpg",
             "360p-2/0.m4s",
             "360p-2/01.m4s",
             "360p-2/+1.m4s",

@@ -442,6 +442,7 @@ fn sidecars_keep_their_bytes() {
     growing.rungs[0].sealed = true;
     check_golden("manifest-growing.1.json", &growing);
     check_golden("manifest-text.1.json", &manifest_with_text());
+    check_golden("manifest-pictures.1.json", &manifest_with_pictures());
 }
 
 fn manifest_with_text() -> Manifest {
@@ -454,6 +455,19 @@ fn manifest_with_text() -> Manifest {
         texts: Some(vec![TextTrack { cut: None, kind: TextKind::Forced, ..track.clone() }]),
         captions: vec![track],
         chapters: vec![Chapter { start: 0.5, end: 6.0, title: "One".to_owned() }],
+        ..manifest()
+    }
+}
+
+fn manifest_with_pictures() -> Manifest {
+    use crate::model::extra::Thumbnail;
+    use crate::model::manifest::Picture;
+    use crate::model::storyboard::Storyboard;
+    let picture = || Picture { width: 160, height: 90 };
+    Manifest {
+        thumbnails: vec![Thumbnail { time: 1.25, picture: picture() }],
+        storyboard: Some(Storyboard { tile: picture(), starts_ms: vec![0, 1000] }),
+        preview: Some(picture()),
         ..manifest()
     }
 }

@@ -88,7 +88,9 @@ fn media_type(file: &MediaFile) -> &'static str {
             "application/vnd.apple.mpegurl"
         }
         MediaFile::Dash => "application/dash+xml",
-        MediaFile::Poster => "image/jpeg",
+        MediaFile::Poster | MediaFile::Thumbnail { .. } | MediaFile::Sheet { .. } => "image/jpeg",
+        MediaFile::PosterWebp | MediaFile::Preview => "image/webp",
+        MediaFile::Storyboard => "text/vtt; charset=utf-8",
         MediaFile::Init { .. } | MediaFile::Film => "video/mp4",
         MediaFile::Segment { .. } => "video/iso.segment",
         MediaFile::Chapters
@@ -110,7 +112,15 @@ fn is_compressed(file: &MediaFile) -> bool {
 fn cache_control(video: &VideoRecord, file: &MediaFile) -> HeaderValue {
     let seconds = match file {
         _ if file.is_immutable() => "max-age=31536000, immutable",
-        MediaFile::Poster | MediaFile::Chapters | MediaFile::Caption { .. } => "max-age=60",
+        // Made once, and again only if they were lost.
+        MediaFile::Thumbnail { .. }
+        | MediaFile::Sheet { .. }
+        | MediaFile::Storyboard
+        | MediaFile::Preview => "max-age=3600",
+        MediaFile::Poster
+        | MediaFile::PosterWebp
+        | MediaFile::Chapters
+        | MediaFile::Caption { .. } => "max-age=60",
         _ if video.state == VideoState::Ready => "max-age=60",
         // It grows: a player has to see the next segment as soon as there is one.
         _ => "max-age=1",
@@ -192,6 +202,11 @@ mod tests {
             ("manifest.mpd", "application/dash+xml"),
             ("poster.jpg", "image/jpeg"),
             ("video.mp4", "video/mp4"),
+            ("poster.webp", "image/webp"),
+            ("preview.webp", "image/webp"),
+            ("thumb-1.jpg", "image/jpeg"),
+            ("storyboard-1.jpg", "image/jpeg"),
+            ("storyboard.vtt", "text/vtt; charset=utf-8"),
             ("360p-1/init.mp4", "video/mp4"),
             ("360p-1/media.m3u8", "application/vnd.apple.mpegurl"),
             ("360p-1/iframes.m3u8", "application/vnd.apple.mpegurl"),

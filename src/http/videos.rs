@@ -2,7 +2,9 @@
 
 use super::problem::{Code, Problem};
 use super::recommend::Recommendations;
-use super::views::{ErrorView, PlaybackView, PublicView, StatusView, VideoView, Work};
+use super::views::{
+    ErrorView, PlaybackView, PublicView, StatusView, ThumbnailView, VideoView, Work,
+};
 use super::{AppParts, Shared, blocking, body, form, guard, media_files, translate};
 use crate::access::Caller;
 use crate::ids::{Owner, VideoId};
@@ -334,6 +336,8 @@ struct Preview {
     id: String,
     poster: Option<String>,
     storyboard: Option<String>,
+    preview: Option<String>,
+    thumbnails: Vec<ThumbnailView>,
     playback: PlaybackView,
 }
 
@@ -341,31 +345,26 @@ async fn preview(req: HttpRequest, app: App, id: web::Path<String>) -> Answer {
     let caller = guard::optional(&req, &app).await?;
     let video = seen_by(&app.parts, caller.as_ref(), id_of(&id)?)?;
     let playback = PlaybackView::of(&video, app.parts.hub.progress(video.id).as_ref());
-    let (poster, storyboard) = (playback.poster.clone(), playback.storyboard.clone());
-    Ok(answer(Preview { id: video.id.to_string(), poster, storyboard, playback }))
+    Ok(answer(Preview {
+        id: video.id.to_string(),
+        poster: playback.poster.clone(),
+        storyboard: playback.storyboard.clone(),
+        preview: playback.preview.clone(),
+        thumbnails: ThumbnailView::all(&video),
+        playback,
+    }))
 }
 
 #[derive(Serialize)]
 struct Thumbnails {
-    items: Vec<Thumbnail>,
-}
-
-#[derive(Serialize)]
-struct Thumbnail {
-    url: String,
-    width: u32,
-    height: u32,
+    items: Vec<ThumbnailView>,
 }
 
 async fn thumbnails(req: HttpRequest, app: App, id: web::Path<String>) -> Answer {
     let caller = guard::optional(&req, &app).await?;
     let video = seen_by(&app.parts, caller.as_ref(), id_of(&id)?)?;
-    let poster = video.poster.as_ref().map(|picture| Thumbnail {
-        url: format!("/media/{}/poster.jpg", video.id),
-        width: picture.width,
-        height: picture.height,
-    });
-    Ok(answer(Thumbnails { items: poster.into_iter().collect() }))
+    let poster = ThumbnailView::poster(&video).into_iter();
+    Ok(answer(Thumbnails { items: poster.chain(ThumbnailView::all(&video)).collect() }))
 }
 
 async fn recommendations(req: HttpRequest, app: App, id: web::Path<String>) -> Answer {

@@ -2,6 +2,7 @@
 
 use crate::events::Progress;
 use crate::ids::VideoId;
+use crate::model::extra::{POSTER_FILE, PREVIEW_FILE, STORYBOARD_FILE, Thumbnail, thumbnail_file};
 use crate::model::job::{Stage, StageState};
 use crate::model::manifest::FILM_FILE;
 use crate::model::problem::Problem;
@@ -93,9 +94,44 @@ pub(super) struct PlaybackView {
     mp4: Option<String>,
     pub(super) poster: Option<String>,
     pub(super) storyboard: Option<String>,
+    pub(super) preview: Option<String>,
     playable_seconds: f64,
     captions: Vec<CaptionView>,
     chapters: Option<ChaptersView>,
+}
+
+/// A still to choose a poster from.
+#[derive(Debug, Serialize)]
+pub(super) struct ThumbnailView {
+    url: String,
+    width: u32,
+    height: u32,
+    /// Where it is in the film, in seconds; unknown for the poster.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    time: Option<f64>,
+}
+
+impl ThumbnailView {
+    /// Makes the views of all stills out of a film.
+    pub(super) fn all(video: &VideoRecord) -> Vec<Self> {
+        let of = |(number, still): (usize, &Thumbnail)| Self {
+            url: format!("/media/{}/{}", video.id, thumbnail_file(number)),
+            width: still.picture.width,
+            height: still.picture.height,
+            time: Some(still.time),
+        };
+        (1..).zip(&video.pictures.thumbnails).map(of).collect()
+    }
+
+    /// Makes the view of the poster, if there is one.
+    pub(super) fn poster(video: &VideoRecord) -> Option<Self> {
+        video.poster.as_ref().map(|picture| Self {
+            url: format!("/media/{}/{POSTER_FILE}", video.id),
+            width: picture.width,
+            height: picture.height,
+            time: None,
+        })
+    }
 }
 
 /// A text track.
@@ -275,13 +311,15 @@ fn rendition_progress(rendition: &RenditionRecord, progress: Option<&Progress>) 
 impl PlaybackView {
     /// Makes the view of a record.
     pub(super) fn of(video: &VideoRecord, progress: Option<&Progress>) -> Self {
+        let pictures = &video.pictures;
         let at = |file: &str| format!("/media/{}/{file}", video.id);
         Self {
             hls: (video.playable && video.formats.hls).then(|| at("master.m3u8")),
             dash: (video.playable && video.formats.dash).then(|| at("manifest.mpd")),
             mp4: video.formats.mp4.then(|| at(FILM_FILE)),
-            poster: video.poster.as_ref().map(|_| at("poster.jpg")),
-            storyboard: None,
+            poster: video.poster.as_ref().map(|_| at(POSTER_FILE)),
+            storyboard: pictures.storyboard.as_ref().map(|_| at(STORYBOARD_FILE)),
+            preview: pictures.preview.as_ref().map(|_| at(PREVIEW_FILE)),
             playable_seconds: playable_seconds(video, progress),
             captions: shown(&video.captions, &video.texts)
                 .into_iter()
@@ -467,6 +505,7 @@ mod tests {
             facts: Some(SourceFacts { duration: 40.0, ..SourceFacts::default() }),
             poster: None,
             formats: Default::default(),
+            pictures: Default::default(),
             renditions: vec![RenditionRecord {
                 plan,
                 state: RenditionState::Running,

@@ -138,6 +138,7 @@ fn publish(video: &mut VideoRecord, manifest: Manifest, now: UnixMillis) {
     video.playable = manifest.is_playable();
     video.playable_at = video.playable.then_some(now);
     video.renditions = manifest.rungs.iter().map(rendition).collect();
+    video.pictures = manifest.pictures();
     video.poster = manifest.poster;
     video.texts = manifest.texts.unwrap_or_default().iter().map(TextTrack::uncut).collect();
     video.captions = manifest.captions.iter().map(TextTrack::uncut).collect();

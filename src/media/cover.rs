@@ -4,14 +4,11 @@ use super::ffi;
 use super::output::OutputDir;
 use super::report::{Reporter, Stop};
 use super::source::Source;
+use super::still::Still;
 use super::waveform::Peaks;
-use crate::model::extra::{Extra, POSTER_FILE};
-use crate::model::manifest::Picture;
-use crate::model::problem::ProblemCode;
-use crate::wire::{Limits, Report};
-use image::codecs::jpeg::JpegEncoder;
+use crate::wire::Limits;
 use image::imageops::FilterType;
-use image::{DynamicImage, ExtendedColorType, ImageReader, RgbImage};
+use image::{DynamicImage, ImageReader, RgbImage};
 use std::io::Cursor;
 
 /// Longest side of the poster in pixels.
@@ -21,9 +18,6 @@ const SIDE_MAX: u32 = 1280;
 /// thousand pixels a side.
 const MEMORY_MAX: u64 = 256 << 20;
 const OPENED_SIDE_MAX: u32 = 10_000;
-
-/// JPEG quality, 1 ..= 100.
-const QUALITY: u8 = 85;
 
 /// Makes the poster of the cover in the file. Returns whether there is one that can be read.
 ///
@@ -44,7 +38,7 @@ pub fn make(
     } else {
         cover
     };
-    publish(&small.to_rgb8(), dir, reporter)?;
+    publish(small.to_rgb8(), dir, reporter)?;
     Ok(true)
 }
 
@@ -57,7 +51,7 @@ pub fn make_of_sound(peaks: &Peaks, dir: &OutputDir, reporter: &Reporter<'_>) ->
     if peaks.is_empty() {
         return reporter.warn("no-poster", "The sound has no picture: its work was interrupted.");
     }
-    publish(&peaks.drawn(), dir, reporter)
+    publish(peaks.drawn(), dir, reporter)
 }
 
 fn decoded(bytes: Vec<u8>, limits: &Limits) -> Option<DynamicImage> {
@@ -72,15 +66,7 @@ fn decoded(bytes: Vec<u8>, limits: &Limits) -> Option<DynamicImage> {
     (pixels > 0 && pixels <= limits.pixels_max).then_some(cover)
 }
 
-fn publish(picture: &RgbImage, dir: &OutputDir, reporter: &Reporter<'_>) -> Result<(), Stop> {
+fn publish(picture: RgbImage, dir: &OutputDir, reporter: &Reporter<'_>) -> Result<(), Stop> {
     let (width, height) = picture.dimensions();
-    let mut bytes = Vec::new();
-    JpegEncoder::new_with_quality(&mut bytes, QUALITY)
-        .encode(picture, width, height, ExtendedColorType::Rgb8)
-        .map_err(|_| {
-            Stop::because(ProblemCode::Internal, "The poster couldn't be stored as JPEG.")
-        })?;
-    dir.write(POSTER_FILE, &bytes)?;
-    let picture = Picture { width, height };
-    reporter.send(Report::Extra { extra: Extra::Poster { picture } })
+    Still { width, height, rgb: picture.into_raw() }.publish_as_poster(dir, reporter)
 }

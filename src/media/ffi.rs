@@ -415,6 +415,26 @@ pub fn share_sound(frame: &frame::Audio) -> Result<frame::Audio, FfiError> {
     Ok(shared)
 }
 
+/// Returns the upper field of an interlaced picture as a picture of half the height, without
+/// copying pixels. The height has to be a multiple of four, for the sake of the colours' planes.
+///
+/// # Errors
+/// Only for want of memory.
+pub fn upper_field(frame: &frame::Video) -> Result<frame::Video, FfiError> {
+    let mut field = share(frame)?;
+    // SAFETY: the new frame owns its numbers and holds a reference to the planes. Every second of
+    // at most `height` rows of each plane, from the first on, lies within them.
+    unsafe {
+        let frame = &mut *field.as_mut_ptr();
+        frame.height /= 2;
+        for linesize in &mut frame.linesize {
+            *linesize = linesize.saturating_mul(2);
+        }
+        frame.interlaced_frame = 0;
+    }
+    Ok(field)
+}
+
 /// Makes a filter graph work on the thread that feeds it.
 pub fn single_thread(graph: &mut filter::Graph) {
     // SAFETY: a plain number of an owned graph, set before it's configured.

@@ -5,6 +5,7 @@ use super::chapters;
 use super::copy::{self, copy_pass};
 use super::cover;
 use super::decode::Begin;
+use super::extras;
 use super::keys::KEY_DISTANCE_MAX;
 use super::loudness::{self, Levels};
 use super::output::OutputDir;
@@ -25,6 +26,7 @@ use crate::model::ladder::FRAME_RATE_MAX;
 use crate::model::problem::ProblemCode;
 use crate::model::rendition::{RenditionKind, RenditionPlan};
 use crate::wire::{Order, Report};
+use std::cell::Cell;
 use std::sync::PoisonError;
 
 /// A pass over the source without encoding pictures costs about this share of one with it.
@@ -68,13 +70,23 @@ pub fn work(
     let peaks = wants_peaks.then(SharedPeaks::default);
     // Each pass opens the container anew: going back to the start isn't possible in all of them.
     drop(source);
-    let job = Job { order, file, dir, reporter, probe: &probe, texts, peaks: peaks.clone() };
+    let job = Job {
+        order,
+        file,
+        dir,
+        reporter,
+        probe: &probe,
+        texts,
+        peaks: peaks.clone(),
+        extras_made: Cell::new(false),
+    };
     let produced = job.passes()?;
     job.texts_at_last()?;
     if let Some(peaks) = peaks {
         let peaks = peaks.lock().unwrap_or_else(PoisonError::into_inner);
         cover::make_of_sound(&peaks, dir, reporter)?;
     }
+    job.extras()?;
     // An attempt that only had to finish what others made tells what they have found.
     let earlier = Some(order.seconds_done).filter(|seconds| *seconds > 0.0);
     let earlier = earlier.map(|seconds| Found { pictures: seconds, end: seconds });
@@ -100,6 +112,7 @@ struct Job<'w, 'r> {
     texts: Aside,
     /// Collects the waveform, where it becomes the poster.
     peaks: Option<SharedPeaks>,
+    extras_made: Cell<bool>,
 }
 
 impl<'w, 'r> Job<'w, 'r> {
@@ -159,6 +172,7 @@ impl<'w, 'r> Job<'w, 'r> {
             produced = Some(Found { pictures: done.seconds, end: done.end });
             boundaries = Boundaries::listed(done.begins);
             self.texts.report(self.dir, self.reporter)?;
+            self.extras()?;
         }
         if !encoded.is_empty() {
             let until = produced.map_or(0.0, |copied| copied.end);
@@ -168,6 +182,14 @@ impl<'w, 'r> Job<'w, 'r> {
             produced = Some(produced.unwrap_or_default().and(found));
         }
         Ok(produced)
+    }
+
+    /// Makes the pictures beside the rungs, once: as soon as something plays.
+    fn extras(&self) -> Result<(), Stop> {
+        if self.extras_made.replace(true) {
+            return Ok(());
+        }
+        extras::make(self.order, self.file, self.probe, self.dir, self.reporter)
     }
 
     /// Everything in one pass, on a fixed grid; the sound in one of its own, where the pictures go

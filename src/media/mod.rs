@@ -3,13 +3,14 @@
 //!
 //! One way through the files below: `source` opens the descriptor with the demuxer that `sniff`
 //! chose and takes the sounds that `tracks` tells apart, `probe` asks `keys` and `model::ladder`
-//! for the plan, `poster` or `cover` makes the picture, `copy` takes the source's own packets
-//! where that is possible, `rungs` decodes once for all rungs that have to be encoded, `sounds` go
-//! along with whichever pass comes first (`audio` decodes and places a track, `sound_out` makes a
-//! rendition of it), `segment` cuts what comes out into files, and `resume` finds the place behind
-//! those of an attempt that was killed. `texts` puts the packets of text tracks aside while a pass
-//! reads the film. `playlist` and `dash`, with `texts_listed`, stand apart: they write for players
-//! what a manifest says, touch no FFmpeg and run in the server.
+//! for the plan, `poster` or `cover` makes the picture (of `places` in the film, made ready by
+//! `still`), `copy` takes the source's own packets where that is possible, `rungs` decodes once
+//! for all rungs that have to be encoded, `sounds` go along with whichever pass comes first
+//! (`audio` decodes and places a track, `sound_out` makes a rendition of it), `segment` cuts what
+//! comes out into files, and `resume` finds the place behind those of an attempt that was killed.
+//! `texts` puts the packets of text tracks aside while a pass reads the film. `playlist` and
+//! `dash`, with `texts_listed`, stand apart: they write for players what a manifest says, touch no
+//! FFmpeg and run in the server.
 
 mod audio;
 mod boxes;
@@ -19,6 +20,7 @@ mod cover;
 pub mod dash;
 mod decode;
 mod encode;
+mod extras;
 pub mod ffi;
 mod job;
 mod keys;
@@ -27,8 +29,10 @@ mod loudness;
 mod output;
 mod passes;
 mod picture;
+mod places;
 pub mod playlist;
 mod poster;
+mod preview;
 mod probe;
 pub mod progressive;
 mod report;
@@ -39,11 +43,15 @@ pub mod sniff;
 mod sound_out;
 mod sounds;
 mod source;
+mod still;
+mod storyboard;
 mod texts;
 mod texts_listed;
+mod thumbnails;
 mod timeline;
 mod tracks;
 mod waveform;
+mod webp;
 
 use crate::model::problem::{Problem, ProblemCode};
 use crate::wire::{Order, Report};
@@ -66,8 +74,7 @@ pub fn prepare() -> Result<(), LoadError> {
     libraries::load()?;
     ffi::settle_libraries();
     // Looking them up runs the libraries' own one-time set-up.
-    let _ = ffmpeg_next::encoder::find_by_name(encode::ENCODER);
-    let _ = ffmpeg_next::encoder::find_by_name("aac");
+    let _ = has_encoders();
     let _ = ffmpeg_next::filter::find("zscale");
     Ok(())
 }
@@ -99,7 +106,7 @@ pub fn run(
 
 /// Says whether the libraries can make what this server publishes.
 pub fn has_encoders() -> bool {
-    [encode::ENCODER, "aac"]
+    [encode::ENCODER, "aac", webp::ENCODER, webp::MOVING_ENCODER]
         .into_iter()
         .all(|name| ffmpeg_next::encoder::find_by_name(name).is_some())
 }
@@ -107,7 +114,7 @@ pub fn has_encoders() -> bool {
 /// Returns the versions of FFmpeg's libraries for people: `avformat 59.27.100, …`.
 pub fn versions() -> String {
     let [format, codec, filter, scale] = ffi::library_versions().map(ffi::version_text);
-    let encoder = if has_encoders() { "libx264 and aac" } else { "no libx264" };
+    let encoder = if has_encoders() { "libx264, aac and libwebp" } else { "encoders are missing" };
     format!("avformat {format}, avcodec {codec}, avfilter {filter}, swscale {scale}, {encoder}")
 }
 

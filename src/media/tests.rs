@@ -2,6 +2,8 @@
 
 mod texts;
 
+mod pictures;
+
 use super::*;
 use crate::ids::{Epoch, JobId};
 use crate::model::extra::{Extra, ExtraKind, FoundText};
@@ -48,6 +50,7 @@ struct Outcome {
     poster: Option<(u32, u32)>,
     texts: Option<Vec<FoundText>>,
     chapters: Vec<Chapter>,
+    extras: Vec<Extra>,
     warnings: Vec<String>,
     unlike: Vec<String>,
     progress: Vec<f64>,
@@ -81,14 +84,18 @@ impl Outcome {
     fn take(&mut self, report: Report) {
         match report {
             Report::Probed { facts, plan } => (self.facts, self.plan) = (facts, plan),
-            Report::Extra { extra: Extra::Poster { picture } } => {
-                self.poster = Some((picture.width, picture.height));
-            }
+            Report::Begun { .. } => {}
             Report::Extra { extra: Extra::Texts { tracks } } => {
                 self.order_of_reports.push("texts".to_owned());
                 self.texts = Some(tracks);
             }
             Report::Extra { extra: Extra::Chapters { chapters } } => self.chapters = chapters,
+            Report::Extra { extra } => {
+                if let Extra::Poster { picture } = &extra {
+                    self.poster = Some((picture.width, picture.height));
+                }
+                self.extras.push(extra);
+            }
             Report::Started { rendition, codecs, timescale, target_ms, after } => {
                 self.order_of_reports.push(rendition.clone());
                 let made = Made { codecs, timescale, target_ms, after, ..Made::default() };

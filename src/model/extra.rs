@@ -4,6 +4,7 @@
 //! in the manifest, and an attempt that finds it noted doesn't make it again.
 
 use super::manifest::{Manifest, Picture};
+use super::storyboard::{self, Storyboard};
 use super::text::{Chapter, TextKind};
 use serde::{Deserialize, Serialize};
 
@@ -17,6 +18,12 @@ pub enum ExtraKind {
     Texts,
     /// The chapters of the file.
     Chapters,
+    /// Stills to choose a poster from.
+    Thumbnails,
+    /// Small pictures for the seek bar.
+    Storyboard,
+    /// A few moving seconds.
+    Preview,
 }
 
 /// Something that has been made, and what has to be remembered of it.
@@ -39,6 +46,21 @@ pub enum Extra {
         /// In the order of time.
         chapters: Vec<Chapter>,
     },
+    /// See [`ExtraKind::Thumbnails`].
+    Thumbnails {
+        /// In the order of the film, at most [`THUMBNAILS_MAX`].
+        thumbnails: Vec<Thumbnail>,
+    },
+    /// See [`ExtraKind::Storyboard`].
+    Storyboard {
+        /// Its tiles.
+        storyboard: Storyboard,
+    },
+    /// See [`ExtraKind::Preview`].
+    Preview {
+        /// Its size.
+        picture: Picture,
+    },
 }
 
 /// A text track of the file.
@@ -57,8 +79,56 @@ pub fn text_file(number: usize) -> String {
     format!("text-{number}.vtt")
 }
 
+/// A still out of the film.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Thumbnail {
+    /// Where it is shown, in seconds.
+    pub time: f64,
+    /// Its size.
+    #[serde(flatten)]
+    pub picture: Picture,
+}
+
+/// What of a film's extras its record keeps.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Pictures {
+    /// The stills to choose from.
+    #[serde(default)]
+    pub thumbnails: Vec<Thumbnail>,
+    /// Size of the storyboard's tiles, if there is one.
+    #[serde(default)]
+    pub storyboard: Option<Picture>,
+    /// Size of the moving preview, if there is one.
+    #[serde(default)]
+    pub preview: Option<Picture>,
+}
+
+impl Pictures {
+    /// Says whether there are none.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// Most stills to choose from.
+pub const THUMBNAILS_MAX: usize = 8;
+
 /// The poster's file, beside the playlists.
 pub const POSTER_FILE: &str = "poster.jpg";
+
+/// The same picture in fewer bytes.
+pub const POSTER_WEBP_FILE: &str = "poster.webp";
+
+/// The moving preview's file.
+pub const PREVIEW_FILE: &str = "preview.webp";
+
+/// The file that tells what is where on the storyboard's sheets.
+pub const STORYBOARD_FILE: &str = "storyboard.vtt";
+
+/// Returns the name of a still's file, counted from 1.
+pub fn thumbnail_file(number: usize) -> String {
+    format!("thumb-{number}.jpg")
+}
 
 impl Extra {
     /// Returns which one it is.
@@ -67,6 +137,23 @@ impl Extra {
             Self::Poster { .. } => ExtraKind::Poster,
             Self::Texts { .. } => ExtraKind::Texts,
             Self::Chapters { .. } => ExtraKind::Chapters,
+            Self::Thumbnails { .. } => ExtraKind::Thumbnails,
+            Self::Storyboard { .. } => ExtraKind::Storyboard,
+            Self::Preview { .. } => ExtraKind::Preview,
+        }
+    }
+
+    /// Says whether it keeps to its bounds; the child that reports it isn't trusted.
+    pub fn is_sound(&self) -> bool {
+        match self {
+            Self::Poster { .. } | Self::Preview { .. } => true,
+            // Text is judged line by line where it's read.
+            Self::Texts { .. } | Self::Chapters { .. } => true,
+            Self::Thumbnails { thumbnails } => {
+                (1..=THUMBNAILS_MAX).contains(&thumbnails.len())
+                    && thumbnails.iter().all(|thumbnail| thumbnail.time.is_finite())
+            }
+            Self::Storyboard { storyboard } => storyboard.is_sound(),
         }
     }
 
@@ -74,8 +161,13 @@ impl Extra {
     /// video's. They are put together here: no name comes from the child.
     pub fn files(&self) -> Vec<String> {
         match self {
-            Self::Poster { .. } => vec![POSTER_FILE.to_owned()],
+            Self::Poster { .. } => vec![POSTER_FILE.to_owned(), POSTER_WEBP_FILE.to_owned()],
             Self::Texts { .. } | Self::Chapters { .. } => Vec::new(),
+            Self::Thumbnails { thumbnails } => (1..=thumbnails.len()).map(thumbnail_file).collect(),
+            Self::Storyboard { storyboard } => {
+                (1..=storyboard.sheets()).map(storyboard::sheet_file).collect()
+            }
+            Self::Preview { .. } => vec![PREVIEW_FILE.to_owned()],
         }
     }
 }
@@ -88,17 +180,32 @@ impl Manifest {
             Extra::Chapters { chapters } => self.chapters = chapters,
             // Noted with what became of the files, by whoever reads them.
             Extra::Texts { .. } => {}
+            Extra::Thumbnails { thumbnails } => self.thumbnails = thumbnails,
+            Extra::Storyboard { storyboard } => self.storyboard = Some(storyboard),
+            Extra::Preview { picture } => self.preview = Some(picture),
         }
     }
 
     /// Returns the extras that are there.
     pub fn extras(&self) -> Vec<ExtraKind> {
         let noted = [
-            self.poster.is_some().then_some(ExtraKind::Poster),
-            self.texts.is_some().then_some(ExtraKind::Texts),
-            (!self.chapters.is_empty()).then_some(ExtraKind::Chapters),
+            (self.poster.is_some(), ExtraKind::Poster),
+            (self.texts.is_some(), ExtraKind::Texts),
+            (!self.chapters.is_empty(), ExtraKind::Chapters),
+            (!self.thumbnails.is_empty(), ExtraKind::Thumbnails),
+            (self.storyboard.is_some(), ExtraKind::Storyboard),
+            (self.preview.is_some(), ExtraKind::Preview),
         ];
-        noted.into_iter().flatten().collect()
+        noted.into_iter().filter(|(is_there, _)| *is_there).map(|(_, kind)| kind).collect()
+    }
+
+    /// Returns what a video's record keeps of them.
+    pub fn pictures(&self) -> Pictures {
+        Pictures {
+            thumbnails: self.thumbnails.clone(),
+            storyboard: self.storyboard.as_ref().map(|board| board.tile.clone()),
+            preview: self.preview.clone(),
+        }
     }
 }
 
@@ -111,9 +218,38 @@ mod tests {
     fn noted_extras_are_there() {
         let mut manifest = Manifest::empty(1.0, Vec::new());
         assert!(manifest.extras().is_empty());
-        let poster = Extra::Poster { picture: Picture { width: 2, height: 1 } };
-        assert_eq!(poster.files(), [POSTER_FILE]);
+        let picture = Picture { width: 2, height: 1 };
+        let poster = Extra::Poster { picture: picture.clone() };
+        assert_eq!(poster.files(), [POSTER_FILE, POSTER_WEBP_FILE]);
         manifest.note(poster.clone());
         assert_eq!(manifest.extras(), [poster.kind()]);
+        let still = |time| Thumbnail { time, picture: picture.clone() };
+        let storyboard = Storyboard { tile: picture.clone(), starts_ms: (0..101).collect() };
+        let others = [
+            (Extra::Thumbnails { thumbnails: vec![still(0.5), still(1.0)] }, "thumb-2.jpg"),
+            (Extra::Storyboard { storyboard }, "storyboard-2.jpg"),
+            (Extra::Preview { picture: picture.clone() }, PREVIEW_FILE),
+        ];
+        let kinds: Vec<ExtraKind> = others.iter().map(|(extra, _)| extra.kind()).collect();
+        for (extra, last_file) in others {
+            assert!(extra.is_sound());
+            assert_eq!(extra.files().last().map(String::as_str), Some(last_file));
+            manifest.note(extra);
+        }
+        assert_eq!(manifest.extras()[1..], kinds);
+        assert_eq!(manifest.pictures().thumbnails.len(), 2);
+        let text = serde_json::to_string(&manifest).expect("JSON");
+        assert_eq!(serde_json::from_str::<Manifest>(&text).expect("it reads"), manifest);
+    }
+
+    /// What a child has no business to report isn't believed.
+    #[test]
+    fn unsound_extras_are_found() {
+        let still = Thumbnail { time: 0.0, picture: Picture { width: 1, height: 1 } };
+        for count in [0, THUMBNAILS_MAX + 1] {
+            assert!(!Extra::Thumbnails { thumbnails: vec![still.clone(); count] }.is_sound());
+        }
+        let nowhere = Thumbnail { time: f64::NAN, ..still };
+        assert!(!Extra::Thumbnails { thumbnails: vec![nowhere] }.is_sound());
     }
 }

@@ -4,7 +4,9 @@
 //! functions of it. It grows while a job runs and is replaced by rename.
 
 use crate::ids::Epoch;
+use crate::model::extra::Thumbnail;
 use crate::model::rendition::{RenditionKind, RenditionPlan};
+use crate::model::storyboard::Storyboard;
 use crate::model::text::{Chapter, TextTrack};
 use crate::units::UnixMillis;
 use serde::{Deserialize, Serialize};
@@ -49,6 +51,15 @@ pub struct Manifest {
     /// Chapters that the file names.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub chapters: Vec<Chapter>,
+    /// Stills to choose a poster from.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub thumbnails: Vec<Thumbnail>,
+    /// Small pictures for the seek bar, once there are some.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub storyboard: Option<Storyboard>,
+    /// A few moving seconds, once there are some.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub preview: Option<Picture>,
 }
 
 /// In which forms a film is published.
@@ -114,7 +125,7 @@ pub struct Segment {
 }
 
 /// A still picture.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Picture {
     /// Width in pixels.
     pub width: u32,
@@ -140,6 +151,9 @@ impl Manifest {
             texts: None,
             captions: Vec::new(),
             chapters: Vec::new(),
+            thumbnails: Vec::new(),
+            storyboard: None,
+            preview: None,
         }
     }
 

@@ -11,6 +11,7 @@ pub mod name;
 pub mod pace;
 pub mod problem;
 pub mod rendition;
+pub mod storyboard;
 pub mod text;
 pub mod upload;
 pub mod video;

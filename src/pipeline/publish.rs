@@ -9,7 +9,7 @@ use super::growing::{after_power_cut, can_grow, files_of};
 use crate::disk::{Disk, DiskError, is_text};
 use crate::ids::{Epoch, JobId, VideoId};
 use crate::media::{dash, playlist};
-use crate::model::extra::{Extra, ExtraKind};
+use crate::model::extra::{Extra, ExtraKind, STORYBOARD_FILE};
 use crate::model::manifest::{
     Formats, INIT_FILE, KEY_PLAYLIST_FILE, MEDIA_PLAYLIST_FILE, Manifest, Rung, Segment,
     segment_file,
@@ -170,8 +170,15 @@ impl Publisher {
 
     /// Publishes an extra: its files are synced before the manifest names it.
     pub(super) fn extra(&mut self, extra: Extra) -> Result<(), PublishError> {
+        if !extra.is_sound() {
+            return Err(PublishError::Nonsense("an extra beyond its bounds"));
+        }
         for file in extra.files() {
             self.disk.publish(self.job, self.epoch, &file, self.video, &file, true)?;
+        }
+        if let Extra::Storyboard { storyboard } = &extra {
+            let vtt = storyboard.to_vtt(self.manifest.duration);
+            self.disk.replace_media(self.video, STORYBOARD_FILE, vtt.as_bytes(), true)?;
         }
         self.manifest.note(extra);
         if !self.manifest.chapters.is_empty() {

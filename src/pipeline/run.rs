@@ -7,7 +7,7 @@ use super::source::{self, SourceError};
 use super::turns::Turns;
 use crate::disk::DiskError;
 use crate::events::{Event, EventBody, EventKind, Progress};
-use crate::model::extra::Extra;
+use crate::model::extra::{Extra, ExtraKind};
 use crate::model::job::Stage;
 use crate::model::manifest::{FILM_FILE, Rung};
 use crate::model::problem::{Problem, ProblemCode};
@@ -289,6 +289,7 @@ impl<'a> Running<'a> {
                 let texts = blocking(publisher, move |p| p.texts(tracks, now)).await?;
                 self.commit_texts(texts).await
             }
+            Report::Begun { extra } => self.begun(extra).await,
             Report::Extra { extra } => {
                 let noted = extra.clone();
                 blocking(publisher, move |p| p.extra(noted)).await?;
@@ -363,16 +364,21 @@ impl<'a> Running<'a> {
         Ok(())
     }
 
+    /// Has the state tell which stage has begun, if it is one that takes a while.
+    async fn begun(&self, extra: ExtraKind) -> Result<(), Halt> {
+        let ExtraKind::Storyboard = extra else { return Ok(()) };
+        let (job, epoch) = (self.claim.job.id, self.claim.job.epoch);
+        let (state, now) = (&self.pipeline.state, self.pipeline.clock.now());
+        let video = state.begin_stage(job, epoch, Stage::Storyboard, now).await?;
+        self.tell(EventKind::VideoState, &video);
+        Ok(())
+    }
+
     /// Has the state keep what it keeps of an extra.
     async fn commit_extra(&self, extra: Extra) -> Result<(), Halt> {
         let (job, epoch) = (self.claim.job.id, self.claim.job.epoch);
         let (state, now) = (&self.pipeline.state, self.pipeline.clock.now());
-        let video = match extra {
-            Extra::Poster { picture } => state.commit_poster(job, epoch, picture, now).await?,
-            Extra::Chapters { chapters } => state.commit_chapters(job, epoch, chapters).await?,
-            // Committed with what became of them.
-            Extra::Texts { .. } => return Ok(()),
-        };
+        let video = state.commit_extra(job, epoch, extra, now).await?;
         self.tell(EventKind::VideoState, &video);
         Ok(())
     }

@@ -90,7 +90,7 @@ impl State {
     ) -> Result<VideoRecord, StateError> {
         self.call(Promise::Synced, move |view| {
             let (mut job, mut video) = held_with_video(view, id, epoch)?;
-            stages::finish(&mut job, video.poster.is_some(), now);
+            stages::finish(&mut job, &video, now);
             end(&mut job, JobState::Done, now);
             job.problem = None;
             videos::step(&mut video, VideoState::Ready)?;
@@ -117,7 +117,7 @@ impl State {
     ) -> Result<VideoRecord, StateError> {
         self.call(Promise::Synced, move |view| {
             let (mut job, mut video) = held_with_video(view, id, epoch)?;
-            stages::finish(&mut job, video.poster.is_some(), now);
+            stages::finish(&mut job, &video, now);
             end(&mut job, JobState::Done, now);
             job.problem = None;
             videos::step(&mut video, VideoState::Ready)?;

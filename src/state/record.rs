@@ -6,6 +6,7 @@
 use crate::disk::{FACTS_VERSION, Facts};
 use crate::ids::{Epoch, JobId, Owner, TokenId, UploadId, VideoId};
 use crate::model::access::Role;
+use crate::model::extra::Pictures;
 use crate::model::job::{JobState, Stage, StageState};
 use crate::model::manifest::{Formats, Picture};
 use crate::model::problem::Problem;
@@ -126,6 +127,9 @@ pub struct VideoRecord {
     /// In which forms it is published, once it can be played.
     #[serde(default, skip_serializing_if = "Formats::is_usual")]
     pub formats: Formats,
+    /// What else there is to look at.
+    #[serde(default, skip_serializing_if = "Pictures::is_empty")]
+    pub pictures: Pictures,
     /// What is planned and how far it is, in the order of work.
     pub renditions: Vec<RenditionRecord>,
     /// What is worth telling.
@@ -383,6 +387,7 @@ impl VideoRecord {
             facts: facts.source,
             poster: None,
             formats: Formats::default(),
+            pictures: Pictures::default(),
             renditions: Vec::new(),
             warnings: Vec::new(),
             problem: None,

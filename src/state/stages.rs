@@ -6,10 +6,11 @@ use super::jobs::{held_with_video, put_both};
 use super::record::{JobRecord, RenditionRecord, VideoRecord};
 use super::writer::Promise;
 use crate::ids::{Epoch, JobId};
+use crate::model::extra::Extra;
 use crate::model::job::{Stage, StageState};
-use crate::model::manifest::{Formats, Picture};
+use crate::model::manifest::Formats;
 use crate::model::rendition::{RenditionPlan, RenditionState};
-use crate::model::text::{Chapter, TextTrack};
+use crate::model::text::TextTrack;
 use crate::model::video::{SourceFacts, VideoKind};
 use crate::units::UnixMillis;
 
@@ -41,22 +42,33 @@ impl State {
         .await
     }
 
-    /// Records that the still picture is published.
+    /// Records that an extra is published.
     ///
     /// # Errors
     /// As [`State::commit_probe`].
     /// # Durability
     /// Synced.
-    pub async fn commit_poster(
+    pub async fn commit_extra(
         &self,
         id: JobId,
         epoch: Epoch,
-        picture: Picture,
+        extra: Extra,
         now: UnixMillis,
     ) -> Result<VideoRecord, StateError> {
-        self.advance(id, epoch, move |job, video| {
-            video.poster = Some(picture);
-            set(job, Stage::Poster, StageState::Done, now);
+        self.advance(id, epoch, move |job, video| match extra {
+            Extra::Poster { picture } => {
+                video.poster = Some(picture);
+                set(job, Stage::Poster, StageState::Done, now);
+            }
+            Extra::Thumbnails { thumbnails } => video.pictures.thumbnails = thumbnails,
+            Extra::Storyboard { storyboard } => {
+                video.pictures.storyboard = Some(storyboard.tile);
+                set(job, Stage::Storyboard, StageState::Done, now);
+            }
+            Extra::Preview { picture } => video.pictures.preview = Some(picture),
+            Extra::Chapters { chapters } => video.chapters = chapters,
+            // Recorded with what became of them.
+            Extra::Texts { .. } => {}
         })
         .await
     }
@@ -84,21 +96,6 @@ impl State {
         .await
     }
 
-    /// Records the chapters that the file names.
-    ///
-    /// # Errors
-    /// As [`State::commit_probe`].
-    /// # Durability
-    /// Synced.
-    pub async fn commit_chapters(
-        &self,
-        id: JobId,
-        epoch: Epoch,
-        chapters: Vec<Chapter>,
-    ) -> Result<VideoRecord, StateError> {
-        self.advance(id, epoch, move |_, video| video.chapters = chapters).await
-    }
-
     /// Records in which forms the video is published, or will be once it can be played.
     ///
     /// # Errors
@@ -112,6 +109,22 @@ impl State {
         formats: Formats,
     ) -> Result<VideoRecord, StateError> {
         self.advance(id, epoch, move |_, video| video.formats = formats).await
+    }
+
+    /// Records that a stage has begun.
+    ///
+    /// # Errors
+    /// As [`State::commit_probe`].
+    /// # Durability
+    /// Synced.
+    pub async fn begin_stage(
+        &self,
+        id: JobId,
+        epoch: Epoch,
+        stage: Stage,
+        now: UnixMillis,
+    ) -> Result<VideoRecord, StateError> {
+        self.advance(id, epoch, move |job, _| set(job, stage, StageState::Running, now)).await
     }
 
     /// Records that a player finds something from now on. Doing it again changes nothing.
@@ -222,9 +235,13 @@ pub(super) fn stop(job: &mut JobRecord, now: UnixMillis) {
 }
 
 /// Ends all stages with success; what never began, or left no picture, wasn't part of this job.
-pub(super) fn finish(job: &mut JobRecord, has_poster: bool, now: UnixMillis) {
+pub(super) fn finish(job: &mut JobRecord, video: &VideoRecord, now: UnixMillis) {
     for stage in &mut job.stages {
-        let skipped = stage.stage == Stage::Poster && !has_poster;
+        let skipped = match stage.stage {
+            Stage::Poster => video.poster.is_none(),
+            Stage::Storyboard => video.pictures.storyboard.is_none(),
+            _ => false,
+        };
         match stage.state {
             StageState::Running if !skipped => {
                 stage.state = StageState::Done;

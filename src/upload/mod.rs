@@ -410,6 +410,7 @@ impl Engine {
             facts: None,
             poster: None,
             formats: Formats::default(),
+            pictures: Default::default(),
             renditions: Vec::new(),
             warnings: Vec::new(),
             problem: None,

@@ -18,6 +18,7 @@ mod ingest;
 mod ledger;
 mod malformed;
 mod matrix;
+mod pictures;
 mod playback;
 mod power;
 mod service;

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::model::access::Role;
+use crate::model::extra::{Pictures, Thumbnail};
 use crate::model::job::{JobState, Stage, StageState};
 use crate::model::manifest::Picture;
 use crate::model::problem::{Problem, ProblemCode};
@@ -134,6 +135,14 @@ fn video() -> VideoRecord {
     }
 }
 
+/// A video with all that there is to look at.
+fn video_with_pictures() -> VideoRecord {
+    let picture = || Picture { width: 160, height: 90 };
+    let thumbnails = vec![Thumbnail { time: 1.25, picture: picture() }];
+    let pictures = Pictures { thumbnails, storyboard: Some(picture()), preview: Some(picture()) };
+    VideoRecord { pictures, ..video() }
+}
+
 fn job() -> JobRecord {
     let video = VideoId::from_bytes(bytes(2));
     let mut job = JobRecord::new(JobId::from_bytes(bytes(3)), video, owner(), NOW);
@@ -244,6 +253,7 @@ fn records_keep_their_bytes() {
     check(part());
     check(video());
     check_kind("-text", video_with_text());
+    check_kind("-pictures", video_with_pictures());
     check(job());
     check(token());
     check(login_code());

@@ -1,10 +1,12 @@
 //! The queue: one holder, in order, with effect once.
 
 use super::*;
+use crate::model::extra::Extra;
 use crate::model::job::{JobState, Stage, StageState};
 use crate::model::manifest::Picture;
 use crate::model::problem::{Problem, ProblemCode};
 use crate::model::rendition::{RenditionKind, RenditionPlan, RenditionState};
+use crate::model::storyboard::Storyboard;
 use crate::model::video::SourceFacts;
 
 async fn claim(it: &Fixture, now: UnixMillis) -> Option<JobRecord> {
@@ -70,12 +72,12 @@ async fn lost_leases_are_taken_over() {
     let before = (it.job_now(id), it.video_now(video));
     let (state, facts) = (&it.state, SourceFacts::default());
     let ready = rendition("360p", RenditionState::Ready, old);
-    let picture = Picture { width: 1, height: 1 };
+    let poster = Extra::Poster { picture: Picture { width: 1, height: 1 } };
     let stale = || Err(StateError::Stale);
     assert_eq!(state.renew_lease(id, old, NOW).await, Err(StateError::Stale));
     let kind = VideoKind::Audio;
     assert_eq!(state.commit_probe(id, old, facts, kind, vec![plan("x")], NOW).await, stale());
-    assert_eq!(state.commit_poster(id, old, picture, NOW).await, stale());
+    assert_eq!(state.commit_extra(id, old, poster, NOW).await, stale());
     assert_eq!(state.commit_playable(id, old, NOW).await, stale());
     assert_eq!(state.commit_rendition(id, old, ready, NOW).await, stale());
     assert_eq!(state.finish_job(id, old, NOW, Vec::new()).await, stale());
@@ -99,7 +101,15 @@ async fn a_job_runs_through_its_stages() {
     let video = it.state.commit_probe(job, epoch, facts.clone(), kind, plans, NOW).await;
     let video = video.expect("probed");
     assert_eq!((video.facts, video.renditions.len()), (Some(facts), 2));
-    it.state.commit_poster(job, epoch, Picture { width: 2, height: 1 }, NOW).await.expect("ok");
+    let picture = Picture { width: 2, height: 1 };
+    let poster = Extra::Poster { picture: picture.clone() };
+    it.state.commit_extra(job, epoch, poster, NOW).await.expect("ok");
+    it.state.begin_stage(job, epoch, Stage::Storyboard, NOW).await.expect("ok");
+    assert_eq!(stage(&it.job_now(job), Stage::Storyboard), StageState::Running);
+    let storyboard = Storyboard { tile: picture.clone(), starts_ms: vec![0] };
+    let video = it.state.commit_extra(job, epoch, Extra::Storyboard { storyboard }, NOW).await;
+    assert_eq!(video.expect("ok").pictures.storyboard, Some(picture));
+    assert_eq!(stage(&it.job_now(job), Stage::Storyboard), StageState::Done);
     for at in [5, 6] {
         let video = it.state.commit_playable(job, epoch, NOW.plus_ms(at)).await.expect("ok");
         assert_eq!((video.playable, video.playable_at), (true, Some(NOW.plus_ms(5))));
@@ -115,7 +125,7 @@ async fn a_job_runs_through_its_stages() {
     assert_eq!((job_after.state, job_after.finished_at), (JobState::Done, Some(NOW.plus_ms(9))));
     let states = Stage::ALL.map(|which| stage(&job_after, which));
     use StageState::{Done, Skipped};
-    assert_eq!(states, [Done, Done, Done, Skipped, Skipped, Done]);
+    assert_eq!(states, [Done, Done, Done, Done, Skipped, Done]);
     let again = it.state.finish_job(job, epoch, NOW, Vec::new()).await;
     assert_eq!(again, Err(StateError::Stale));
     assert_eq!(it.state.next_run_at(), Ok(None));

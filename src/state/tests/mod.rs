@@ -146,6 +146,7 @@ fn video_record(id: VideoId, upload: UploadId) -> VideoRecord {
         facts: None,
         poster: None,
         formats: Default::default(),
+        pictures: Default::default(),
         renditions: Vec::new(),
         warnings: Vec::new(),
         problem: None,
