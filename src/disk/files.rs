@@ -3,7 +3,8 @@
 use super::error::DiskError;
 use rustix::fs::{Mode, OFlags};
 use std::fs::{self, File};
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -49,8 +50,8 @@ pub(super) fn make_dirs(root: &Path, path: &Path, sync: bool) -> Result<(), Disk
 /// Puts `bytes` at `path` so that a crash leaves either the old file or the new one. With `sync`
 /// the new one is certain when this returns.
 pub(super) fn replace(path: &Path, bytes: &[u8], mode: u32, sync: bool) -> Result<(), DiskError> {
-    let (beside, mut file) = create_beside(path, mode)?;
-    let written = write_and_rename(&mut file, &beside, path, bytes, sync);
+    let (beside, file) = create_beside(path, mode)?;
+    let written = write_and_rename(&file, &beside, path, bytes, sync);
     if written.is_err() {
         // The file beside is worthless now; failing to remove it changes nothing about that.
         let _ = fs::remove_file(&beside);
@@ -59,13 +60,13 @@ pub(super) fn replace(path: &Path, bytes: &[u8], mode: u32, sync: bool) -> Resul
 }
 
 fn write_and_rename(
-    file: &mut File,
+    file: &File,
     beside: &Path,
     path: &Path,
     bytes: &[u8],
     sync: bool,
 ) -> Result<(), DiskError> {
-    file.write_all(bytes).map_err(|e| DiskError::from_io("write", beside, e))?;
+    file.write_all_at(bytes, 0).map_err(|e| DiskError::from_io("write", beside, e))?;
     if sync {
         sync_file(file, beside)?;
     }
@@ -99,8 +100,8 @@ fn is_exists(error: &io::Error) -> bool {
 /// Creates a file that must not be there yet, fills it and has the disk confirm it.
 pub(super) fn create_new(path: &Path, bytes: &[u8]) -> Result<(), DiskError> {
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL;
-    let mut file = open("create", path, flags, 0o600)?;
-    file.write_all(bytes).map_err(|e| DiskError::from_io("write", path, e))?;
+    let file = open("create", path, flags, 0o600)?;
+    file.write_all_at(bytes, 0).map_err(|e| DiskError::from_io("write", path, e))?;
     sync_file(&file, path)
 }
 

@@ -3,7 +3,7 @@
 //! When one of sled 0.34's own threads can't write, it notes the error and, on one of its two ways
 //! there (`exit_reservation`), doesn't wake whoever waits for that write: the flush sleeps for
 //! ever, and every upload with it. The next call that writes is told of the error, and a flush
-//! that begins then wakes the sleeper. `scripts/torture faults` finds it: the 30th to 40th
+//! that begins then wakes the sleeper. `scripts/torture calls` finds it: the 30th to 40th
 //! `sync_file_range` of a thread fails, and about one run in fifty hangs.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
