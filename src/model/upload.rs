@@ -147,6 +147,10 @@ pub struct Received {
     pub written: Ranges,
     /// Bytes confirmed by `fdatasync`.
     pub durable: Ranges,
+    /// Under the same boot the file's length tells how far `written` has come since it was
+    /// recorded: whoever writes appends what counts, and nothing else.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub grows: bool,
 }
 
 impl Received {
@@ -157,6 +161,15 @@ impl Received {
             if self.boot == boot { self.written.clone() } else { self.durable.clone() };
         ranges.cut_to(file_bytes);
         ranges
+    }
+
+    /// As [`Received::believed`], at a start: requests that only this process's memory knew of may
+    /// have come between the record and the end of the last process.
+    pub fn recovered(&self, boot: &str, file_bytes: ByteCount) -> Ranges {
+        match self.grows && self.boot == boot {
+            true => Ranges::up_to(ByteOffset(file_bytes.0)),
+            false => self.believed(boot, file_bytes),
+        }
     }
 
     /// Returns the end of what is filled without a hole, by the kernel's claim.
@@ -176,10 +189,26 @@ mod tests {
             boot: "a".into(),
             written: Ranges::up_to(ByteOffset(100)),
             durable: Ranges::up_to(ByteOffset(60)),
+            grows: false,
         };
         assert_eq!(received.believed("a", ByteCount(200)).contiguous_end(), ByteOffset(100));
         assert_eq!(received.believed("b", ByteCount(200)).contiguous_end(), ByteOffset(60));
         assert_eq!(received.believed("a", ByteCount(10)).contiguous_end(), ByteOffset(10));
+    }
+
+    /// The length of a file raises a claim only at a start under the same boot, and only where
+    /// nothing but what counts was appended.
+    #[test]
+    fn a_file_that_grows_tells_by_its_length() {
+        let (written, durable) = (Ranges::up_to(ByteOffset(100)), Ranges::up_to(ByteOffset(60)));
+        let mut received = Received { boot: "a".into(), written, durable, grows: true };
+        let end = |ranges: Ranges| ranges.contiguous_end().0;
+        assert_eq!(end(received.recovered("a", ByteCount(200))), 200);
+        assert_eq!(end(received.recovered("a", ByteCount(10))), 10);
+        assert_eq!(end(received.recovered("b", ByteCount(200))), 60);
+        assert_eq!(end(received.believed("a", ByteCount(200))), 100);
+        received.grows = false;
+        assert_eq!(end(received.recovered("a", ByteCount(200))), 100);
     }
 
     /// Parts tile the file, their size stays in its bounds, and only whole ones count as there.

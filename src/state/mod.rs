@@ -12,6 +12,7 @@
 mod access;
 mod codec;
 mod error;
+mod growing;
 mod jobs;
 mod keys;
 mod nudge;
@@ -70,6 +71,8 @@ struct Inner {
     writer: Mutex<Option<JoinHandle<()>>>,
     /// What each owner has, as far as it was counted.
     accounts: usage::Accounts,
+    /// How far uploads are ahead of their records.
+    growing: Arc<growing::Growing>,
 }
 
 impl State {
@@ -103,6 +106,7 @@ impl State {
         let (inbox, messages) = mpsc::channel(INBOX_MAX);
         let failed = watch::Sender::new(None);
         let accounts = usage::Accounts::default();
+        let growing = Arc::new(growing::Growing::default());
         let flushes = Arc::new(nudge::Flushes::default());
         let writer = Writer {
             db: db.clone(),
@@ -110,6 +114,7 @@ impl State {
             failed: failed.clone(),
             unsynced: false,
             accounts: accounts.clone(),
+            growing: Arc::clone(&growing),
             flushes: Arc::clone(&flushes),
         };
         let (over, is_over) = std::sync::mpsc::channel();
@@ -125,7 +130,8 @@ impl State {
                 let _ = watch.join();
             })?;
         let inbox = Mutex::new(Some(inbox));
-        let inner = Inner { db, failed, inbox, writer: Mutex::new(Some(writer)), accounts };
+        let writer = Mutex::new(Some(writer));
+        let inner = Inner { db, failed, inbox, writer, accounts, growing };
         Ok(State { inner: Arc::new(inner) })
     }
 
@@ -212,11 +218,15 @@ impl State {
     }
 
     fn view(&self) -> View<'_> {
-        View::of(&self.inner.db)
+        View::of(&self.inner.db, &self.inner.growing)
     }
 
     fn accounts(&self) -> &usage::Accounts {
         &self.inner.accounts
+    }
+
+    fn growing(&self) -> &growing::Growing {
+        &self.inner.growing
     }
 
     fn why_not(&self) -> StateError {

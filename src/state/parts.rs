@@ -4,6 +4,7 @@
 //! upload claims, so that neither is ever seen without the other.
 
 use super::error::{Conflict, StateError};
+use super::growing;
 use super::record::{PartRecord, UploadRecord};
 use super::view::View;
 use super::writer::Promise;
@@ -30,7 +31,7 @@ impl State {
     ) -> Result<UploadRecord, StateError> {
         let boot = boot.to_owned();
         self.call(Promise::Written, move |view| {
-            let mut upload: UploadRecord = view.get(&keys::upload(part.upload))?;
+            let mut upload = growing::get(view, part.upload)?;
             if !upload.state.is_open() {
                 return Err(StateError::Conflict(Conflict::Upload(upload.state)));
             }

@@ -1,6 +1,7 @@
 //! Transactions on uploads: created, leased, noted, finished or given up.
 
 use super::error::{Conflict, StateError};
+use super::growing;
 use super::record::{JobRecord, UploadRecord, VideoRecord};
 use super::usage::{Move, Weight};
 use super::view::View;
@@ -67,16 +68,18 @@ impl State {
     /// # Durability
     /// Written.
     pub async fn lease_upload(&self, id: UploadId) -> Result<UploadRecord, StateError> {
-        self.call(Promise::Written, move |view| {
-            let mut upload: UploadRecord = view.get(&keys::upload(id))?;
+        let leased = self.call(Promise::Written, move |view| {
+            let mut upload = growing::get(view, id)?;
             if !upload.state.is_open() {
                 return Err(StateError::Conflict(Conflict::Upload(upload.state)));
             }
             upload.epoch = upload.epoch.next();
             put(view, &upload)?;
             Ok(upload)
-        })
-        .await
+        });
+        let leased = leased.await?;
+        self.growing().forget(id);
+        Ok(leased)
     }
 
     /// Records which bytes the kernel has been given since the machine's start `boot`.
@@ -95,16 +98,29 @@ impl State {
         now: UnixMillis,
         expires_at: UnixMillis,
     ) -> Result<(), StateError> {
-        let boot = boot.to_owned();
-        self.call(Promise::Written, move |view| {
+        let received = Received { boot: boot.to_owned(), written, ..Received::default() };
+        self.note(id, epoch, received, now, expires_at).await
+    }
+
+    /// Records all of `received` but what is durable.
+    pub(super) async fn note(
+        &self,
+        id: UploadId,
+        epoch: Epoch,
+        received: Received,
+        now: UnixMillis,
+        expires_at: UnixMillis,
+    ) -> Result<(), StateError> {
+        let noted = self.call(Promise::Written, move |view| {
             let mut upload = open(view, id, epoch)?;
-            upload.received.boot = boot;
-            upload.received.written = written;
+            upload.received = Received { durable: upload.received.durable, ..received };
             upload.changed_at = now;
             upload.expires_at = expires_at;
             put(view, &upload)
-        })
-        .await
+        });
+        noted.await?;
+        self.growing().forget(id);
+        Ok(())
     }
 
     /// Adds bytes that the disk has confirmed. Under one lease they only grow, so that
@@ -120,7 +136,7 @@ impl State {
         epoch: Epoch,
         durable: Ranges,
     ) -> Result<(), StateError> {
-        self.call(Promise::Synced, move |view| {
+        let noted = self.call(Promise::Synced, move |view| {
             let mut upload = held(view, id, epoch)?;
             if !upload.state.is_under_way() {
                 return Err(StateError::Conflict(Conflict::Upload(upload.state)));
@@ -128,9 +144,12 @@ impl State {
             for &(start, end) in durable.as_slice() {
                 upload.received.durable.insert(ByteOffset(start), ByteOffset(end));
             }
-            put(view, &upload)
-        })
-        .await
+            put(view, &upload)?;
+            Ok(upload.received.end())
+        });
+        let recorded = noted.await?;
+        self.growing().recorded(id, recorded);
+        Ok(())
     }
 
     /// Fixes the size of an upload that began without one. Repeating the same size is fine.
@@ -258,7 +277,7 @@ impl State {
         size: ByteCount,
         job: Option<JobRecord>,
     ) -> Result<(), StateError> {
-        self.call(Promise::Synced, move |view| {
+        let finished = self.call(Promise::Synced, move |view| {
             let mut upload = held(view, id, epoch)?;
             fix_length(&mut upload, size)?;
             match upload.state {
@@ -270,6 +289,7 @@ impl State {
             let all = Ranges::up_to(ByteOffset(size.0));
             upload.received.written = all.clone();
             upload.received.durable = all;
+            upload.received.grows = false;
             upload.changed_at = now;
             upload.ended_at = Some(now);
             if let Some(video) = upload.video {
@@ -284,8 +304,10 @@ impl State {
             }
             parts::forget(view, &upload)?;
             put(view, &upload)
-        })
-        .await
+        });
+        finished.await?;
+        self.growing().forget(id);
+        Ok(())
     }
 
     /// Gives an upload up: `Expired` if nobody went on by `expires_at`, or `Aborted` by its
@@ -304,8 +326,8 @@ impl State {
         to: UploadState,
         now: UnixMillis,
     ) -> Result<Option<VideoRecord>, StateError> {
-        self.call(Promise::Synced, move |view| {
-            let mut upload: UploadRecord = view.get(&keys::upload(id))?;
+        let ended = self.call(Promise::Synced, move |view| {
+            let mut upload = growing::get(view, id)?;
             if upload.state == to && to.is_gone() {
                 return Ok(None);
             }
@@ -331,8 +353,10 @@ impl State {
             }
             videos::remove(view, video)?;
             Ok(forgotten)
-        })
-        .await
+        });
+        let forgotten = ended.await?;
+        self.growing().forget(id);
+        Ok(forgotten)
     }
 
     /// Drops the record of an upload that has ended, however; nothing being there is fine.
@@ -343,7 +367,7 @@ impl State {
     /// Written.
     pub async fn forget_upload(&self, id: UploadId) -> Result<(), StateError> {
         self.call(Promise::Written, move |view| {
-            let Some(upload) = view.find::<UploadRecord>(&keys::upload(id))? else {
+            let Some(upload) = growing::find(view, id)? else {
                 return Ok(());
             };
             match (upload.state, upload.video) {
@@ -373,19 +397,21 @@ impl State {
         believed: Ranges,
     ) -> Result<UploadRecord, StateError> {
         let boot = boot.to_owned();
-        self.call(Promise::Synced, move |view| {
-            let mut upload: UploadRecord = view.get(&keys::upload(id))?;
+        let lowered = self.call(Promise::Synced, move |view| {
+            let mut upload = growing::get(view, id)?;
             if upload.state != UploadState::Partial {
                 step(&mut upload, UploadState::Partial)?;
             }
             let believed = parts::believe(view, &upload, believed)?;
             let durable = upload.received.durable.overlap(&believed);
-            upload.received = Received { boot, written: believed, durable };
+            upload.received = Received { boot, written: believed, durable, grows: false };
             upload.epoch = upload.epoch.next();
             put(view, &upload)?;
             Ok(upload)
-        })
-        .await
+        });
+        let lowered = lowered.await?;
+        self.growing().forget(id);
+        Ok(lowered)
     }
 
     /// Reads an upload.
@@ -393,7 +419,7 @@ impl State {
     /// # Errors
     /// `Unreadable`, `Failed`.
     pub fn upload(&self, id: UploadId) -> Result<Option<UploadRecord>, StateError> {
-        self.view().find(&keys::upload(id))
+        growing::find(&self.view(), id)
     }
 
     /// Reads all uploads, the oldest first.
@@ -401,7 +427,8 @@ impl State {
     /// # Errors
     /// `Unreadable`, `Failed`.
     pub fn uploads(&self) -> Result<Vec<UploadRecord>, StateError> {
-        self.scan(keys::UPLOADS)
+        let records = self.scan(keys::UPLOADS)?;
+        Ok(records.into_iter().map(|record| self.growing().onto(record)).collect())
     }
 
     /// Reads at most `limit` uploads older than `before` that `keep` wants, the newest first.
@@ -415,7 +442,8 @@ impl State {
         keep: &dyn Fn(&UploadRecord) -> bool,
     ) -> Result<Vec<UploadRecord>, StateError> {
         let end = before.map_or_else(|| keys::behind(keys::UPLOADS), keys::upload);
-        self.newest(keys::UPLOADS, &end, limit, keep)
+        let records = self.newest(keys::UPLOADS, &end, limit, keep)?;
+        Ok(records.into_iter().map(|record| self.growing().onto(record)).collect())
     }
 
     /// Reads the uploads that aren't finished, given-up ones with them, the oldest first: all
@@ -429,7 +457,8 @@ impl State {
         for key in view.keys(keys::UNFINISHED)? {
             let id = key.strip_prefix(keys::UNFINISHED).unwrap_or_default();
             // The index may be a moment older than the record.
-            uploads.extend(view.find(&[keys::UPLOADS, id].concat())?);
+            let record = view.find(&[keys::UPLOADS, id].concat())?;
+            uploads.extend(record.map(|record| self.growing().onto(record)));
         }
         Ok(uploads)
     }
@@ -459,7 +488,7 @@ pub(super) fn held(
     id: UploadId,
     epoch: Epoch,
 ) -> Result<UploadRecord, StateError> {
-    let upload: UploadRecord = view.get(&keys::upload(id))?;
+    let upload = growing::get(view, id)?;
     if upload.epoch == epoch { Ok(upload) } else { Err(StateError::Stale) }
 }
 
@@ -477,7 +506,7 @@ fn open(view: &View<'_>, id: UploadId, epoch: Epoch) -> Result<UploadRecord, Sta
 fn sum_of(view: &View<'_>, parts: &[UploadId]) -> Result<ByteCount, StateError> {
     let mut sum = 0_u64;
     for &part in parts {
-        let part: UploadRecord = view.get(&keys::upload(part))?;
+        let part = growing::get(view, part)?;
         let confirmed = ByteCount(part.received.durable.contiguous_end().0);
         if part.state.is_gone() || part.length != Some(confirmed) {
             return Err(StateError::Conflict(Conflict::Length));
@@ -520,7 +549,7 @@ pub(super) fn end_of_deleted(
     id: UploadId,
     now: UnixMillis,
 ) -> Result<(), StateError> {
-    let Some(mut upload) = view.find::<UploadRecord>(&keys::upload(id))? else { return Ok(()) };
+    let Some(mut upload) = growing::find(view, id)? else { return Ok(()) };
     match upload.state {
         UploadState::Finished | UploadState::Partial | UploadState::Finishing => {
             step(&mut upload, UploadState::Aborted)?;
@@ -539,7 +568,7 @@ pub(super) fn name_as(
     id: UploadId,
     video: &VideoRecord,
 ) -> Result<(), StateError> {
-    let Some(mut upload) = view.find::<UploadRecord>(&keys::upload(id))? else { return Ok(()) };
+    let Some(mut upload) = growing::find(view, id)? else { return Ok(()) };
     upload.filename.clone_from(&video.filename);
     upload.session.clone_from(&video.session);
     put(view, &upload)

@@ -333,6 +333,7 @@ fn count(view: &View<'_>) -> Result<Ledger, StateError> {
     for key in view.keys(keys::UNFINISHED)? {
         let id = key.strip_prefix(keys::UNFINISHED).unwrap_or_default();
         if let Some(upload) = view.find::<UploadRecord>(&[keys::UPLOADS, id].concat())? {
+            let upload = view.growing().onto(upload);
             ledger.set(upload.id, Weight::of(&upload));
         }
     }

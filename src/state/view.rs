@@ -2,6 +2,7 @@
 
 use super::codec::{self, Record};
 use super::error::StateError;
+use super::growing::Growing;
 use super::keys;
 use super::usage::Move;
 use std::collections::BTreeMap;
@@ -13,6 +14,7 @@ pub(super) type Overlay = BTreeMap<Vec<u8>, Option<Vec<u8>>>;
 /// The database as one transaction sees it. What it puts stays its own until it succeeds.
 pub(super) struct View<'a> {
     db: &'a sled::Db,
+    growing: &'a Growing,
     /// What earlier transactions of the same group put.
     group: Option<&'a Overlay>,
     own: Overlay,
@@ -23,13 +25,24 @@ pub(super) struct View<'a> {
 
 impl<'a> View<'a> {
     /// A view for reading only.
-    pub(super) fn of(db: &'a sled::Db) -> Self {
-        Self { db, group: None, own: Overlay::new(), is_counting: false, moves: Vec::new() }
+    pub(super) fn of(db: &'a sled::Db, growing: &'a Growing) -> Self {
+        let own = Overlay::new();
+        Self { db, growing, group: None, own, is_counting: false, moves: Vec::new() }
     }
 
     /// A view on top of what `group` is about to write.
-    pub(super) fn over(db: &'a sled::Db, group: &'a Overlay, is_counting: bool) -> Self {
-        Self { db, group: Some(group), own: Overlay::new(), is_counting, moves: Vec::new() }
+    pub(super) fn over(
+        db: &'a sled::Db,
+        growing: &'a Growing,
+        group: &'a Overlay,
+        is_counting: bool,
+    ) -> Self {
+        Self { group: Some(group), is_counting, ..Self::of(db, growing) }
+    }
+
+    /// Returns how far uploads have come since their records were written.
+    pub(super) fn growing(&self) -> &'a Growing {
+        self.growing
     }
 
     /// Returns what the transaction put, and what that changes of the totals.

@@ -6,6 +6,7 @@
 //! is tried again may succeed without the bytes being there.
 
 use super::error::StateError;
+use super::growing::Growing;
 use super::nudge::Flushes;
 use super::usage::Accounts;
 use super::view::{Overlay, View};
@@ -82,6 +83,8 @@ pub(super) struct Writer {
     pub(super) unsynced: bool,
     /// The totals that go along with the records.
     pub(super) accounts: Accounts,
+    /// How far uploads are ahead of their records.
+    pub(super) growing: Arc<Growing>,
     /// Where flushes are looked after.
     pub(super) flushes: Arc<Flushes>,
 }
@@ -111,7 +114,8 @@ impl Writer {
         let mut writes = Overlay::new();
         let (mut written, mut synced) = (Vec::new(), Vec::new());
         for message in group {
-            let mut view = View::over(&self.db, &writes, self.accounts.is_counting());
+            let mut view =
+                View::over(&self.db, &self.growing, &writes, self.accounts.is_counting());
             let answer = (message.evaluate)(&mut view);
             match answer.outcome {
                 Outcome::Done => {

@@ -6,6 +6,7 @@ use super::feed::{self, End, Inlet};
 use super::turn::Turn;
 use super::writer::Writer;
 use super::{Engine, Fault, UploadError, Uploads};
+use crate::config::Durability;
 use crate::disk::{Blob, Space};
 use crate::ids::UploadId;
 use crate::model::pace::Pace;
@@ -240,22 +241,22 @@ impl Engine {
         let declared = append.declared.or(told);
         let known_end = length.map(|length| ByteOffset(length.0)).or(body_end.flatten());
         let until = known_end.unwrap_or(actual);
-        // What is set aside in the file already needs no room.
-        if until > self.room.covered(id) {
-            let space = match space {
-                Some(space) => space,
-                None => self.clone().blocking(|engine| engine.disk.free_space()).await?,
-            };
-            if !self.room.admit(id, actual, until, space) {
-                return Err(UploadError::NoSpace);
-            }
-        }
+        self.make_room(id, actual, until, space).await?;
         if turn.is_takeover() {
             // The turn alone keeps the older request from writing; its notes end with its lease.
             record = self.state.lease_upload(id).await?;
         }
+        // Behind what counts the file may hold what didn't, such as a body with a wrong checksum.
+        let grows = file_bytes == ByteCount(actual.0)
+            && checksum.is_none()
+            && !(by_flag || record.is_part())
+            && self.limits.durability == Durability::Complete;
+        if record.received.grows && !grows {
+            record = self.stop_growing(record).await?;
+        }
         let mut writer = Writer::new(self.clone(), turn, blob, record, bound, known_end);
         writer.flag(flagged);
+        writer.grow(grows);
         if let Err(refused) = writer.promise(until) {
             // Only a length that comes now can be refused, so nothing else was promised.
             self.room.forget(id);
@@ -266,6 +267,36 @@ impl Engine {
             None => writer.declare(declared).await?,
         }
         Ok(Checked::Write(Box::new(writer)))
+    }
+
+    /// Promises an upload the bytes `from..until`; what is set aside in the file needs no promise.
+    async fn make_room(
+        self: &Arc<Self>,
+        id: UploadId,
+        from: ByteOffset,
+        until: ByteOffset,
+        space: Option<Space>,
+    ) -> Result<(), UploadError> {
+        if until <= self.room.covered(id) {
+            return Ok(());
+        }
+        let space = match space {
+            Some(space) => space,
+            None => self.clone().blocking(|engine| engine.disk.free_space()).await?,
+        };
+        match self.room.admit(id, from, until, space) {
+            true => Ok(()),
+            false => Err(UploadError::NoSpace),
+        }
+    }
+
+    /// Records exactly how far an upload has come, before something is appended that may not count.
+    async fn stop_growing(&self, mut record: UploadRecord) -> Result<UploadRecord, UploadError> {
+        let (id, epoch, written) = (record.id, record.epoch, record.received.written.clone());
+        let (at, until) = (record.changed_at, record.expires_at);
+        self.state.note_written(id, epoch, &self.boot, written, at, until).await?;
+        record.received.grows = false;
+        Ok(record)
     }
 
     /// Ends an upload by the draft that was sent more than its length, as the draft wants it: its

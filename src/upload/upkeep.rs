@@ -207,7 +207,7 @@ impl Engine {
         file_bytes: ByteCount,
     ) -> Result<(), UploadError> {
         let id = record.id;
-        let believed = record.received.believed(&self.boot, file_bytes);
+        let believed = record.received.recovered(&self.boot, file_bytes);
         let end = believed.contiguous_end();
         // Parts and what is sent by the draft become a file only when their client says so.
         let waits = record.chunks.is_some() || record.is_by_flag();

@@ -110,7 +110,8 @@ impl Engine {
         let (id, at, end) = (upload.id, video.id, ByteOffset(bytes.len() as u64));
         let now = upload.created_at;
         let all = Ranges::up_to(end);
-        upload.received = Received { boot: self.boot.clone(), written: all.clone(), durable: all };
+        let (boot, written) = (self.boot.clone(), all.clone());
+        upload.received = Received { boot, written, durable: all, grows: false };
         upload.state = UploadState::Finished;
         upload.ended_at = Some(now);
         video.uploaded_at = Some(now);

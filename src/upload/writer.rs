@@ -64,6 +64,8 @@ pub(super) struct Writer {
     unverified: Option<Unverified>,
     /// What the client says about the end; counts for uploads that end by it.
     flagged: Flagged,
+    /// All that is appended counts, so that a record that says so is enough for many requests.
+    grows: bool,
 }
 
 /// A body whose checksum isn't known to be right yet.
@@ -103,6 +105,7 @@ impl Writer {
             reserved,
             unverified: None,
             flagged: Flagged::default(),
+            grows: false,
             growth,
         }
     }
@@ -110,6 +113,11 @@ impl Writer {
     /// Takes what the client says about the upload's end.
     pub(super) fn flag(&mut self, flagged: Flagged) {
         self.flagged = flagged;
+    }
+
+    /// Says whether all that is appended counts, and the file ends with what counts so far.
+    pub(super) fn grow(&mut self, grows: bool) {
+        self.grows = grows;
     }
 
     /// Has the body count only as a whole, and only if it sums up to `expected`.
@@ -235,15 +243,16 @@ impl Writer {
     /// Records what the kernel has been given.
     async fn note(&mut self) -> Result<(), UploadError> {
         if self.end > self.noted {
+            let (state, boot) = (&self.engine.state, &self.engine.boot);
             let now = self.engine.clock.now();
-            let written = Ranges::up_to(self.end);
             let expires_at = self.engine.expires_at(now, ByteCount(self.end.0));
-            let (id, epoch) = (self.record.id, self.record.epoch);
-            let boot = &self.engine.boot;
-            self.engine
-                .state
-                .note_written(id, epoch, boot, written.clone(), now, expires_at)
-                .await?;
+            let (id, epoch, end) = (self.record.id, self.record.epoch, self.end);
+            let written = Ranges::up_to(end);
+            if !self.grows {
+                state.note_written(id, epoch, boot, written.clone(), now, expires_at).await?;
+            } else if !state.note_grown(id, epoch, end, now, expires_at)? {
+                state.note_growing(id, epoch, boot, end, now, expires_at).await?;
+            }
             self.record.received.written = written;
             self.record.expires_at = expires_at;
             self.noted = self.end;

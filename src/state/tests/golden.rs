@@ -27,7 +27,12 @@ fn upload() -> UploadRecord {
         protocol: Protocol::Form,
         state: UploadState::Finishing,
         epoch: Epoch(7),
-        received: Received { boot: "0a1b".to_owned(), written, durable: up_to(1_048_576) },
+        received: Received {
+            boot: "0a1b".to_owned(),
+            written,
+            durable: up_to(1_048_576),
+            grows: false,
+        },
         metadata: Some("filename ZmlsbS5tb3Y=,is_confidential".to_owned()),
         session: Some("holiday".to_owned()),
         ended_at: Some(NOW.plus_ms(5)),
@@ -48,6 +53,7 @@ fn upload_part() -> UploadRecord {
             boot: "0a1b".to_owned(),
             written: up_to(9_000_000),
             durable: up_to(9_000_000),
+            grows: false,
         },
         ..upload()
     }
@@ -77,6 +83,12 @@ fn upload_in_chunks() -> UploadRecord {
         chunks: Some(chunks),
         ..upload()
     }
+}
+
+/// One whose file tells how far it has come.
+fn upload_that_grows() -> UploadRecord {
+    let received = Received { grows: true, ..upload_part().received };
+    UploadRecord { received, concat: None, video: upload().video, ..upload_part() }
 }
 
 fn rendition() -> RenditionRecord {
@@ -250,6 +262,7 @@ fn records_keep_their_bytes() {
     check_kind("-final", upload_final());
     check_kind("-chunks", upload_in_chunks());
     check_kind("-draft", draft_upload());
+    check_kind("-grows", upload_that_grows());
     check(part());
     check(video());
     check_kind("-text", video_with_text());

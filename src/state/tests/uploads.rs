@@ -127,7 +127,8 @@ async fn claims_are_lowered_to_what_is_there() {
     it.state.note_durable(id, epoch, up_to(7)).await.expect("noted");
     it.state.begin_finish(id, epoch, ByteCount(10)).await.expect("begun");
     let lowered = it.state.lower_upload(id, "b", up_to(5)).await.expect("lowered");
-    let expected = Received { boot: "b".to_owned(), written: up_to(5), durable: up_to(5) };
+    let expected =
+        Received { boot: "b".to_owned(), written: up_to(5), durable: up_to(5), grows: false };
     assert_eq!((lowered.state, lowered.received), (UploadState::Partial, expected));
     let stale = it.state.finish_upload(id, epoch, NOW, ByteCount(10), None).await;
     assert_eq!(stale, Err(StateError::Stale));
@@ -299,4 +300,44 @@ async fn ending_an_unjoined_final_ends_its_job() {
     assert_eq!(it.state.video(video).expect("read"), None);
     let stale = it.state.renew_lease(job.id, job.epoch, NOW).await;
     assert_eq!((stale, it.job_now(job.id).state), (Err(StateError::Stale), JobState::Cancelled));
+}
+
+/// What came since the record is seen by everybody, goes along with the next record, and counts
+/// only under the lease and while the record says that the upload grows.
+#[tokio::test]
+async fn what_grows_is_laid_over_its_record() {
+    let it = fixture();
+    it.state.count_usage().await.expect("counted");
+    let (id, _) = it.upload(10).await;
+    let epoch = it.state.lease_upload(id).await.expect("leased").epoch;
+    let grown = |epoch, end| it.state.note_grown(id, epoch, ByteOffset(end), NOW, NOW);
+    assert_eq!(grown(epoch, 3), Ok(false), "nothing says that it grows");
+    it.state.note_growing(id, epoch, "b", ByteOffset(2), NOW, NOW).await.expect("noted");
+    assert_eq!(grown(epoch.next(), 3), Ok(false), "another lease");
+    assert_eq!(grown(epoch, 4), Ok(true));
+    let usage = it.state.usage(&it.upload_now(id).owner);
+    assert_eq!((usage.kept, usage.awaited), (ByteCount(10), ByteCount(6)));
+    let listed = it.state.newest_uploads(None, 9, &|_| true).expect("read");
+    let unfinished = it.state.unfinished_uploads().expect("read");
+    for seen in [&it.upload_now(id), &listed[0], &unfinished[0]] {
+        assert_eq!(seen.received.end(), ByteOffset(4));
+    }
+    let it = it.reopen();
+    assert_eq!(it.upload_now(id).received.end(), ByteOffset(2), "the file has the rest");
+    let grown = |epoch, end| it.state.note_grown(id, epoch, ByteOffset(end), NOW, NOW);
+    assert_eq!(grown(epoch, 5), Ok(true));
+    it.state.note_durable(id, epoch, up_to(4)).await.expect("noted");
+    let it = it.reopen();
+    assert_eq!(it.upload_now(id).received.end(), ByteOffset(5), "it went along");
+    let grown = |epoch, end| it.state.note_grown(id, epoch, ByteOffset(end), NOW, NOW);
+    assert_eq!(grown(epoch, 6), Ok(true));
+    let leased = it.state.lease_upload(id).await.expect("leased");
+    assert_eq!(leased.received.end(), ByteOffset(6));
+    assert_eq!(grown(epoch, 7), Ok(false), "the lease has ended");
+    assert_eq!(grown(leased.epoch, 7), Ok(true));
+    it.state.note_written(id, leased.epoch, "b", up_to(7), NOW, NOW).await.expect("noted");
+    assert_eq!(grown(leased.epoch, 8), Ok(false), "it doesn't grow any more");
+    assert_eq!(it.upload_now(id).received.end(), ByteOffset(7));
+    it.state.end_upload(id, UploadState::Aborted, NOW).await.expect("ended");
+    assert_eq!(it.upload_now(id).received.end(), ByteOffset(0));
 }

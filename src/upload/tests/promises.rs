@@ -4,7 +4,7 @@ use super::life::*;
 use crate::config::Durability;
 use crate::ids::UploadId;
 use crate::units::{ByteOffset, Ranges};
-use crate::upload::UploadError;
+use crate::upload::{Checksum, UploadError};
 use bytes::Bytes;
 
 /// Leaves `bytes` as a kill does that comes before they are confirmed.
@@ -66,5 +66,53 @@ fn a_complete_part_is_confirmed_after_a_kill() {
     house.live(async |life: &Life| {
         assert_eq!(life.offset(id).await, 300);
         assert_eq!(durable(life, id), 300);
+    });
+}
+
+/// Requests that follow each other share a record, and the file tells the rest after a kill. What
+/// lies in the file and never counted isn't told by it.
+#[test]
+fn requests_share_a_record_and_lose_nothing_to_a_kill() {
+    let mut house = House::new();
+    let bytes = content(1000);
+    let id = house.live(async |life: &Life| {
+        let id = life.create(Some(1000)).await.id;
+        for at in [0, 100, 200] {
+            life.append(id, at as u64, &bytes[at..at + 100]).await.expect("acknowledged");
+        }
+        assert_eq!(life.offset(id).await, 300);
+        assert_eq!(life.state.uploads().expect("they read")[0].received.end(), ByteOffset(300));
+        id
+    });
+    house.live_unmended(async |life: &Life| {
+        let record = life.uploads.peek(id).expect("it is open");
+        assert_eq!(record.received.end(), ByteOffset(100), "one record for all three");
+    });
+    house.live(async |life: &Life| {
+        assert_eq!(life.offset(id).await, 300);
+        let wrong = Checksum::Crc32c([0; 4]);
+        let sent = body(pieces(&bytes[300..400], 10), Then::End);
+        let refused = life.uploads.append_checked(to(id, 300), Some(wrong), sent).await;
+        assert!(matches!(refused, Err(UploadError::ChecksumMismatch { .. })));
+        assert_eq!(life.blob(id, 400), bytes[..400], "it lies in the file");
+    });
+    house.live(async |life: &Life| {
+        assert_eq!(life.offset(id).await, 300);
+        life.append(id, 300, &bytes[300..350]).await.expect("acknowledged");
+    });
+    house.live(async |life: &Life| {
+        assert_eq!(life.offset(id).await, 350, "what lies behind it doesn't count");
+        life.append(id, 350, &bytes[350..500]).await.expect("past what lay there");
+        life.append(id, 500, &bytes[500..600]).await.expect("acknowledged");
+        let cut = body(pieces(&bytes[600..700], 10), Then::Break);
+        let cut = life.uploads.append(to(id, 600), cut).await;
+        assert!(matches!(cut, Err(UploadError::BodyBroken { offset: ByteOffset(700) })));
+    });
+    house.live(async |life: &Life| assert_eq!(life.offset(id).await, 700));
+    house.boot = "boot-2".into();
+    house.live(async |life: &Life| {
+        assert_eq!(life.offset(id).await, 0, "nothing was confirmed");
+        let appended = life.append(id, 0, &bytes).await.expect("all of it");
+        assert!(appended.finished);
     });
 }
