@@ -84,7 +84,7 @@ impl Engine {
 
     /// Checks that all parts are there, and are the ones that the client names.
     async fn check_parts(
-        &self,
+        self: &Arc<Self>,
         record: &UploadRecord,
         said: &Completion,
     ) -> Result<(), UploadError> {
@@ -93,6 +93,8 @@ impl Engine {
         };
         let missing = chunks.missing(length, &record.received.written);
         if !missing.is_empty() {
+            // What isn't named is told to be there.
+            self.certain(record.clone()).await?;
             return Err(PartError::Missing { missing }.into());
         }
         if said.parts.is_empty() {

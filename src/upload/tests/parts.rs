@@ -5,7 +5,7 @@ use crate::config::{Durability, Reserve};
 use crate::disk::UploadMeta;
 use crate::ids::{UploadId, VideoId};
 use crate::model::upload::{Chunks, Protocol, UploadState};
-use crate::state::UploadRecord;
+use crate::state::{PartRecord, UploadRecord};
 use crate::units::{ByteCount, ByteOffset, Ranges};
 use crate::upload::{Completion, NewUpload, PartError, PutPart, StoredPart, UploadError};
 use proptest::prelude::*;
@@ -90,6 +90,29 @@ fn a_repeated_part_isnt_written() {
         let missing = vec![1];
         assert!(matches!(open, Err(UploadError::Part(PartError::Missing { missing: m }))
             if m == missing));
+    });
+}
+
+/// Who is told which parts are missing takes the others for confirmed where every answer is a
+/// promise; after a kill they may not be.
+#[test]
+fn parts_that_are_not_missing_are_confirmed() {
+    let mut house = House::new();
+    house.limits.durability = Durability::Chunk;
+    let bytes = content(PART as u64 * 2);
+    house.live(async |life: &Life| {
+        let id = life.begin(bytes.len()).await.id;
+        let blob = life.disk.open_blob(id).expect("it is there");
+        blob.write_at(ByteOffset(0), &[&bytes[..PART]]).expect("written");
+        let (at, size) = (life.clock.now(), ByteCount(PART as u64));
+        let part = PartRecord { upload: id, index: 0, size, sha256: [7; 32], at };
+        life.state.note_part(part, "boot-1", at.plus_ms(60_000)).await.expect("noted");
+        let durable = || life.uploads.peek(id).expect("it is open").received.durable.total();
+        assert_eq!(durable(), ByteCount(0));
+        let open = life.done(id).await;
+        assert!(matches!(open, Err(UploadError::Part(PartError::Missing { missing: m }))
+            if m == [1]));
+        assert_eq!(durable(), size);
     });
 }
 
