@@ -25,6 +25,12 @@ const CRUMB_BYTES: usize = 1024;
 /// Longest time that bytes of a slow body wait to be written.
 const GATHER_TIME: Duration = Duration::from_secs(1);
 
+/// Bytes that don't wait for so long: those of many slow bodies together would hold much memory.
+const HELD_BYTES: u64 = 4 * 1024;
+
+/// Longest time that so many bytes wait.
+const HELD_TIME: Duration = Duration::from_millis(100);
+
 /// How a body ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum End {
@@ -71,6 +77,11 @@ impl Gathered {
     fn is_full(&self) -> bool {
         self.batch.bytes >= GATHER_BYTES || self.batch.pieces.len() >= GATHER_PIECES
     }
+
+    /// Returns how long what has come may wait.
+    fn patience(&self) -> Duration {
+        if self.batch.bytes >= HELD_BYTES { HELD_TIME } else { GATHER_TIME }
+    }
 }
 
 impl Feed {
@@ -111,9 +122,10 @@ impl Inlet {
                 }
                 _spent = std::mem::take(&mut gathered.spent);
                 if !gathered.is_full() {
+                    let patience = gathered.patience();
                     gathered.batch.bytes += piece.len() as u64;
                     gathered.batch.pieces.push(piece);
-                    if gathered.is_full() {
+                    if gathered.is_full() || gathered.patience() < patience {
                         self.0.filled.notify_one();
                     }
                     return true;
@@ -144,11 +156,12 @@ impl Outlet {
     /// Waits until enough has been gathered, or has waited long enough, or nothing follows. When
     /// `letting_go` is cancelled, returns what has come so far as the last batch.
     pub(super) async fn take(&mut self, letting_go: &CancellationToken) -> Batch {
-        let mut until = Instant::now() + GATHER_TIME;
+        let mut since = Instant::now();
         loop {
-            {
+            let until = {
                 let mut gathered = self.0.gathered();
-                let late = Instant::now() >= until;
+                let patience = gathered.patience();
+                let late = Instant::now() >= since + patience;
                 if letting_go.is_cancelled() {
                     gathered.batch.end.get_or_insert(End::Taken);
                     gathered.closed = true;
@@ -160,9 +173,10 @@ impl Outlet {
                     return batch;
                 }
                 if late {
-                    until = Instant::now() + GATHER_TIME;
+                    since = Instant::now();
                 }
-            }
+                since + patience
+            };
             tokio::select! {
                 () = letting_go.cancelled() => (),
                 _ = timeout_at(until, self.0.filled.notified()) => (),
@@ -192,6 +206,7 @@ impl Drop for Outlet {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use futures_util::FutureExt;
 
     /// Pieces arrive in order and uncopied, gathered, with the end after them; what was written
     /// comes back to its reader.
@@ -241,6 +256,21 @@ mod tests {
         let small = Bytes::from(vec![1; 1000]);
         outlet.give_back(vec![small.clone()]);
         assert!(small.is_unique());
+    }
+
+    /// What holds much memory waits for less long than crumbs, and its writer hears of that.
+    #[tokio::test]
+    async fn much_is_written_soon() {
+        let (mut inlet, outlet) = feed();
+        let hears = || outlet.0.filled.notified().now_or_never().is_some();
+        for (bytes, patience, is_news) in [
+            (CRUMB_BYTES, GATHER_TIME, false),
+            (HELD_BYTES as usize, HELD_TIME, true),
+            (HELD_BYTES as usize, HELD_TIME, false),
+        ] {
+            assert!(inlet.push(Bytes::from(vec![1; bytes])).await);
+            assert_eq!((outlet.0.gathered().patience(), hears()), (patience, is_news));
+        }
     }
 
     /// Tiny pieces are bounded by their number as well.
