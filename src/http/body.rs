@@ -351,8 +351,12 @@ pub(super) async fn bounded(
     use super::problem::{Code, Problem};
     let mut bytes = Vec::new();
     while let Some(piece) = payload.next().await {
-        let piece = piece.map_err(|error| {
-            Problem::new(Code::BodyIncomplete, "The body was cut short.").cause(error)
+        let piece = piece.map_err(|error| match &error {
+            PayloadError::Io(io) if io.kind() == std::io::ErrorKind::TimedOut => {
+                let detail = "The body stopped coming.";
+                Problem::new(Code::BodyTimedOut, detail).retry_after(super::translate::IDLE_SECONDS)
+            }
+            _ => Problem::new(Code::BodyIncomplete, "The body was cut short.").cause(error),
         })?;
         if bytes.len() + piece.len() > bytes_max {
             let detail = format!("The body is larger than {} KiB.", bytes_max >> 10);

@@ -4,7 +4,7 @@
 use super::body::Tap;
 use super::problem::{Code, MEDIA_TYPE, Problem};
 use super::tus::headers::VERSION;
-use super::{Shared, guard};
+use super::{Shared, draft, guard};
 use crate::config::AuthMode;
 use crate::model::pace::Pace;
 use actix_web::body::{BoxBody, MessageBody};
@@ -55,19 +55,35 @@ pub(super) async fn frame(
     let path = req.path().to_owned();
     let pace = body_pace(&req);
     let tap = Tap::install(&mut req, pace);
-    let answer = match refusal(&req) {
+    let answer = match not_ours(&req) {
         Some(problem) => req.into_response(problem.error_response()),
         None => next.call(req).await?.map_into_boxed_body(),
     };
     let (req, answer) = answer.into_parts();
     log_failure(&answer, &id, &method, &path);
     let mut answer = as_problem(answer);
-    finish_headers(answer.headers_mut(), &id, &method, &path);
+    finish_headers(answer.headers_mut(), &id);
+    if guard::is_upload_path(&path) && method != Method::OPTIONS && !draft::is_spoken(&req) {
+        let name = HeaderName::from_static("tus-resumable");
+        answer.headers_mut().insert(name, HeaderValue::from_static(VERSION));
+    }
     let answer = match tap {
         Some(tap) => tap.settle(&req, answer).await,
         None => answer,
     };
     Ok(ServiceResponse::new(req, answer))
+}
+
+/// Refuses a request whose head isn't sound. Lies within the rules for other sites' pages, so that
+/// they can read why.
+pub(super) async fn sound(
+    req: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<BoxBody>, Error> {
+    match unsound(&req) {
+        Some(problem) => Ok(req.into_response(problem.error_response())),
+        None => Ok(next.call(req).await?.map_into_boxed_body()),
+    }
 }
 
 /// Returns how slowly a body may come. Uploads have the configured pace; they notice first, as
@@ -78,8 +94,8 @@ fn body_pace(req: &ServiceRequest) -> Pace {
     Pace::behind(Duration::from_millis(upload), BODY_IDLE_MARGIN)
 }
 
-/// Returns why a request isn't looked at any further.
-fn refusal(req: &ServiceRequest) -> Option<Problem> {
+/// Returns what is wrong with a request's head.
+fn unsound(req: &ServiceRequest) -> Option<Problem> {
     let too_long = |(name, value): (&HeaderName, &HeaderValue)| {
         name.as_str().len() + value.len() > HEADER_BYTES_MAX
     };
@@ -94,6 +110,12 @@ fn refusal(req: &ServiceRequest) -> Option<Problem> {
     if req.uri().to_string().len() > ADDRESS_BYTES_MAX {
         return Some(Problem::new(Code::InvalidRequest, "The address is longer than 8 KiB."));
     }
+    None
+}
+
+/// Returns why a request isn't looked at any further: who asks in mode `open` isn't at this
+/// machine, or is a page that may not.
+fn not_ours(req: &ServiceRequest) -> Option<Problem> {
     let app = req.app_data::<web::Data<Shared>>()?;
     let open = app.parts.config.auth_mode == AuthMode::Open;
     if open && guard::is_from_another_site(req.headers(), &app.parts.config.cors_origins) {
@@ -168,15 +190,11 @@ fn as_problem(answer: HttpResponse<BoxBody>) -> HttpResponse<BoxBody> {
     answer.map_body(|_, _| BoxBody::new(Problem::of_status(status).body(status)))
 }
 
-fn finish_headers(headers: &mut HeaderMap, id: &str, method: &Method, path: &str) {
+fn finish_headers(headers: &mut HeaderMap, id: &str) {
     if let Ok(id) = HeaderValue::from_str(id) {
         headers.insert(REQUEST_ID, id);
     }
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    if guard::is_upload_path(path) && *method != Method::OPTIONS {
-        let name = HeaderName::from_static("tus-resumable");
-        headers.insert(name, HeaderValue::from_static(VERSION));
-    }
 }
 
 #[cfg(test)]

@@ -204,6 +204,7 @@ pub fn serve(parts: AppParts, listeners: Listeners) -> Result<Served, ServeError
             .app_data(shared.clone())
             .configure(routes)
             .default_service(web::to(nothing_here))
+            .wrap(middleware::from_fn(edge::sound))
             .wrap(cors::rules(origins))
             .wrap(middleware::from_fn(edge::frame))
     });

@@ -192,11 +192,11 @@ fn every_stalled_body_is_closed() {
     let video = server.upload(&media("silent.mp4"));
     let form = "--x\r\nContent-Disposition: form-data; name=\"title\"\r\n\r\nSea";
     let bodies = [
-        ("POST", "/api/videos".to_owned(), "multipart/form-data; boundary=x", form),
-        ("PATCH", format!("/api/videos/{video}"), "application/json", "{\"title\":"),
-        ("POST", "/login".to_owned(), "application/x-www-form-urlencoded", "token=a"),
+        ("POST", "/api/videos".to_owned(), "multipart/form-data; boundary=x", form, 400..=499),
+        ("PATCH", format!("/api/videos/{video}"), "application/json", "{\"title\":", 503..=503),
+        ("POST", "/login".to_owned(), "application/x-www-form-urlencoded", "token=a", 400..=499),
     ];
-    for (method, path, kind, body) in bodies {
+    for (method, path, kind, body, expected) in bodies {
         let head = format!(
             "{method} {path} HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {}\r\n\
              Content-Type: {kind}\r\nContent-Length: 1000\r\n\r\n",
@@ -207,7 +207,7 @@ fn every_stalled_body_is_closed() {
         let mut answer = String::new();
         let read = (&stream).read_to_string(&mut answer);
         assert!(read.is_ok(), "{method} {path} stays open for ever");
-        assert!(matches!(status(&answer), 400..=499), "{method} {path}: {answer}");
+        assert!(expected.contains(&status(&answer)), "{method} {path}: {answer}");
     }
     assert_eq!(server.settled(&video)["state"], "ready");
 }

@@ -111,6 +111,23 @@ fn options_tell_of_both_protocols() {
     for name in ["upload-complete", "upload-limit", "upload-offset", "location", "slipway-video"] {
         assert!(exposed.contains(name), "{name} in {exposed}");
     }
+    let path = created.header("location");
+    for answer in [
+        server.send(
+            "POST",
+            "/files",
+            &[V8, ("Upload-Complete", "?0"), ("Upload-Length", "-")],
+            b"",
+        ),
+        server.send("HEAD", path, &[], b""),
+        server.send("PATCH", path, &[V8, MORE, ("Upload-Offset", "7")], b""),
+        server.send("DELETE", path, &[], b""),
+        created,
+    ] {
+        assert_eq!(answer.header("tus-resumable"), "", "{} isn't tus", answer.status);
+    }
+    let stranger = server.send("HEAD", "/files/x", &[], b"");
+    assert_eq!((stranger.status, stranger.header("tus-resumable")), (412, "1.0.0"));
 }
 
 /// The careful way: an empty creation, some appends, and a flag that completes; all bytes being

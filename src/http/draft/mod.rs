@@ -21,7 +21,7 @@ use crate::upload::{
     Append, Checksum, EXPIRE_EMPTY_MS, Flagged, NewUpload, PartError, Refusal, UploadError,
 };
 use actix_web::http::{Method, header};
-use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, web};
+use actix_web::{HttpMessage, HttpRequest, HttpResponse, HttpResponseBuilder, web};
 use fields::{BODY_TYPE, INTEGER_MAX, Speech, VERSION};
 use interim::{Interim, Telling};
 
@@ -33,6 +33,15 @@ const MISMATCHING_OFFSET: &str =
 /// The problem type of lengths that contradict each other.
 const INCONSISTENT_LENGTH: &str =
     "https://iana.org/assignments/http-problem-types#inconsistent-upload-length";
+
+/// Marks a request on an upload by the draft, which may say nothing of it itself.
+struct OnDraft;
+
+/// Says whether a request is answered by the draft, so that its answer names no version of tus.
+pub(super) fn is_spoken(req: &HttpRequest) -> bool {
+    let is_tus = req.headers().contains_key("tus-resumable");
+    !is_tus && (fields::is_spoken(req.headers()) || req.extensions().contains::<OnDraft>())
+}
 
 /// What one request brings.
 struct Request<'a> {
@@ -232,6 +241,7 @@ pub(super) async fn single(
     upload: UploadRecord,
     method: &Method,
 ) -> Result<HttpResponse, Problem> {
+    req.extensions_mut().insert(OnDraft);
     if req.headers().contains_key("tus-resumable") {
         let detail = "This upload was begun by the IETF's draft; leave Tus-Resumable out.";
         return Err(Problem::new(Code::OtherProtocol, detail).field("Tus-Resumable"));
