@@ -90,7 +90,8 @@ doorsteps! {
     avutil LIBAVUTIL_VERSION_MAJOR {
         av_dict_count av_dict_free av_dict_get av_dict_set av_frame_alloc av_frame_free
         av_frame_get_buffer av_frame_ref av_frame_unref av_free av_freep
-        av_get_channel_layout_nb_channels av_get_default_channel_layout av_get_sample_fmt_name
+        av_get_bytes_per_sample av_get_channel_layout_nb_channels av_get_default_channel_layout
+        av_get_sample_fmt_name
         av_log_set_level av_mallocz av_pix_fmt_desc_get av_sample_fmt_is_planar av_strdup
     }
     avcodec LIBAVCODEC_VERSION_MAJOR {
