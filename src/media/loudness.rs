@@ -160,7 +160,7 @@ impl Measured {
         let kind = SoundKind::of(sound);
         if self.resampler.as_ref().is_none_or(|resampler| resampler.kind != kind) {
             self.end()?;
-            self.resampler = Some(Resampler::new(kind, self.mixing, false, MEASURE)?);
+            self.resampler = Some(Resampler::new(kind, self.mixing, None, MEASURE)?);
         }
         let Some(resampler) = &mut self.resampler else { return Ok(()) };
         let heard = resampler.take(sound)?;

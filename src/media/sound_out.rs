@@ -56,7 +56,8 @@ pub struct SoundOut<'w, 'r> {
     waiting_bytes: usize,
     segmenter: Segmenter<'w, 'r>,
     boundaries: Boundaries,
-    any: bool,
+    /// Where what the encoder has got ends, in samples.
+    encoded: i64,
 }
 
 impl<'w, 'r> SoundOut<'w, 'r> {
@@ -90,7 +91,7 @@ impl<'w, 'r> SoundOut<'w, 'r> {
             waiting_bytes: 0,
             segmenter: Segmenter::new(label, &parameters, time_base, dir, reporter)?,
             boundaries: plan.boundaries,
-            any: false,
+            encoded: 0,
         })
     }
 
@@ -101,12 +102,13 @@ impl<'w, 'r> SoundOut<'w, 'r> {
     pub fn take(&mut self, sound: &frame::Audio) -> Result<(), Stop> {
         let kind = SoundKind::of(sound);
         if self.resampler.as_ref().is_none_or(|resampler| resampler.kind != kind) {
-            // Only the first one fills up to the beginning; a later one goes on where sound is.
-            let begins = self.resampler.is_none();
             if let Some(mut old) = self.resampler.take() {
-                let rest = old.finish()?;
-                self.encode_all(rest)?;
+                // The encoder takes a short packet only at its end. What is lost, 21 ms at most,
+                // the next one fills up with silence, as it begins where whole packets end.
+                let rest = old.finish()?.into_iter();
+                self.encode_all(rest.filter(|it| it.samples() == FRAME_SAMPLES as usize))?;
             }
+            let begins = Some(self.encoded);
             self.resampler = Some(Resampler::new(kind, self.mixing, begins, &self.filters)?);
         }
         let Some(resampler) = &mut self.resampler else { return Ok(()) };
@@ -150,7 +152,7 @@ impl<'w, 'r> SoundOut<'w, 'r> {
             let rest = resampler.finish()?;
             self.encode_all(rest)?;
         }
-        if !self.any {
+        if self.encoded == 0 {
             return Ok(0.0);
         }
         self.encoder.send_eof().map_err(|error| stop(error.into()))?;
@@ -167,9 +169,10 @@ impl<'w, 'r> SoundOut<'w, 'r> {
         self.segmenter.finish(i64::from(FRAME_SAMPLES), 0.0)
     }
 
-    fn encode_all(&mut self, sounds: Vec<frame::Audio>) -> Result<(), Stop> {
+    fn encode_all(&mut self, sounds: impl IntoIterator<Item = frame::Audio>) -> Result<(), Stop> {
         for sound in sounds {
-            self.any = true;
+            let at = sound.pts().unwrap_or(self.encoded);
+            self.encoded = at.saturating_add(sound.samples() as i64);
             if let Some(peaks) = &self.peaks {
                 peaks.lock().unwrap_or_else(PoisonError::into_inner).take(&sound);
             }
@@ -279,12 +282,17 @@ pub struct Resampler {
 }
 
 impl Resampler {
-    /// Builds the graph, with more `filters` at its end. `begins`: what comes out begins at 0,
-    /// with silence if need be.
+    /// Builds the graph, with more `filters` at its end. `begins`: what comes out begins at this
+    /// sample, with silence if need be.
     ///
     /// # Errors
     /// `OutOfMemory`; `Internal` if the libraries lack a filter.
-    pub fn new(kind: SoundKind, mixing: Mixing, begins: bool, filters: &str) -> Result<Self, Stop> {
+    pub fn new(
+        kind: SoundKind,
+        mixing: Mixing,
+        begins: Option<i64>,
+        filters: &str,
+    ) -> Result<Self, Stop> {
         let graph = build(kind, mixing, begins, filters).map_err(|error| stop(error.into()))?;
         Ok(Self { graph, kind })
     }
@@ -327,7 +335,7 @@ impl Resampler {
 fn build(
     kind: SoundKind,
     mixing: Mixing,
-    begins: bool,
+    begins: Option<i64>,
     filters: &str,
 ) -> Result<filter::Graph, Error> {
     let (source, sink) = match (filter::find("abuffer"), filter::find("abuffersink")) {
@@ -347,7 +355,9 @@ fn build(
     );
     graph.add(&source, "in", &arguments)?;
     let mut output = graph.add(&sink, "out", "")?;
-    let first = if begins { ":first_pts=0" } else { "" };
+    // FFmpeg counts this in samples of what goes in.
+    let own = |at| rescale(at, Rational(1, mixing.rate as i32), Rational(1, kind.rate as i32));
+    let first = begins.map_or(String::new(), |at| format!(":first_pts={}", own(at)));
     // Of channels that nobody says anything about, the first two are taken for left and right.
     let pick = if kind.layout == 0 { "pan=stereo|c0=c0|c1=c1," } else { "" };
     let (rate, layout) = (mixing.rate, mixing.name());
