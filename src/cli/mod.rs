@@ -3,6 +3,7 @@
 //! Exit codes: 0 done; 2 wrong usage, wrong configuration, or a data directory that another
 //! server holds; 1 anything else. A failure is one line on standard error.
 
+mod doctor;
 mod ingest;
 mod token;
 
@@ -41,6 +42,11 @@ pub fn main() -> ExitCode {
         Command::Worker { probe: true } => return worker::probe_main(),
         Command::Serve => serve(&settings),
         Command::CheckConfig { keys } => check_config(&settings, keys),
+        Command::Doctor { json } => match doctor::run(&settings, json) {
+            // Each thing that is wrong has had its line.
+            Ok(false) => return ExitCode::from(1),
+            done => done.map(drop),
+        },
         Command::LoginLink => login_link(&settings),
         Command::Token(command) => token::run(&settings, command),
         Command::Ingest(said) => match ingest::run(&settings, said) {

@@ -66,6 +66,12 @@ pub enum Command {
         #[arg(long)]
         keys: bool,
     },
+    /// Look at everything that a server needs, and say how to mend what is wrong
+    Doctor {
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
     /// Print a one-time login link (15 minutes)
     LoginLink,
     /// Make, list and revoke access tokens

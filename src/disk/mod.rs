@@ -68,6 +68,50 @@ pub struct Space {
     pub total: ByteCount,
 }
 
+fn space_of(path: &Path) -> Result<Space, DiskError> {
+    let stat = rustix::fs::statvfs(path)
+        .map_err(|e| DiskError::from_io("look at the room of", path, e.into()))?;
+    let bytes = |blocks: u64| ByteCount(blocks.saturating_mul(stat.f_frsize));
+    Ok(Space { free: bytes(stat.f_bavail), total: bytes(stat.f_blocks) })
+}
+
+/// Returns how much room there is where a data directory is or would be made.
+///
+/// # Errors
+/// `Io`.
+pub fn space_at(data_dir: &Path) -> Result<Space, DiskError> {
+    space_of(existing(data_dir))
+}
+
+/// Returns the nearest directory on the way to `path` that is there.
+fn existing(path: &Path) -> &Path {
+    let there = path.ancestors().find(|it| it.is_dir());
+    there.unwrap_or(if path.is_absolute() { Path::new("/") } else { Path::new(".") })
+}
+
+/// What a data directory is, seen without opening it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Condition {
+    /// A server has used it.
+    Used,
+    /// It isn't there, or there is nothing in it, and it can be made.
+    Absent,
+}
+
+/// Looks whether a server could use a data directory, and changes nothing.
+///
+/// # Errors
+/// `UnknownVersion`, or `Io` if this user can't write there.
+pub fn examine(data_dir: &Path) -> Result<Condition, OpenError> {
+    let place = existing(data_dir);
+    let access = rustix::fs::Access::READ_OK | rustix::fs::Access::WRITE_OK;
+    rustix::fs::access(place, access | rustix::fs::Access::EXEC_OK).map_err(|source| {
+        OpenError::Io { action: "write to", path: place.to_owned(), source: source.into() }
+    })?;
+    let used = place == data_dir && check_version(data_dir)?;
+    Ok(if used { Condition::Used } else { Condition::Absent })
+}
+
 impl Disk {
     /// Opens the data directory: makes it and what is missing in it, checks its layout version
     /// before anything else, and locks it against other processes.
@@ -153,11 +197,7 @@ impl Disk {
     /// # Errors
     /// `Io`.
     pub fn free_space(&self) -> Result<Space, DiskError> {
-        let root = &self.inner.root;
-        let stat = rustix::fs::statvfs(root)
-            .map_err(|e| DiskError::from_io("look at the room of", root, e.into()))?;
-        let bytes = |blocks: u64| ByteCount(blocks.saturating_mul(stat.f_frsize));
-        Ok(Space { free: bytes(stat.f_bavail), total: bytes(stat.f_blocks) })
+        space_of(&self.inner.root)
     }
 
     /// Returns what uploads, originals and media take on the disk. Walks all of them; what

@@ -7,6 +7,7 @@
 //! demuxer is chosen from the first bytes, its name is the whole whitelist, and opening is refused.
 
 use super::ffi::{self, FfiError, StreamFacts};
+use super::index;
 use super::report::Stop;
 use super::sniff::{self, Container, SNIFF_BYTES};
 use super::texts::{Aside, TextStreams};
@@ -226,20 +227,16 @@ impl Source {
     pub fn open(file: &SourceFile, limits: &Limits) -> Result<Self, Stop> {
         let head = file.head().map_err(|_| unreadable())?;
         let container = sniff::sniff(&head).map_err(|not| unsupported(not.to_string()))?;
+        if container == Container::Mov {
+            index::check(file, limits)?;
+        }
         let reader = SourceFile { at: 0, ..file.clone() };
         let io = StreamIo::from_read_seek_with_capacity(reader, READ_BYTES)
             .map_err(|error| ffi_stop(error.into()))?;
         let mut input =
             ffi::open_input(io, container.demuxer(), &open_options(container)).map_err(ffi_stop)?;
         if input.nb_streams() > limits.streams_max {
-            return Err(Stop::because(
-                ProblemCode::TooManyStreams,
-                format!(
-                    "The file holds {} tracks; this server takes at most {}.",
-                    input.nb_streams(),
-                    limits.streams_max
-                ),
-            ));
+            return Err(too_many_streams(input.nb_streams(), limits));
         }
         check_pixels(&input, limits)?;
         ffi::find_stream_info(&mut input, &decoder_limits(limits)).map_err(ffi_stop)?;
@@ -382,6 +379,17 @@ fn begin_with_sound(video: &mut Track, sounds: &[Track]) -> bool {
 /// Returns the seconds of `ticks`.
 pub fn seconds(ticks: i64, time_base: Rational) -> f64 {
     ticks as f64 * f64::from(time_base.numerator()) / f64::from(time_base.denominator().max(1))
+}
+
+/// More tracks than are taken.
+pub fn too_many_streams(count: u32, limits: &Limits) -> Stop {
+    Stop::because(
+        ProblemCode::TooManyStreams,
+        format!(
+            "The file holds {count} tracks or more; this server takes at most {}.",
+            limits.streams_max
+        ),
+    )
 }
 
 /// Returns the limits that every decoder gets.

@@ -4,6 +4,7 @@
 //! child, or a whole server, may be killed between any two of them and the next attempt goes on
 //! from the manifest. Started by `server`; knows nothing of `http`.
 
+mod bounds;
 mod film;
 mod growing;
 mod publish;

@@ -1,6 +1,7 @@
 //! One job from its claim to its end.
 
 use super::Pipeline;
+use super::bounds;
 use super::film::FilmError;
 use super::publish::{PublishError, Publisher, Start};
 use super::source::{self, SourceError};
@@ -169,15 +170,29 @@ struct Running<'a> {
     plan: Vec<RenditionPlan>,
     duration: f64,
     warnings: Vec<Warning>,
+    /// Bytes of the source, of what has come of it, and how many may.
+    source_bytes: u64,
+    written: u64,
+    written_max: u64,
 }
 
 impl<'a> Running<'a> {
     fn new(pipeline: &'a Pipeline, claim: &'a Claim) -> Self {
-        Self { pipeline, claim, plan: Vec::new(), duration: 0.0, warnings: Vec::new() }
+        Self {
+            pipeline,
+            claim,
+            plan: Vec::new(),
+            duration: 0.0,
+            warnings: Vec::new(),
+            source_bytes: 0,
+            written: 0,
+            written_max: 0,
+        }
     }
 
     async fn work(mut self, stop: &CancellationToken) -> Result<(), Halt> {
         let (publisher, launch) = self.prepare().await?;
+        self.source_bytes = launch.order.source.iter().map(|extent| extent.length.0).sum();
         let publisher = Arc::new(Mutex::new(publisher));
         let mut child = worker::start(launch).map_err(|cause| {
             error!("no worker can be started: {cause}");
@@ -197,7 +212,14 @@ impl<'a> Running<'a> {
                 () = stop.cancelled() => Err(Halt::Stopping),
                 _ = renew.tick() => self.renew().await,
                 event = child.next() => match event {
-                    worker::Event::Report(report) => self.take(report, &publisher).await,
+                    worker::Event::Report(report) => {
+                        if let Report::Probed { facts, plan } = &report {
+                            let limits = &self.pipeline.limits;
+                            let source_bytes = self.source_bytes;
+                            child.narrow(bounds::of_child(facts, plan, source_bytes, limits));
+                        }
+                        self.take(report, &publisher).await
+                    }
                     worker::Event::Ended(Ending::Done) => break None,
                     worker::Event::Ended(ending) => Err(Halt::Problem(problem_of(ending))),
                 },
@@ -303,6 +325,13 @@ impl<'a> Running<'a> {
                 blocking(publisher, move |p| p.unlike(&rendition)).await
             }
             Report::Segment { rendition, number, segment } => {
+                self.written = self.written.saturating_add(segment.bytes);
+                if self.written > self.written_max {
+                    return Err(Halt::Problem(Problem::new(
+                        ProblemCode::DamagedMedia,
+                        "The file would grow beyond bounds when converted.",
+                    )));
+                }
                 let step = move |p: &mut Publisher| p.segment(&rendition, number, segment, now);
                 if blocking(publisher, step).await? { self.playable().await } else { Ok(()) }
             }
@@ -346,6 +375,7 @@ impl<'a> Running<'a> {
         }
         self.plan.clone_from(&plan);
         self.duration = facts.duration;
+        self.written_max = bounds::of_output(&facts, &plan, self.source_bytes);
         let (duration, planned) = (facts.duration, plan.clone());
         let earlier = blocking(publisher, move |p| {
             p.planned(duration, planned);

@@ -13,11 +13,13 @@ mod ending;
 mod process;
 mod sandbox;
 mod self_check;
+mod watch;
 
 pub use calls::allowed_system_calls;
 pub use child::child_main;
 pub use ending::Ending;
 pub use self_check::{SelfCheck, probe_main, self_check, self_check_program};
+pub use watch::Bounds;
 
 use crate::model::problem::{Problem, ProblemCode};
 use crate::wire::{self, Order, Report, WIRE_VERSION};
@@ -33,6 +35,9 @@ use tokio::time::{Instant, timeout_at};
 /// server still starts children of its own build.
 const THIS_PROGRAM: &str = "/proc/self/exe";
 
+/// Stalls in a row after which even a child that only waits for its turn is given up.
+const WAITS_MAX: u32 = 20;
+
 /// What a child is started with.
 #[derive(Debug)]
 pub struct Launch {
@@ -43,7 +48,7 @@ pub struct Launch {
     pub sources: Vec<OwnedFd>,
     /// The directory for all output; the child sees it as [`wire::OUTPUT_FD`].
     pub output: OwnedFd,
-    /// A child that says nothing for so many milliseconds is killed.
+    /// A child that says nothing for so many milliseconds, though it could work, is killed.
     pub stall_ms: u64,
 }
 
@@ -75,8 +80,12 @@ pub enum Event {
 pub struct Child {
     process: Process<Report>,
     stall: Duration,
-    /// When the child was last heard.
+    /// When the child was last heard, or was last seen waiting for its turn.
     heard: Instant,
+    /// Computing time that it had used when it was last heard.
+    used: Duration,
+    /// How often in a row it was only waiting for its turn.
+    waited: u32,
     /// The child has said that it is confined, in our version.
     confined: bool,
     /// Set once, by whatever ended the work first.
@@ -109,6 +118,8 @@ pub fn start_program(program: &Path, launch: Launch) -> Result<Child, StartError
         process,
         stall: Duration::from_millis(launch.stall_ms),
         heard: Instant::now(),
+        used: Duration::ZERO,
+        waited: 0,
         confined: false,
         ending: None,
     })
@@ -120,18 +131,36 @@ impl Child {
     /// # Cancel
     /// Safe: nothing that was said is lost.
     pub async fn next(&mut self) -> Event {
-        if self.ending.is_none() {
+        while self.ending.is_none() {
             let said = timeout_at(self.heard + self.stall, self.process.said()).await;
             self.heard = Instant::now();
             match said.map(|said| self.judge(said)) {
-                Ok(Ok(report)) => return Event::Report(report),
+                Ok(Ok(report)) => {
+                    self.used = watch::pulse(self.id()).map_or(self.used, |pulse| pulse.used);
+                    self.waited = 0;
+                    return Event::Report(report);
+                }
                 Ok(Err(ending)) => self.ending = Some(ending),
+                Err(_) if self.is_waiting() => self.waited += 1,
                 Err(_) => self.ending = Some(Ending::Stalled),
             }
         }
         // The last word has been said: nothing that the child could still do is wanted.
         self.process.kill().await;
         Event::Ended(self.ending.clone().unwrap_or(Ending::Stalled))
+    }
+
+    /// Says whether the silent child has hardly been let to work since it was last heard, and would
+    /// go on if it were: a busy machine is no fault of the file's.
+    fn is_waiting(&self) -> bool {
+        let Some(pulse) = watch::pulse(self.id()) else { return false };
+        let worked = pulse.used.saturating_sub(self.used);
+        pulse.waits && worked < self.stall / 2 && self.waited < WAITS_MAX
+    }
+
+    /// Narrows what the child may use, once it has said what it works on.
+    pub fn narrow(&self, bounds: Bounds) {
+        watch::narrow(self.id(), bounds);
     }
 
     /// Kills the child and waits until it is gone; [`Child::next`] then says `Failed` with

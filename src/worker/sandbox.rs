@@ -17,7 +17,7 @@ const DESCRIPTORS_MAX: u64 = 64;
 /// Descriptors of one file of the source: as it was handed over, and as it was opened again.
 const DESCRIPTORS_OF_FILE: u64 = 2;
 /// After the soft limit of computing time, whose signal tells the cause, comes the hard one.
-const CPU_GRACE_SECONDS: u64 = 5;
+pub(super) const CPU_GRACE_SECONDS: u64 = 5;
 /// Everything that this program knows how to ask for; older kernels give what they have.
 const LANDLOCK_NEWEST: ABI = ABI::V6;
 

@@ -32,6 +32,8 @@ pub struct SelfCheck {
     pub landlock_abi: Option<u32>,
     /// The media libraries and their versions.
     pub media: String,
+    /// The libraries can make what is published.
+    pub encoders: bool,
 }
 
 /// What a probing child says.
@@ -87,6 +89,7 @@ pub fn probe_main() -> ExitCode {
             layers: confinement.layers,
             landlock_abi: confinement.landlock_abi,
             media: media::versions(),
+            encoders: media::has_encoders(),
         }),
         Err(error) => Answer::Unconfined(error.to_string()),
     };

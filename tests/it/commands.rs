@@ -121,3 +121,40 @@ fn systemd_is_told() {
     std::io::Read::read_to_string(&mut stdout, &mut printed).expect("text");
     assert_eq!(printed, "");
 }
+
+/// The doctor finds nothing wrong where a server can run, and names the mend where it can't.
+#[test]
+fn the_doctor_looks_at_everything() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let data = directory.path().join("data");
+    let well = run(&data, &["doctor", "--json"], &[]);
+    let findings: serde_json::Value = serde_json::from_slice(&well.stdout).expect("JSON");
+    let checks: Vec<&str> =
+        findings.as_array().expect("a list").iter().filter_map(|it| it["check"].as_str()).collect();
+    let all = ["data directory", "free space", "media libraries", "sandbox", "clock", "address"];
+    assert_eq!(checks, all);
+    assert_eq!(well.status.code(), Some(0), "{findings}");
+    assert!(!data.exists(), "looking makes nothing");
+
+    let port = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let taken = port.local_addr().expect("an address").to_string();
+    let full =
+        [("SLIPWAY_LISTEN", taken.as_str()), ("SLIPWAY_UPLOAD__RESERVE_FREE_SPACE", "900 TB")];
+    let ill = run(&data, &["doctor"], &full);
+    assert_eq!(ill.status.code(), Some(1));
+    let text = String::from_utf8_lossy(&ill.stdout).into_owned();
+    for line in ["FAIL  address", "Another program listens there", "FAIL  free space"] {
+        assert!(text.contains(line), "{line}: {text}");
+    }
+
+    std::fs::create_dir(&data).expect("a directory");
+    std::fs::write(data.join("VERSION"), "99\n").expect("written");
+    let strange = run(&data, &["doctor"], &[]);
+    let text = String::from_utf8_lossy(&strange.stdout).into_owned();
+    assert!(strange.status.code() == Some(1) && text.contains("FAIL  data directory"), "{text}");
+
+    let server = Server::start();
+    let beside = run(&server.data, &["doctor"], &[("SLIPWAY_LISTEN", &server.address[7..])]);
+    let text = String::from_utf8_lossy(&beside.stdout).into_owned();
+    assert!(beside.status.success() && text.contains("running server"), "{text}");
+}

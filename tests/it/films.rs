@@ -606,6 +606,45 @@ pub fn cut() -> Vec<Film> {
     ]
 }
 
+/// What hostile files are made from: too large, or in formats that aren't taken.
+pub fn material() -> Vec<Film> {
+    let refused = || Expect { end: "unsupported-media", ..PLAIN };
+    let odd = |name, words: &str| {
+        let words = format!("{} {words}", picture("192x108", "25", "1"));
+        Film { name, make: Make::Command(words), expect: refused() }
+    };
+    let huge = |name, words: &str| {
+        let words = format!("-f lavfi -i color=black:size=16000x16000:rate=1 -frames:v 1 {words}");
+        Film { name, make: Make::Command(words), expect: refused() }
+    };
+    vec![
+        sized("large.ts", "1920x1080", "-c:v mpeg2video -q:v 31 -g 25 -c:a mp2", PLAIN),
+        both("mpeg2-32khz.ts", "-c:v mpeg2video -g 12 -b:v 1M -c:a mp2 -ar 32000", PLAIN),
+        both(
+            "attachment.mkv",
+            &format!(
+                "{X264} {AAC} -attach Cargo.toml -metadata:s:t \
+            mimetype=text/plain"
+            ),
+            COPIED,
+        ),
+        huge("huge-h264.mkv", "-c:v libx264 -preset ultrafast -threads 1 -crf 51 -pix_fmt yuv420p"),
+        huge("huge-png.mkv", "-c:v png -pix_fmt monob"),
+        odd("magicyuv.avi", "-c:v magicyuv"),
+        odd("ffv1.mkv", "-c:v ffv1"),
+        odd("huffyuv.avi", "-c:v huffyuv"),
+        odd("utvideo.avi", "-c:v utvideo"),
+        odd("qtrle.mov", "-c:v qtrle"),
+        odd("png.mov", "-c:v png"),
+        odd("wmv2.avi", "-c:v wmv2"),
+        odd("dv.avi", "-vf scale=720:576 -c:v dvvideo -pix_fmt yuv420p"),
+        odd("jpeg2000.mov", "-c:v jpeg2000"),
+        odd("snow.avi", "-c:v snow -strict -2"),
+        odd("cinepak.avi", "-frames:v 5 -c:v cinepak"),
+        odd("msmpeg4.avi", "-c:v msmpeg4"),
+    ]
+}
+
 /// The first part of a film, in hundredths.
 pub fn first(film: Vec<u8>, percent: usize) -> Vec<u8> {
     film[..film.len() * percent / 100].to_vec()

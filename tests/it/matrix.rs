@@ -12,8 +12,13 @@ use std::process::Command;
 /// All rows.
 fn all() -> Vec<Film> {
     let groups = [films::containers, films::sounds, films::shapes, films::colors, films::times];
-    let groups =
-        groups.into_iter().chain([films::lengths, films::tracks, films::whole, films::cut]);
+    let groups = groups.into_iter().chain([
+        films::lengths,
+        films::tracks,
+        films::whole,
+        films::cut,
+        films::material,
+    ]);
     groups.flat_map(|group| group()).collect()
 }
 
