@@ -19,9 +19,10 @@ use rust_embed::RustEmbed;
 #[folder = "$CARGO_MANIFEST_DIR/static/dist"]
 struct Files;
 
-/// Only this server's own code runs in its pages. Players feed media as blobs.
+/// Only this server's own code runs in its pages. Players feed media as blobs, and empty a list of
+/// captions by an address that holds its own text.
 const POLICY: &str = "default-src 'self'; script-src 'self'; style-src 'self'; \
-    img-src 'self' data: blob:; media-src 'self' blob:; worker-src 'self' blob:; \
+    img-src 'self' data: blob:; media-src 'self' data: blob:; worker-src 'self' blob:; \
     connect-src 'self'; object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors ";
 
 type App = web::Data<Shared>;

@@ -1,7 +1,7 @@
 /**
  * `<slipway-player video="ID">`: plays a video, also while it is still being made, and says in a
  * sentence what keeps it from playing. The browser's own controls do the rest; beside them stand
- * a choice of quality and of speed.
+ * a choice of quality, of language and of speed.
  */
 
 import type Hls from "hls.js";
@@ -30,6 +30,8 @@ export class SlipwayPlayer extends HTMLElement {
   readonly #curtain = h("div", { class: "curtain" });
   readonly #quality = h("select", { "aria-label": w.quality });
   readonly #speed = h("select", { "aria-label": w.speed });
+  readonly #sound = h("select", { "aria-label": w.sound });
+  readonly #soundBox = h("label", { hidden: true }, h("span", {}, w.sound), this.#sound);
   readonly #chapter = h("select", { "aria-label": w.chapter });
   readonly #chapterBox = h("label", { hidden: true }, h("span", {}, w.chapter), this.#chapter);
   readonly #better = button("retry", w.better, () => this.#reload(), { class: "button small" });
@@ -58,6 +60,7 @@ export class SlipwayPlayer extends HTMLElement {
         this.#better,
         h("span", { class: "spring" }),
         this.#chapterBox,
+        this.#soundBox,
         h("label", {}, h("span", {}, w.speed), this.#speed),
         this.#qualityBox,
       ),
@@ -74,6 +77,9 @@ export class SlipwayPlayer extends HTMLElement {
       // At once, not after what is buffered: who chooses wants to see it.
       if (this.#hls && level >= 0) this.#hls.currentLevel = level;
       else if (this.#hls) this.#hls.nextLevel = level;
+    });
+    this.#sound.addEventListener("change", () => {
+      if (this.#hls) this.#hls.audioTrack = Number(this.#sound.value);
     });
     this.#media.addEventListener("ratechange", () => {
       this.#speed.value = String(this.#media.playbackRate);
@@ -240,6 +246,8 @@ export class SlipwayPlayer extends HTMLElement {
       this.#raise();
       this.#drawQualities();
     });
+    hls.on(HlsClass.Events.AUDIO_TRACKS_UPDATED, () => this.#drawSounds());
+    hls.on(HlsClass.Events.AUDIO_TRACK_SWITCHED, () => this.#drawSounds());
     hls.on(HlsClass.Events.LEVELS_UPDATED, () => this.#drawQualities());
     hls.on(HlsClass.Events.LEVEL_SWITCHED, () => this.#drawQualities());
     hls.on(HlsClass.Events.FRAG_BUFFERED, () => {
@@ -335,6 +343,18 @@ export class SlipwayPlayer extends HTMLElement {
     if (first) text(first, auto);
     this.#quality.value = hls.autoLevelEnabled ? "-1" : String(hls.manualLevel);
     show(this.#qualityBox, hls.levels.length > 1);
+  }
+
+  /** Offers the languages of a film that has several. */
+  #drawSounds(): void {
+    const hls = this.#hls;
+    if (!hls) return;
+    this.#sound.replaceChildren(
+      ...hls.audioTracks.map((track, index) => h("option", { value: index }, track.name)),
+    );
+    // Before the first one is chosen it's none.
+    this.#sound.value = String(Math.max(hls.audioTrack, 0));
+    show(this.#soundBox, hls.audioTracks.length > 1);
   }
 
   #drawChapters(chapters: api.Chapter[]): void {

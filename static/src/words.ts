@@ -175,6 +175,7 @@ export const words = {
   player: {
     label: (title: string) => `Video: ${title}`,
     quality: "Quality",
+    sound: "Language",
     auto: "Auto",
     autoNow: (name: string) => `Auto (${name})`,
     speed: "Speed",

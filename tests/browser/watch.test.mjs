@@ -12,7 +12,7 @@ describe("watching", { timeout: 6 * PATIENCE_MS }, () => {
     [server, browser, media] = await Promise.all([
       Server.start(),
       launch(),
-      makeMedia({ long: true, more: ["texts.mkv"] }),
+      makeMedia({ long: true, more: ["texts.mkv", "languages.mkv"] }),
     ]);
     state = await logIn(browser, server);
     const context = await browser.newContext({ storageState: state });
@@ -111,6 +111,31 @@ describe("watching", { timeout: 6 * PATIENCE_MS }, () => {
       () => video.evaluate((it) => it.currentTime),
       (now) => Math.abs(now - 4) < 0.1,
     );
+    page.assertQuiet();
+    await context.close();
+  });
+
+  it("offers the languages of a film, and plays the chosen one", async () => {
+    const { context, page } = await visit("/");
+    await chooseFiles(page, [media.at("languages.mkv")]);
+    const row = rowOf(page, "languages.mkv");
+    await row.getByText("Ready", { exact: true }).waitFor();
+    const link = await row.getByRole("link", { name: /^Watch/ }).getAttribute("href");
+    const asked = [];
+    page.on("request", (request) => asked.push(request.url()));
+    await page.goto(server.base + link);
+    const menu = page.getByRole("combobox", { name: "Language" });
+    await menu.waitFor();
+    const names = await menu.getByRole("option").allInnerTexts();
+    assert.ok(names.includes("Deutsch") && names.includes("English"), names.join());
+    const chosen = await menu.evaluate((it) => it.selectedOptions[0].text);
+    const other = chosen === "Deutsch" ? "English" : "Deutsch";
+    const sounds = () =>
+      new Set(asked.map((url) => /\/(audio[^/]*)\/\d+\.m4s$/.exec(url)?.[1]).filter(Boolean));
+    await until("the first sound", async () => sounds().size, (count) => count === 1);
+    await menu.selectOption({ label: other });
+    await until("the other sound", async () => sounds().size, (count) => count === 2);
+    assert.equal(await menu.evaluate((it) => it.selectedOptions[0].text), other);
     page.assertQuiet();
     await context.close();
   });
