@@ -19,13 +19,16 @@ use crate::units::{ByteCount, ByteOffset, Ranges};
 use bytes::Bytes;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 
 /// Bytes after which a running body is recorded, and confirmed in the background.
 const CHECKPOINT_BYTES: u64 = 16 * 1024 * 1024;
 
 /// Time after which a running body is recorded.
 const CHECKPOINT_TIME: Duration = Duration::from_secs(1);
+
+/// Longer than any body lasts.
+const FAR: Duration = Duration::from_secs(365 * 86_400);
 
 /// Bytes after which the kernel is asked to begin writing to the disk, so that confirming them
 /// later is quick.
@@ -151,7 +154,14 @@ impl Writer {
     /// last byte, finishes the upload.
     pub(super) async fn run(mut self, mut outlet: Outlet) -> Result<Appended, UploadError> {
         let ended = loop {
-            let Batch { pieces, bytes, end } = outlet.take(self.turn.token()).await;
+            let taken = timeout_at(self.note_due(), outlet.take(self.turn.token())).await;
+            let Ok(Batch { pieces, bytes, end }) = taken else {
+                // What has been written is told although nothing follows it for now.
+                match self.note().await {
+                    Ok(()) => continue,
+                    Err(failed) => break Err(failed),
+                }
+            };
             let stored = match bytes {
                 0 => Ok(()),
                 _ => self.store(pieces, ByteCount(bytes), &outlet).await,
@@ -238,6 +248,14 @@ impl Writer {
             Some(_) => None,
             None => (end.0 - self.reserved.0 >= CHECKPOINT_BYTES).then_some(end),
         }
+    }
+
+    /// Returns when what has been written must be recorded, should nothing more come until then.
+    fn note_due(&self) -> Instant {
+        // A body that counts as a whole isn't told of before its end.
+        let is_behind = self.end > self.noted && self.unverified.is_none();
+        let wait = if is_behind { CHECKPOINT_TIME } else { FAR };
+        self.noted_at + wait
     }
 
     /// Records what the kernel has been given.
