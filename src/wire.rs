@@ -7,6 +7,7 @@
 
 use crate::ids::{Epoch, JobId};
 use crate::model::extra::{Extra, ExtraKind};
+use crate::model::job::Task;
 use crate::model::manifest::Segment;
 use crate::model::problem::Problem;
 use crate::model::rendition::RenditionPlan;
@@ -80,6 +81,9 @@ pub struct Order {
     pub begun: Vec<Begun>,
     /// What earlier attempts made beside the renditions; it isn't made again.
     pub extras_done: Vec<ExtraKind>,
+    /// What to do with the source.
+    #[serde(default)]
+    pub task: Task,
     /// How to encode.
     pub encode: EncodeOptions,
     /// What one file may cost.

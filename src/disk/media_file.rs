@@ -1,7 +1,8 @@
 //! The names under which media can be fetched: a closed set, the only parser of them.
 
 use crate::model::extra::{
-    POSTER_FILE, POSTER_WEBP_FILE, PREVIEW_FILE, STORYBOARD_FILE, thumbnail_file,
+    CHOSEN_FILE, CHOSEN_WEBP_FILE, POSTER_FILE, POSTER_WEBP_FILE, PREVIEW_FILE, STORYBOARD_FILE,
+    thumbnail_file,
 };
 use crate::model::manifest::{FILM_FILE, INIT_FILE, KEY_PLAYLIST_FILE, MEDIA_PLAYLIST_FILE};
 use crate::model::storyboard::sheet_file;
@@ -21,6 +22,10 @@ pub enum MediaFile {
     Film,
     /// `poster.webp`: the same in fewer bytes.
     PosterWebp,
+    /// `chosen.jpg`: the still picture that somebody chose in its stead.
+    Chosen,
+    /// `chosen.webp`: the same in fewer bytes.
+    ChosenWebp,
     /// `thumb-{number}.jpg`: a still to choose a poster from.
     Thumbnail {
         /// Counted from 1.
@@ -116,6 +121,8 @@ impl MediaFile {
             CHAPTERS_FILE => return Some(Self::Chapters),
             FILM_FILE => return Some(Self::Film),
             POSTER_WEBP_FILE => return Some(Self::PosterWebp),
+            CHOSEN_FILE => return Some(Self::Chosen),
+            CHOSEN_WEBP_FILE => return Some(Self::ChosenWebp),
             PREVIEW_FILE => return Some(Self::Preview),
             STORYBOARD_FILE => return Some(Self::Storyboard),
             _ => {}
@@ -171,6 +178,8 @@ impl fmt::Display for MediaFile {
             Self::Poster => f.write_str(POSTER_FILE),
             Self::Film => f.write_str(FILM_FILE),
             Self::PosterWebp => f.write_str(POSTER_WEBP_FILE),
+            Self::Chosen => f.write_str(CHOSEN_FILE),
+            Self::ChosenWebp => f.write_str(CHOSEN_WEBP_FILE),
             Self::Thumbnail { number } => f.write_str(&thumbnail_file(*number as usize)),
             Self::Storyboard => f.write_str(STORYBOARD_FILE),
             Self::Sheet { number } => f.write_str(&sheet_file(*number)),
@@ -214,6 +223,8 @@ mod tests {
             "video.mp4",
             "poster.webp",
             "preview.webp",
+            "chosen.jpg",
+            "chosen.webp",
             "thumb-8.jpg",
             "storyboard.vtt",
             "storyboard-12.jpg",

@@ -44,6 +44,10 @@ pub(super) enum Place {
     Work(JobId),
     /// `work/<job>/<epoch>/`: one child's scratch.
     Scratch(JobId, Epoch),
+    /// `tmp/handed/`: what small jobs were handed to work on.
+    Handeds,
+    /// `tmp/handed/<job>`.
+    Handed(JobId),
     /// `media/`.
     Medias,
     /// `media/ab/<video>/`: what players fetch.
@@ -75,6 +79,8 @@ impl Place {
             Self::Works => root.join("work"),
             Self::Work(id) => Self::Works.below(root).join(id.to_string()),
             Self::Scratch(id, epoch) => Self::Work(id).below(root).join(epoch.to_string()),
+            Self::Handeds => root.join("tmp/handed"),
+            Self::Handed(id) => Self::Handeds.below(root).join(id.to_string()),
             Self::Medias => root.join("media"),
             Self::Media(id) => sharded(Self::Medias, root, &id.shard(), &id.to_string()),
             Self::Manifest(id) => Self::Media(id).below(root).join("manifest.json"),

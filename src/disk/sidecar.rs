@@ -1,6 +1,7 @@
 //! Small JSON files beside the bytes, from which a lost database can be rebuilt.
 
 use crate::ids::{Owner, UploadId, VideoId};
+use crate::model::extra::Chosen;
 use crate::model::upload::{Concat, Protocol};
 use crate::model::video::{SourceFacts, VideoKind, Visibility};
 use crate::units::{ByteCount, UnixMillis};
@@ -75,4 +76,7 @@ pub struct Facts {
     pub uploaded_at: Option<UnixMillis>,
     /// What the probe found, once there was one.
     pub source: Option<SourceFacts>,
+    /// The poster that somebody has chosen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub chosen: Option<Chosen>,
 }

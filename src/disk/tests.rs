@@ -50,6 +50,7 @@ fn facts(video: VideoId) -> Facts {
         created_at: NOW,
         uploaded_at: Some(NOW),
         source: None,
+        chosen: None,
     }
 }
 
@@ -436,6 +437,9 @@ fn sidecars_keep_their_bytes() {
     let cut = UploadMeta { chunk_size: Some(ByteCount(5)), ..meta(upload, video) };
     check_golden("upload-meta-chunks.1.json", &cut);
     check_golden("facts.1.json", &facts(video));
+    let picture = crate::model::manifest::Picture { width: 160, height: 90 };
+    let chosen = Some(crate::model::extra::Chosen { picture, time: Some(2.5), version: 3 });
+    check_golden("facts-chosen.1.json", &Facts { chosen, ..facts(video) });
     check_golden("manifest.1.json", &manifest());
     let mut growing = Manifest { complete: false, boot: "a1b2".to_owned(), ..manifest() };
     (growing.rungs[0].complete, growing.rungs[0].durable) = (false, 1);

@@ -436,7 +436,7 @@ async fn complete(req: HttpRequest, app: App, payload: web::Payload) -> Answer {
 }
 
 /// Returns how long the client would wait (RFC 7240): `Prefer: wait=N`.
-fn preferred_wait(req: &HttpRequest) -> Option<Duration> {
+pub(super) fn preferred_wait(req: &HttpRequest) -> Option<Duration> {
     let lists = req.headers().get_all("prefer").filter_map(|value| value.to_str().ok());
     let seconds = lists.flat_map(|list| list.split([',', ';'])).find_map(|preference| {
         let (name, value) = preference.split_once('=')?;

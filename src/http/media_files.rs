@@ -50,12 +50,12 @@ async fn file(
     let (video, named) = blocking(&app, move |parts| {
         let viewer = caller.as_ref().map(|caller| &caller.viewer);
         let video = parts.library.video(id, viewer).map_err(translate::library)?;
-        let path = match &wanted {
+        let path = match stored(&video, wanted) {
             MediaFile::Caption { name } => {
-                let track = library::text_track(&video, name).map_err(translate::library)?;
+                let track = library::text_track(&video, &name).map_err(translate::library)?;
                 parts.disk.stored_text(id, track.stored)
             }
-            file => parts.disk.media_file(id, file),
+            file => parts.disk.media_file(id, &file),
         };
         let named = NamedFile::open(path).map_err(|_| Problem::not_found())?;
         Ok((video, named))
@@ -74,6 +74,15 @@ async fn file(
     Ok(answer)
 }
 
+/// Returns which file lies behind an address: a chosen poster goes before the one that was found.
+fn stored(video: &VideoRecord, file: MediaFile) -> MediaFile {
+    match file {
+        MediaFile::Poster if video.chosen.is_some() => MediaFile::Chosen,
+        MediaFile::PosterWebp if video.chosen.is_some() => MediaFile::ChosenWebp,
+        file => file,
+    }
+}
+
 fn typed(file: NamedFile, media_type: &str) -> NamedFile {
     match media_type.parse() {
         Ok(media_type) => file.set_content_type(media_type),
@@ -88,8 +97,11 @@ fn media_type(file: &MediaFile) -> &'static str {
             "application/vnd.apple.mpegurl"
         }
         MediaFile::Dash => "application/dash+xml",
-        MediaFile::Poster | MediaFile::Thumbnail { .. } | MediaFile::Sheet { .. } => "image/jpeg",
-        MediaFile::PosterWebp | MediaFile::Preview => "image/webp",
+        MediaFile::Poster
+        | MediaFile::Chosen
+        | MediaFile::Thumbnail { .. }
+        | MediaFile::Sheet { .. } => "image/jpeg",
+        MediaFile::PosterWebp | MediaFile::ChosenWebp | MediaFile::Preview => "image/webp",
         MediaFile::Storyboard => "text/vtt; charset=utf-8",
         MediaFile::Init { .. } | MediaFile::Film => "video/mp4",
         MediaFile::Segment { .. } => "video/iso.segment",
@@ -119,6 +131,8 @@ fn cache_control(video: &VideoRecord, file: &MediaFile) -> HeaderValue {
         | MediaFile::Preview => "max-age=3600",
         MediaFile::Poster
         | MediaFile::PosterWebp
+        | MediaFile::Chosen
+        | MediaFile::ChosenWebp
         | MediaFile::Chapters
         | MediaFile::Caption { .. } => "max-age=60",
         _ if video.state == VideoState::Ready => "max-age=60",

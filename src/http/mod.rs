@@ -23,6 +23,7 @@ mod live;
 mod login;
 mod media_files;
 mod pages;
+mod poster;
 mod problem;
 mod recommend;
 mod translate;
@@ -252,6 +253,7 @@ fn routes(app: &mut web::ServiceConfig) {
     admin::routes(app);
     live::routes(app);
     login::routes(app);
+    poster::routes(app);
     videos::routes(app);
     captions::routes(app);
     media_files::routes(app);

@@ -80,6 +80,8 @@ codes! {
     UploadTooLarge = "upload-too-large", 413, "The file is too large";
     /// More bytes than the upload's length.
     PastLength = "upload-past-length", 413, "More bytes than the upload's length";
+    /// A picture of more pixels than are taken.
+    PictureTooLarge = "too-large", 413, "The picture is too large";
     /// A body larger than such requests need.
     BodyTooLarge = "body-too-large", 413, "The request's body is too large";
     /// The owner would keep more than allowed.
@@ -96,6 +98,10 @@ codes! {
     DigestMismatch = "checksum-mismatch", 422, "The bytes don't match their checksum";
     /// A text track that can't be read.
     BadText = "invalid-text", 422, "The text track can't be read";
+    /// The film has no such time.
+    TimeOutOfRange = "time-out-of-range", 422, "The video has no such time";
+    /// A picture that can't be read to its end.
+    DamagedPicture = "damaged-media", 422, "The picture is damaged";
     /// The owner has announced more than allowed that hasn't come.
     TooMuchAnnounced = "too-many-announced-bytes", 429, "Too much is announced already";
     /// The owner has too many uploads that haven't ended.

@@ -250,6 +250,7 @@ pub(super) fn queue(error: QueueError) -> Problem {
     match error {
         QueueError::Missing => Problem::not_found(),
         QueueError::Conflict | QueueError::Stale => conflict(),
+        QueueError::Full => Problem::unavailable("Too much waits already.", BODIES_SECONDS),
         QueueError::State(cause) => Problem::internal(cause),
     }
 }

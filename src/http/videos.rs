@@ -10,6 +10,7 @@ use crate::access::Caller;
 use crate::ids::{Owner, VideoId};
 use crate::library;
 use crate::model::access::Viewer;
+use crate::model::job::Task;
 use crate::model::video::{VideoState, Visibility};
 use crate::queue::Line;
 use crate::state::{VideoChange, VideoRecord};
@@ -95,7 +96,14 @@ fn with_work<T>(
     let waits = job.as_ref().filter(|_| video.state == VideoState::Queued);
     let position = waits.and_then(|job| line.before(job.id)).map(|before| before + 1);
     let progress = parts.hub.progress(video.id);
-    make(&Work { job: job.as_ref(), progress: progress.as_ref(), position })
+    let small = video.small_jobs.iter().filter_map(|&job| parts.state.job(job).ok().flatten());
+    let choice = small.into_iter().find(|job| matches!(job.task, Task::Poster { .. }));
+    make(&Work {
+        job: job.as_ref(),
+        progress: progress.as_ref(),
+        position,
+        choice: choice.as_ref(),
+    })
 }
 
 /// Reads an id of the address; one that can't be an id is simply not there.
@@ -126,7 +134,7 @@ pub(super) async fn held(
     Ok((video, viewer))
 }
 
-fn answer(said: impl Serialize) -> HttpResponse {
+pub(super) fn answer(said: impl Serialize) -> HttpResponse {
     HttpResponse::Ok().insert_header((header::CACHE_CONTROL, "no-store")).json(said)
 }
 
@@ -221,7 +229,8 @@ async fn change(
 async fn delete(req: HttpRequest, app: App, id: web::Path<String>) -> Answer {
     let (video, viewer) = held(&req, &app, &id).await?;
     app.parts.library.delete(video.id, &viewer).await.map_err(translate::library)?;
-    app.parts.queue.stop_child(video.job);
+    let jobs = video.job.iter().chain(&video.small_jobs);
+    jobs.for_each(|&job| app.parts.queue.stop_child(Some(job)));
     Ok(HttpResponse::NoContent().finish())
 }
 

@@ -3,7 +3,7 @@
 use crate::events::Progress;
 use crate::ids::VideoId;
 use crate::model::extra::{POSTER_FILE, PREVIEW_FILE, STORYBOARD_FILE, Thumbnail, thumbnail_file};
-use crate::model::job::{Stage, StageState};
+use crate::model::job::{JobState, PosterSource, Stage, StageState, Task};
 use crate::model::manifest::FILM_FILE;
 use crate::model::problem::Problem;
 use crate::model::rendition::{RenditionKind, RenditionState};
@@ -38,6 +38,7 @@ pub(super) struct VideoView {
     source: Option<SourceView>,
     renditions: Vec<RenditionView>,
     playback: PlaybackView,
+    poster_choice: Option<ChoiceView>,
     pub(super) processing: StatusView,
     warnings: Vec<Warning>,
     error: Option<ErrorView>,
@@ -100,6 +101,50 @@ pub(super) struct PlaybackView {
     chapters: Option<ChaptersView>,
 }
 
+/// What somebody has chosen as the poster.
+#[derive(Debug, Serialize)]
+struct ChoiceView {
+    state: ChoiceState,
+    time: Option<f64>,
+    error: Option<ErrorView>,
+}
+
+/// How far that is.
+#[derive(Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum ChoiceState {
+    Pending,
+    Set,
+    Failed,
+}
+
+impl ChoiceView {
+    /// Makes the view of the newest choice; one that failed is told, but has changed nothing.
+    fn of(video: &VideoRecord, job: Option<&JobRecord>) -> Option<Self> {
+        let unset = job.filter(|job| job.state != JobState::Done);
+        let Some(job) = unset else {
+            let chosen = video.chosen.as_ref()?;
+            return Some(Self { state: ChoiceState::Set, time: chosen.time, error: None });
+        };
+        let time = match job.task {
+            Task::Poster { of: PosterSource::Time { seconds } } => Some(seconds),
+            _ => None,
+        };
+        let state = if job.is_open() { ChoiceState::Pending } else { ChoiceState::Failed };
+        Some(Self { state, time, error: job.problem.as_ref().map(ErrorView::of) })
+    }
+}
+
+/// Returns the poster's address. That of a chosen one tells which, so that no cache shows another.
+fn poster_url(video: &VideoRecord) -> Option<String> {
+    let at = format!("/media/{}/{POSTER_FILE}", video.id);
+    match (&video.chosen, &video.poster) {
+        (Some(chosen), _) => Some(format!("{at}?v={}", chosen.version)),
+        (None, Some(_)) => Some(at),
+        (None, None) => None,
+    }
+}
+
 /// A still to choose a poster from.
 #[derive(Debug, Serialize)]
 pub(super) struct ThumbnailView {
@@ -125,11 +170,13 @@ impl ThumbnailView {
 
     /// Makes the view of the poster, if there is one.
     pub(super) fn poster(video: &VideoRecord) -> Option<Self> {
-        video.poster.as_ref().map(|picture| Self {
-            url: format!("/media/{}/{POSTER_FILE}", video.id),
+        let chosen = video.chosen.as_ref();
+        let picture = chosen.map(|chosen| &chosen.picture).or(video.poster.as_ref())?;
+        Some(Self {
+            url: poster_url(video)?,
             width: picture.width,
             height: picture.height,
-            time: None,
+            time: chosen.and_then(|chosen| chosen.time),
         })
     }
 }
@@ -214,6 +261,8 @@ pub(super) struct Work<'a> {
     pub(super) progress: Option<&'a Progress>,
     /// How many jobs go before it, counted from 1.
     pub(super) position: Option<usize>,
+    /// The newest job on a chosen poster.
+    pub(super) choice: Option<&'a JobRecord>,
 }
 
 impl VideoView {
@@ -243,6 +292,7 @@ impl VideoView {
                 .map(|rendition| RenditionView::of(rendition, work.progress))
                 .collect(),
             playback: PlaybackView::of(video, work.progress),
+            poster_choice: ChoiceView::of(video, work.choice),
             processing: StatusView::of(video, work),
             warnings: video.warnings.clone(),
             error: video.problem.as_ref().map(ErrorView::of),
@@ -317,7 +367,7 @@ impl PlaybackView {
             hls: (video.playable && video.formats.hls).then(|| at("master.m3u8")),
             dash: (video.playable && video.formats.dash).then(|| at("manifest.mpd")),
             mp4: video.formats.mp4.then(|| at(FILM_FILE)),
-            poster: video.poster.as_ref().map(|_| at(POSTER_FILE)),
+            poster: poster_url(video),
             storyboard: pictures.storyboard.as_ref().map(|_| at(STORYBOARD_FILE)),
             preview: pictures.preview.as_ref().map(|_| at(PREVIEW_FILE)),
             playable_seconds: playable_seconds(video, progress),
@@ -505,6 +555,8 @@ mod tests {
             facts: Some(SourceFacts { duration: 40.0, ..SourceFacts::default() }),
             poster: None,
             formats: Default::default(),
+            chosen: None,
+            small_jobs: Vec::new(),
             pictures: Default::default(),
             renditions: vec![RenditionRecord {
                 plan,
@@ -529,7 +581,7 @@ mod tests {
     /// An address appears when something answers there, and not before.
     #[test]
     fn addresses_are_null_until_they_work() {
-        let idle = Work { job: None, progress: None, position: None };
+        let idle = Work { job: None, progress: None, position: None, choice: None };
         let mut record = video();
         let playback = shown(&record, &idle)["playback"].clone();
         assert_eq!(playback["hls"], Value::Null);
@@ -564,7 +616,8 @@ mod tests {
             eta_seconds: Some(7.0),
             renditions: vec![("360p".into(), 0.25)],
         };
-        let work = Work { job: Some(&job), progress: Some(&progress), position: Some(3) };
+        let work =
+            Work { job: Some(&job), progress: Some(&progress), position: Some(3), choice: None };
         let value = shown(&record, &work);
         assert_eq!(value["renditions"][0]["progress"], json!(0.25));
         assert_eq!(value["playback"]["playableSeconds"], json!(10.0));
@@ -594,7 +647,7 @@ mod tests {
         record.state = VideoState::Failed;
         let code = crate::model::problem::ProblemCode::UnsupportedMedia;
         record.problem = Some(Problem::new(code, "No picture and no sound."));
-        let idle = Work { job: None, progress: None, position: None };
+        let idle = Work { job: None, progress: None, position: None, choice: None };
         let error = shown(&record, &idle)["error"].clone();
         assert_eq!(error["code"], "unsupported-media");
         assert_eq!(error["retryable"], json!(false));

@@ -57,7 +57,7 @@ pub struct Swept {
     pub originals: usize,
     /// Media directories without a video, removed.
     pub medias: usize,
-    /// Working directories of jobs that are over, removed.
+    /// Working directories of jobs that are over, and what these were handed, removed.
     pub works: usize,
 }
 
@@ -103,6 +103,12 @@ impl Janitor {
         for job in self.blocking(|disk| disk.works()).await? {
             if !self.state.job(job)?.is_some_and(|job| job.is_open()) {
                 self.blocking(move |disk| disk.remove_work(job)).await?;
+                swept.works += 1;
+            }
+        }
+        for job in self.blocking(|disk| disk.handed()).await? {
+            if !self.state.job(job)?.is_some_and(|job| job.is_open()) {
+                self.blocking(move |disk| disk.remove_handed(job)).await?;
                 swept.works += 1;
             }
         }

@@ -129,6 +129,7 @@ fn nobodys(id: VideoId, size: ByteCount, now: UnixMillis) -> VideoRecord {
         created_at: now,
         uploaded_at: Some(now),
         source: None,
+        chosen: None,
     };
     VideoRecord::from_facts(facts)
 }

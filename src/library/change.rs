@@ -3,8 +3,10 @@
 use super::{Library, LibraryError};
 use crate::disk::DiskError;
 use crate::events::{Event, EventKind};
-use crate::ids::VideoId;
+use crate::ids::{Epoch, JobId, VideoId};
 use crate::model::access::Viewer;
+use crate::model::extra::Chosen;
+use crate::model::manifest::Picture;
 use crate::state::{VideoChange, VideoRecord};
 use tracing::{info, warn};
 
@@ -53,6 +55,31 @@ impl Library {
         Ok(changed)
     }
 
+    /// Notes the poster that a job has made of somebody's choice, under that job's lease: beside
+    /// the original, then in the record.
+    ///
+    /// # Errors
+    /// `State` with `Stale` if the lease has passed on; `Missing`.
+    /// # Durability
+    /// Both survive a power cut when this returns.
+    pub async fn choose_poster(
+        &self,
+        job: JobId,
+        epoch: Epoch,
+        video: VideoId,
+        picture: Picture,
+        time: Option<f64>,
+    ) -> Result<VideoRecord, LibraryError> {
+        let _one_at_a_time = self.shelf.changing.lock().await;
+        let mut wanted = self.shelf.state.video(video)?.ok_or(LibraryError::Missing)?;
+        let version = wanted.chosen.as_ref().map_or(1, |before| before.version.wrapping_add(1));
+        let chosen = Chosen { picture, time, version };
+        wanted.chosen = Some(chosen.clone());
+        self.write_facts(wanted).await?;
+        let now = self.shelf.clock.now();
+        Ok(self.shelf.state.finish_poster(job, epoch, now, chosen).await?)
+    }
+
     /// Deletes a video with everything that was made of it: the record first, then the bytes.
     ///
     /// # Errors
@@ -73,6 +100,10 @@ impl Library {
             shelf.disk.remove_media(id)?;
             if let Some(job) = video.job {
                 shelf.disk.remove_work(job)?;
+            }
+            for job in video.small_jobs {
+                shelf.disk.remove_work(job)?;
+                shelf.disk.remove_handed(job)?;
             }
             Ok(())
         });

@@ -50,6 +50,7 @@ impl House {
             created_at: now,
             uploaded_at: Some(now),
             source: None,
+            chosen: None,
         };
         let meta = UploadMeta {
             version: UPLOAD_META_VERSION,

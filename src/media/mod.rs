@@ -15,6 +15,7 @@
 mod audio;
 mod boxes;
 mod chapters;
+mod choice;
 mod copy;
 mod cover;
 pub mod dash;
@@ -54,6 +55,7 @@ mod tracks;
 mod waveform;
 mod webp;
 
+use crate::model::job::{PosterSource, Task};
 use crate::model::problem::{Problem, ProblemCode};
 use crate::wire::{Order, Report};
 use report::{Reporter, Stop};
@@ -96,7 +98,15 @@ pub fn run(
     let reporter = Reporter::new(report);
     let file = source::SourceFile::new(files, &order.source);
     let dir = output::OutputDir::new(output);
-    match job::work(order, &file, &dir, &reporter) {
+    let limits = &order.limits;
+    let done = match &order.task {
+        Task::Film => job::work(order, &file, &dir, &reporter),
+        Task::Poster { of: PosterSource::Time { seconds } } => {
+            choice::of_film(&file, *seconds, limits, &dir, &reporter)
+        }
+        Task::Poster { of: PosterSource::Image } => choice::of_picture(&file, &dir, &reporter),
+    };
+    match done {
         Ok(()) => Ok(()),
         Err(Stop::Problem(problem)) => Err(problem),
         Err(Stop::Gone | Stop::Neighbour) => {

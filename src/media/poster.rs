@@ -9,7 +9,7 @@ use super::still::{Developer, Look};
 use crate::wire::Limits;
 
 /// Longer side of the picture in pixels, at most; the shorter one is bound as well, for a strip.
-const SIDE_MAX: u32 = 1280;
+pub const SIDE_MAX: u32 = 1280;
 
 /// Places in the film that are looked at, in shares of its length. The first is likeliest to be
 /// past titles and before credits.

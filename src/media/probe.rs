@@ -49,10 +49,7 @@ pub fn probe(
         None => measured_duration(file, order, reporter)?,
     };
     check_duration(duration, order)?;
-    let orientation = source
-        .video
-        .as_ref()
-        .map_or(Orientation::UPRIGHT, |track| Orientation::from_matrix(track.facts.display_matrix));
+    let orientation = orientation_of(source);
     let shape = source.video.as_ref().map(|track| upright_shape(track, orientation));
     let heights = order.encode.ladder_heights.as_deref();
     let looked = match shape {
@@ -66,12 +63,36 @@ pub fn probe(
         looked.as_ref().map(|it| it.as_ref().map_or_else(|no| *no, |_| CopyVerdict::Fits));
     let copy = looked.and_then(Result::ok);
     let bit_rate = (file.size().0 as f64 * 8.0 / duration.max(0.001)) as u64;
-    let hdr = source.video.as_ref().and_then(|track| Hdr::from_transfer(track.facts.transfer));
+    let hdr = hdr_of(source);
     let mut facts = facts(source, duration, shape, orientation, bit_rate);
     facts.copy = verdict;
     let plan = plan(&facts, shape, order);
     let pictures = source.video.as_ref().and_then(declared_length);
     Ok(Probe { facts, shape, orientation, pictures, hdr, copy, plan })
+}
+
+/// Reads only what is needed to show a picture: nothing is planned, and no packet is read.
+pub fn glance(source: &Source) -> Probe {
+    let orientation = orientation_of(source);
+    let shape = source.video.as_ref().map(|track| upright_shape(track, orientation));
+    Probe {
+        facts: SourceFacts::default(),
+        shape,
+        orientation,
+        pictures: None,
+        hdr: hdr_of(source),
+        copy: None,
+        plan: Vec::new(),
+    }
+}
+
+fn orientation_of(source: &Source) -> Orientation {
+    let matrix = source.video.as_ref().map(|track| track.facts.display_matrix);
+    matrix.map_or(Orientation::UPRIGHT, Orientation::from_matrix)
+}
+
+fn hdr_of(source: &Source) -> Option<Hdr> {
+    source.video.as_ref().and_then(|track| Hdr::from_transfer(track.facts.transfer))
 }
 
 /// Fails if the film is longer than it may be.

@@ -7,6 +7,7 @@ mod pictures;
 use super::*;
 use crate::ids::{Epoch, JobId};
 use crate::model::extra::{Extra, ExtraKind, FoundText};
+use crate::model::job::Task;
 use crate::model::manifest::{INIT_FILE, Segment, segment_file};
 use crate::model::rendition::{RenditionKind, RenditionPlan};
 use crate::model::text::Chapter;
@@ -134,6 +135,7 @@ fn order() -> Order {
         seconds_done: 0.0,
         begun: Vec::new(),
         extras_done: Vec::new(),
+        task: Task::Film,
         encode: EncodeOptions {
             ladder_heights: None,
             preset: "ultrafast".into(),

@@ -110,6 +110,17 @@ impl Pictures {
     }
 }
 
+/// The poster that a person has chosen; it goes before the one that was found, for good.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Chosen {
+    /// Its size.
+    pub picture: Picture,
+    /// Where in the film it is, in seconds; none for a picture of their own.
+    pub time: Option<f64>,
+    /// How many were chosen before it, and it: its address changes with it.
+    pub version: u32,
+}
+
 /// Most stills to choose from.
 pub const THUMBNAILS_MAX: usize = 8;
 
@@ -118,6 +129,12 @@ pub const POSTER_FILE: &str = "poster.jpg";
 
 /// The same picture in fewer bytes.
 pub const POSTER_WEBP_FILE: &str = "poster.webp";
+
+/// Where a chosen poster lies, beside the one that was found.
+pub const CHOSEN_FILE: &str = "chosen.jpg";
+
+/// The same picture in fewer bytes.
+pub const CHOSEN_WEBP_FILE: &str = "chosen.webp";
 
 /// The moving preview's file.
 pub const PREVIEW_FILE: &str = "preview.webp";

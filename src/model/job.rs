@@ -19,6 +19,53 @@ pub enum JobState {
     Cancelled,
 }
 
+/// What a job is to do.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "task", rename_all = "kebab-case")]
+pub enum Task {
+    /// Everything that is made of a source; the video's state follows this job.
+    #[default]
+    Film,
+    /// The poster that somebody has chosen.
+    Poster {
+        /// Where it comes from.
+        of: PosterSource,
+    },
+}
+
+/// Where a chosen poster comes from.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "from", rename_all = "kebab-case")]
+pub enum PosterSource {
+    /// The film, at this time.
+    Time {
+        /// Seconds from its beginning.
+        seconds: f64,
+    },
+    /// A picture that was handed over with the job.
+    Image,
+}
+
+impl Task {
+    /// Says whether it takes moments, and so has its own line: it doesn't wait behind films, not
+    /// even its own, and the video's state doesn't follow it. Of two on a video that would make the
+    /// same, the newer one counts.
+    pub fn is_small(&self) -> bool {
+        *self != Self::Film
+    }
+
+    /// Returns what it makes; a newer small job for the same takes an older one's place.
+    pub fn makes(&self) -> &'static str {
+        match self {
+            Self::Film => "film",
+            Self::Poster { .. } => "poster",
+        }
+    }
+}
+
+/// Most small jobs that wait at once, of everybody.
+pub const SMALL_WAITING_MAX: usize = 256;
+
 /// The stages of a job, in the order that people see.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

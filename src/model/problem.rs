@@ -16,6 +16,8 @@ pub enum ProblemCode {
     TooLong,
     /// It holds more tracks than the server takes.
     TooManyStreams,
+    /// The film isn't that long.
+    TimeOutOfRange,
     /// The work made no progress for too long.
     TimedOut,
     /// The disk is full.
@@ -41,6 +43,7 @@ impl ProblemCode {
             Self::TooLarge => "The picture is too large",
             Self::TooLong => "The video is too long",
             Self::TooManyStreams => "The file has too many tracks",
+            Self::TimeOutOfRange => "The video has no such time",
             Self::TimedOut => "Processing stopped making progress",
             Self::OutOfSpace => "The server's disk is full",
             Self::OutOfMemory => "Processing needs too much memory",

@@ -9,6 +9,7 @@ mod film;
 mod growing;
 mod publish;
 mod run;
+mod small;
 mod source;
 mod texts;
 mod turns;
@@ -16,10 +17,11 @@ mod turns;
 use crate::clock::Clock;
 use crate::disk::Disk;
 use crate::events::{Event, EventKind, Hub};
+use crate::library::Library;
 use crate::model::accept::Accept;
 use crate::model::job::LEASE_MS;
 use crate::model::manifest::Formats;
-use crate::queue::Queue;
+use crate::queue::{Claim, Queue, QueueError};
 use crate::state::{State, VideoRecord};
 use crate::wire::{EncodeOptions, Limits};
 use std::sync::Arc;
@@ -37,6 +39,8 @@ pub struct Pipeline {
     pub state: State,
     /// Bytes.
     pub disk: Disk,
+    /// Where people's choices are noted.
+    pub library: Library,
     /// Who hears of it.
     pub hub: Hub,
     /// The time.
@@ -62,6 +66,9 @@ pub struct Pipeline {
 /// Longest sleep without looking for work, should a bell have been missed.
 const POLL_MS: u64 = 5_000;
 
+/// Small jobs at once, beside the films; none where no films are worked on either.
+const SMALL_WORKERS: usize = 1;
+
 /// Pause after the database refused, so that a broken one isn't asked in a circle.
 const REFUSED_PAUSE: Duration = Duration::from_secs(2);
 
@@ -69,47 +76,58 @@ impl Pipeline {
     /// Works until `stop` fires; then kills the children, gives their jobs back and returns.
     pub async fn run(self, stop: CancellationToken) {
         let shared = Arc::new(self);
-        let mut jobs: JoinSet<()> = JoinSet::new();
+        let mut films: JoinSet<()> = JoinSet::new();
+        let mut smalls: JoinSet<()> = JoinSet::new();
         let bell = shared.queue.bell();
-        let turns = Turns::default();
+        let (turns, small_turns) = (Turns::default(), Turns::default());
         loop {
             // Armed before looking, so that a job queued in between isn't slept over.
             let rung = bell.notified();
-            if jobs.len() < shared.workers {
-                match shared.queue.claim().await {
-                    Ok(Some(claim)) => {
-                        jobs.spawn(run::run_job(
-                            Arc::clone(&shared),
-                            claim,
-                            turns.clone(),
-                            stop.clone(),
-                        ));
-                        continue;
+            match shared.claim(films.len(), smalls.len()).await {
+                Ok(Some(claim)) => {
+                    let (work, stop) = (Arc::clone(&shared), stop.clone());
+                    if claim.job.task.is_small() {
+                        smalls.spawn(small::run_small(work, claim, small_turns.clone(), stop));
+                    } else {
+                        films.spawn(run::run_job(work, claim, turns.clone(), stop));
                     }
-                    Ok(None) => {}
-                    Err(cause) => {
-                        error!("no job can be claimed: {cause}");
-                        tokio::select! {
-                            () = tokio::time::sleep(REFUSED_PAUSE) => continue,
-                            () = stop.cancelled() => break,
-                        }
+                    continue;
+                }
+                Ok(None) => {}
+                Err(cause) => {
+                    error!("no job can be claimed: {cause}");
+                    tokio::select! {
+                        () = tokio::time::sleep(REFUSED_PAUSE) => continue,
+                        () = stop.cancelled() => break,
                     }
                 }
             }
-            tokio::select! {
+            let ended = tokio::select! {
                 () = stop.cancelled() => break,
-                () = rung => {}
-                () = tokio::time::sleep(shared.until_next()) => {}
-                Some(ended) = jobs.join_next(), if !jobs.is_empty() => {
-                    if let Err(panic) = ended {
-                        // The lease runs out and the job is claimed again.
-                        warn!("a job's task broke: {panic}");
-                    }
-                }
+                () = rung => None,
+                () = tokio::time::sleep(shared.until_next()) => None,
+                ended = films.join_next(), if !films.is_empty() => ended,
+                ended = smalls.join_next(), if !smalls.is_empty() => ended,
+            };
+            if let Some(Err(panic)) = ended {
+                // The lease runs out and the job is claimed again.
+                warn!("a job's task broke: {panic}");
             }
         }
-        while jobs.join_next().await.is_some() {}
+        while films.join_next().await.is_some() {}
+        while smalls.join_next().await.is_some() {}
         debug!("no child is left");
+    }
+
+    /// Takes a job that there is room for, while so many run: small ones have room of their own.
+    async fn claim(&self, films: usize, smalls: usize) -> Result<Option<Claim>, QueueError> {
+        if smalls < SMALL_WORKERS.min(self.workers) {
+            let small = self.queue.claim_small().await?;
+            if small.is_some() {
+                return Ok(small);
+            }
+        }
+        if films < self.workers { self.queue.claim().await } else { Ok(None) }
     }
 
     /// Tells that a video has changed, and with it the queue.

@@ -9,7 +9,7 @@ use super::turns::Turns;
 use crate::disk::DiskError;
 use crate::events::{Event, EventBody, EventKind, Progress};
 use crate::model::extra::{Extra, ExtraKind};
-use crate::model::job::Stage;
+use crate::model::job::{Stage, Task};
 use crate::model::manifest::{FILM_FILE, Rung};
 use crate::model::problem::{Problem, ProblemCode};
 use crate::model::rendition::{RenditionKind, RenditionPlan, RenditionState};
@@ -32,7 +32,7 @@ const TICK: Duration = Duration::from_millis(500);
 const WARNINGS_MAX: usize = 20;
 
 /// Why the work on a job stopped before its end.
-enum Halt {
+pub(super) enum Halt {
     /// The job is to be settled with this problem.
     Problem(Problem),
     /// The lease is gone: somebody else decides, nothing may be written.
@@ -121,9 +121,19 @@ pub(super) async fn run_job(
         Err(cause) => error!(job.id = %id, "job {id} can't be settled: {cause}"),
     }
     pipeline.queue.put_down(id);
-    let (disk, state, video) = (pipeline.disk.clone(), pipeline.state.clone(), claim.video.id);
+    sweep(&pipeline, &claim).await;
+}
+
+/// Removes what a job leaves behind when its work has ended.
+pub(super) async fn sweep(pipeline: &Pipeline, claim: &Claim) {
+    let (id, video) = (claim.job.id, claim.video.id);
+    let (disk, state) = (pipeline.disk.clone(), pipeline.state.clone());
     let removed = tokio::task::spawn_blocking(move || {
         disk.remove_work(id)?;
+        // What it was handed is needed for as long as it may be tried again.
+        if !matches!(state.job(id), Ok(Some(job)) if job.is_open()) {
+            disk.remove_handed(id)?;
+        }
         // Deleted while we published: what came after the deletion is nobody's.
         if matches!(state.video(video), Ok(None)) { disk.remove_media(video) } else { Ok(()) }
     });
@@ -274,6 +284,7 @@ impl<'a> Running<'a> {
                 seconds_done: publisher.seconds_complete(),
                 begun: publisher.begun(),
                 extras_done: publisher.extras(),
+                task: Task::Film,
                 encode,
                 limits,
             };
@@ -549,7 +560,7 @@ fn names_of(rungs: &[Rung]) -> Vec<String> {
 }
 
 /// Says in the API's words how a child ended.
-fn problem_of(ending: Ending) -> Problem {
+pub(super) fn problem_of(ending: Ending) -> Problem {
     match ending {
         Ending::Failed(problem) | Ending::Crashed(problem) => problem,
         Ending::Stalled => Problem::new(
@@ -576,7 +587,8 @@ async fn blocking<T: Send + 'static>(
     Ok(done.await.map_err(|panic| broke(&panic))??)
 }
 
-fn broke(panic: &tokio::task::JoinError) -> Halt {
+/// Says that a blocking step broke.
+pub(super) fn broke(panic: &tokio::task::JoinError) -> Halt {
     error!("a blocking step broke: {panic}");
     Halt::Problem(internal("A step of the server broke."))
 }

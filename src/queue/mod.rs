@@ -8,9 +8,9 @@
 use crate::clock::Clock;
 use crate::events::{Event, EventKind, Hub};
 use crate::ids::{Epoch, JobId, VideoId};
-use crate::model::job::{ATTEMPTS_MAX, JobState, LEASE_MS, backoff_ms};
+use crate::model::job::{ATTEMPTS_MAX, JobState, LEASE_MS, Task, backoff_ms};
 use crate::model::problem::{Problem, ProblemCode};
-use crate::state::{JobRecord, State, StateError, VideoRecord};
+use crate::state::{Conflict, JobRecord, State, StateError, VideoRecord};
 use crate::units::UnixMillis;
 use std::cell::OnceCell;
 use std::collections::HashMap;
@@ -90,6 +90,9 @@ pub enum QueueError {
     /// The video has no job that could be ended, or one that must end first.
     #[error("the video's work isn't in a state for that")]
     Conflict,
+    /// Too many jobs of this kind wait already.
+    #[error("too many jobs wait")]
+    Full,
     /// The lease has passed to somebody else; nothing was changed.
     #[error("the lease has been lost")]
     Stale,
@@ -103,6 +106,7 @@ impl From<StateError> for QueueError {
         match error {
             StateError::Missing => Self::Missing,
             StateError::Stale => Self::Stale,
+            StateError::Conflict(Conflict::Full) => Self::Full,
             StateError::Conflict(_) => Self::Conflict,
             other => Self::State(other.to_string()),
         }
@@ -141,9 +145,26 @@ impl Queue {
     /// # Durability
     /// The claim is synced before it is returned.
     pub async fn claim(&self) -> Result<Option<Claim>, QueueError> {
-        let Some((job, video)) = self.state.claim_job(self.clock.now(), LEASE_MS).await? else {
-            return Ok(None);
-        };
+        let claimed = self.state.claim_job(self.clock.now(), LEASE_MS).await?;
+        self.take_up(claimed).await
+    }
+
+    /// Takes the small job that has been due longest, if there is one.
+    ///
+    /// # Errors
+    /// `State` when the database doesn't answer.
+    /// # Durability
+    /// The claim is synced before it is returned.
+    pub async fn claim_small(&self) -> Result<Option<Claim>, QueueError> {
+        let claimed = self.state.claim_small_job(self.clock.now(), LEASE_MS).await?;
+        self.take_up(claimed).await
+    }
+
+    async fn take_up(
+        &self,
+        claimed: Option<(JobRecord, VideoRecord)>,
+    ) -> Result<Option<Claim>, QueueError> {
+        let Some((job, video)) = claimed else { return Ok(None) };
         let ended = CancellationToken::new();
         self.signals().insert(job.id, ended.clone());
         self.tell(EventKind::VideoState, &video);
@@ -190,7 +211,8 @@ impl Queue {
         info!(job.id = %job, attempt, code = ?problem.code,
             "job {job} failed for good: {}", problem.detail);
         let video = self.state.fail_job(job, claim.job.epoch, now, problem).await?;
-        self.tell(EventKind::VideoFailed, &video);
+        let small = claim.job.task.is_small();
+        self.tell(if small { EventKind::VideoState } else { EventKind::VideoFailed }, &video);
         Ok(Settled::ForGood)
     }
 
@@ -248,6 +270,27 @@ impl Queue {
         let now = self.clock.now();
         let job = JobRecord::new(JobId::fresh(now), video, record.owner.clone(), now);
         let record = self.state.requeue(video, job).await?;
+        self.tell(EventKind::VideoState, &record);
+        self.bell.notify_one();
+        Ok(record)
+    }
+
+    /// Puts a small job on a video in line. It doesn't wait behind films; one that was to make the
+    /// same for this video ends.
+    ///
+    /// # Errors
+    /// `Missing` without such a video; `Full`.
+    pub async fn add_small(
+        &self,
+        job: JobId,
+        video: &VideoRecord,
+        task: Task,
+    ) -> Result<VideoRecord, QueueError> {
+        let now = self.clock.now();
+        let small = JobRecord::small(job, video.id, video.owner.clone(), task, now);
+        let record = self.state.queue_small(small, now).await?;
+        let ended = video.small_jobs.iter().filter(|old| !record.small_jobs.contains(old));
+        ended.for_each(|&old| self.stop_child(Some(old)));
         self.tell(EventKind::VideoState, &record);
         self.bell.notify_one();
         Ok(record)

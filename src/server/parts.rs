@@ -162,6 +162,7 @@ impl Parts {
             queue: self.queue.clone(),
             state: self.state.clone(),
             disk: self.disk.clone(),
+            library: self.library.clone(),
             hub: self.hub.clone(),
             clock: self.clock.clone(),
             encode: EncodeOptions {

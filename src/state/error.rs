@@ -49,6 +49,9 @@ pub enum Conflict {
     /// A record of this id is there already.
     #[error("it exists")]
     Exists,
+    /// Too many wait already.
+    #[error("too many wait")]
+    Full,
 }
 
 /// Why the database can't be opened.

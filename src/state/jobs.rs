@@ -9,7 +9,8 @@ use super::view::{self, View};
 use super::writer::Promise;
 use super::{State, keys, stages, videos};
 use crate::ids::{Epoch, JobId, VideoId};
-use crate::model::job::{JobState, is_claimable};
+use crate::model::extra::Chosen;
+use crate::model::job::{JobState, SMALL_WAITING_MAX, is_claimable};
 use crate::model::problem::{Problem, ProblemCode};
 use crate::model::rendition::RenditionState;
 use crate::model::video::{VideoKind, VideoState, Warning};
@@ -30,8 +31,32 @@ impl State {
         now: UnixMillis,
         lease_ms: u64,
     ) -> Result<Option<(JobRecord, VideoRecord)>, StateError> {
+        self.claim_next(now, lease_ms, false).await
+    }
+
+    /// As [`State::claim_job`], for small jobs: the one that has been due longest. The video stays
+    /// as it is.
+    ///
+    /// # Errors
+    /// As [`State::claim_job`].
+    /// # Durability
+    /// Synced.
+    pub async fn claim_small_job(
+        &self,
+        now: UnixMillis,
+        lease_ms: u64,
+    ) -> Result<Option<(JobRecord, VideoRecord)>, StateError> {
+        self.claim_next(now, lease_ms, true).await
+    }
+
+    async fn claim_next(
+        &self,
+        now: UnixMillis,
+        lease_ms: u64,
+        small: bool,
+    ) -> Result<Option<(JobRecord, VideoRecord)>, StateError> {
         self.call(Promise::Synced, move |view| {
-            while let Some(mut job) = next_due(view, now)? {
+            while let Some(mut job) = next_due(view, now, small)? {
                 let video = view.find::<VideoRecord>(&keys::video(job.video))?;
                 let Some(mut video) = video else {
                     // Nothing to work on: the next one, then.
@@ -39,7 +64,9 @@ impl State {
                     put(view, &job)?;
                     continue;
                 };
-                videos::step(&mut video, VideoState::Processing)?;
+                if !small {
+                    videos::step(&mut video, VideoState::Processing)?;
+                }
                 job.state = JobState::Running;
                 job.epoch = job.epoch.next();
                 job.attempt = job.attempt.saturating_add(1);
@@ -129,6 +156,63 @@ impl State {
         .await
     }
 
+    /// Queues a small job on a video; one that was to make the same ends, whatever its state.
+    ///
+    /// # Errors
+    /// `Missing`; `Conflict(Full)` if too many wait; `Failed`.
+    /// # Durability
+    /// Synced.
+    pub async fn queue_small(
+        &self,
+        job: JobRecord,
+        now: UnixMillis,
+    ) -> Result<VideoRecord, StateError> {
+        self.call(Promise::Synced, move |view| {
+            let mut video = videos::get(view, job.video)?;
+            if view.keys(keys::SMALL)?.len() >= SMALL_WAITING_MAX {
+                return Err(StateError::Conflict(Conflict::Full));
+            }
+            let mut others = Vec::with_capacity(video.small_jobs.len() + 1);
+            for other in std::mem::take(&mut video.small_jobs) {
+                let known: Option<JobRecord> = view.find(&keys::job(other))?;
+                if known.is_some_and(|known| known.task.makes() == job.task.makes()) {
+                    cancel_open(view, other, now)?;
+                } else {
+                    others.push(other);
+                }
+            }
+            others.push(job.id);
+            video.small_jobs = others;
+            put_new(view, &job)?;
+            videos::put(view, &video)?;
+            Ok(video)
+        })
+        .await
+    }
+
+    /// Ends a small job with success: the chosen poster is published and noted beside the original.
+    ///
+    /// # Errors
+    /// As [`State::finish_job`].
+    /// # Durability
+    /// Synced.
+    pub async fn finish_poster(
+        &self,
+        id: JobId,
+        epoch: Epoch,
+        now: UnixMillis,
+        chosen: Chosen,
+    ) -> Result<VideoRecord, StateError> {
+        self.call(Promise::Synced, move |view| {
+            let (mut job, mut video) = held_with_video(view, id, epoch)?;
+            end(&mut job, JobState::Done, now);
+            job.problem = None;
+            video.chosen = Some(chosen);
+            put_both(view, &job, video)
+        })
+        .await
+    }
+
     /// Puts a job back for another attempt from `run_at` on; the video is queued again.
     ///
     /// # Errors
@@ -196,7 +280,9 @@ impl State {
             let (mut job, mut video) = held_with_video(view, id, epoch)?;
             end(&mut job, JobState::Failed, now);
             job.problem = Some(problem.clone());
-            fail_video(&mut video, problem)?;
+            if !job.task.is_small() {
+                fail_video(&mut video, problem)?;
+            }
             video.discarded |= discards;
             put_both(view, &job, video)
         })
@@ -354,7 +440,9 @@ impl State {
         let queued = first_of_each_priority(&view)?.into_iter().map(|key| key.run_at).min();
         let lease = view.first(keys::RUNNING, &[])?;
         let lease = lease.and_then(|key| keys::parse_running(&key)).map(|(until, _)| until);
-        Ok(queued.into_iter().chain(lease).min())
+        let small = view.first(keys::SMALL, &[])?.and_then(|key| keys::parse_small(&key));
+        let small = small.map(|(run_at, _)| run_at);
+        Ok(queued.into_iter().chain(lease).chain(small).min())
     }
 }
 
@@ -409,15 +497,24 @@ pub(super) fn put_both(
     Ok(video)
 }
 
-/// Returns the job to be worked on next.
-fn next_due(view: &View<'_>, now: UnixMillis) -> Result<Option<JobRecord>, StateError> {
+/// Returns the job, small or not, to be worked on next.
+fn next_due(
+    view: &View<'_>,
+    now: UnixMillis,
+    small: bool,
+) -> Result<Option<JobRecord>, StateError> {
     let lease = view.first(keys::RUNNING, &[])?.and_then(|key| keys::parse_running(&key));
     let abandoned = lease.map(|(_, id)| id);
-    let queued = first_of_each_priority(view)?;
-    let due = queued.iter().find(|key| key.run_at <= now).map(|key| key.job);
+    let due = if small {
+        view.first(keys::SMALL, &[])?.and_then(|key| keys::parse_small(&key)).map(|(_, job)| job)
+    } else {
+        let queued = first_of_each_priority(view)?;
+        queued.iter().find(|key| key.run_at <= now).map(|key| key.job)
+    };
     for id in abandoned.into_iter().chain(due) {
         let job: JobRecord = view.get(&keys::job(id))?;
-        if is_claimable(job.state, job.run_at, job.lease_until, now) {
+        if job.task.is_small() == small && is_claimable(job.state, job.run_at, job.lease_until, now)
+        {
             return Ok(Some(job));
         }
     }
@@ -439,6 +536,9 @@ fn first_of_each_priority(view: &View<'_>) -> Result<Vec<keys::QueuedKey>, State
 /// Queues a job and its video again.
 fn put_back(job: &mut JobRecord, video: &mut VideoRecord) -> Result<(), StateError> {
     job.state = JobState::Queued;
+    if job.task.is_small() {
+        return Ok(());
+    }
     stages::interrupt(job);
     settle(video, RenditionState::Pending);
     videos::step(video, VideoState::Queued)

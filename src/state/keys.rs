@@ -7,6 +7,7 @@
 //! v/<video>                         video records
 //! j/<job>                           job records
 //! q/<priority>/<run_at>/<job>       index: queued jobs, in the order in which they are claimed
+//! s/<run_at>/<job>                  index: queued small jobs, likewise
 //! r/<lease_until>/<job>             index: running jobs, by the end of their lease
 //! t/<token>                         token records
 //! h/<hash>                          index: tokens by their hash
@@ -25,6 +26,7 @@ pub(super) const PARTS: &[u8] = b"p/";
 pub(super) const VIDEOS: &[u8] = b"v/";
 pub(super) const JOBS: &[u8] = b"j/";
 pub(super) const QUEUED: &[u8] = b"q/";
+pub(super) const SMALL: &[u8] = b"s/";
 pub(super) const RUNNING: &[u8] = b"r/";
 pub(super) const TOKENS: &[u8] = b"t/";
 pub(super) const LOGIN_CODES: &[u8] = b"l/";
@@ -74,6 +76,9 @@ pub(super) fn secret(name: &str) -> Vec<u8> {
 /// Returns the index key that a job in its present state has; an ended one has none.
 pub(super) fn of_job(job: &JobRecord) -> Option<Vec<u8>> {
     match job.state {
+        JobState::Queued if job.task.is_small() => {
+            Some([SMALL, &sortable(job.run_at), b"/", job.id.as_bytes()].concat())
+        }
         JobState::Queued => Some(
             [&queued_at(job.priority, job.run_at), b"/".as_slice(), job.id.as_bytes()].concat(),
         ),
@@ -110,6 +115,11 @@ pub(super) fn parse_queued(key: &[u8]) -> Option<QueuedKey> {
     let priority = (!u32::from_be_bytes(*descending) ^ (1 << 31)).cast_signed();
     let (run_at, job) = parse_moment_and_job(rest.strip_prefix(b"/")?)?;
     Some(QueuedKey { priority, run_at, job })
+}
+
+/// Reads a key that [`of_job`] wrote for a queued small job: when it is due, and the job.
+pub(super) fn parse_small(key: &[u8]) -> Option<(UnixMillis, JobId)> {
+    parse_moment_and_job(key.strip_prefix(SMALL)?)
 }
 
 /// Reads a key that [`of_job`] wrote for a running job: the end of its lease, and the job.

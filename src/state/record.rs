@@ -6,8 +6,8 @@
 use crate::disk::{FACTS_VERSION, Facts};
 use crate::ids::{Epoch, JobId, Owner, TokenId, UploadId, VideoId};
 use crate::model::access::Role;
-use crate::model::extra::Pictures;
-use crate::model::job::{JobState, Stage, StageState};
+use crate::model::extra::{Chosen, Pictures};
+use crate::model::job::{JobState, Stage, StageState, Task};
 use crate::model::manifest::{Formats, Picture};
 use crate::model::problem::Problem;
 use crate::model::rendition::{RenditionPlan, RenditionState};
@@ -127,6 +127,12 @@ pub struct VideoRecord {
     /// In which forms it is published, once it can be played.
     #[serde(default, skip_serializing_if = "Formats::is_usual")]
     pub formats: Formats,
+    /// The still picture that a person has chosen in its stead.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub chosen: Option<Chosen>,
+    /// The newest small job for each thing that such jobs make.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub small_jobs: Vec<JobId>,
     /// What else there is to look at.
     #[serde(default, skip_serializing_if = "Pictures::is_empty")]
     pub pictures: Pictures,
@@ -166,12 +172,15 @@ pub struct RenditionRecord {
 }
 
 /// Work on a video.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct JobRecord {
     /// The job.
     pub id: JobId,
     /// What it works on.
     pub video: VideoId,
+    /// What it is to do.
+    #[serde(default, skip_serializing_if = "is_film")]
+    pub task: Task,
     /// Whose video that is.
     pub owner: Owner,
     /// Where it stands.
@@ -297,6 +306,7 @@ impl JobRecord {
         Self {
             id,
             video,
+            task: Task::Film,
             owner,
             state: JobState::Queued,
             epoch: Epoch(0),
@@ -310,6 +320,11 @@ impl JobRecord {
             stages: Stage::ALL.into_iter().map(stage).collect(),
             problem: None,
         }
+    }
+
+    /// Makes a small job that may begin at once.
+    pub fn small(id: JobId, video: VideoId, owner: Owner, task: Task, now: UnixMillis) -> Self {
+        Self { task, stages: Vec::new(), ..Self::new(id, video, owner, now) }
     }
 
     /// Says whether work is still to come or under way.
@@ -359,6 +374,7 @@ impl VideoRecord {
             created_at: self.created_at,
             uploaded_at: self.uploaded_at,
             source: self.facts.clone(),
+            chosen: self.chosen.clone(),
         }
     }
 
@@ -387,6 +403,8 @@ impl VideoRecord {
             facts: facts.source,
             poster: None,
             formats: Formats::default(),
+            chosen: facts.chosen,
+            small_jobs: Vec::new(),
             pictures: Pictures::default(),
             renditions: Vec::new(),
             warnings: Vec::new(),
@@ -397,6 +415,10 @@ impl VideoRecord {
             chapters: Vec::new(),
         }
     }
+}
+
+fn is_film(task: &Task) -> bool {
+    !task.is_small()
 }
 
 fn hex_out<S: Serializer>(bytes: &[u8; 32], to: S) -> Result<S::Ok, S::Error> {

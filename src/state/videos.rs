@@ -121,6 +121,9 @@ impl State {
             if let Some(job) = video.job {
                 jobs::cancel_open(view, job, now)?;
             }
+            for &job in &video.small_jobs {
+                jobs::cancel_open(view, job, now)?;
+            }
             if let Some(upload) = video.upload {
                 uploads::end_of_deleted(view, upload, now)?;
             }

@@ -410,6 +410,8 @@ impl Engine {
             facts: None,
             poster: None,
             formats: Formats::default(),
+            chosen: None,
+            small_jobs: Vec::new(),
             pictures: Default::default(),
             renditions: Vec::new(),
             warnings: Vec::new(),

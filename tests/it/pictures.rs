@@ -1,6 +1,6 @@
 //! Pictures of a film as a browser finds them: poster, stills, seek bar, preview.
 
-use crate::harness::{Answer, Server, media};
+use crate::harness::{Answer, Server, media, wait_for};
 use serde_json::Value;
 
 /// Fetches a picture that everybody may see.
@@ -98,4 +98,157 @@ fn pictures_survive_the_database() {
     assert_eq!(items.as_array().map(Vec::len), Some(7));
     // What comes back without its record is private.
     assert_eq!(server.send("GET", text(&items[6], "url"), &[], b"").status, 200);
+}
+
+/// Chooses a poster with the admin token.
+fn choose(server: &Server, id: &str, media_type: &str, body: &[u8]) -> Answer {
+    // As long as it takes: no result depends on speed.
+    let headers = [("Content-Type", media_type), ("Prefer", "wait=60")];
+    server.send("PUT", &format!("/api/videos/{id}/poster"), &headers, body)
+}
+
+/// A picture of one colour.
+fn red(width: u32, height: u32, format: image::ImageFormat) -> Vec<u8> {
+    let picture = image::RgbImage::from_pixel(width, height, image::Rgb([220, 10, 20]));
+    let mut bytes = std::io::Cursor::new(Vec::new());
+    picture.write_to(&mut bytes, format).expect("encoded");
+    bytes.into_inner()
+}
+
+fn is_red(server: &Server, url: &str) -> bool {
+    let picture = image::load_from_memory(&server.send("GET", url, &[], b"").body).expect(url);
+    picture.to_rgb8().pixels().all(|pixel| {
+        let [red, green, blue] = pixel.0;
+        red > 190 && green < 60 && blue < 60
+    })
+}
+
+/// What a job was handed, and its scratch, go a moment after its answer.
+fn nothing_is_left(server: &Server) {
+    for left in ["tmp/handed", "work"] {
+        let directory = server.data.join(left);
+        wait_for("leftovers to go", || (files_below(&directory) == 0).then_some(()));
+    }
+}
+
+fn files_below(directory: &std::path::Path) -> usize {
+    let Ok(entries) = std::fs::read_dir(directory) else { return 0 };
+    let of = |path: std::path::PathBuf| if path.is_dir() { files_below(&path) } else { 1 };
+    entries.flatten().map(|entry| of(entry.path())).sum()
+}
+
+/// A person's choice, of the film or of their own, is what is shown from then on: over a retry and
+/// over a lost database too.
+#[test]
+fn a_chosen_poster_stays() {
+    let mut server = Server::start();
+    let id = server.upload(&media("moov-last.mp4"));
+    let found = text(&server.settled(&id)["playback"], "poster").to_owned();
+    let found = server.send("GET", &found, &[], b"").body;
+
+    let chosen = choose(&server, &id, "application/json", br#"{"time":5.5}"#);
+    assert_eq!(chosen.status, 200, "{}", chosen.text());
+    let video = chosen.json();
+    assert_eq!(video["posterChoice"]["state"], "set");
+    assert_eq!(video["posterChoice"]["time"], 5.5);
+    assert_eq!((text(&video, "state"), video["error"].is_null()), ("ready", true));
+    let url = text(&video["playback"], "poster").to_owned();
+    assert_eq!(url, format!("/media/{id}/poster.jpg?v=1"));
+    assert_ne!(fetch(&server, &url, "image/jpeg").body, found);
+
+    for (media_type, format, size) in [
+        ("image/png", image::ImageFormat::Png, (2000, 1000)),
+        ("image/webp", image::ImageFormat::WebP, (30, 60)),
+        ("image/jpeg", image::ImageFormat::Jpeg, (300, 200)),
+    ] {
+        let chosen = choose(&server, &id, media_type, &red(size.0, size.1, format));
+        assert_eq!(chosen.status, 200, "{media_type}: {}", chosen.text());
+        let listed = server.json(&format!("/api/videos/{id}/thumbnails"))["items"][0].clone();
+        let factor = 1280.0 / f64::from(size.0.max(1280));
+        assert_eq!(listed["width"], f64::from(size.0) * factor, "{listed}");
+        assert!(is_red(&server, text(&listed, "url")), "{media_type}");
+    }
+    let webp = server.send_as_anyone("GET", &format!("/media/{id}/poster.webp"), &[], b"");
+    assert_eq!((webp.header("content-type"), &webp.body[8..12]), ("image/webp", &b"WEBP"[..]));
+
+    let retry = server.send("POST", &format!("/api/videos/{id}/retry-processing"), &[], b"");
+    assert_eq!(retry.status, 200, "{}", retry.text());
+    let url = text(&server.settled(&id)["playback"], "poster").to_owned();
+    assert!(url.ends_with("?v=4") && is_red(&server, &url), "{url}");
+    nothing_is_left(&server);
+
+    server.terminate();
+    std::fs::rename(server.data.join("state"), server.data.join("state-gone")).expect("it is ours");
+    server.restart();
+    server.token = std::fs::read_to_string(server.data.join("admin-token")).expect("a token");
+    server.token = server.token.trim().to_owned();
+    let video = server.settled(&id);
+    assert!(is_red(&server, text(&video["playback"], "poster")), "{video}");
+    assert_eq!(video["posterChoice"]["state"], "set");
+}
+
+/// What can't be a poster is refused with its own code, and changes nothing.
+#[test]
+fn bad_choices_are_refused() {
+    let server = Server::start();
+    let id = server.upload(&media("moov-last.mp4"));
+    let before = server.settled(&id);
+    let jpeg = red(64, 48, image::ImageFormat::Jpeg);
+    let mut huge = jpeg.clone();
+    // The frame's height and width, behind its marker, length and bits.
+    let frame = huge.windows(2).position(|pair| pair == [0xff, 0xc0]).expect("a frame");
+    huge[frame + 5..frame + 9].copy_from_slice(&[0x3e, 0x80, 0x3e, 0x80]);
+    let moving = server.send("GET", text(&before["playback"], "preview"), &[], b"").body;
+    let png = red(64, 48, image::ImageFormat::Png);
+    let json = "application/json";
+    for (media_type, body, status, code) in [
+        (json, &br#"{"time":-1}"#[..], 400, "invalid-request"),
+        (json, br#"{"time":"soon"}"#, 400, "invalid-request"),
+        (json, br#"{"at":1}"#, 400, "invalid-request"),
+        (json, br#"{"time":8.5}"#, 422, "time-out-of-range"),
+        ("text/plain", b"1", 415, "unsupported-content-type"),
+        ("image/gif", b"GIF89a", 415, "unsupported-content-type"),
+        ("image/jpeg", b"this is a text called image.jpg", 415, "unsupported-media"),
+        ("image/jpeg", b"", 400, "invalid-request"),
+        ("image/webp", &moving, 415, "unsupported-media"),
+        ("image/jpeg", &huge, 413, "too-large"),
+        ("image/jpeg", &jpeg[..jpeg.len() - 40], 422, "damaged-media"),
+        ("image/png", &png[..png.len() - 20], 422, "damaged-media"),
+    ] {
+        let answer = choose(&server, &id, media_type, body);
+        let said = answer.text();
+        assert_eq!(answer.status, status, "{media_type} {code}: {said}");
+        answer.assert_problem(status, code);
+    }
+    let large = vec![0; (32 << 20) + 1];
+    choose(&server, &id, "image/png", &large).assert_problem(413, "body-too-large");
+    let after = server.json(&format!("/api/videos/{id}"));
+    assert_eq!(after["playback"], before["playback"]);
+    assert_eq!((text(&after, "state"), after["error"].is_null()), ("ready", true));
+    assert_eq!(after["posterChoice"]["state"], "failed");
+    assert_eq!(after["posterChoice"]["error"]["code"], "damaged-media");
+    nothing_is_left(&server);
+
+    let (_, unfinished) = server.create("a.mp4", 10);
+    choose(&server, &unfinished, json, br#"{"time":1}"#).assert_problem(409, "upload-unfinished");
+    let viewer = server.token_of("uploader", &[]);
+    let authorization = format!("Bearer {viewer}");
+    let headers = [("Authorization", authorization.as_str()), ("Content-Type", json)];
+    let path = format!("/api/videos/{id}/poster");
+    let other = server.send_as_anyone("PUT", &path, &headers, br#"{"time":1}"#);
+    other.assert_problem(404, "not-found");
+}
+
+/// A choice doesn't wait for a film that is being worked on, not even for its own.
+#[test]
+fn choices_go_before_films() {
+    let server = Server::with(&[("SLIPWAY_MEDIA__WORKERS", "1")]);
+    let id = server.upload(&media("one-key-60s.mp4"));
+    let chosen = choose(&server, &id, "image/png", &red(40, 40, image::ImageFormat::Png));
+    assert_eq!(chosen.status, 200, "{}", chosen.text());
+    let video = chosen.json();
+    assert!(matches!(text(&video, "state"), "queued" | "processing"), "{video}");
+    assert!(is_red(&server, text(&video["playback"], "poster")));
+    let deleted = server.send("DELETE", &format!("/api/videos/{id}"), &[], b"");
+    assert_eq!(deleted.status, 204, "{}", deleted.text());
 }

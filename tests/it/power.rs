@@ -372,6 +372,7 @@ fn facts(video: VideoId, size: ByteCount, now: UnixMillis) -> Facts {
         created_at: now,
         uploaded_at: Some(now),
         source: None,
+        chosen: None,
     }
 }
 

@@ -4,6 +4,7 @@ use crate::harness::{Server, media};
 use command_fds::{CommandFdExt, FdMapping};
 use rustix::process::{Pid, Signal, kill_process};
 use slipway::ids::{Epoch, JobId};
+use slipway::model::job::Task;
 use slipway::model::problem::ProblemCode;
 use slipway::units::{ByteCount, UnixMillis};
 use slipway::wire::{
@@ -35,6 +36,7 @@ fn order(size: u64) -> Order {
         seconds_done: 0.0,
         begun: Vec::new(),
         extras_done: Vec::new(),
+        task: Task::Film,
         encode: EncodeOptions {
             ladder_heights: None,
             preset: "veryfast".to_owned(),

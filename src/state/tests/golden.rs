@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::model::access::Role;
-use crate::model::extra::{Pictures, Thumbnail};
-use crate::model::job::{JobState, Stage, StageState};
+use crate::model::extra::{Chosen, Pictures, Thumbnail};
+use crate::model::job::{JobState, PosterSource, Stage, StageState, Task};
 use crate::model::manifest::Picture;
 use crate::model::problem::{Problem, ProblemCode};
 use crate::model::rendition::{RenditionKind, RenditionPlan, RenditionState};
@@ -155,6 +155,13 @@ fn video_with_pictures() -> VideoRecord {
     VideoRecord { pictures, ..video() }
 }
 
+/// A video whose poster somebody has chosen.
+fn video_with_choice() -> VideoRecord {
+    let picture = Picture { width: 160, height: 90 };
+    let chosen = Some(Chosen { picture, time: Some(2.5), version: 3 });
+    VideoRecord { chosen, small_jobs: vec![JobId::from_bytes(bytes(6))], ..video() }
+}
+
 fn job() -> JobRecord {
     let video = VideoId::from_bytes(bytes(2));
     let mut job = JobRecord::new(JobId::from_bytes(bytes(3)), video, owner(), NOW);
@@ -174,6 +181,13 @@ fn job() -> JobRecord {
     };
     job.problem = Some(Problem::new(ProblemCode::WorkerCrashed, "It stopped."));
     job
+}
+
+/// A small job; it has no stages.
+fn small_job() -> JobRecord {
+    let video = VideoId::from_bytes(bytes(2));
+    let task = Task::Poster { of: PosterSource::Time { seconds: 2.5 } };
+    JobRecord::small(JobId::from_bytes(bytes(6)), video, owner(), task, NOW)
 }
 
 fn token() -> TokenRecord {
@@ -267,7 +281,9 @@ fn records_keep_their_bytes() {
     check(video());
     check_kind("-text", video_with_text());
     check_kind("-pictures", video_with_pictures());
+    check_kind("-chosen", video_with_choice());
     check(job());
+    check_kind("-small", small_job());
     check(token());
     check(login_code());
 }

@@ -1,8 +1,9 @@
 //! The queue: one holder, in order, with effect once.
 
 use super::*;
-use crate::model::extra::Extra;
+use crate::model::extra::{Chosen, Extra};
 use crate::model::job::{JobState, Stage, StageState};
+use crate::model::job::{PosterSource, Task};
 use crate::model::manifest::Picture;
 use crate::model::problem::{Problem, ProblemCode};
 use crate::model::rendition::{RenditionKind, RenditionPlan, RenditionState};
@@ -214,4 +215,50 @@ async fn rebuilt_videos_are_adopted_once() {
     assert_eq!(twice, Err(StateError::Conflict(Conflict::Exists)));
     assert_eq!(claim(&it, NOW).await.map(|claimed| claimed.id), Some(job.id));
     assert_eq!(claim(&it, NOW).await, None);
+}
+
+/// Small jobs have a line of their own: neither line sees the other's, the video stays as it is, a
+/// newer one ends an older one, and deletion ends them.
+#[tokio::test]
+async fn small_jobs_have_their_own_line() {
+    let it = fixture();
+    let (video, film) = it.queued(0, NOW).await;
+    let small = |at: i64| {
+        let task = Task::Poster { of: PosterSource::Image };
+        let id = JobId::fresh(NOW.plus_ms(at as u64));
+        JobRecord::small(id, video, owner(), task, NOW)
+    };
+    let (first, second) = (small(1), small(2));
+    it.state.queue_small(first.clone(), NOW).await.expect("queued");
+    let record = it.state.queue_small(second.clone(), NOW).await.expect("queued");
+    assert_eq!((record.small_jobs, record.state), (vec![second.id], VideoState::Queued));
+    assert_eq!(it.job_now(first.id).state, JobState::Cancelled);
+    let claimed = it.state.claim_small_job(NOW, 30).await.expect("asked").expect("due");
+    assert_eq!((claimed.0.id, claimed.1.state), (second.id, VideoState::Queued));
+    assert_eq!(it.state.claim_small_job(NOW, 30).await.expect("asked"), None);
+    let film_now = claim(&it, NOW).await.expect("due");
+    assert_eq!(
+        (film_now.id, claim(&it, NOW.plus_ms(40)).await.map(|job| job.id)),
+        (film, Some(film))
+    );
+    let epoch = claimed.0.epoch;
+    it.state.retry_job(second.id, epoch, NOW, problem()).await.expect("given back");
+    assert_eq!(it.video_now(video).state, VideoState::Processing);
+    let (again, _) = it.state.claim_small_job(NOW, 30).await.expect("asked").expect("due");
+    it.state.fail_job(second.id, again.epoch, NOW, problem()).await.expect("failed");
+    assert_eq!(
+        (it.video_now(video).state, it.video_now(video).problem),
+        (VideoState::Processing, None)
+    );
+    let third = small(3);
+    it.state.queue_small(third.clone(), NOW).await.expect("queued");
+    let (claimed, _) = it.state.claim_small_job(NOW, 30).await.expect("asked").expect("due");
+    let chosen = Chosen { picture: Picture { width: 2, height: 1 }, time: None, version: 1 };
+    let done = it.state.finish_poster(third.id, claimed.epoch, NOW, chosen.clone()).await;
+    assert_eq!(done.expect("done").chosen, Some(chosen));
+    let last = small(4);
+    it.state.queue_small(last.clone(), NOW).await.expect("queued");
+    it.state.delete_video(video, NOW).await.expect("deleted");
+    assert_eq!(it.job_now(last.id).state, JobState::Cancelled);
+    assert_eq!(it.state.claim_small_job(NOW, 30).await.expect("asked"), None);
 }

@@ -146,6 +146,8 @@ fn video_record(id: VideoId, upload: UploadId) -> VideoRecord {
         facts: None,
         poster: None,
         formats: Default::default(),
+        chosen: None,
+        small_jobs: Vec::new(),
         pictures: Default::default(),
         renditions: Vec::new(),
         warnings: Vec::new(),

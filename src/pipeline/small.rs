@@ -1,0 +1,183 @@
+//! One small job from its claim to its end: a child for moments, with room of its own, so that
+//! nobody waits behind somebody's film.
+//!
+//! Each kind says what the child reads and what becomes of its files. So far there is one: the
+//! poster that somebody has chosen.
+
+use super::Pipeline;
+use super::run::{Halt, broke, problem_of, sweep};
+use super::source;
+use super::turns::Turns;
+use crate::events::EventKind;
+use crate::library::LibraryError;
+use crate::model::extra::{CHOSEN_FILE, CHOSEN_WEBP_FILE, Extra, POSTER_FILE, POSTER_WEBP_FILE};
+use crate::model::job::{PosterSource, Task};
+use crate::model::manifest::Picture;
+use crate::queue::{Claim, QueueError, internal};
+use crate::wire::{Extent, Limits, Order, Report, WIRE_VERSION};
+use crate::worker::{self, Ending, Event, Launch};
+use std::sync::Arc;
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info, warn};
+
+/// Computing seconds of a small job: to go through a film to the one picture that is wanted may
+/// take a while.
+const CPU_SECONDS_MAX: u64 = 600;
+
+/// Largest file that comes of one.
+const FILE_BYTES_MAX: u64 = 64 << 20;
+
+impl From<LibraryError> for Halt {
+    fn from(error: LibraryError) -> Self {
+        match error {
+            LibraryError::Missing => Self::Stale,
+            LibraryError::State(error) => error.into(),
+            LibraryError::Disk(error) => error.into(),
+            LibraryError::NoSpace => crate::disk::DiskError::NoSpace.into(),
+            other => Self::Problem(internal(&other.to_string())),
+        }
+    }
+}
+
+/// Runs one small job and settles it.
+pub(super) async fn run_small(
+    pipeline: Arc<Pipeline>,
+    claim: Claim,
+    turns: Turns,
+    stop: CancellationToken,
+) {
+    let _turn = turns.take(claim.video.id).await;
+    let (id, makes) = (claim.job.id, claim.job.task.makes());
+    let settled = match work(&pipeline, &claim, &stop).await {
+        Ok(()) => {
+            info!(job.id = %id, video.id = %claim.video.id, "small job {id} done: {makes}");
+            Ok(())
+        }
+        Err(Halt::Stale) => Ok(()),
+        Err(Halt::Stopping | Halt::Again) => pipeline.queue.release(&claim).await,
+        Err(Halt::Problem(problem)) => pipeline.queue.settle(&claim, problem).await.map(|_| ()),
+    };
+    match settled {
+        Ok(()) | Err(QueueError::Stale | QueueError::Missing) => {}
+        Err(cause) => error!(job.id = %id, "job {id} can't be settled: {cause}"),
+    }
+    pipeline.queue.put_down(id);
+    sweep(&pipeline, &claim).await;
+}
+
+async fn work(pipeline: &Pipeline, claim: &Claim, stop: &CancellationToken) -> Result<(), Halt> {
+    let launch = prepare(pipeline, claim).await?;
+    let extra = hear_out(pipeline, claim, launch, stop).await?;
+    match (&claim.job.task, extra) {
+        (Task::Poster { of }, Some(Extra::Poster { picture })) => {
+            publish_poster(pipeline, claim, of, picture).await
+        }
+        _ => Err(Halt::Problem(internal("The worker made something else than was ordered."))),
+    }
+}
+
+/// Opens what the child reads: the source, or what the job was handed.
+async fn prepare(pipeline: &Pipeline, claim: &Claim) -> Result<Launch, Halt> {
+    let (disk, state) = (pipeline.disk.clone(), pipeline.state.clone());
+    let (job, epoch, video) = (claim.job.id, claim.job.epoch, claim.video.id);
+    let (task, encode) = (claim.job.task.clone(), pipeline.encode.clone());
+    let limits = Limits {
+        cpu_seconds_max: CPU_SECONDS_MAX,
+        file_bytes_max: FILE_BYTES_MAX,
+        ..pipeline.limits.clone()
+    };
+    let stall_ms = pipeline.stall_ms;
+    let prepared = tokio::task::spawn_blocking(move || {
+        let (sources, extents) = match &task {
+            Task::Poster { of: PosterSource::Image } => {
+                let (file, size) = disk.open_handed(job)?;
+                (vec![file.into()], Extent::whole(size))
+            }
+            _ => {
+                let opened = source::open(&disk, &state, video)?;
+                (opened.files, opened.extents)
+            }
+        };
+        let output = disk.make_work(job, epoch)?;
+        let order = Order {
+            version: WIRE_VERSION,
+            job,
+            epoch,
+            source: extents,
+            renditions_done: Vec::new(),
+            seconds_done: 0.0,
+            begun: Vec::new(),
+            extras_done: Vec::new(),
+            task,
+            encode,
+            limits,
+        };
+        Ok::<_, Halt>(Launch { order, sources, output, stall_ms })
+    });
+    prepared.await.map_err(|panic| broke(&panic))?
+}
+
+/// Starts the child and hears it to its end; returns the last thing that it made.
+async fn hear_out(
+    pipeline: &Pipeline,
+    claim: &Claim,
+    launch: Launch,
+    stop: &CancellationToken,
+) -> Result<Option<Extra>, Halt> {
+    let mut child = worker::start(launch).map_err(|cause| {
+        error!("no worker can be started: {cause}");
+        Halt::Problem(internal("The server couldn't start a worker process."))
+    })?;
+    let mut renew = tokio::time::interval(Pipeline::renew_every());
+    let mut made = None;
+    let halt = loop {
+        tokio::select! {
+            biased;
+            () = claim.ended.cancelled() => break Some(Halt::Stale),
+            () = stop.cancelled() => break Some(Halt::Stopping),
+            _ = renew.tick() => match pipeline.queue.renew(claim.job.id, claim.job.epoch).await {
+                Ok(()) => {}
+                Err(QueueError::Stale | QueueError::Missing) => break Some(Halt::Stale),
+                // The lease still holds for a while; the next renewal may succeed.
+                Err(cause) => warn!("a lease can't be renewed: {cause}"),
+            },
+            event = child.next() => match event {
+                Event::Report(Report::Extra { extra }) => made = Some(extra),
+                Event::Report(_) => {}
+                Event::Ended(Ending::Done) => break None,
+                Event::Ended(ending) => break Some(Halt::Problem(problem_of(ending))),
+            },
+        }
+    };
+    child.kill().await;
+    match halt {
+        Some(halt) => Err(halt),
+        None => Ok(made),
+    }
+}
+
+/// Puts a chosen poster in place and notes it. It has names of its own, so nothing that is made of
+/// the film later can take its place.
+async fn publish_poster(
+    pipeline: &Pipeline,
+    claim: &Claim,
+    of: &PosterSource,
+    picture: Picture,
+) -> Result<(), Halt> {
+    let disk = pipeline.disk.clone();
+    let (job, epoch, video) = (claim.job.id, claim.job.epoch, claim.video.id);
+    let published = tokio::task::spawn_blocking(move || {
+        for (from, to) in [(POSTER_FILE, CHOSEN_FILE), (POSTER_WEBP_FILE, CHOSEN_WEBP_FILE)] {
+            disk.publish(job, epoch, from, video, to, true)?;
+        }
+        Ok::<_, Halt>(())
+    });
+    published.await.map_err(|panic| broke(&panic))??;
+    let time = match of {
+        PosterSource::Time { seconds } => Some(*seconds),
+        PosterSource::Image => None,
+    };
+    let video = pipeline.library.choose_poster(job, epoch, video, picture, time).await?;
+    pipeline.tell(EventKind::VideoState, &video);
+    Ok(())
+}
