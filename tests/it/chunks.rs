@@ -336,7 +336,7 @@ fn killed_between_two_steps() {
     ] {
         let directory = tempfile::tempdir().expect("a directory");
         let data = directory.path().join("data");
-        let server = Server::on(&data, &[threshold, ("SLIPWAY_FAIL_AT", moment)]);
+        let mut server = Server::on(&data, &[threshold, ("SLIPWAY_FAIL_AT", moment)]);
         let upload = Upload::begin(&server, pattern(PART + 9));
         let in_a_part = moment == "after-write-before-record";
         let said = json!({"uploadId": upload.id}).to_string();
@@ -358,6 +358,8 @@ fn killed_between_two_steps() {
         let _ = raw(&server.address, &head, body).read_to_end(&mut answer);
         assert_eq!(String::from_utf8_lossy(&answer), "", "{moment}");
         let Upload { id, plan, bytes, .. } = upload;
+        // A dying process closes its connections before it lets go of the directory.
+        assert_eq!(server.ended(), None, "{moment}");
         let next = Server::on(&data, &[threshold]);
         let upload = Upload { server: &next, id, plan, bytes };
         if in_a_part {
