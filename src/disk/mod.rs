@@ -39,6 +39,7 @@ use std::io::{Read, Seek, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 /// The layout of the data directory that this program knows.
 const LAYOUT_VERSION: &str = "1";
@@ -321,7 +322,24 @@ fn check_version(root: &Path) -> Result<bool, OpenError> {
     if version == LAYOUT_VERSION { Ok(true) } else { Err(OpenError::UnknownVersion(version)) }
 }
 
+/// How long a directory that another process holds is waited for, and how often it's tried: one
+/// that was killed, or that gives back much memory, lets go a moment after it seems to be gone.
+const LOCK_PATIENCE: Duration = Duration::from_secs(1);
+const LOCK_PAUSE: Duration = Duration::from_millis(20);
+
 fn lock(path: &Path) -> Result<File, OpenError> {
+    let until = Instant::now() + LOCK_PATIENCE;
+    loop {
+        match try_lock(path) {
+            Err(OpenError::Locked { .. }) if Instant::now() < until => {
+                std::thread::sleep(LOCK_PAUSE);
+            }
+            locked => return locked,
+        }
+    }
+}
+
+fn try_lock(path: &Path) -> Result<File, OpenError> {
     let mut file = files::open("open", path, OFlags::RDWR | OFlags::CREATE, 0o600)?;
     let io = |action, source| OpenError::Io { action, path: path.to_owned(), source };
     let mut holder = String::new();
