@@ -45,6 +45,7 @@ export class SlipwayPlayer extends HTMLElement {
   /** The playlist that plays was loaded when the video wasn't complete yet. */
   #loadedEarly = false;
   #recoveries = 0;
+  #reloads = 0;
 
   connectedCallback(): void {
     for (const speed of SPEEDS) {
@@ -257,7 +258,8 @@ export class SlipwayPlayer extends HTMLElement {
     hls.on(HlsClass.Events.ERROR, (_event, data) => {
       if (data.fatal) this.#playFailed(hls, data.type === HlsClass.ErrorTypes.NETWORK_ERROR);
     });
-    hls.loadSource(url);
+    // A list that was fetched a moment ago may lack what it is loaded again for.
+    hls.loadSource(this.#reloads > 0 ? `${url}?again=${this.#reloads}` : url);
     hls.attachMedia(this.#media);
   }
 
@@ -300,6 +302,7 @@ export class SlipwayPlayer extends HTMLElement {
     const at = this.#media.currentTime;
     const rate = this.#media.playbackRate;
     show(this.#better, false);
+    this.#reloads += 1;
     this.#recoveries = 0;
     void this.#load(url, url === this.#video?.playback?.hls, at).then(() => {
       this.#media.playbackRate = rate;
