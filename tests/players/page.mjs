@@ -80,13 +80,19 @@ async function startShaka(url) {
   const variants = () => player.getVariantTracks();
   return {
     levels: () => [...new Set(variants().map((track) => track.height ?? 0))],
+    // Over when the first piece of the new quality is in the buffer: Shaka 5.2 on DASH appends nothing
+    // for a jump that falls into the emptying of the old one.
     choose: (height) => {
       const now = variants().find((track) => track.active);
       const fits = variants().filter((track) => (track.height ?? 0) === height);
+      const filled = new Promise((ok) =>
+        player.addEventListener("segmentappended", (it) => it.contentType === "video" && ok()),
+      );
       player.selectVariantTrack(
         fits.find((track) => track.language === now?.language) ?? fits[0],
         true,
       );
+      return filled;
     },
     texts: () => player.getTextTracks().map((track) => track.language),
     sounds: () => [...new Set(player.getAudioTracks().map((track) => track.language))],
