@@ -196,6 +196,25 @@ impl Disk {
         files::remove_tree(&self.rung_path(video, dir)?)
     }
 
+    /// Removes the chosen posters of a video, except those of the version that counts.
+    ///
+    /// # Errors
+    /// `Io`.
+    pub fn remove_chosen_but(&self, video: VideoId, kept: Option<u32>) -> Result<(), DiskError> {
+        let media = self.path(Place::Media(video));
+        for name in files::names(&media)? {
+            match MediaFile::parse(&name) {
+                Some(MediaFile::Chosen { version } | MediaFile::ChosenWebp { version })
+                    if Some(version) != kept =>
+                {
+                    files::remove_file(&media.join(name))?;
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
     /// Removes everything that players fetch of a video; nothing being there is fine.
     ///
     /// # Errors

@@ -1,8 +1,7 @@
 //! The names under which media can be fetched: a closed set, the only parser of them.
 
 use crate::model::extra::{
-    CHOSEN_FILE, CHOSEN_WEBP_FILE, POSTER_FILE, POSTER_WEBP_FILE, PREVIEW_FILE, STORYBOARD_FILE,
-    thumbnail_file,
+    POSTER_FILE, POSTER_WEBP_FILE, PREVIEW_FILE, STORYBOARD_FILE, chosen_files, thumbnail_file,
 };
 use crate::model::manifest::{FILM_FILE, INIT_FILE, KEY_PLAYLIST_FILE, MEDIA_PLAYLIST_FILE};
 use crate::model::storyboard::sheet_file;
@@ -22,10 +21,16 @@ pub enum MediaFile {
     Film,
     /// `poster.webp`: the same in fewer bytes.
     PosterWebp,
-    /// `chosen.jpg`: the still picture that somebody chose in its stead.
-    Chosen,
-    /// `chosen.webp`: the same in fewer bytes.
-    ChosenWebp,
+    /// `chosen-{version}.jpg`: the still picture that somebody chose in its stead.
+    Chosen {
+        /// Counted from 1.
+        version: u32,
+    },
+    /// `chosen-{version}.webp`: the same in fewer bytes.
+    ChosenWebp {
+        /// Counted from 1.
+        version: u32,
+    },
     /// `thumb-{number}.jpg`: a still to choose a poster from.
     Thumbnail {
         /// Counted from 1.
@@ -121,20 +126,31 @@ impl MediaFile {
             CHAPTERS_FILE => return Some(Self::Chapters),
             FILM_FILE => return Some(Self::Film),
             POSTER_WEBP_FILE => return Some(Self::PosterWebp),
-            CHOSEN_FILE => return Some(Self::Chosen),
-            CHOSEN_WEBP_FILE => return Some(Self::ChosenWebp),
             PREVIEW_FILE => return Some(Self::Preview),
             STORYBOARD_FILE => return Some(Self::Storyboard),
             _ => {}
         }
-        if let Some((kind, number)) = name.strip_suffix(".jpg").and_then(|it| it.split_once('-')) {
-            let number = canonical_number(number).filter(|&number| number > 0)?;
-            return match kind {
-                "thumb" => Some(Self::Thumbnail { number }),
-                "storyboard" => Some(Self::Sheet { number }),
-                _ => None,
-            };
+        match name.rsplit_once('.') {
+            Some((stem, ending @ ("jpg" | "webp"))) => Self::parse_picture(stem, ending),
+            _ => Self::parse_below(name),
         }
+    }
+
+    /// Reads the name of a picture of which there are several.
+    fn parse_picture(stem: &str, ending: &str) -> Option<Self> {
+        let (kind, number) = stem.split_once('-')?;
+        let number = canonical_number(number).filter(|&number| number > 0)?;
+        match (kind, ending) {
+            ("thumb", "jpg") => Some(Self::Thumbnail { number }),
+            ("storyboard", "jpg") => Some(Self::Sheet { number }),
+            ("chosen", "jpg") => Some(Self::Chosen { version: number }),
+            ("chosen", "webp") => Some(Self::ChosenWebp { version: number }),
+            _ => None,
+        }
+    }
+
+    /// Reads the name of a file in a directory.
+    fn parse_below(name: &str) -> Option<Self> {
         let (rung, file) = name.split_once('/')?;
         if rung == "captions" {
             let name = file.strip_suffix(".vtt")?.to_ascii_lowercase();
@@ -178,8 +194,8 @@ impl fmt::Display for MediaFile {
             Self::Poster => f.write_str(POSTER_FILE),
             Self::Film => f.write_str(FILM_FILE),
             Self::PosterWebp => f.write_str(POSTER_WEBP_FILE),
-            Self::Chosen => f.write_str(CHOSEN_FILE),
-            Self::ChosenWebp => f.write_str(CHOSEN_WEBP_FILE),
+            Self::Chosen { version } => f.write_str(&chosen_files(*version)[0]),
+            Self::ChosenWebp { version } => f.write_str(&chosen_files(*version)[1]),
             Self::Thumbnail { number } => f.write_str(&thumbnail_file(*number as usize)),
             Self::Storyboard => f.write_str(STORYBOARD_FILE),
             Self::Sheet { number } => f.write_str(&sheet_file(*number)),
@@ -223,8 +239,8 @@ mod tests {
             "video.mp4",
             "poster.webp",
             "preview.webp",
-            "chosen.jpg",
-            "chosen.webp",
+            "chosen-1.jpg",
+            "chosen-20.webp",
             "thumb-8.jpg",
             "storyboard.vtt",
             "storyboard-12.jpg",
@@ -250,6 +266,9 @@ mod tests {
             "thumb-0.jpg",
             "thumb-01.jpg",
             "thumb.jpg",
+            "thumb-1.webp",
+            "chosen.jpg",
+            "chosen-0.webp",
             "other-1.jpg",
             "thumb-1.jpg/x",
             "360p-2/thumb-1.jpg",

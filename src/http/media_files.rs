@@ -76,10 +76,11 @@ async fn file(
 
 /// Returns which file lies behind an address: a chosen poster goes before the one that was found.
 fn stored(video: &VideoRecord, file: MediaFile) -> MediaFile {
-    match file {
-        MediaFile::Poster if video.chosen.is_some() => MediaFile::Chosen,
-        MediaFile::PosterWebp if video.chosen.is_some() => MediaFile::ChosenWebp,
-        file => file,
+    let chosen = video.chosen.as_ref().map(|chosen| chosen.version);
+    match (file, chosen) {
+        (MediaFile::Poster, Some(version)) => MediaFile::Chosen { version },
+        (MediaFile::PosterWebp, Some(version)) => MediaFile::ChosenWebp { version },
+        (file, _) => file,
     }
 }
 
@@ -98,10 +99,10 @@ fn media_type(file: &MediaFile) -> &'static str {
         }
         MediaFile::Dash => "application/dash+xml",
         MediaFile::Poster
-        | MediaFile::Chosen
+        | MediaFile::Chosen { .. }
         | MediaFile::Thumbnail { .. }
         | MediaFile::Sheet { .. } => "image/jpeg",
-        MediaFile::PosterWebp | MediaFile::ChosenWebp | MediaFile::Preview => "image/webp",
+        MediaFile::PosterWebp | MediaFile::ChosenWebp { .. } | MediaFile::Preview => "image/webp",
         MediaFile::Storyboard => "text/vtt; charset=utf-8",
         MediaFile::Init { .. } | MediaFile::Film => "video/mp4",
         MediaFile::Segment { .. } => "video/iso.segment",
@@ -131,8 +132,8 @@ fn cache_control(video: &VideoRecord, file: &MediaFile) -> HeaderValue {
         | MediaFile::Preview => "max-age=3600",
         MediaFile::Poster
         | MediaFile::PosterWebp
-        | MediaFile::Chosen
-        | MediaFile::ChosenWebp
+        | MediaFile::Chosen { .. }
+        | MediaFile::ChosenWebp { .. }
         | MediaFile::Chapters
         | MediaFile::Caption { .. } => "max-age=60",
         _ if video.state == VideoState::Ready => "max-age=60",

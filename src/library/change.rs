@@ -5,7 +5,7 @@ use crate::disk::DiskError;
 use crate::events::{Event, EventKind};
 use crate::ids::{Epoch, JobId, VideoId};
 use crate::model::access::Viewer;
-use crate::model::extra::Chosen;
+use crate::model::extra::{Chosen, POSTER_FILE, POSTER_WEBP_FILE, chosen_files};
 use crate::model::manifest::Picture;
 use crate::state::{VideoChange, VideoRecord};
 use tracing::{info, warn};
@@ -55,13 +55,15 @@ impl Library {
         Ok(changed)
     }
 
-    /// Notes the poster that a job has made of somebody's choice, under that job's lease: beside
-    /// the original, then in the record.
+    /// Publishes the poster that a job has made of somebody's choice: its files under names that
+    /// nothing refers to yet, the note beside the original, then the record, which is what makes it
+    /// count and is written only under the job's lease. Of a job whose lease has passed on nothing
+    /// stays.
     ///
     /// # Errors
-    /// `State` with `Stale` if the lease has passed on; `Missing`.
+    /// `State` with `Stale` if the lease has passed on; `Missing`; `Disk`, `NoSpace`.
     /// # Durability
-    /// Both survive a power cut when this returns.
+    /// All three survive a power cut when this returns.
     pub async fn choose_poster(
         &self,
         job: JobId,
@@ -75,9 +77,48 @@ impl Library {
         let version = wanted.chosen.as_ref().map_or(1, |before| before.version.wrapping_add(1));
         let chosen = Chosen { picture, time, version };
         wanted.chosen = Some(chosen.clone());
+        let published = self.publish_poster(job, epoch, wanted, chosen).await;
+        let counts = match &published {
+            Ok(video) => Some(video.clone()),
+            Err(_) => self.shelf.state.video(video)?,
+        };
+        if let Some(counts) = counts {
+            self.tidy_posters(counts, published.is_err()).await;
+        }
+        published
+    }
+
+    async fn publish_poster(
+        &self,
+        job: JobId,
+        epoch: Epoch,
+        wanted: VideoRecord,
+        chosen: Chosen,
+    ) -> Result<VideoRecord, LibraryError> {
+        let (video, version) = (wanted.id, chosen.version);
+        self.blocking(move |shelf| {
+            let made = [POSTER_FILE, POSTER_WEBP_FILE];
+            for (from, to) in made.into_iter().zip(chosen_files(version)) {
+                shelf.disk.publish(job, epoch, from, video, &to, true)?;
+            }
+            Ok(())
+        })
+        .await?;
         self.write_facts(wanted).await?;
         let now = self.shelf.clock.now();
         Ok(self.shelf.state.finish_poster(job, epoch, now, chosen).await?)
+    }
+
+    /// Removes the files of choices that don't count, and takes back the note of one, if it
+    /// `was_noted` and then didn't come to count.
+    async fn tidy_posters(&self, counts: VideoRecord, was_noted: bool) {
+        let (id, kept) = (counts.id, counts.chosen.as_ref().map(|chosen| chosen.version));
+        let noted = if was_noted { self.write_facts(counts).await } else { Ok(()) };
+        let removed = self.blocking(move |shelf| Ok(shelf.disk.remove_chosen_but(id, kept)?)).await;
+        for left in [noted, removed].into_iter().filter_map(Result::err) {
+            // Nobody is shown it, and the next choice tidies up again.
+            warn!(video.id = %id, "something of an older poster of {id} stays for now: {left}");
+        }
     }
 
     /// Deletes a video with everything that was made of it: the record first, then the bytes.

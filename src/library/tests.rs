@@ -3,7 +3,9 @@
 use super::*;
 use crate::disk::{Facts, UPLOAD_META_VERSION, UploadMeta};
 use crate::events::{EventKind, News};
-use crate::ids::{Owner, UploadId};
+use crate::ids::{JobId, Owner, UploadId};
+use crate::model::job::{PosterSource, Task};
+use crate::model::manifest::Picture;
 use crate::model::upload::UploadState;
 use crate::state::{JobRecord, VideoChange};
 use crate::units::UnixMillis;
@@ -177,6 +179,64 @@ async fn words_change_in_both_places() {
         Some(News::Event(event)) => assert_eq!(event.kind, EventKind::VideoState),
         other => panic!("{other:?}"),
     }
+}
+
+/// A poster that comes too late, because a newer choice has taken its job's place, leaves nothing:
+/// not its files, not a note, and the one that counts keeps its bytes. The newer one then comes in.
+#[tokio::test]
+async fn late_posters_touch_nothing() {
+    let house = House::open();
+    let video = house.video("anna", "a", Visibility::Public).await;
+    let picture = |width| Picture { width, height: 1 };
+    let shown = async |name: &str| {
+        let facts = house.disk.facts(video.id).expect("they read").expect("they are there");
+        let now = house.state.video(video.id).expect("it reads").expect("it is there").chosen;
+        assert_eq!(facts.chosen, now, "{name}");
+        let Some(chosen) = now else { panic!("{name}: nothing is chosen") };
+        let poster = MediaFile::Chosen { version: chosen.version };
+        let path = house.disk.media_file(video.id, &poster);
+        let bytes = std::fs::read_to_string(&path).expect(name);
+        let entries = std::fs::read_dir(path.parent().expect("a directory")).expect(name);
+        assert_eq!(entries.count(), 2, "{name}: one poster in two formats");
+        (chosen.picture.width, chosen.version, bytes)
+    };
+    let leave = |job: &JobRecord, bytes: &str| {
+        house.disk.make_work(job.id, job.epoch).expect("there is room");
+        let scratch = house.disk.state_dir().with_file_name("work");
+        let scratch = scratch.join(job.id.to_string()).join(job.epoch.to_string());
+        for file in ["poster.jpg", "poster.webp"] {
+            std::fs::write(scratch.join(file), bytes).expect("there is room");
+        }
+    };
+    // Claims a choice of its own and leaves what its child would.
+    let claim = async |bytes: &str| {
+        house.clock.advance_ms(1);
+        let now = house.clock.now();
+        let task = Task::Poster { of: PosterSource::Image };
+        let job = JobRecord::small(JobId::fresh(now), video.id, video.owner.clone(), task, now);
+        house.state.queue_small(job, now).await.expect("queued");
+        let claimed = house.state.claim_small_job(now, 30).await.expect("asked");
+        let (job, _) = claimed.expect("due");
+        leave(&job, bytes);
+        job
+    };
+    let choose = async |job: &JobRecord, width| {
+        house.library.choose_poster(job.id, job.epoch, video.id, picture(width), None).await
+    };
+    let first = claim("first").await;
+    choose(&first, 1).await.expect("it holds its lease");
+    assert_eq!(shown("first").await, (1, 1, "first".to_owned()));
+    let late = claim("late").await;
+    let newer = claim("newer").await;
+    for _ in 0..2 {
+        let stale = choose(&late, 2).await;
+        assert!(matches!(stale, Err(LibraryError::State(StateError::Stale))), "{stale:?}");
+        assert_eq!(shown("late").await, (1, 1, "first".to_owned()));
+        // As another attempt of it would.
+        leave(&late, "late");
+    }
+    choose(&newer, 3).await.expect("it holds its lease");
+    assert_eq!(shown("newer").await, (3, 2, "newer".to_owned()));
 }
 
 /// A deleted video is gone for everybody, with its bytes and its work.

@@ -130,17 +130,17 @@ pub const POSTER_FILE: &str = "poster.jpg";
 /// The same picture in fewer bytes.
 pub const POSTER_WEBP_FILE: &str = "poster.webp";
 
-/// Where a chosen poster lies, beside the one that was found.
-pub const CHOSEN_FILE: &str = "chosen.jpg";
-
-/// The same picture in fewer bytes.
-pub const CHOSEN_WEBP_FILE: &str = "chosen.webp";
-
 /// The moving preview's file.
 pub const PREVIEW_FILE: &str = "preview.webp";
 
 /// The file that tells what is where on the storyboard's sheets.
 pub const STORYBOARD_FILE: &str = "storyboard.vtt";
+
+/// Returns where a chosen poster of that version lies, beside the one that was found, and the same
+/// picture in fewer bytes. No version takes another's place: which one counts, the record says.
+pub fn chosen_files(version: u32) -> [String; 2] {
+    [format!("chosen-{version}.jpg"), format!("chosen-{version}.webp")]
+}
 
 /// Returns the name of a still's file, counted from 1.
 pub fn thumbnail_file(number: usize) -> String {

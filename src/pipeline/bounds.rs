@@ -1,6 +1,7 @@
-//! What a job may cost once it is known what it works on: far more than any honest film needs, and
-//! far less than the bounds for all. Pure.
+//! What a job may cost once it is known what it works on: far more than any honest film or picture
+//! needs, and far less than the bounds for all. Pure.
 
+use crate::model::job::{PosterSource, Task};
 use crate::model::rendition::RenditionPlan;
 use crate::model::video::SourceFacts;
 use crate::wire::Limits;
@@ -30,6 +31,47 @@ const OUTPUT_BASE: u64 = 256 << 20;
 
 /// How often what was planned the output may be: a rate is kept over seconds, not in each.
 const OUTPUT_SLACK: f64 = 4.0;
+
+/// CPU seconds of a small job for opening and storing, and for each million pixels of one picture:
+/// thirty times what JPEG and PNG take.
+const PICTURE_BASE_SECONDS: f64 = 20.0;
+const PICTURE_PER_MEGAPIXEL: f64 = 1.0;
+
+/// CPU seconds for a second of film to be gone through to one picture, and for each second of
+/// 1920 × 1080 pixels at 30 pictures a second: thirty times what decoding H.264 takes. A film with
+/// a single key frame, or one that can't be sought in, is gone through from its start.
+const WALK_PER_SECOND: f64 = 0.5;
+const WALK_PER_HD_SECOND: f64 = 10.0;
+
+/// Most pictures a second of a film that nobody has looked into yet.
+const FRAME_RATE_UNKNOWN: f64 = 60.0;
+
+/// Largest file that comes of a small job.
+const PICTURE_BYTES_MAX: u64 = 64 << 20;
+
+/// Returns the limits of the child that works on a small job, which are never above those for all;
+/// `facts` are those of the film, if it has been looked into.
+pub(super) fn of_small(task: &Task, facts: Option<&SourceFacts>, limits: &Limits) -> Limits {
+    let pixels = |facts: &SourceFacts| f64::from(facts.width) * f64::from(facts.height);
+    let most = limits.pixels_max as f64;
+    let cpu = match task {
+        Task::Film => return limits.clone(),
+        Task::Poster { of: PosterSource::Image } => most / 1e6 * PICTURE_PER_MEGAPIXEL,
+        Task::Poster { of: PosterSource::Time { seconds } } => {
+            let length = seconds.min(limits.duration_ms_max as f64 / 1000.0);
+            let load = facts.map_or(most * FRAME_RATE_UNKNOWN, |facts| {
+                pixels(facts) * facts.frame_rate.max(1.0)
+            });
+            length * (WALK_PER_SECOND + WALK_PER_HD_SECOND * load / HD_PIXELS)
+                + facts.map_or(most, pixels) / 1e6 * PICTURE_PER_MEGAPIXEL
+        }
+    };
+    Limits {
+        cpu_seconds_max: ((PICTURE_BASE_SECONDS + cpu) as u64).min(limits.cpu_seconds_max),
+        file_bytes_max: PICTURE_BYTES_MAX.min(limits.file_bytes_max),
+        ..limits.clone()
+    }
+}
 
 /// Returns what the child may use for a source of `source_bytes`.
 pub(super) fn of_child(
@@ -125,6 +167,31 @@ mod tests {
         let (facts, plan) = film(1920, 1080, 1.0);
         let lying = of_child(&facts, &plan, 450 << 20, &limits());
         assert!(lying.cpu_seconds > 60 * 60 * 4, "{lying:?}");
+    }
+
+    /// A picture may cost what its pixels do, and a moment of a film what going to it does; neither
+    /// more than the configuration lets any job.
+    #[test]
+    fn pictures_in_proportion() {
+        let at = |seconds| Task::Poster { of: PosterSource::Time { seconds } };
+        let image = Task::Poster { of: PosterSource::Image };
+        let cpu =
+            |task: &Task, facts, limits: &Limits| of_small(task, facts, limits).cpu_seconds_max;
+        assert_eq!(cpu(&image, None, &limits()), 55);
+        let modest = Limits { pixels_max: 2_000_000, ..limits() };
+        assert_eq!(cpu(&image, None, &modest), 22);
+        let (facts, _) = film(1920, 1080, 7200.0);
+        let facts = Some(&facts);
+        assert_eq!(cpu(&at(0.0), facts, &limits()), 22);
+        // Decoding H.264 to the end of the film takes 2,400 CPU seconds.
+        assert!((60_000..90_000).contains(&cpu(&at(7200.0), facts, &limits())));
+        for of in [at(7200.0), image.clone()] {
+            assert_eq!(cpu(&of, facts, &Limits { cpu_seconds_max: 9, ..limits() }), 9);
+        }
+        assert!(cpu(&at(60.0), None, &limits()) > cpu(&at(60.0), facts, &limits()));
+        assert_eq!(cpu(&at(f64::MAX), None, &limits()), limits().cpu_seconds_max);
+        assert_eq!(of_small(&Task::Film, facts, &limits()), limits());
+        assert!(of_small(&image, None, &limits()).file_bytes_max < limits().file_bytes_max);
     }
 
     /// What may come out follows the plan, and a copy's source.

@@ -100,32 +100,42 @@ pub(super) async fn run_job(
     let (id, attempt) = (claim.job.id, claim.job.attempt);
     info!(job.id = %id, video.id = %claim.video.id, attempt, "job {id} starts, attempt {attempt}");
     let outcome = Running::new(&pipeline, &claim).work(&stop).await;
+    settle(&pipeline, &claim, outcome).await;
+}
+
+/// Records how the work on a job ended, and puts away what it leaves behind.
+pub(super) async fn settle(pipeline: &Pipeline, claim: &Claim, outcome: Result<(), Halt>) {
+    let (id, queue) = (claim.job.id, &pipeline.queue);
     let settled = match outcome {
         Ok(()) => Ok(()),
         Err(Halt::Stale) => {
             info!(job.id = %id, "job {id} has passed out of our hands");
             Ok(())
         }
-        Err(Halt::Stopping) => pipeline.queue.release(&claim).await,
+        Err(Halt::Stopping) => queue.release(claim).await,
         Err(Halt::Again) => {
             info!(job.id = %id, "job {id} can't go on with all that is there");
-            pipeline.queue.release(&claim).await
+            queue.release(claim).await
         }
-        Err(Halt::Problem(problem)) if problem.code == ProblemCode::UnsupportedMedia => {
-            settle_stranger(&pipeline, &claim, problem).await
+        Err(Halt::Problem(problem)) => {
+            let is_strange = problem.code == ProblemCode::UnsupportedMedia;
+            if is_strange && !claim.job.task.is_small() {
+                settle_stranger(pipeline, claim, problem).await
+            } else {
+                queue.settle(claim, problem).await.map(|_| ())
+            }
         }
-        Err(Halt::Problem(problem)) => pipeline.queue.settle(&claim, problem).await.map(|_| ()),
     };
     match settled {
         Ok(()) | Err(QueueError::Stale | QueueError::Missing) => {}
         Err(cause) => error!(job.id = %id, "job {id} can't be settled: {cause}"),
     }
-    pipeline.queue.put_down(id);
-    sweep(&pipeline, &claim).await;
+    queue.put_down(id);
+    sweep(pipeline, claim).await;
 }
 
 /// Removes what a job leaves behind when its work has ended.
-pub(super) async fn sweep(pipeline: &Pipeline, claim: &Claim) {
+async fn sweep(pipeline: &Pipeline, claim: &Claim) {
     let (id, video) = (claim.job.id, claim.video.id);
     let (disk, state) = (pipeline.disk.clone(), pipeline.state.clone());
     let removed = tokio::task::spawn_blocking(move || {

@@ -5,27 +5,21 @@
 //! poster that somebody has chosen.
 
 use super::Pipeline;
-use super::run::{Halt, broke, problem_of, sweep};
+use super::bounds;
+use super::run::{Halt, broke, problem_of, settle};
 use super::source;
 use super::turns::Turns;
 use crate::events::EventKind;
 use crate::library::LibraryError;
-use crate::model::extra::{CHOSEN_FILE, CHOSEN_WEBP_FILE, Extra, POSTER_FILE, POSTER_WEBP_FILE};
+use crate::model::extra::Extra;
 use crate::model::job::{PosterSource, Task};
 use crate::model::manifest::Picture;
 use crate::queue::{Claim, QueueError, internal};
-use crate::wire::{Extent, Limits, Order, Report, WIRE_VERSION};
+use crate::wire::{Extent, Order, Report, WIRE_VERSION};
 use crate::worker::{self, Ending, Event, Launch};
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
-
-/// Computing seconds of a small job: to go through a film to the one picture that is wanted may
-/// take a while.
-const CPU_SECONDS_MAX: u64 = 600;
-
-/// Largest file that comes of one.
-const FILE_BYTES_MAX: u64 = 64 << 20;
 
 impl From<LibraryError> for Halt {
     fn from(error: LibraryError) -> Self {
@@ -47,22 +41,12 @@ pub(super) async fn run_small(
     stop: CancellationToken,
 ) {
     let _turn = turns.take(claim.video.id).await;
-    let (id, makes) = (claim.job.id, claim.job.task.makes());
-    let settled = match work(&pipeline, &claim, &stop).await {
-        Ok(()) => {
-            info!(job.id = %id, video.id = %claim.video.id, "small job {id} done: {makes}");
-            Ok(())
-        }
-        Err(Halt::Stale) => Ok(()),
-        Err(Halt::Stopping | Halt::Again) => pipeline.queue.release(&claim).await,
-        Err(Halt::Problem(problem)) => pipeline.queue.settle(&claim, problem).await.map(|_| ()),
-    };
-    match settled {
-        Ok(()) | Err(QueueError::Stale | QueueError::Missing) => {}
-        Err(cause) => error!(job.id = %id, "job {id} can't be settled: {cause}"),
+    let outcome = work(&pipeline, &claim, &stop).await;
+    if outcome.is_ok() {
+        let (id, makes) = (claim.job.id, claim.job.task.makes());
+        info!(job.id = %id, video.id = %claim.video.id, "small job {id} done: {makes}");
     }
-    pipeline.queue.put_down(id);
-    sweep(&pipeline, &claim).await;
+    settle(&pipeline, &claim, outcome).await;
 }
 
 async fn work(pipeline: &Pipeline, claim: &Claim, stop: &CancellationToken) -> Result<(), Halt> {
@@ -81,11 +65,7 @@ async fn prepare(pipeline: &Pipeline, claim: &Claim) -> Result<Launch, Halt> {
     let (disk, state) = (pipeline.disk.clone(), pipeline.state.clone());
     let (job, epoch, video) = (claim.job.id, claim.job.epoch, claim.video.id);
     let (task, encode) = (claim.job.task.clone(), pipeline.encode.clone());
-    let limits = Limits {
-        cpu_seconds_max: CPU_SECONDS_MAX,
-        file_bytes_max: FILE_BYTES_MAX,
-        ..pipeline.limits.clone()
-    };
+    let limits = bounds::of_small(&task, claim.video.facts.as_ref(), &pipeline.limits);
     let stall_ms = pipeline.stall_ms;
     let prepared = tokio::task::spawn_blocking(move || {
         let (sources, extents) = match &task {
@@ -156,23 +136,15 @@ async fn hear_out(
     }
 }
 
-/// Puts a chosen poster in place and notes it. It has names of its own, so nothing that is made of
-/// the film later can take its place.
+/// Has a chosen poster published. It has names of its own, so nothing that is made of the film
+/// later can take its place.
 async fn publish_poster(
     pipeline: &Pipeline,
     claim: &Claim,
     of: &PosterSource,
     picture: Picture,
 ) -> Result<(), Halt> {
-    let disk = pipeline.disk.clone();
     let (job, epoch, video) = (claim.job.id, claim.job.epoch, claim.video.id);
-    let published = tokio::task::spawn_blocking(move || {
-        for (from, to) in [(POSTER_FILE, CHOSEN_FILE), (POSTER_WEBP_FILE, CHOSEN_WEBP_FILE)] {
-            disk.publish(job, epoch, from, video, to, true)?;
-        }
-        Ok::<_, Halt>(())
-    });
-    published.await.map_err(|panic| broke(&panic))??;
     let time = match of {
         PosterSource::Time { seconds } => Some(*seconds),
         PosterSource::Image => None,

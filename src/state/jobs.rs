@@ -503,15 +503,17 @@ fn next_due(
     now: UnixMillis,
     small: bool,
 ) -> Result<Option<JobRecord>, StateError> {
-    let lease = view.first(keys::RUNNING, &[])?.and_then(|key| keys::parse_running(&key));
-    let abandoned = lease.map(|(_, id)| id);
+    // The two lines share this index: whose lease ran out first may be of the other one.
+    let running = view.keys(keys::RUNNING)?;
+    let leases = running.iter().filter_map(|key| keys::parse_running(key));
+    let abandoned = leases.take_while(|(until, _)| *until <= now).map(|(_, id)| id);
     let due = if small {
         view.first(keys::SMALL, &[])?.and_then(|key| keys::parse_small(&key)).map(|(_, job)| job)
     } else {
         let queued = first_of_each_priority(view)?;
         queued.iter().find(|key| key.run_at <= now).map(|key| key.job)
     };
-    for id in abandoned.into_iter().chain(due) {
+    for id in abandoned.chain(due) {
         let job: JobRecord = view.get(&keys::job(id))?;
         if job.task.is_small() == small && is_claimable(job.state, job.run_at, job.lease_until, now)
         {

@@ -1,6 +1,8 @@
 //! Pictures of a film as a browser finds them: poster, stills, seek bar, preview.
 
+use crate::crash::workers_of;
 use crate::harness::{Answer, Server, media, wait_for};
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 /// Fetches a picture that everybody may see.
@@ -239,15 +241,21 @@ fn bad_choices_are_refused() {
     other.assert_problem(404, "not-found");
 }
 
-/// A choice doesn't wait for a film that is being worked on, not even for its own.
+/// A choice doesn't wait for a film that is being worked on, not even for its own: that one stands
+/// still until the choice is made.
 #[test]
 fn choices_go_before_films() {
     let server = Server::with(&[("SLIPWAY_MEDIA__WORKERS", "1")]);
     let id = server.upload(&media("one-key-60s.mp4"));
+    let film = wait_for("a worker", || workers_of(server.pid()).first().copied());
+    let film = Pid::from_raw(film.cast_signed()).expect("a process");
+    kill_process(film, Signal::STOP).expect("the film is being worked on");
     let chosen = choose(&server, &id, "image/png", &red(40, 40, image::ImageFormat::Png));
     assert_eq!(chosen.status, 200, "{}", chosen.text());
     let video = chosen.json();
-    assert!(matches!(text(&video, "state"), "queued" | "processing"), "{video}");
+    assert_eq!(text(&video["posterChoice"], "state"), "set", "{video}");
+    assert!(matches!(text(&video, "state"), "processing" | "playable"), "{video}");
+    kill_process(film, Signal::CONT).expect("the film has waited");
     assert!(is_red(&server, text(&video["playback"], "poster")));
     let deleted = server.send("DELETE", &format!("/api/videos/{id}"), &[], b"");
     assert_eq!(deleted.status, 204, "{}", deleted.text());

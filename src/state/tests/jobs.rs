@@ -217,6 +217,33 @@ async fn rebuilt_videos_are_adopted_once() {
     assert_eq!(claim(&it, NOW).await, None);
 }
 
+/// A small job that a dead worker has left is taken over, though a film's lease ran out before its
+/// own; and the other way round.
+#[tokio::test]
+async fn abandoned_jobs_are_found_behind_the_other_line() {
+    for small_first in [false, true] {
+        let it = fixture();
+        let (video, film) = it.queued(0, NOW).await;
+        let task = Task::Poster { of: PosterSource::Image };
+        let small = JobRecord::small(JobId::fresh(NOW), video, owner(), task, NOW);
+        it.state.queue_small(small.clone(), NOW).await.expect("queued");
+        let (film_ms, small_ms) = if small_first { (30, 20) } else { (20, 30) };
+        it.state.claim_job(NOW, film_ms).await.expect("asked").expect("due");
+        it.state.claim_small_job(NOW, small_ms).await.expect("asked").expect("due");
+        let later = NOW.plus_ms(25);
+        let (early, none) = if small_first {
+            (it.state.claim_small_job(later, 1).await, it.state.claim_job(later, 1).await)
+        } else {
+            (it.state.claim_job(later, 1).await, it.state.claim_small_job(later, 1).await)
+        };
+        assert_eq!((early.expect("asked").is_some(), none), (true, Ok(None)));
+        let later = NOW.plus_ms(30);
+        let claimed = it.state.claim_small_job(later, 1).await.expect("asked");
+        assert_eq!(claimed.map(|(job, _)| job.id), Some(small.id), "{small_first}");
+        assert_eq!(claim(&it, later).await.map(|job| job.id), Some(film), "{small_first}");
+    }
+}
+
 /// Small jobs have a line of their own: neither line sees the other's, the video stays as it is, a
 /// newer one ends an older one, and deletion ends them.
 #[tokio::test]
