@@ -79,7 +79,7 @@ pub struct Order {
     pub seconds_done: f64,
     /// What earlier attempts left of the other renditions; it is gone on with where that fits.
     pub begun: Vec<Begun>,
-    /// What earlier attempts made beside the renditions; it isn't made again.
+    /// What isn't made beside the renditions: earlier attempts made it, or broke down over it.
     pub extras_done: Vec<ExtraKind>,
     /// What to do with the source.
     #[serde(default)]
@@ -169,8 +169,14 @@ pub enum Report {
         /// The renditions that will be made or were made already, in the order of work.
         plan: Vec<RenditionPlan>,
     },
-    /// An extra is being made.
+    /// An extra is being made. Only of those that are pictures, which are made one after the other:
+    /// should the process end now, it is over this one.
     Begun {
+        /// Which.
+        extra: ExtraKind,
+    },
+    /// An extra isn't being made any more, whatever came of it.
+    Ended {
         /// Which.
         extra: ExtraKind,
     },

@@ -1,11 +1,13 @@
 //! The still picture that stands for sound: the cover that the file holds, or else its waveform.
 
+use super::extras;
 use super::ffi;
 use super::output::OutputDir;
 use super::report::{Reporter, Stop};
 use super::source::Source;
 use super::still::Still;
 use super::waveform::Peaks;
+use crate::model::extra::ExtraKind;
 use crate::wire::Limits;
 use image::imageops::FilterType;
 use image::{DynamicImage, ImageReader, RgbImage};
@@ -22,8 +24,22 @@ const OPENED_SIDE_MAX: u32 = 10_000;
 /// Makes the poster of the cover in the file. Returns whether there is one that can be read.
 ///
 /// # Errors
-/// `OutOfSpace`, `Internal`, `Gone`.
+/// `OutOfSpace`, `Gone`.
 pub fn make(
+    source: &Source,
+    limits: &Limits,
+    dir: &OutputDir,
+    reporter: &Reporter<'_>,
+) -> Result<bool, Stop> {
+    let mut is_there = false;
+    extras::step(ExtraKind::Poster, reporter, || {
+        is_there = find(source, limits, dir, reporter)?;
+        Ok(())
+    })?;
+    Ok(is_there)
+}
+
+fn find(
     source: &Source,
     limits: &Limits,
     dir: &OutputDir,
@@ -46,12 +62,13 @@ pub fn make(
 /// ended before its poster has left nothing to draw, which is told.
 ///
 /// # Errors
-/// `OutOfSpace`, `Internal`, `Gone`.
+/// `OutOfSpace`, `Gone`.
 pub fn make_of_sound(peaks: &Peaks, dir: &OutputDir, reporter: &Reporter<'_>) -> Result<(), Stop> {
     if peaks.is_empty() {
-        return reporter.warn("no-poster", "The sound has no picture: its work was interrupted.");
+        let code = ExtraKind::Poster.warning_code();
+        return reporter.warn(code, "The sound has no picture: its work was interrupted.");
     }
-    publish(peaks.drawn(), dir, reporter)
+    extras::step(ExtraKind::Poster, reporter, || publish(peaks.drawn(), dir, reporter))
 }
 
 fn decoded(bytes: Vec<u8>, limits: &Limits) -> Option<DynamicImage> {

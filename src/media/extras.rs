@@ -43,20 +43,33 @@ pub fn make(
         if order.extras_done.contains(&kind) {
             continue;
         }
-        reporter.send(Report::Begun { extra: kind })?;
-        let (made, warning) = match kind {
-            ExtraKind::Thumbnails => (thumbnails::make(&film), "no-thumbnails"),
-            ExtraKind::Storyboard => (storyboard::make(&film), "no-storyboard"),
-            _ => (preview::make(&film), "no-preview"),
-        };
-        match made {
-            Err(Stop::Problem(problem)) if problem.code != ProblemCode::OutOfSpace => {
-                reporter.warn(warning, problem.detail)?;
-            }
-            made => made?,
-        }
+        step(kind, reporter, || match kind {
+            ExtraKind::Thumbnails => thumbnails::make(&film),
+            ExtraKind::Storyboard => storyboard::make(&film),
+            _ => preview::make(&film),
+        })?;
     }
     Ok(())
+}
+
+/// Makes one picture of a film, and tells before and after: who made it when the process ended is
+/// left out by the next attempt. What can't be made of this film is a warning.
+///
+/// # Errors
+/// `OutOfSpace`, `Gone`.
+pub fn step(
+    kind: ExtraKind,
+    reporter: &Reporter<'_>,
+    make: impl FnOnce() -> Result<(), Stop>,
+) -> Result<(), Stop> {
+    reporter.send(Report::Begun { extra: kind })?;
+    match make() {
+        Err(Stop::Problem(problem)) if problem.code != ProblemCode::OutOfSpace => {
+            reporter.warn(kind.warning_code(), problem.detail)?;
+        }
+        made => made?,
+    }
+    reporter.send(Report::Ended { extra: kind })
 }
 
 /// What every maker of extras works with.

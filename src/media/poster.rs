@@ -1,11 +1,13 @@
 //! The still picture that stands for a film: the liveliest of five key frames.
 
+use super::extras;
 use super::output::OutputDir;
 use super::places::{FURTHER, Finish, Found, Places};
 use super::probe::Probe;
 use super::report::{Reporter, Stop};
 use super::source::Source;
 use super::still::{Developer, Look};
+use crate::model::extra::ExtraKind;
 use crate::wire::Limits;
 
 /// Longer side of the picture in pixels, at most; the shorter one is bound as well, for a strip.
@@ -26,8 +28,18 @@ const SCOUT_SIDE_MAX: u32 = 192;
 /// warning. Moves the source's position, and leaves it with its pictures alone.
 ///
 /// # Errors
-/// `OutOfSpace`, `OutOfMemory`, `Gone`.
+/// `OutOfSpace`, `Gone`.
 pub fn make(
+    source: &mut Source,
+    probe: &Probe,
+    limits: &Limits,
+    dir: &OutputDir,
+    reporter: &Reporter<'_>,
+) -> Result<(), Stop> {
+    extras::step(ExtraKind::Poster, reporter, || find(source, probe, limits, dir, reporter))
+}
+
+fn find(
     source: &mut Source,
     probe: &Probe,
     limits: &Limits,
@@ -44,7 +56,8 @@ pub fn make(
         None => None,
     };
     let (Some(size), Some(best)) = (size, best) else {
-        return reporter.warn("no-poster", "No picture of the film could be shown as its poster.");
+        let code = ExtraKind::Poster.warning_code();
+        return reporter.warn(code, "No picture of the film could be shown as its poster.");
     };
     Developer::new(probe, size).still(&best.picture)?.publish_as_poster(dir, reporter)
 }

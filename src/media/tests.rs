@@ -85,7 +85,7 @@ impl Outcome {
     fn take(&mut self, report: Report) {
         match report {
             Report::Probed { facts, plan } => (self.facts, self.plan) = (facts, plan),
-            Report::Begun { .. } => {}
+            Report::Begun { .. } | Report::Ended { .. } => {}
             Report::Extra { extra: Extra::Texts { tracks } } => {
                 self.order_of_reports.push("texts".to_owned());
                 self.texts = Some(tracks);

@@ -6,6 +6,7 @@
 use super::manifest::{Manifest, Picture};
 use super::storyboard::{self, Storyboard};
 use super::text::{Chapter, TextKind};
+use super::video::Warning;
 use serde::{Deserialize, Serialize};
 
 /// What can be made.
@@ -24,6 +25,43 @@ pub enum ExtraKind {
     Storyboard,
     /// A few moving seconds.
     Preview,
+}
+
+impl ExtraKind {
+    /// Returns the code of the warning that it couldn't be made.
+    pub fn warning_code(self) -> &'static str {
+        match self {
+            Self::Poster => "no-poster",
+            Self::Texts => "no-captions",
+            Self::Chapters => "no-chapters",
+            Self::Thumbnails => "no-thumbnails",
+            Self::Storyboard => "no-storyboard",
+            Self::Preview => "no-preview",
+        }
+    }
+
+    /// Returns what it is called before people.
+    pub fn in_words(self) -> &'static str {
+        match self {
+            Self::Poster => "poster",
+            Self::Texts => "captions",
+            Self::Chapters => "chapters",
+            Self::Thumbnails => "stills to choose a poster from",
+            Self::Storyboard => "small pictures for the seek bar",
+            Self::Preview => "moving preview",
+        }
+    }
+
+    /// Says that a video goes without it, because an attempt to make it ended the whole process.
+    pub fn left_out(self) -> Warning {
+        let what = self.in_words();
+        Warning {
+            code: self.warning_code().to_owned(),
+            detail: format!(
+                "The process broke down while it made the {what}; the video goes without."
+            ),
+        }
+    }
 }
 
 /// Something that has been made, and what has to be remembered of it.

@@ -35,6 +35,8 @@ const WARNINGS_MAX: usize = 20;
 pub(super) enum Halt {
     /// The job is to be settled with this problem.
     Problem(Problem),
+    /// The child broke down over this extra, in this way: the film can do without.
+    Without(ExtraKind, Problem),
     /// The lease is gone: somebody else decides, nothing may be written.
     Stale,
     /// The server stops: the job goes back in line.
@@ -117,6 +119,9 @@ pub(super) async fn settle(pipeline: &Pipeline, claim: &Claim, outcome: Result<(
             info!(job.id = %id, "job {id} can't go on with all that is there");
             queue.release(claim).await
         }
+        Err(Halt::Without(extra, problem)) => {
+            queue.leave_out(claim, extra, problem).await.map(|_| ())
+        }
         Err(Halt::Problem(problem)) => {
             let is_strange = problem.code == ProblemCode::UnsupportedMedia;
             if is_strange && !claim.job.task.is_small() {
@@ -190,6 +195,8 @@ struct Running<'a> {
     plan: Vec<RenditionPlan>,
     duration: f64,
     warnings: Vec<Warning>,
+    /// What the child makes now of what the film can do without.
+    making: Option<ExtraKind>,
     /// Bytes of the source, of what has come of it, and how many may.
     source_bytes: u64,
     written: u64,
@@ -203,7 +210,8 @@ impl<'a> Running<'a> {
             claim,
             plan: Vec::new(),
             duration: 0.0,
-            warnings: Vec::new(),
+            warnings: claim.job.left_out.iter().map(|extra| extra.left_out()).collect(),
+            making: None,
             source_bytes: 0,
             written: 0,
             written_max: 0,
@@ -241,7 +249,7 @@ impl<'a> Running<'a> {
                         self.take(report, &publisher).await
                     }
                     worker::Event::Ended(Ending::Done) => break None,
-                    worker::Event::Ended(ending) => Err(Halt::Problem(problem_of(ending))),
+                    worker::Event::Ended(ending) => Err(self.halt_of(ending)),
                 },
                 _ = tick.tick() => {
                     let now = self.pipeline.clock.now();
@@ -279,6 +287,7 @@ impl<'a> Running<'a> {
         let stall_ms = self.pipeline.stall_ms;
         let boot = self.pipeline.boot.clone();
         let formats = self.pipeline.formats;
+        let left_out = self.claim.job.left_out.clone();
         let prepared = tokio::task::spawn_blocking(move || {
             let source = source::open(&disk, &state, video)?;
             disk.remove_work(job)?;
@@ -293,7 +302,7 @@ impl<'a> Running<'a> {
                 renditions_done: names_of(&publisher.complete()),
                 seconds_done: publisher.seconds_complete(),
                 begun: publisher.begun(),
-                extras_done: publisher.extras(),
+                extras_done: publisher.extras().into_iter().chain(left_out).collect(),
                 task: Task::Film,
                 encode,
                 limits,
@@ -302,6 +311,15 @@ impl<'a> Running<'a> {
             Ok::<_, Halt>((publisher, Launch { order, sources, output, stall_ms }))
         });
         prepared.await.map_err(|panic| broke(&panic))?
+    }
+
+    /// Says what follows from how the child ended.
+    fn halt_of(&self, ending: Ending) -> Halt {
+        let is_break = matches!(ending, Ending::Crashed(_) | Ending::Stalled);
+        match self.making.filter(|_| is_break) {
+            Some(extra) => Halt::Without(extra, problem_of(ending)),
+            None => Halt::Problem(problem_of(ending)),
+        }
     }
 
     async fn renew(&self) -> Result<(), Halt> {
@@ -332,7 +350,14 @@ impl<'a> Running<'a> {
                 let texts = blocking(publisher, move |p| p.texts(tracks, now)).await?;
                 self.commit_texts(texts).await
             }
-            Report::Begun { extra } => self.begun(extra).await,
+            Report::Begun { extra } => {
+                self.making = Some(extra);
+                self.begun(extra).await
+            }
+            Report::Ended { .. } => {
+                self.making = None;
+                Ok(())
+            }
             Report::Extra { extra } => {
                 let noted = extra.clone();
                 blocking(publisher, move |p| p.extra(noted)).await?;

@@ -8,6 +8,7 @@
 use crate::clock::Clock;
 use crate::events::{Event, EventKind, Hub};
 use crate::ids::{Epoch, JobId, VideoId};
+use crate::model::extra::ExtraKind;
 use crate::model::job::{ATTEMPTS_MAX, JobState, LEASE_MS, Task, backoff_ms};
 use crate::model::problem::{Problem, ProblemCode};
 use crate::state::{Conflict, JobRecord, State, StateError, VideoRecord};
@@ -214,6 +215,30 @@ impl Queue {
         let small = claim.job.task.is_small();
         self.tell(if small { EventKind::VideoState } else { EventKind::VideoFailed }, &video);
         Ok(Settled::ForGood)
+    }
+
+    /// Records that a job's process broke down over `extra`, and gives it another attempt at once
+    /// that leaves it out.
+    ///
+    /// # Errors
+    /// `Stale` when the lease was lost; then nothing is changed.
+    pub async fn leave_out(
+        &self,
+        claim: &Claim,
+        extra: ExtraKind,
+        problem: Problem,
+    ) -> Result<Settled, QueueError> {
+        let (job, attempt, now) = (claim.job.id, claim.job.attempt, self.clock.now());
+        if attempt >= ATTEMPTS_MAX || claim.job.left_out.contains(&extra) {
+            return self.settle(claim, problem).await;
+        }
+        warn!(job.id = %job, attempt, code = ?problem.code, ?extra,
+            "job {job} broke down over the {} and goes on without: {}",
+            extra.in_words(), problem.detail);
+        let video = self.state.leave_out(job, claim.job.epoch, now, extra, problem).await?;
+        self.tell(EventKind::VideoState, &video);
+        self.bell.notify_one();
+        Ok(Settled::Again(now))
     }
 
     /// Records that a job's file isn't taken; the video fails for good, and its original counts

@@ -9,7 +9,7 @@ use super::view::{self, View};
 use super::writer::Promise;
 use super::{State, keys, stages, videos};
 use crate::ids::{Epoch, JobId, VideoId};
-use crate::model::extra::Chosen;
+use crate::model::extra::{Chosen, ExtraKind};
 use crate::model::job::{JobState, SMALL_WAITING_MAX, is_claimable};
 use crate::model::problem::{Problem, ProblemCode};
 use crate::model::rendition::RenditionState;
@@ -229,6 +229,32 @@ impl State {
         self.call(Promise::Synced, move |view| {
             let (mut job, mut video) = held_with_video(view, id, epoch)?;
             job.run_at = run_at;
+            job.problem = Some(problem);
+            put_back(&mut job, &mut video)?;
+            put_both(view, &job, video)
+        })
+        .await
+    }
+
+    /// Puts a job back for another attempt at once, which won't try to make `extra`; the video is
+    /// queued again.
+    ///
+    /// # Errors
+    /// As [`State::finish_job`].
+    /// # Durability
+    /// Synced.
+    pub async fn leave_out(
+        &self,
+        id: JobId,
+        epoch: Epoch,
+        now: UnixMillis,
+        extra: ExtraKind,
+        problem: Problem,
+    ) -> Result<VideoRecord, StateError> {
+        self.call(Promise::Synced, move |view| {
+            let (mut job, mut video) = held_with_video(view, id, epoch)?;
+            job.left_out.push(extra);
+            job.run_at = now;
             job.problem = Some(problem);
             put_back(&mut job, &mut video)?;
             put_both(view, &job, video)

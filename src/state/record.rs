@@ -6,7 +6,7 @@
 use crate::disk::{FACTS_VERSION, Facts};
 use crate::ids::{Epoch, JobId, Owner, TokenId, UploadId, VideoId};
 use crate::model::access::Role;
-use crate::model::extra::{Chosen, Pictures};
+use crate::model::extra::{Chosen, ExtraKind, Pictures};
 use crate::model::job::{JobState, Stage, StageState, Task};
 use crate::model::manifest::{Formats, Picture};
 use crate::model::problem::Problem;
@@ -205,6 +205,9 @@ pub struct JobRecord {
     pub stages: Vec<StageRecord>,
     /// Why the last attempt failed.
     pub problem: Option<Problem>,
+    /// What its attempts broke down over; the next one doesn't try to make it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub left_out: Vec<ExtraKind>,
 }
 
 /// One stage of a job.
@@ -319,6 +322,7 @@ impl JobRecord {
             finished_at: None,
             stages: Stage::ALL.into_iter().map(stage).collect(),
             problem: None,
+            left_out: Vec::new(),
         }
     }
 

@@ -1,14 +1,20 @@
 //! Processes killed at the worst moments, and what is left afterwards.
 
 use crate::harness::{Server, media, pattern, raw, sha256, wait_for};
+use crate::matrix::film_of;
 use crate::playback::{judged, walk_for};
+use rustix::process::{Pid, Signal, kill_process};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::Command;
 
 fn kill_9(pid: u32) {
-    let pid = rustix::process::Pid::from_raw(i32::try_from(pid).expect("a pid")).expect("not 0");
-    let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+    send(pid, Signal::KILL);
+}
+
+fn send(pid: u32, signal: Signal) {
+    let pid = Pid::from_raw(i32::try_from(pid).expect("a pid")).expect("not 0");
+    let _ = kill_process(pid, signal);
 }
 
 /// Children of a process that run `slipway worker`.
@@ -85,6 +91,65 @@ fn kill_9_of_the_child() {
     let it = server.settled(&id);
     assert_eq!(it["state"], "ready", "{it}");
     whole(&server, &it);
+}
+
+/// Uploads a film and has its child die of a forbidden call while it is at a stage, before it has
+/// written the stage's `file`. Returns the settled video if it was in time.
+fn broken_at(server: &Server, film: &Path, stage: &str, file: &str) -> Option<serde_json::Value> {
+    let id = server.upload(film);
+    let seen = |video: &serde_json::Value| {
+        let stages = video["processing"]["stages"].as_array().expect("stages");
+        let stage = stages.iter().find(|it| it["name"] == stage).expect("it is one");
+        stage["state"].as_str().expect("a state").to_owned()
+    };
+    wait_for("the stage", || {
+        (seen(&server.json(&format!("/api/videos/{id}"))) != "pending").then_some(())
+    });
+    let child = workers_of(server.pid()).first().copied()?;
+    send(child, Signal::STOP);
+    // What isn't published yet lies in the scratch of this job, the only one.
+    let is_made = holds(&server.data.join("work"), file)
+        || holds(&server.data.join("media"), &format!("{id}/{file}"));
+    if !is_made {
+        // As seccomp would. The one for a forbidden access only ends a program that repeats it.
+        send(child, Signal::SYS);
+    }
+    send(child, Signal::CONT);
+    (!is_made).then(|| server.settled(&id))
+}
+
+/// Says whether there is a file of this name somewhere below a directory.
+fn holds(below: &Path, name: &str) -> bool {
+    let entries = std::fs::read_dir(below).into_iter().flatten().flatten();
+    let mut paths = entries.map(|entry| entry.path());
+    paths.any(|path| path.ends_with(name) || (path.is_dir() && holds(&path, name)))
+}
+
+/// A picture over which the child dies costs that picture, and not the film: the next attempt
+/// leaves it out and says so.
+#[test]
+fn a_picture_that_kills_is_left_out() {
+    let server = Server::with(&[("SLIPWAY_MEDIA__LADDER", "[240]")]);
+    // Large and all of one colour, with a single key frame: each picture of it is looked for long.
+    let grey = "-f lavfi -i color=c=gray:s=3840x2160:r=25:d=4 -c:v libx264 -preset ultrafast \
+                -threads 1 -pix_fmt yuv420p -g 250";
+    let film = film_of("grey.mp4", grey);
+    for (stage, file, code) in
+        [("poster", "poster.jpg", "no-poster"), ("storyboard", "storyboard-1.jpg", "no-storyboard")]
+    {
+        let missing = |it: &serde_json::Value| it["playback"][stage].is_null();
+        let tries = (0..20).filter_map(|_| broken_at(&server, &film, stage, file));
+        let it = tries.into_iter().find(missing).expect("a child that died at the right time");
+        assert_eq!((&it["state"], &it["error"]), (&"ready".into(), &serde_json::Value::Null));
+        let warnings = it["warnings"].as_array().expect("warnings");
+        let codes: Vec<_> = warnings.iter().map(|warning| &warning["code"]).collect();
+        assert_eq!(codes, [code], "{it}");
+        whole(&server, &it);
+        let others = ["poster", "storyboard", "preview"].into_iter().filter(|it| *it != stage);
+        for other in others {
+            assert!(it["playback"][other].is_string(), "{other}: {it}");
+        }
+    }
 }
 
 /// What players can fetch of a video that is being made: each rung's playlist by its directory.

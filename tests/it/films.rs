@@ -54,7 +54,7 @@ pub struct Expect {
 const SIZE: (u64, u64) = (192, 108);
 
 /// A film of two seconds with sound that comes out as it went in.
-const PLAIN: Expect = Expect {
+pub const PLAIN: Expect = Expect {
     end: "ready",
     size: Some(SIZE),
     rotation: 0,

@@ -28,6 +28,11 @@ pub fn film(name: &str) -> PathBuf {
     made(&row.unwrap_or_else(|| panic!("{name} is no film of the matrix")))
 }
 
+/// Returns the path of a film that this command makes, now unless an earlier run made it.
+pub fn film_of(name: &'static str, words: &str) -> PathBuf {
+    made(&Film { name, make: Make::Command(words.to_owned()), expect: films::PLAIN })
+}
+
 /// Returns a film's path. What a command makes is kept under a name that changes with its words.
 fn made(film: &Film) -> PathBuf {
     let directory = media("matrix");

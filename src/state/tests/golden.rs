@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::model::access::Role;
-use crate::model::extra::{Chosen, Pictures, Thumbnail};
+use crate::model::extra::{Chosen, ExtraKind, Pictures, Thumbnail};
 use crate::model::job::{JobState, PosterSource, Stage, StageState, Task};
 use crate::model::manifest::Picture;
 use crate::model::problem::{Problem, ProblemCode};
@@ -190,6 +190,11 @@ fn small_job() -> JobRecord {
     JobRecord::small(JobId::from_bytes(bytes(6)), video, owner(), task, NOW)
 }
 
+/// A job whose process broke down over a picture.
+fn job_with_less() -> JobRecord {
+    JobRecord { left_out: vec![ExtraKind::Storyboard], ..job() }
+}
+
 fn token() -> TokenRecord {
     TokenRecord {
         id: TokenId::from_bytes(bytes(4)),
@@ -284,6 +289,7 @@ fn records_keep_their_bytes() {
     check_kind("-chosen", video_with_choice());
     check(job());
     check_kind("-small", small_job());
+    check_kind("-less", job_with_less());
     check(token());
     check(login_code());
 }

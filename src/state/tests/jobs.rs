@@ -1,7 +1,7 @@
 //! The queue: one holder, in order, with effect once.
 
 use super::*;
-use crate::model::extra::{Chosen, Extra};
+use crate::model::extra::{Chosen, Extra, ExtraKind};
 use crate::model::job::{JobState, Stage, StageState};
 use crate::model::job::{PosterSource, Task};
 use crate::model::manifest::Picture;
@@ -242,6 +242,30 @@ async fn abandoned_jobs_are_found_behind_the_other_line() {
         assert_eq!(claimed.map(|(job, _)| job.id), Some(small.id), "{small_first}");
         assert_eq!(claim(&it, later).await.map(|job| job.id), Some(film), "{small_first}");
     }
+}
+
+/// A job that broke down over a picture is due at once, and keeps what is to be left out over all
+/// further attempts.
+#[tokio::test]
+async fn what_broke_is_left_out() {
+    let it = fixture();
+    let (video, id) = it.queued(0, NOW).await;
+    let mut left_out = Vec::new();
+    for extra in [ExtraKind::Poster, ExtraKind::Preview] {
+        let job = claim(&it, NOW).await.expect("due");
+        assert_eq!(job.left_out, left_out);
+        let stale = job.epoch.next();
+        let late = it.state.leave_out(id, stale, NOW, extra, problem()).await;
+        assert_eq!(late, Err(StateError::Stale));
+        let back =
+            it.state.leave_out(id, job.epoch, NOW, extra, problem()).await.expect("put back");
+        assert_eq!((back.id, back.state), (video, VideoState::Queued));
+        left_out.push(extra);
+    }
+    let job = claim(&it, NOW).await.expect("due");
+    it.state.retry_job(id, job.epoch, NOW, problem()).await.expect("put back");
+    let job = claim(&it, NOW).await.expect("due");
+    assert_eq!((job.left_out, job.attempt), (left_out, 4));
 }
 
 /// Small jobs have a line of their own: neither line sees the other's, the video stays as it is, a
