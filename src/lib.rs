@@ -13,6 +13,7 @@ pub mod http;
 pub mod ids;
 pub mod ingest;
 pub mod janitor;
+pub mod language;
 pub mod library;
 pub mod media;
 pub mod model;

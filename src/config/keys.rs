@@ -307,7 +307,9 @@ pub const KEYS: &[Key] = &[
         name: "media.stall_timeout",
         default: "60s",
         allowed: "`5s` to `1h`",
-        meaning: "A job's process that reports nothing for this long is killed and tried again.",
+        meaning: "A job's process that says nothing for this long, though the machine lets it \
+                  work, is killed and the job tried again. On a machine that is busy with other \
+                  things it is waited for, up to twenty times as long.",
         set: |c, x| v::time(x, 5_000, 3_600_000).map(|it| c.media.stall_timeout_ms = it),
     },
     Key {

@@ -4,7 +4,9 @@ use super::problem::{Code, Problem};
 use super::views::CaptionView;
 use super::{Shared, blocking, body, translate, videos};
 use crate::library::{self, NewCaption};
+use crate::model::access::Viewer;
 use crate::model::text::TextKind;
+use crate::state::VideoRecord;
 use crate::text::TEXT_BYTES_MAX;
 use actix_files::NamedFile;
 use actix_web::http::header::{self, HeaderValue};
@@ -58,15 +60,25 @@ async fn put(
     Ok(answer.json(CaptionView::of(video.id, &track)))
 }
 
+/// Reads which track of a video a request is about, for somebody who may change the video.
+async fn track_of(
+    req: &HttpRequest,
+    app: &App,
+    (id, lang): &(String, String),
+    wanted: &Wanted,
+) -> Result<(VideoRecord, Viewer, String), Problem> {
+    let (video, viewer) = videos::held(req, app, id).await?;
+    let name = library::caption_name(lang, wanted.kind()?).map_err(translate::library)?;
+    Ok((video, viewer, name))
+}
+
 async fn one(
     req: HttpRequest,
     app: App,
     path: web::Path<(String, String)>,
     wanted: web::Query<Wanted>,
 ) -> Answer {
-    let (id, lang) = path.into_inner();
-    let (video, _) = videos::held(&req, &app, &id).await?;
-    let name = library::caption_name(&lang, wanted.kind()?).map_err(translate::library)?;
+    let (video, _, name) = track_of(&req, &app, &path, &wanted).await?;
     let named = blocking(&app, move |parts| {
         let track = library::text_track(&video, &name).map_err(translate::library)?;
         let path = parts.disk.stored_text(video.id, track.stored);
@@ -89,9 +101,7 @@ async fn delete(
     path: web::Path<(String, String)>,
     wanted: web::Query<Wanted>,
 ) -> Answer {
-    let (id, lang) = path.into_inner();
-    let (video, viewer) = videos::held(&req, &app, &id).await?;
-    let name = library::caption_name(&lang, wanted.kind()?).map_err(translate::library)?;
+    let (video, viewer, name) = track_of(&req, &app, &path, &wanted).await?;
     let deleted = app.parts.library.delete_caption(video.id, &viewer, name).await;
     deleted.map_err(translate::library)?;
     Ok(HttpResponse::NoContent().finish())

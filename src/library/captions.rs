@@ -2,6 +2,7 @@
 
 use super::{Library, LibraryError, Shelf};
 use crate::ids::VideoId;
+use crate::language;
 use crate::media::{dash, playlist};
 use crate::model::access::Viewer;
 use crate::model::manifest::Manifest;
@@ -138,7 +139,7 @@ fn publish(shelf: &Shelf, video: &VideoRecord) -> Result<(), LibraryError> {
 }
 
 fn empty_track(lang: &str, kind: TextKind) -> Result<TextTrack, LibraryError> {
-    let lang = text::language_tag(lang).ok_or(LibraryError::Invalid {
+    let lang = language::tag(lang).ok_or(LibraryError::Invalid {
         field: "lang",
         rule: "has to be a language tag, such as en, pt-BR or zh-Hant",
     })?;
@@ -152,5 +153,5 @@ fn label_of(label: Option<String>, lang: &str) -> Result<String, LibraryError> {
         let rule = "can have 40 characters at most, and no control characters";
         return Err(LibraryError::Invalid { field: "label", rule });
     }
-    Ok(if label.is_empty() { text::language_name(lang) } else { label.to_owned() })
+    Ok(if label.is_empty() { language::name(lang) } else { label.to_owned() })
 }

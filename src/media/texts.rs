@@ -9,6 +9,7 @@ use super::output::OutputDir;
 use super::report::{Reporter, Stop};
 use super::sniff::Container;
 use super::source::{Source, seconds};
+use crate::language;
 use crate::model::extra::{Extra, FoundText, text_file};
 use crate::model::text::{LABEL_CHARS_MAX, TEXTS_MAX, TextKind};
 use crate::text::{self, CUES_MAX, Cue, PacketKind, TEXT_BYTES_MAX};
@@ -122,10 +123,10 @@ fn described(stream: &Stream<'_>) -> FoundText {
     } else {
         TextKind::Subtitles
     };
-    let lang = ffi::stream_tag(stream, "language").and_then(|tag| text::language_tag(&tag));
+    let lang = ffi::stream_tag(stream, "language").and_then(|tag| language::tag(&tag));
     let title = ffi::stream_tag(stream, "title").unwrap_or_default();
     FoundText {
-        lang: lang.unwrap_or_else(|| "und".to_owned()),
+        lang: lang.unwrap_or_else(|| language::UNKNOWN.to_owned()),
         label: title.chars().filter(|c| !c.is_control()).take(LABEL_CHARS_MAX).collect(),
         kind,
     }

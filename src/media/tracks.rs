@@ -2,8 +2,8 @@
 //! the file itself tells apart.
 
 use super::source::{Track, is_sound, track};
+use crate::language;
 use crate::model::ladder::TRACKS_MAX;
-use crate::model::language;
 use crate::model::rendition::SoundPurpose;
 use crate::model::video::SoundFacts;
 use ffmpeg_next::format::context::Input;
@@ -62,7 +62,7 @@ fn candidate(stream: &Stream<'_>) -> Candidate {
     Candidate {
         track: track(stream),
         is_default: stream.disposition().contains(Disposition::DEFAULT),
-        language: language::tag(metadata.get("language")),
+        language: language::of_word(metadata.get("language")),
         purpose: purpose(stream.disposition(), &title),
         title,
     }
@@ -124,12 +124,12 @@ fn cleaned(text: &str) -> String {
 
 fn label(candidate: &Candidate, before: &[SoundFacts]) -> String {
     let language = match candidate.language.as_str() {
-        language::UNKNOWN => "Default",
-        tag => language::name(tag).unwrap_or(tag),
+        language::UNKNOWN => "Default".to_owned(),
+        tag => language::name(tag),
     };
     let plain = match candidate.purpose {
         _ if !candidate.title.is_empty() => candidate.title.clone(),
-        SoundPurpose::Main => language.to_owned(),
+        SoundPurpose::Main => language.clone(),
         SoundPurpose::Commentary => format!("{language} (commentary)"),
         SoundPurpose::Description => format!("{language} (audio description)"),
         SoundPurpose::Clear => format!("{language} (clear speech)"),

@@ -5,7 +5,6 @@ pub mod access;
 pub mod extra;
 pub mod job;
 pub mod ladder;
-pub mod language;
 pub mod manifest;
 pub mod name;
 pub mod pace;

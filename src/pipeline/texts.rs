@@ -2,6 +2,7 @@
 
 use super::publish::{PublishError, Publisher};
 use crate::disk::DiskError;
+use crate::language;
 use crate::model::extra::{FoundText, text_file};
 use crate::model::text::{CHAPTERS_FILE, LABEL_CHARS_MAX, TEXTS_MAX, TextTrack};
 use crate::text;
@@ -34,7 +35,7 @@ impl Publisher {
                 }
             };
             let stored = self.disk.store_text(self.video, &text::whole(&cues))?;
-            let lang = text::language_tag(&found.lang).unwrap_or_else(|| "und".to_owned());
+            let lang = language::tag(&found.lang).unwrap_or_else(|| language::UNKNOWN.to_owned());
             let alike = tracks.iter().filter(|it| it.lang == lang && it.kind == found.kind).count();
             tracks.push(TextTrack {
                 label: label_of(&found.label, &lang),
@@ -64,8 +65,8 @@ impl Publisher {
 fn label_of(title: &str, lang: &str) -> String {
     let title: String = title.chars().filter(|c| !c.is_control()).take(LABEL_CHARS_MAX).collect();
     match title.trim() {
-        "" if lang == "und" => "Text".to_owned(),
-        "" => text::language_name(lang),
+        "" if lang == language::UNKNOWN => "Text".to_owned(),
+        "" => language::name(lang),
         title => title.to_owned(),
     }
 }

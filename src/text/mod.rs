@@ -5,13 +5,11 @@
 //! the child for the tracks of a film and by the server for uploaded ones; neither trusts the
 //! other's text.
 
-mod lang;
 mod markup;
 mod packets;
 mod read;
 mod write;
 
-pub use lang::{language_name, language_tag};
 pub use packets::{PacketKind, cue_of_packet};
 pub use read::read;
 pub use write::{

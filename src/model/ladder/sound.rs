@@ -1,7 +1,7 @@
 //! The sounds: stereo for every track, six channels beside it where the source has them.
 
 use super::{Decision, Reason, Verdict};
-use crate::model::language::UNKNOWN;
+use crate::language::UNKNOWN;
 use crate::model::rendition::{
     RenditionKind, RenditionPlan, SoundLayout, SoundPurpose, SoundTraits,
 };

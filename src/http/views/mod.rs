@@ -1,0 +1,287 @@
+//! The API's own shapes of videos, work and uploads; stored records never leave as they are.
+
+mod pictures;
+mod playback;
+mod upload;
+mod work;
+
+pub(super) use pictures::ThumbnailView;
+pub(super) use playback::{CaptionView, PlaybackView};
+pub(super) use upload::UploadView;
+pub(super) use work::{ErrorView, StatusView, Work};
+
+use crate::events::Progress;
+use crate::model::video::{SourceFacts, VideoKind, VideoState, Visibility, Warning};
+use crate::state::VideoRecord;
+use crate::units::UnixMillis;
+use pictures::ChoiceView;
+use playback::RenditionView;
+use serde::Serialize;
+
+/// A video as its owner sees it.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct VideoView {
+    id: String,
+    kind: VideoKind,
+    owner: String,
+    title: String,
+    description: String,
+    tags: Vec<String>,
+    filename: String,
+    size: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sha256: Option<String>,
+    session_id: Option<String>,
+    state: VideoState,
+    playable: bool,
+    visibility: Visibility,
+    created_at: String,
+    uploaded_at: Option<String>,
+    ready_at: Option<String>,
+    source: Option<SourceView>,
+    renditions: Vec<RenditionView>,
+    playback: PlaybackView,
+    poster_choice: Option<ChoiceView>,
+    pub(super) processing: StatusView,
+    warnings: Vec<Warning>,
+    error: Option<ErrorView>,
+}
+
+/// What everybody may know of a video that isn't private.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct PublicView {
+    id: String,
+    title: String,
+    description: String,
+    duration: Option<f64>,
+    state: VideoState,
+    playback: PlaybackView,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct SourceView {
+    container: String,
+    duration: f64,
+    width: u32,
+    height: u32,
+    rotation: u32,
+    frame_rate: f64,
+    video_codec: Option<String>,
+    audio_codec: Option<String>,
+    bit_rate: u64,
+}
+
+impl VideoView {
+    /// Makes the view of a record.
+    pub(super) fn of(video: &VideoRecord, work: &Work<'_>) -> Self {
+        Self {
+            id: video.id.to_string(),
+            kind: video.kind,
+            owner: video.owner.to_string(),
+            title: video.title.clone(),
+            description: video.description.clone(),
+            tags: video.tags.clone(),
+            filename: video.filename.clone(),
+            size: video.size.0,
+            sha256: video.sha256.clone(),
+            session_id: video.session.clone(),
+            state: video.state,
+            playable: video.playable,
+            visibility: video.visibility,
+            created_at: video.created_at.to_rfc3339(),
+            uploaded_at: video.uploaded_at.map(UnixMillis::to_rfc3339),
+            ready_at: video.ready_at.map(UnixMillis::to_rfc3339),
+            source: video.facts.as_ref().map(SourceView::of),
+            renditions: video
+                .renditions
+                .iter()
+                .map(|rendition| RenditionView::of(rendition, work.progress))
+                .collect(),
+            playback: PlaybackView::of(video, work.progress),
+            poster_choice: ChoiceView::of(video, work.choice),
+            processing: StatusView::of(video, work),
+            warnings: video.warnings.clone(),
+            error: video.problem.as_ref().map(ErrorView::of),
+        }
+    }
+}
+
+impl PublicView {
+    /// Makes the view of a record.
+    pub(super) fn of(video: &VideoRecord, progress: Option<&Progress>) -> Self {
+        Self {
+            id: video.id.to_string(),
+            title: video.title.clone(),
+            description: video.description.clone(),
+            duration: video.facts.as_ref().map(|facts| facts.duration),
+            state: video.state,
+            playback: PlaybackView::of(video, progress),
+        }
+    }
+}
+
+impl SourceView {
+    fn of(facts: &SourceFacts) -> Self {
+        Self {
+            container: facts.container.clone(),
+            duration: facts.duration,
+            width: facts.width,
+            height: facts.height,
+            rotation: facts.rotation,
+            frame_rate: facts.frame_rate,
+            video_codec: facts.video_codec.clone(),
+            audio_codec: facts.audio_codec.clone(),
+            bit_rate: facts.bit_rate,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ids::{Epoch, JobId, Owner, VideoId};
+    use crate::model::job::{Stage, StageState};
+    use crate::model::manifest::Picture;
+    use crate::model::problem::{Problem, ProblemCode};
+    use crate::model::rendition::{RenditionKind, RenditionPlan, RenditionState};
+    use crate::state::{JobRecord, RenditionRecord};
+    use crate::units::ByteCount;
+    use serde_json::{Value, json};
+
+    fn video() -> VideoRecord {
+        let now = UnixMillis(1_700_000_000_000);
+        let plan = RenditionPlan {
+            name: "360p".into(),
+            kind: RenditionKind::Video,
+            width: 640,
+            height: 360,
+            frame_rate: 25.0,
+            bandwidth_cap: 800_000,
+            copied: false,
+            language: None,
+            sound: None,
+        };
+        VideoRecord {
+            id: VideoId::fresh(now),
+            upload: None,
+            job: None,
+            owner: Owner("ann".into()),
+            kind: VideoKind::Video,
+            state: VideoState::Processing,
+            playable: false,
+            visibility: Visibility::Unlisted,
+            title: "Holiday".into(),
+            description: String::new(),
+            tags: vec!["sea".into()],
+            filename: "holiday.mov".into(),
+            session: None,
+            size: ByteCount(10),
+            sha256: None,
+            created_at: now,
+            uploaded_at: Some(now),
+            playable_at: None,
+            ready_at: None,
+            facts: Some(SourceFacts { duration: 40.0, ..SourceFacts::default() }),
+            poster: None,
+            formats: Default::default(),
+            chosen: None,
+            small_jobs: Vec::new(),
+            pictures: Default::default(),
+            renditions: vec![RenditionRecord {
+                plan,
+                state: RenditionState::Running,
+                generation: Epoch(1),
+                codecs: None,
+                bandwidth: None,
+            }],
+            warnings: Vec::new(),
+            problem: None,
+            discarded: false,
+            texts: Vec::new(),
+            captions: Vec::new(),
+            chapters: Vec::new(),
+        }
+    }
+
+    fn shown(video: &VideoRecord, work: &Work<'_>) -> Value {
+        serde_json::to_value(VideoView::of(video, work)).expect("JSON")
+    }
+
+    /// An address appears when something answers there, and not before.
+    #[test]
+    fn addresses_are_null_until_they_work() {
+        let idle = Work { job: None, progress: None, position: None, choice: None };
+        let mut record = video();
+        let playback = shown(&record, &idle)["playback"].clone();
+        assert_eq!(playback["hls"], Value::Null);
+        assert_eq!(playback["poster"], Value::Null);
+        record.playable = true;
+        record.poster = Some(Picture { width: 640, height: 360 });
+        let playback = shown(&record, &idle)["playback"].clone();
+        assert_eq!(playback["hls"], json!(format!("/media/{}/master.m3u8", record.id)));
+        assert_eq!(playback["dash"], json!(format!("/media/{}/manifest.mpd", record.id)));
+        assert_eq!(playback["poster"], json!(format!("/media/{}/poster.jpg", record.id)));
+    }
+
+    /// Reports of the work reach the stage, the rendition and the whole.
+    #[test]
+    fn progress_is_told_at_every_level() {
+        let now = UnixMillis(1_700_000_000_000);
+        let mut record = video();
+        record.playable = true;
+        let mut job = JobRecord::new(JobId::fresh(now), record.id, record.owner.clone(), now);
+        for stage in &mut job.stages {
+            stage.state = match stage.stage {
+                Stage::Probe | Stage::Poster => StageState::Done,
+                Stage::Renditions => StageState::Running,
+                Stage::Publish => StageState::Pending,
+                Stage::Storyboard | Stage::Captions => StageState::Skipped,
+            };
+        }
+        let progress = Progress {
+            stage: Stage::Renditions,
+            progress: 0.5,
+            speed: 3.0,
+            eta_seconds: Some(7.0),
+            renditions: vec![("360p".into(), 0.25)],
+        };
+        let work =
+            Work { job: Some(&job), progress: Some(&progress), position: Some(3), choice: None };
+        let value = shown(&record, &work);
+        assert_eq!(value["renditions"][0]["progress"], json!(0.25));
+        assert_eq!(value["playback"]["playableSeconds"], json!(10.0));
+        let status = &value["processing"];
+        assert_eq!(status["stages"][2]["name"], "renditions");
+        assert_eq!(status["stages"][2]["progress"], json!(0.5));
+        assert_eq!(status["etaSeconds"], json!(7.0));
+        assert_eq!(status["queuePosition"], Value::Null);
+        let overall = status["progress"].as_f64().expect("a number");
+        assert!((overall - 50.0 / 97.0).abs() < 1e-9, "{overall}");
+    }
+
+    /// What is public is exactly the list that the API promises.
+    #[test]
+    fn the_public_part_is_small() {
+        let value = serde_json::to_value(PublicView::of(&video(), None)).expect("JSON");
+        let mut keys: Vec<&str> =
+            value.as_object().expect("an object").keys().map(String::as_str).collect();
+        keys.sort_unstable();
+        assert_eq!(keys, ["description", "duration", "id", "playback", "state", "title"]);
+    }
+
+    /// A failure is told with its code, its title, and whether another try can help.
+    #[test]
+    fn failures_use_the_stable_codes() {
+        let mut record = video();
+        record.state = VideoState::Failed;
+        let code = ProblemCode::UnsupportedMedia;
+        record.problem = Some(Problem::new(code, "No picture and no sound."));
+        let idle = Work { job: None, progress: None, position: None, choice: None };
+        let error = shown(&record, &idle)["error"].clone();
+        assert_eq!(error["code"], "unsupported-media");
+        assert_eq!(error["retryable"], json!(false));
+    }
+}
