@@ -29,6 +29,11 @@ const DECODER_BYTES_MAX: u64 = 320 << 20;
 /// picture: players round.
 const SLACK: f64 = 1.0;
 
+/// Without an index, seeking lands behind the key frame that is needed: so many seconds before the
+/// wanted one it is tried again, and then so many times as far, at last from the start.
+const BACK_SECONDS: f64 = 2.0;
+const BACK_FACTOR: f64 = 4.0;
+
 /// Makes the poster of the picture that is shown at `seconds`.
 ///
 /// # Errors
@@ -40,8 +45,7 @@ pub fn of_film(
     dir: &OutputDir,
     reporter: &Reporter<'_>,
 ) -> Result<(), Stop> {
-    let mut source = Source::open(file, limits)?;
-    let probe = probe::glance(&source);
+    let probe = probe::glance(&Source::open(file, limits)?);
     let Some(size) = Developer::fit(&probe, SIDE_MAX, SIDE_MAX) else {
         return Err(Stop::because(
             ProblemCode::UnsupportedMedia,
@@ -49,9 +53,21 @@ pub fn of_film(
         ));
     };
     let each = probe.shape.map_or(0.0, |shape| 1.0 / shape.frame_rate.max(1.0));
-    let mut places = Places::open(&mut source, limits, Finish::Full, reporter)?;
-    places.seek(seconds)?;
-    let found = shown_at(&mut places, seconds, each)?;
+    let mut back = 0.0;
+    let found = loop {
+        // Opened anew: going back isn't possible in all containers.
+        let mut source = Source::open(file, limits)?;
+        let mut places = Places::open(&mut source, limits, Finish::Full, reporter)?;
+        let is_from_start = back >= seconds;
+        if !is_from_start {
+            places.seek(seconds - back)?;
+        }
+        let found = shown_at(&mut places, seconds, each)?;
+        if is_from_start || found.as_ref().is_some_and(|found| !is_behind(found, seconds, each)) {
+            break found;
+        }
+        back = f64::max(BACK_SECONDS, back * BACK_FACTOR);
+    };
     let Some(found) = found.filter(|found| found.at + each + SLACK >= seconds) else {
         return Err(Stop::because(
             ProblemCode::TimeOutOfRange,
@@ -69,7 +85,7 @@ fn shown_at(
 ) -> Result<Option<Found>, Stop> {
     let mut last: Option<Found> = None;
     while let Some(found) = places.walk()? {
-        let is_behind = found.at > seconds + each / 10.0;
+        let is_behind = is_behind(&found, seconds, each);
         // The first one also if the time lies before it.
         if is_behind && last.is_some() {
             break;
@@ -80,6 +96,10 @@ fn shown_at(
         }
     }
     Ok(last)
+}
+
+fn is_behind(found: &Found, seconds: f64, each: f64) -> bool {
+    found.at > seconds + each / 10.0
 }
 
 /// Makes the poster of a picture: JPEG, PNG or WebP, turned as it says, over black where it is

@@ -53,6 +53,9 @@ pub struct Places<'s, 'r, 'a> {
     last: f64,
     /// The key frame that [`Places::other_key`] found last.
     last_key: Option<i64>,
+    /// Packets that a walk may still pass over to begin with a key frame: where there is no index,
+    /// seeking lands anywhere, and what is decoded from there is grey.
+    passed_over_max: u32,
 }
 
 impl<'s, 'r, 'a> Places<'s, 'r, 'a> {
@@ -89,6 +92,7 @@ impl<'s, 'r, 'a> Places<'s, 'r, 'a> {
             ended: false,
             last: -each,
             last_key: None,
+            passed_over_max: 0,
         })
     }
 
@@ -161,7 +165,8 @@ impl<'s, 'r, 'a> Places<'s, 'r, 'a> {
         Ok(last)
     }
 
-    /// Goes to the key frame at or before `at`, from which [`Places::walk`] then leads on.
+    /// Goes to the key frame at or before `at`, from which [`Places::walk`] then leads on. Without
+    /// an index it may be one behind `at`.
     ///
     /// # Errors
     /// `Gone`.
@@ -169,6 +174,7 @@ impl<'s, 'r, 'a> Places<'s, 'r, 'a> {
         self.reporter.beat()?;
         self.decoder.flush();
         self.ended = false;
+        self.passed_over_max = PACKETS_MAX;
         let micros = ((self.origin + at.max(0.0)) * 1e6) as i64;
         // Some containers can't go back; then what follows from here does as well.
         let _ = self.source.input.seek(micros, ..micros);
@@ -192,7 +198,13 @@ impl<'s, 'r, 'a> Places<'s, 'r, 'a> {
             }
             self.reporter.beat()?;
             match self.next_packet() {
-                Some(packet) => self.send(&packet)?,
+                Some(packet) if self.passed_over_max > 0 && !packet.is_key() => {
+                    self.passed_over_max -= 1;
+                }
+                Some(packet) => {
+                    self.passed_over_max = 0;
+                    self.send(&packet)?;
+                }
                 None => {
                     self.ended = true;
                     let _ = self.decoder.send_eof();

@@ -248,14 +248,6 @@ pub fn shapes() -> Vec<Film> {
     };
     let of = |width, height| Expect { size: Some((width, height)), ..PLAIN };
     let stretched = |ratio| format!("{X264} {AAC} -vf setsar={ratio}");
-    let woven = |order, codec: &str| {
-        format!("-vf interlace=scan={order},fieldorder={order} {codec} -flags +ildct+ilme")
-    };
-    let fields = |name, order, codec, more: &str| {
-        let words = woven(order, codec);
-        let words = format!("{} {} {words} {more}", picture("192x108", "50", "2"), beep("2"));
-        Film { name, make: Make::Command(words), expect: PLAIN }
-    };
     vec![
         from("turned-0.mp4", BASE, |film| turn(film, [1, 0, 0, 1]), COPIED),
         from("turned-90.mp4", BASE, |film| turn(film, [0, 1, -1, 0]), turned(90, "brwg")),
@@ -267,6 +259,18 @@ pub fn shapes() -> Vec<Film> {
         from("mirrored-270.mp4", BASE, |film| turn(film, [0, -1, -1, 0]), turned(270, "wgbr")),
         from("matrix-of-zeros.mp4", BASE, |film| turn(film, [0, 0, 0, 0]), COPIED),
         both("wide-pixels.mp4", &stretched("4/3"), of(256, 108)),
+        from(
+            "turned-wide-pixels.mp4",
+            "wide-pixels.mp4",
+            |film| turn(film, [0, 1, -1, 0]),
+            Expect { rotation: 90, quarters: "brwg", ..of(108, 256) },
+        ),
+        from(
+            "mirrored-wide-pixels.mp4",
+            "wide-pixels.mp4",
+            |film| turn(film, [-1, 0, 0, 1]),
+            Expect { rotation: 180, quarters: "grwb", ..of(256, 108) },
+        ),
         both("tall-pixels.mkv", &stretched("1/2"), of(96, 108)),
         both("absurd-pixels.mp4", &stretched("1/200"), PLAIN),
         sized(
@@ -299,6 +303,20 @@ pub fn shapes() -> Vec<Film> {
             Expect { copied: true, ..of(320, 32) },
         ),
         sized("tiny.webm", "16x16", VP9_OPUS, Expect { shade: 40, ..of(16, 16) }),
+    ]
+}
+
+/// Pictures of two fields each, of which either comes first.
+pub fn interlaced() -> Vec<Film> {
+    let woven = |order, codec: &str| {
+        format!("-vf interlace=scan={order},fieldorder={order} {codec} -flags +ildct+ilme")
+    };
+    let fields = |name, order, codec, more: &str| {
+        let words = woven(order, codec);
+        let words = format!("{} {} {words} {more}", picture("192x108", "50", "2"), beep("2"));
+        Film { name, make: Make::Command(words), expect: PLAIN }
+    };
+    vec![
         fields("interlaced-top.ts", "tff", "-c:v mpeg2video -g 12 -b:v 2M -c:a mp2", ""),
         fields("interlaced-bottom.mpg", "bff", "-c:v mpeg2video -g 12 -b:v 2M -c:a mp2", "-f vob"),
         fields(

@@ -1,6 +1,8 @@
 //! The matrix: every film of `films` goes through a server, and what comes out is what its row
 //! says, by its colours, its flash and its beep, and by an independent reader of the rules.
 
+mod stills;
+
 use crate::films::{self, Expect, Film, Make};
 use crate::harness::{Server, media, sha256};
 use crate::playback::judged;
@@ -8,11 +10,13 @@ use serde_json::Value;
 use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
+use stills::wrong_pictures;
 
 /// All rows.
 fn all() -> Vec<Film> {
     let groups = [films::containers, films::sounds, films::shapes, films::colors, films::times];
     let groups = groups.into_iter().chain([
+        films::interlaced,
         films::lengths,
         films::tracks,
         films::whole,
@@ -161,6 +165,7 @@ fn compare(server: &Server, expect: &Expect, it: &Value) -> Vec<String> {
     // A day has thousands of segments; that they are there is what this is about.
     if expect.seconds < 3600.0 {
         wrong.extend(seen(server, expect, it));
+        wrong.extend(wrong_pictures(server, expect, it));
         let findings = judged(server, it);
         wrong.extend(findings.into_iter().filter(|it| it.contains("\"MUST\"")));
     }
@@ -236,6 +241,7 @@ fn seen(server: &Server, expect: &Expect, it: &Value) -> Vec<String> {
     wrong
 }
 
+/// Compares the colours of the four quarters with those expected.
 fn wrong_quarters(pixels: &[u8], expect: &Expect) -> Option<String> {
     let color = |letter: char| match letter {
         'r' => [0xc0, 0x30, 0x30],
@@ -266,6 +272,12 @@ fn sound_alone() {
 #[test]
 fn shapes_and_turns() {
     check(films::shapes(), "1");
+}
+
+/// Of fields whole pictures are made.
+#[test]
+fn fields() {
+    check(films::interlaced(), "1");
 }
 
 /// Colours are those that were filmed, from every depth, range and curve.
