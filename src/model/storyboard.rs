@@ -63,15 +63,18 @@ impl Storyboard {
             && self.starts_ms.windows(2).all(|pair| pair[0] < pair[1])
     }
 
-    /// Writes the WebVTT file of a film of `duration` seconds. Sheets are named relative to it.
+    /// Writes the WebVTT file of a film of `duration` seconds; what a film shows that turned out to
+    /// be shorter ends with it. Sheets are named relative to it.
     pub fn to_vtt(&self, duration: f64) -> String {
         let mut text = String::from("WEBVTT\n");
         let end = (duration * 1000.0).round().max(0.0) as u64;
         let Picture { width, height } = self.tile;
         for (place, &start) in (0..).zip(&self.starts_ms) {
+            if start >= end && place > 0 {
+                break;
+            }
             let next = self.starts_ms.get(place as usize + 1).copied();
-            // The last one also when the film turned out shorter than it said.
-            let until = next.unwrap_or_else(|| end.max(start + 1));
+            let until = next.unwrap_or(end).min(end).max(start + 1);
             let on_sheet = place % (COLUMNS * ROWS);
             let (x, y) = (on_sheet % COLUMNS * width, on_sheet / COLUMNS * height);
             let sheet = sheet_file(place / (COLUMNS * ROWS) + 1);
@@ -130,6 +133,12 @@ mod tests {
             assert!(vtt.contains(cue), "{cue} in {vtt}");
         }
         assert!(vtt.ends_with("160,0,160,90\n") && vtt.matches("-->").count() == 102);
+        let cut = board.to_vtt(15.5);
+        assert!(
+            cut.ends_with("10.000 --> 00:00:15.500\nstoryboard-1.jpg#xywh=160,0,160,90\n"),
+            "{cut}"
+        );
+        assert_eq!(board.to_vtt(20.0).matches("-->").count(), 2);
         let short = Storyboard { starts_ms: vec![0], ..board.clone() };
         assert!(short.to_vtt(0.0).contains("00:00:00.000 --> 00:00:00.001\n"));
         for starts_ms in [vec![], vec![1], vec![0, 0], vec![0, 2, 1]] {

@@ -176,15 +176,22 @@ impl Publisher {
         for file in extra.files() {
             self.disk.publish(self.job, self.epoch, &file, self.video, &file, true)?;
         }
-        if let Extra::Storyboard { storyboard } = &extra {
-            let vtt = storyboard.to_vtt(self.manifest.duration);
-            self.disk.replace_media(self.video, STORYBOARD_FILE, vtt.as_bytes(), true)?;
-        }
+        let is_storyboard = extra.kind() == ExtraKind::Storyboard;
         self.manifest.note(extra);
+        if is_storyboard {
+            self.write_storyboard(self.manifest.duration)?;
+        }
         if !self.manifest.chapters.is_empty() {
             self.write_chapters()?;
         }
         self.write_manifest(true)
+    }
+
+    /// Writes what is where on the storyboard's sheets, for so many seconds of film.
+    fn write_storyboard(&self, seconds: f64) -> Result<(), PublishError> {
+        let Some(storyboard) = &self.manifest.storyboard else { return Ok(()) };
+        let text = storyboard.to_vtt(seconds);
+        Ok(self.disk.replace_media(self.video, STORYBOARD_FILE, text.as_bytes(), true)?)
     }
 
     /// Publishes a rung's set-up file, or goes on with a rung `after` its first segments; it is
@@ -336,6 +343,10 @@ impl Publisher {
             return Err(PublishError::Nonsense("the end before all renditions were complete"));
         }
         self.manifest.complete = true;
+        // Now it is known whether the film is as long as it said.
+        if self.seconds_complete() < self.manifest.duration {
+            self.write_storyboard(self.seconds_complete())?;
+        }
         {
             let disk = self.disk.clone();
             let _turn = disk.publishing(self.video);

@@ -1,13 +1,15 @@
 #!/usr/bin/env python3
 """Judges what a player is given: HLS by Apple's authoring specification and RFC 8216bis, DASH by
-ISO/IEC 23009-1, both down to the boxes.
+ISO/IEC 23009-1, both down to the boxes; and the seek bar's small pictures.
 
-    check.py URL-OF-MASTER-PLAYLIST [URL-OF-MANIFEST]
+    check.py URL-OF-MASTER-PLAYLIST [--dash URL-OF-MANIFEST] [--storyboard URL-OF-WEBVTT]
 
-Shares no code with the server, on purpose. Prints one line for each rule that is broken and ends
+Shares no code with the server, on purpose. No standard has rules for the small pictures: P1 to P3
+are what players that show them rely on. Prints one line for each rule that is broken and ends
 with 1 if a MUST is among them. The numbers in brackets are Apple's.
 """
 
+import argparse
 import gzip
 import json
 import sys
@@ -62,7 +64,8 @@ def fetch(url, judge, kind):
         raise
     packed = headers.get("Content-Encoding") == "gzip"
     wanted = {"m3u8": "application/vnd.apple.mpegurl", "init": "video/mp4", "vtt": "text/vtt",
-              "segment": "video/iso.segment", "mpd": "application/dash+xml"}[kind]
+              "segment": "video/iso.segment", "mpd": "application/dash+xml",
+              "jpeg": "image/jpeg"}[kind]
     served = headers.get_content_type()
     fine = served == wanted or (kind in ("segment", "init") and served in ("video/mp4", "audio/mp4"))
     judge.should("H21", fine, f"{url} is served as {served}, not {wanted} (10.4)")
@@ -244,20 +247,20 @@ def time_of(text):
     return int(hours) * 3600 + int(minutes) * 60 + float(seconds)
 
 
-def cues_of(address, judge):
+def cues_of(address, judge, rule="H9"):
     """Reads a WebVTT file: its header, and start, end and words of every cue."""
     words = fetch(address, judge, "vtt").decode("utf-8")
     head, *blocks = words.strip("\n").split("\n\n")
-    judge.must("H9", head.split("\n")[0] == "WEBVTT", f"{address} is no WebVTT (5.3)")
+    judge.must(rule, head.split("\n")[0] == "WEBVTT", f"{address} is no WebVTT (5.3)")
     cues = []
     for block in blocks:
         timing, *lines = block.split("\n")
-        judge.must("H9", " --> " in timing and bool(lines), f"{address}: no cue: {block[:60]!r}")
+        judge.must(rule, " --> " in timing and bool(lines), f"{address}: no cue: {block[:60]!r}")
         start, _, rest = timing.partition(" --> ")
         cues.append((time_of(start), time_of(rest.split()[0]), "\n".join(lines)))
-        judge.must("H9", cues[-1][0] < cues[-1][1], f"{address}: a cue ends before it begins")
+        judge.must(rule, cues[-1][0] < cues[-1][1], f"{address}: a cue ends before it begins")
     starts = [start for start, _, _ in cues]
-    judge.must("H9", starts == sorted(starts), f"{address}: cues aren't in the order of time")
+    judge.must(rule, starts == sorted(starts), f"{address}: cues aren't in the order of time")
     return head, cues
 
 
@@ -494,11 +497,81 @@ def check_dash(url, lists, judge):
         judge.must("D1", abs(told - longest) <= 0.05, f"{told} s said, {longest} s there")
 
 
+def jpeg_size(data):
+    """Reads width and height from a JPEG's frame header; None for anything else."""
+    if data[:2] != b"\xff\xd8":
+        return None
+    at = 2
+    while at + 9 <= len(data) and data[at] == 0xFF:
+        marker, length = data[at + 1], int.from_bytes(data[at + 2:at + 4], "big")
+        # Frame headers, but for the three markers among them that are something else.
+        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
+            height, width = data[at + 5:at + 7], data[at + 7:at + 9]
+            return int.from_bytes(width, "big"), int.from_bytes(height, "big")
+        at += 2 + length
+    return None
+
+
+def place_of(words):
+    """Reads a cue's file and rectangle, `sheet.jpg#xywh=0,0,160,90`; None for anything else."""
+    file, _, place = words.partition("#xywh=")
+    numbers = place.split(",")
+    if not file or len(numbers) != 4 or not all(number.isdecimal() for number in numbers):
+        return None
+    return file, tuple(int(number) for number in numbers)
+
+
+def check_storyboard(url, lists, judge):
+    """P1: one moment after the other, none beyond the end. P2: every cue names a rectangle, all of
+    one size, no two the same. P3: the sheets are there, and as large as their rectangles."""
+    _, cues = cues_of(url, judge, "P1")
+    judge.must("P1", bool(cues), f"{url} shows nothing")
+    for (_, end, _), (start, _, _) in zip(cues, cues[1:]):
+        judge.must("P1", start >= end, f"{url}: a cue begins at {start}, the last ends at {end}")
+        judge.should("P1", start <= end, f"{url}: nothing is shown from {end} to {start}")
+    judge.should("P1", not cues or cues[0][0] == 0, f"{url} doesn't begin with the film")
+    film = max(media.total for media in lists.values() if not media.is_text)
+    for start, end, _ in cues:
+        judge.must("P1", start < film and end <= film + 0.05,
+                   f"{url}: {start} to {end} is beyond the film's end at {film:.3f}")
+    sizes, sheets = set(), {}
+    for _, _, words in cues:
+        place = place_of(words)
+        judge.must("P2", place is not None, f"{url}: {words!r} is no rectangle of a picture")
+        if place is None:
+            continue
+        file, (x, y, width, height) = place
+        rectangles = sheets.setdefault(file, [])
+        judge.must("P2", (x, y) not in rectangles, f"{url}: {words} is shown twice")
+        rectangles.append((x, y))
+        sizes.add((width, height))
+    judge.must("P2", len(sizes) <= 1, f"{url}: small pictures of several sizes: {sorted(sizes)}")
+    for file, rectangles in sheets.items():
+        address = urljoin(url, file)
+        try:
+            size = jpeg_size(fetch(address, judge, "jpeg"))
+        except urllib.error.HTTPError as error:
+            judge.must("P3", False, f"{address} isn't there: {error.code}")
+            continue
+        width, height = max(sizes)
+        wanted = (max(x for x, _ in rectangles) + width, max(y for _, y in rectangles) + height)
+        # The last row may have fewer than the others, and the only one too.
+        fits = size and size[1] == wanted[1] and size[0] >= wanted[0] and size[0] % width == 0
+        judge.must("P3", fits, f"{address} is {size}, its rectangles make {wanted}")
+
+
 def main():
+    words = argparse.ArgumentParser()
+    words.add_argument("master")
+    words.add_argument("--dash")
+    words.add_argument("--storyboard")
+    words = words.parse_args()
     judge = Judge()
-    lists = check_hls(sys.argv[1], judge)
-    if len(sys.argv) > 2:
-        check_dash(sys.argv[2], lists, judge)
+    lists = check_hls(words.master, judge)
+    if words.dash:
+        check_dash(words.dash, lists, judge)
+    if words.storyboard:
+        check_storyboard(words.storyboard, lists, judge)
     for finding in judge.findings:
         print(json.dumps(finding))
     sys.exit(any(finding["level"] == "MUST" for finding in judge.findings))

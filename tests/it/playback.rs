@@ -53,16 +53,68 @@ pub fn check(server: &Server, name: &str, duration: f64, top: (u64, u64), sound:
 pub fn judged(server: &Server, video: &Value) -> Vec<String> {
     let checker = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/checker/check.py");
     let address = |key: &str| {
-        format!("{}{}", server.address, video["playback"][key].as_str().expect("a path"))
+        let path = video["playback"][key].as_str();
+        path.map(|path| format!("{}{path}", server.address))
     };
-    let output = Command::new("python3")
-        .args(["-B", checker, &address("hls"), &address("dash")])
-        .output()
-        .expect("python3 is installed by scripts/setup --test");
+    let mut command = Command::new("python3");
+    command.args(["-B", checker, &address("hls").expect("HLS")]);
+    command.args(["--dash", &address("dash").expect("DASH")]);
+    if let Some(storyboard) = address("storyboard") {
+        command.args(["--storyboard", &storyboard]);
+    }
+    let output = command.output().expect("python3 is installed by scripts/setup --test");
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     assert_eq!(String::from_utf8_lossy(&output.stderr), "", "{said}");
     assert_eq!(output.status.success(), !said.contains("\"MUST\""), "{said}");
     said.lines().map(str::to_owned).collect()
+}
+
+/// The independent reader sees what is wrong with the seek bar's small pictures, and nothing where
+/// nothing is.
+#[test]
+fn broken_storyboards_are_found() {
+    let server = Server::start();
+    let id = server.upload(&media("moov-last.mp4"));
+    let it = server.settled(&id);
+    let directory = walk_for(&server.data.join("media"), &id).expect("published");
+    let found = || -> Vec<String> {
+        let findings = judged(&server, &it);
+        let rules = findings.iter().map(|it| serde_json::from_str(it).expect("JSON"));
+        let rules = rules.filter(|it: &Value| it["level"] == "MUST");
+        rules.map(|it| it["rule"].as_str().expect("a rule").to_owned()).collect()
+    };
+    assert!(found().is_empty(), "{:?}", judged(&server, &it));
+    let text_file = directory.join("storyboard.vtt");
+    let sheet_file = directory.join("storyboard-1.jpg");
+    let (text, sheet) =
+        (std::fs::read_to_string(&text_file).expect("text"), std::fs::read(&sheet_file));
+    let sheet = sheet.expect("a sheet");
+    let (first, second) = ("00:00:00.000 --> 00:00:01.000", "00:00:01.000 --> 00:00:02.000");
+    for (rule, from, to) in [
+        ("P1", "--> 00:00:08.000", "--> 00:00:09.000"),
+        ("P1", second, "00:00:00.500 --> 00:00:02.000"),
+        ("P1", first, "00:00:01.000 --> 00:00:00.500"),
+        ("P1", first, "00:00:01.500 --> 00:00:01.800"),
+        ("P1", "WEBVTT", "WEBVTTS"),
+        ("P2", "#xywh=160,0,160,90", "#xywh=160,0,160,80"),
+        ("P2", "#xywh=160,0,160,90", "#xywh=0,0,160,90"),
+        ("P2", "#xywh=160,0,160,90", "#t=1"),
+        ("P3", "#xywh=1120,0,160,90", "#xywh=1120,90,160,90"),
+        ("P3", "#xywh=1120,0,160,90", "#xywh=1600,0,160,90"),
+        ("P3", "storyboard-1.jpg#xywh=160,", "storyboard-7.jpg#xywh=160,"),
+    ] {
+        assert!(text.contains(from), "{from} in {text}");
+        std::fs::write(&text_file, text.replacen(from, to, 1)).expect("it is ours");
+        assert!(found().contains(&rule.to_owned()), "{from} -> {to}: {:?}", found());
+    }
+    std::fs::write(&text_file, &text).expect("it is ours");
+    let mut cut = image::load_from_memory(&sheet).expect("a JPEG");
+    cut.crop(0, 0, 1599, 90).save(&sheet_file).expect("it is ours");
+    assert_eq!(found(), ["P3"], "a column less");
+    std::fs::write(&sheet_file, &sheet[2..]).expect("it is ours");
+    assert_eq!(found(), ["P3"], "no picture");
+    std::fs::write(&sheet_file, &sheet).expect("it is ours");
+    assert!(found().is_empty());
 }
 
 /// The multivariant playlist names complete playlists, and every segment is served.
