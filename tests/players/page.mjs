@@ -19,7 +19,7 @@ const SCRIPTS = {
 const PAGE = `<!doctype html><meta charset="utf-8"><title>players</title>
 <video muted playsinline></video>
 <script src="/hls.js"></script><script src="/shaka.js"></script><script src="/dash.js"></script>
-<script>${[setUp, startHls, startShaka, startDash].join("\n")}\nsetUp();</script>`;
+<script>${[setUp, listen, startHls, startShaka, startDash].join("\n")}\nsetUp();</script>`;
 
 /** Serves the page; returns its address and how to end it. */
 export async function servePage() {
@@ -39,6 +39,21 @@ function setUp() {
   window.errors = [];
   window.video = document.querySelector("video");
   window.video.addEventListener("error", () => window.errors.push(window.video.error?.message));
+}
+
+/** From now on `window.tone()` tells the loudest frequency that the film sounds with. */
+async function listen() {
+  const context = new AudioContext();
+  const heard = new AnalyserNode(context, { fftSize: 4096, smoothingTimeConstant: 0 });
+  context.createMediaElementSource(window.video).connect(heard).connect(context.destination);
+  window.video.muted = false;
+  await context.resume();
+  const levels = new Float32Array(heard.frequencyBinCount);
+  window.tone = () => {
+    heard.getFloatFrequencyData(levels);
+    const loudest = levels.indexOf(Math.max(...levels));
+    return (loudest * context.sampleRate) / heard.fftSize;
+  };
 }
 
 async function startHls(url) {

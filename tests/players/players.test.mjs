@@ -3,6 +3,7 @@
 
 import { after, before, describe, it } from "node:test";
 import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
 import { openAsBlob } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -24,6 +25,22 @@ const FILMS = [
   { file: "sound.mp3", what: "sound alone", sound: true, picture: false },
   { file: "texts.mkv", what: "words", sound: true, picture: true, texts: ["de", "en", "en"] },
 ];
+
+/** A film that speaks German with one tone and English with another. */
+const TONES = "tones.mkv";
+const TONE_OF = { de: 400, en: 1200 };
+
+/** Makes that film. */
+function makeTones(path) {
+  const sine = (hertz) => ["-f", "lavfi", "-i", `sine=frequency=${hertz}:sample_rate=48000:duration=20`];
+  execFileSync("ffmpeg", [
+    ...["-v", "error", "-f", "lavfi", "-i", "testsrc2=s=320x240:r=25:d=20"],
+    ...[...sine(TONE_OF.de), ...sine(TONE_OF.en), "-map", "0", "-map", "1", "-map", "2"],
+    ...["-c:v", "libx264", "-preset", "ultrafast", "-g", "50", "-pix_fmt", "yuv420p"],
+    ...["-c:a", "aac", "-ac", "2", "-metadata:s:a:0", "language=ger"],
+    ...["-metadata:s:a:1", "language=eng", "-disposition:a:0", "default", path],
+  ]);
+}
 
 /** Fast enough to save time, slow enough that Chromium still decodes sound. */
 const RATE = 3;
@@ -52,6 +69,8 @@ describe("players of others", { timeout: 10 * PATIENCE_MS }, () => {
       servePage(),
     ]);
     context = await browser.newContext();
+    makeTones(media.at(TONES));
+    films.set(TONES, await upload(server, media.at(TONES)));
     for (const { file } of FILMS) films.set(file, await upload(server, media.at(file)));
   });
   after(async () => {
@@ -157,6 +176,31 @@ describe("players of others", { timeout: 10 * PATIENCE_MS }, () => {
     );
     assert.ok(Math.abs(cue[0] - 5) < 0.1 && Math.abs(cue[1] - 7) < 0.1, `${what}: ${cue}`);
     assert.match(cue[2], /zwei\s+Zeilen/, what);
+  }
+
+  for (const player of PLAYERS) {
+    it(`${player.name} changes the language`, async () => {
+      const { look } = films.get(TONES);
+      const video = await until("it is ready", look, ({ state }) => state === "ready");
+      const shown = await open(player.start, server.base + video.playback[player.list]);
+      const { page, get } = shown;
+      const what = `${player.name}, ${TONES}`;
+      assert.deepEqual(await page.evaluate(() => window.player.sounds()), ["de", "en"], what);
+      await page.evaluate(() => window.listen());
+      const tone = () => page.evaluate(() => window.tone());
+      const isHeard = (hertz) => (found) => Math.abs(found - hertz) < 60;
+      await page.evaluate(() => window.video.play());
+      await until(`${what}: German is heard`, tone, isHeard(TONE_OF.de));
+      await page.evaluate(() => window.player.chooseSound(1));
+      await until(`${what}: English is heard`, tone, isHeard(TONE_OF.en));
+      await page.evaluate(() => window.video.pause());
+      await page.evaluate(() => window.player.chooseSound(0));
+      await page.evaluate(() => (window.video.currentTime = 1));
+      await page.evaluate(() => window.video.play());
+      await until(`${what}: German is heard again`, tone, isHeard(TONE_OF.de));
+      await toTheEnd(shown, await get("currentTime"), video.source.duration, what);
+      await page.close();
+    });
   }
 
   it("hls.js plays a list that still grows to its end", async () => {
