@@ -81,6 +81,10 @@ pub struct Order {
     pub begun: Vec<Begun>,
     /// What isn't made beside the renditions: earlier attempts made it, or broke down over it.
     pub extras_done: Vec<ExtraKind>,
+    /// Numbers of the sound tracks whose packets an earlier attempt found not to be fit to be
+    /// published as they are.
+    #[serde(default)]
+    pub sounds_unfit: Vec<u32>,
     /// What to do with the source.
     #[serde(default)]
     pub task: Task,
@@ -207,8 +211,9 @@ pub enum Report {
         /// Length and size.
         segment: Segment,
     },
-    /// What was ordered as the rendition's beginning isn't one of what would follow: it has to be
-    /// made from its start. Nothing more comes of this order.
+    /// What was ordered as the rendition's beginning isn't one of what would follow, or the packets
+    /// of a copied sound aren't what the index promised: it has to be made from its start, and
+    /// such a sound by encoding it. Nothing more comes of this order.
     Unlike {
         /// Name of the rendition.
         rendition: String,

@@ -445,6 +445,7 @@ fn sidecars_keep_their_bytes() {
     (growing.rungs[0].complete, growing.rungs[0].durable) = (false, 1);
     growing.rungs[0].sealed = true;
     check_golden("manifest-growing.1.json", &growing);
+    check_golden("manifest-sound.1.json", &Manifest { sounds_unfit: vec![1], ..manifest() });
     check_golden("manifest-text.1.json", &manifest_with_text());
     check_golden("manifest-pictures.1.json", &manifest_with_pictures());
 }

@@ -45,12 +45,16 @@ impl Recommendations {
     ///
     /// # Errors
     /// 409 until somebody has looked into the file.
-    pub(super) fn of(video: &VideoRecord, heights: Option<&[u32]>) -> Result<Self, Problem> {
+    pub(super) fn of(
+        video: &VideoRecord,
+        heights: Option<&[u32]>,
+        equally_loud: bool,
+    ) -> Result<Self, Problem> {
         let Some(facts) = &video.facts else {
             let detail = "What is made of a video is known once its file has been looked into.";
             return Err(Problem::new(Code::Conflict, detail));
         };
-        let rungs = choose(facts, heights);
+        let rungs = choose(&facts.heard(equally_loud), heights);
         Ok(Self {
             video_id: video.id.to_string(),
             ladder: heights.map_or(Ladder::Auto("auto"), |list| Ladder::Heights(list.to_vec())),

@@ -378,8 +378,9 @@ async fn thumbnails(req: HttpRequest, app: App, id: web::Path<String>) -> Answer
 
 async fn recommendations(req: HttpRequest, app: App, id: web::Path<String>) -> Answer {
     let (video, _) = held(&req, &app, &id).await?;
-    let heights = app.parts.config.media.ladder_heights.as_deref();
-    Ok(answer(Recommendations::of(&video, heights)?))
+    let media = &app.parts.config.media;
+    let heights = media.ladder_heights.as_deref();
+    Ok(answer(Recommendations::of(&video, heights, media.loudness)?))
 }
 
 async fn original(req: HttpRequest, app: App, id: web::Path<String>) -> Answer {

@@ -65,6 +65,19 @@ pub fn rate_of(track: &Track) -> u32 {
     if track.facts.sample_rate == 44_100 { 44_100 } else { 48_000 }
 }
 
+/// Tells of sound that was cut off by so many seconds, if that is worth it.
+///
+/// # Errors
+/// `Gone`.
+pub fn tell_cut(reporter: &Reporter<'_>, seconds: f64) -> Result<(), Stop> {
+    if seconds <= CUT_WORTH_TELLING {
+        return Ok(());
+    }
+    let detail =
+        format!("The sound goes on {seconds:.0} seconds after the last picture; it was cut.");
+    reporter.warn("sound-cut", detail)
+}
+
 impl<'w, 'r> Sound<'w, 'r> {
     /// Opens the decoder for a track of which `outs` are made.
     ///
@@ -140,12 +153,7 @@ impl<'w, 'r> Sound<'w, 'r> {
         let end = pictures_end.map_or(self.next_at, |seconds| self.samples(seconds));
         let cut = (self.next_at - end) as f64 / f64::from(self.rate);
         self.silence(end.min(self.horizon))?;
-        if cut > CUT_WORTH_TELLING {
-            self.reporter.warn(
-                "sound-cut",
-                format!("The sound goes on {cut:.0} seconds after the last picture; it was cut."),
-            )?;
-        }
+        tell_cut(self.reporter, cut)?;
         let mut longest: f64 = 0.0;
         for out in self.outs {
             longest = longest.max(out.finish(end)?);

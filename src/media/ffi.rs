@@ -298,6 +298,30 @@ pub fn extradata(parameters: &Parameters) -> Vec<u8> {
     }
 }
 
+/// Returns parameters with other set-up bytes.
+///
+/// # Errors
+/// Only for want of memory.
+pub fn with_extradata(parameters: &Parameters, bytes: &[u8]) -> Result<Parameters, FfiError> {
+    let mut changed = Parameters::new();
+    let padding = sys::AV_INPUT_BUFFER_PADDING_SIZE as usize;
+    // SAFETY: both own their parameters; the copy's own set-up bytes are freed before they are
+    // replaced by memory of FFmpeg's allocator, which has zeros behind them as decoders demand.
+    unsafe {
+        check(sys::avcodec_parameters_copy(changed.as_mut_ptr(), parameters.as_ptr()))?;
+        let par = &mut *changed.as_mut_ptr();
+        sys::av_freep(ptr::from_mut(&mut par.extradata).cast());
+        par.extradata_size = 0;
+        par.extradata = sys::av_mallocz(bytes.len() + padding).cast();
+        if par.extradata.is_null() {
+            return Err(out_of_memory());
+        }
+        ptr::copy_nonoverlapping(bytes.as_ptr(), par.extradata, bytes.len());
+        par.extradata_size = bytes.len() as c_int;
+    }
+    Ok(changed)
+}
+
 /// Most bytes of a tag that are read.
 const TAG_BYTES_MAX: usize = 1024;
 
@@ -336,25 +360,39 @@ pub struct IndexEntry {
     pub key: bool,
     /// Needed for decoding, never shown.
     pub discarded: bool,
+    /// How many bytes it has.
+    pub bytes: u32,
+    /// Where they end in the file.
+    pub end: u64,
 }
 
-/// Returns what the container's own index says of every packet; empty if it has none.
-pub fn index_entries(input: &Input, stream: usize) -> Vec<IndexEntry> {
-    let Some(stream) = input.stream(stream) else { return Vec::new() };
+/// Hears what the container's own index says of every packet; nothing if it has none.
+pub fn each_index_entry(input: &Input, stream: usize, mut hear: impl FnMut(IndexEntry)) {
+    let Some(stream) = input.stream(stream) else { return };
     // SAFETY: the entries belong to the stream, which lives as long as `input`, and are read
     // before anything else can change them; `get_entry` is bounds-checked and may return null.
     unsafe {
         let stream = stream.as_ptr().cast_mut();
         let count = sys::avformat_index_get_entries_count(stream);
-        (0..count)
-            .filter_map(|at| sys::avformat_index_get_entry(stream, at).as_ref())
-            .map(|entry| IndexEntry {
+        for entry in (0..count).filter_map(|at| sys::avformat_index_get_entry(stream, at).as_ref())
+        {
+            let end = entry.pos.saturating_add(entry.size().into());
+            hear(IndexEntry {
                 dts: entry.timestamp,
                 key: entry.flags() & sys::AVINDEX_KEYFRAME != 0,
                 discarded: entry.flags() & sys::AVINDEX_DISCARD_FRAME != 0,
-            })
-            .collect()
+                bytes: u32::try_from(entry.size()).unwrap_or(0),
+                end: u64::try_from(end).unwrap_or(u64::MAX),
+            });
+        }
     }
+}
+
+/// Returns what the container's own index says of every packet; empty if it has none.
+pub fn index_entries(input: &Input, stream: usize) -> Vec<IndexEntry> {
+    let mut entries = Vec::new();
+    each_index_entry(input, stream, |entry| entries.push(entry));
+    entries
 }
 
 /// Opens a decoder for parameters with options of which none may be ignored.
@@ -502,4 +540,11 @@ pub fn codec_name(id: codec::Id) -> String {
 pub fn is_discarded(packet: &Packet) -> bool {
     // SAFETY: a packet is a plain struct that the reference keeps alive.
     unsafe { (*packet.as_ptr()).flags & sys::AV_PKT_FLAG_DISCARD != 0 }
+}
+
+/// Says whether the container gives the decoder new set-up bytes with the packet.
+pub fn brings_new_setup(packet: &Packet) -> bool {
+    let kind = sys::AVPacketSideDataType::AV_PKT_DATA_NEW_EXTRADATA;
+    // SAFETY: a packet is a plain struct that the reference keeps alive; no size is asked for.
+    unsafe { !sys::av_packet_get_side_data(packet.as_ptr(), kind, ptr::null_mut()).is_null() }
 }

@@ -16,6 +16,7 @@ use super::report::{Meter, Reporter, Stop};
 use super::resume;
 use super::rungs::{Found, Opened, Pass, Task, encode_pass};
 use super::segment::{APART, Kept, Label};
+use super::sound_copy::SoundCopy;
 use super::sound_out::{SharedPeaks, SoundOut, SoundPlan};
 use super::sounds::Sounds;
 use super::source::{Source, SourceFile};
@@ -140,7 +141,7 @@ impl<'w, 'r> Job<'w, 'r> {
     /// Runs the passes that are needed and returns what was found, if anything was read.
     fn passes(&self) -> Result<Option<Found>, Stop> {
         let plan = &self.probe.plan;
-        let copied = plan.iter().find(|rendition| rendition.copied);
+        let copied = plan.iter().find(|r| r.copied && r.kind == RenditionKind::Video);
         let copied_todo = copied.filter(|rendition| self.is_todo(rendition));
         let mut encoded: Vec<&RenditionPlan> = plan
             .iter()
@@ -355,7 +356,13 @@ impl<'w, 'r> Job<'w, 'r> {
                     filters: levels.filters(track.index, rendition.layout(), rate_of(track)),
                     peaks: self.peaks.clone().filter(|_| rendition.name == first),
                 };
-                outs.push(SoundOut::open(plan, self.dir, self.reporter)?);
+                if rendition.copied {
+                    let copy =
+                        SoundCopy::open(track, source.origin(), plan, self.dir, self.reporter)?;
+                    sounds.add_copy(track.index, copy);
+                } else {
+                    outs.push(SoundOut::open(plan, self.dir, self.reporter)?);
+                }
             }
             if !outs.is_empty() {
                 sounds.add(track.index, Sound::open(track, placing, outs, self.reporter)?);

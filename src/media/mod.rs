@@ -42,6 +42,8 @@ mod resume;
 mod rungs;
 mod segment;
 pub mod sniff;
+mod sound_copy;
+mod sound_fit;
 mod sound_out;
 mod sounds;
 mod source;

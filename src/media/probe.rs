@@ -6,6 +6,7 @@ use super::passes;
 use super::picture::{Hdr, Orientation};
 use super::report::{Reporter, Stop};
 use super::sniff::Container;
+use super::sound_fit;
 use super::source::{Source, SourceFile, Track, seconds};
 use crate::model::ladder::{self, Shape};
 use crate::model::problem::ProblemCode;
@@ -66,6 +67,10 @@ pub fn probe(
     let hdr = hdr_of(source);
     let mut facts = facts(source, duration, shape, orientation, bit_rate);
     facts.copy = verdict;
+    let tracks = source.sounds.iter().zip(&mut facts.sounds).zip(0..);
+    for ((track, sound), _) in tracks.filter(|(_, n)| !order.sounds_unfit.contains(n)) {
+        sound.copy_rate = sound_fit::copy_rate(source, track, file.size().0);
+    }
     let plan = plan(&facts, shape, order);
     let pictures = source.video.as_ref().and_then(declared_length);
     Ok(Probe { facts, shape, orientation, pictures, hdr, copy, plan })
@@ -198,12 +203,13 @@ fn facts(
 
 /// Puts the rungs into the order of work: what can be played first, first.
 fn plan(facts: &SourceFacts, shape: Option<Shape>, order: &Order) -> Vec<RenditionPlan> {
-    let verdicts = ladder::choose(facts, order.encode.ladder_heights.as_deref());
+    let facts = facts.heard(order.encode.loudness);
+    let verdicts = ladder::choose(&facts, order.encode.ladder_heights.as_deref());
     let of = |kind: RenditionKind, copied: bool| -> Vec<&RenditionPlan> {
         ladder::made(&verdicts).filter(|it| it.kind == kind && it.copied == copied).collect()
     };
     let mut plan: Vec<&RenditionPlan> = of(RenditionKind::Video, true);
-    plan.extend(of(RenditionKind::Audio, false));
+    plan.extend(ladder::made(&verdicts).filter(|it| it.kind == RenditionKind::Audio));
     if let Some(shape) = shape {
         let rungs = of(RenditionKind::Video, false);
         let passes = passes::passes(shape, &rungs, order.limits.memory_bytes_max);

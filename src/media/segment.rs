@@ -271,8 +271,9 @@ impl<'w, 'r> Segmenter<'w, 'r> {
     }
 }
 
-/// Tells that a rendition's beginning can't be gone on with, which ends this order.
-fn unlike(reporter: &Reporter<'_>, name: &str) -> Stop {
+/// Tells that a rendition's beginning can't be gone on with, or that the packets of a copied sound
+/// aren't what they should be, which ends this order.
+pub fn unlike(reporter: &Reporter<'_>, name: &str) -> Stop {
     match reporter.send(Report::Unlike { rendition: name.to_owned() }) {
         Ok(()) => Stop::Gone,
         Err(stop) => stop,

@@ -22,7 +22,7 @@ const FRAME_SAMPLES: u32 = 1024;
 
 /// Bytes that may wait for their pictures: half an hour, for files that hold all of their sound
 /// before their pictures. What is more goes out unasked.
-const WAITING_BYTES_MAX: usize = 32 << 20;
+pub const WAITING_BYTES_MAX: usize = 32 << 20;
 
 /// Where and how a rendition goes.
 pub struct SoundPlan<'p> {

@@ -2,12 +2,14 @@
 
 use super::audio::Sound;
 use super::report::Stop;
+use super::sound_copy::SoundCopy;
 use ffmpeg_next::codec::packet::Packet;
 
 /// The tracks of one reading of the source, those that an earlier attempt has made left out.
 #[derive(Default)]
 pub struct Sounds<'w, 'r> {
     tracks: Vec<(usize, Sound<'w, 'r>)>,
+    copies: Vec<(usize, SoundCopy<'w, 'r>)>,
     /// Second until which earlier attempts have made tracks.
     made_until: f64,
 }
@@ -15,7 +17,7 @@ pub struct Sounds<'w, 'r> {
 impl<'w, 'r> Sounds<'w, 'r> {
     /// None yet, beside what earlier attempts have made up to this second.
     pub fn beside(made_until: f64) -> Self {
-        Self { tracks: Vec::new(), made_until }
+        Self { made_until, ..Self::default() }
     }
 
     /// Adds what is made of the container's stream of this number.
@@ -23,11 +25,19 @@ impl<'w, 'r> Sounds<'w, 'r> {
         self.tracks.push((stream, sound));
     }
 
+    /// Adds a rendition of the packets of the container's stream of this number.
+    pub fn add_copy(&mut self, stream: usize, copy: SoundCopy<'w, 'r>) {
+        self.copies.push((stream, copy));
+    }
+
     /// Takes a packet of the source, if it's one of sound.
     ///
     /// # Errors
     /// `OutOfMemory`, `OutOfSpace`, `Internal`, `Gone`.
     pub fn packet(&mut self, packet: &Packet) -> Result<(), Stop> {
+        if let Some((_, copy)) = self.copies.iter_mut().find(|(it, _)| *it == packet.stream()) {
+            copy.packet(packet)?;
+        }
         match self.tracks.iter_mut().find(|(stream, _)| *stream == packet.stream()) {
             Some((_, sound)) => sound.packet(packet),
             None => Ok(()),
@@ -40,6 +50,7 @@ impl<'w, 'r> Sounds<'w, 'r> {
     /// # Errors
     /// As [`Sounds::packet`].
     pub fn pictures_at(&mut self, seconds: f64) -> Result<(), Stop> {
+        self.copies.iter_mut().try_for_each(|(_, copy)| copy.pictures_at(seconds))?;
         self.tracks.iter_mut().try_for_each(|(_, sound)| sound.pictures_at(seconds))
     }
 
@@ -49,7 +60,8 @@ impl<'w, 'r> Sounds<'w, 'r> {
     /// # Errors
     /// As [`Sounds::packet`].
     pub fn drain(&mut self) -> Result<f64, Stop> {
-        let mut longest = self.made_until;
+        let copies = self.copies.iter().map(|(_, copy)| copy.end());
+        let mut longest = copies.fold(self.made_until, f64::max);
         for (_, sound) in &mut self.tracks {
             longest = longest.max(sound.drain()?);
         }
@@ -63,6 +75,9 @@ impl<'w, 'r> Sounds<'w, 'r> {
     /// As [`Sounds::packet`].
     pub fn finish(self, pictures_end: Option<f64>) -> Result<f64, Stop> {
         let mut longest: f64 = 0.0;
+        for (_, copy) in self.copies {
+            longest = longest.max(copy.finish(pictures_end)?);
+        }
         for (_, sound) in self.tracks {
             longest = longest.max(sound.finish(pictures_end)?);
         }

@@ -135,6 +135,7 @@ fn order() -> Order {
         seconds_done: 0.0,
         begun: Vec::new(),
         extras_done: Vec::new(),
+        sounds_unfit: Vec::new(),
         task: Task::Film,
         encode: EncodeOptions {
             ladder_heights: None,

@@ -51,6 +51,7 @@ pub fn choose_sounds(input: &Input) -> SoundTracks {
             label,
             purpose: candidate.purpose,
             channels: candidate.track.facts.channels,
+            copy_rate: None,
         });
     }
     SoundTracks { tracks: chosen.into_iter().map(|it| it.track).collect(), facts, unreadable }

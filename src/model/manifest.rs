@@ -32,6 +32,9 @@ pub struct Manifest {
     pub rungs: Vec<Rung>,
     /// The still picture, once there is one.
     pub poster: Option<Picture>,
+    /// Numbers of the sound tracks that are encoded because taking them as they are didn't go well.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sounds_unfit: Vec<u32>,
     /// In which forms it is there.
     #[serde(default, skip_serializing_if = "Formats::is_usual")]
     pub formats: Formats,
@@ -145,6 +148,7 @@ impl Manifest {
             sounds: Vec::new(),
             rungs: Vec::new(),
             poster: None,
+            sounds_unfit: Vec::new(),
             formats: Formats::default(),
             boot: String::new(),
             began: None,

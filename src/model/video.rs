@@ -103,6 +103,18 @@ pub struct SourceFacts {
     pub sounds: Vec<SoundFacts>,
 }
 
+impl SourceFacts {
+    /// Returns what to choose the qualities by: sound that is to be made equally loud can't be
+    /// taken as it is.
+    pub fn heard(&self, equally_loud: bool) -> Self {
+        let mut facts = self.clone();
+        if equally_loud {
+            facts.sounds.iter_mut().for_each(|sound| sound.copy_rate = None);
+        }
+        facts
+    }
+}
+
 fn is_zero(value: &u64) -> bool {
     *value == 0
 }
@@ -118,6 +130,9 @@ pub struct SoundFacts {
     pub purpose: SoundPurpose,
     /// How many channels it has.
     pub channels: u32,
+    /// The most bits a second of its packets, if they can be published as they are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub copy_rate: Option<u64>,
 }
 
 /// Whether the source's pictures can be published as they are, and if not, what stands against it.

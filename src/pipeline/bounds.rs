@@ -2,7 +2,7 @@
 //! needs, and far less than the bounds for all. Pure.
 
 use crate::model::job::{PosterSource, Task};
-use crate::model::rendition::RenditionPlan;
+use crate::model::rendition::{RenditionKind, RenditionPlan};
 use crate::model::video::SourceFacts;
 use crate::wire::Limits;
 use crate::worker::Bounds;
@@ -96,8 +96,9 @@ pub(super) fn of_child(
 
 /// Returns how many bytes may come out of a source of `source_bytes`.
 pub(super) fn of_output(facts: &SourceFacts, plan: &[RenditionPlan], source_bytes: u64) -> u64 {
-    let copied = plan.iter().any(|it| it.copied);
-    let rates: u64 = plan.iter().filter(|it| !it.copied).map(|it| it.bandwidth_cap).sum();
+    let is_large = |it: &RenditionPlan| it.copied && it.kind == RenditionKind::Video;
+    let copied = plan.iter().any(is_large);
+    let rates: u64 = plan.iter().filter(|it| !is_large(it)).map(|it| it.bandwidth_cap).sum();
     let planned = rates as f64 / 8.0 * longest(facts, source_bytes) * OUTPUT_SLACK;
     let from_source = if copied { source_bytes.saturating_mul(2) } else { 0 };
     OUTPUT_BASE.saturating_add(planned as u64).saturating_add(from_source)
@@ -115,7 +116,6 @@ fn pixels(plan: &RenditionPlan) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::rendition::RenditionKind;
 
     fn film(width: u32, height: u32, duration: f64) -> (SourceFacts, Vec<RenditionPlan>) {
         let facts =

@@ -147,6 +147,11 @@ impl Publisher {
         open.filter(|rung| can_grow(rung)).map(begun).collect()
     }
 
+    /// Returns the sound tracks that can't be taken as they are after all.
+    pub(super) fn sounds_unfit(&self) -> Vec<u32> {
+        self.manifest.sounds_unfit.clone()
+    }
+
     /// Returns what earlier attempts made beside the rungs.
     pub(super) fn extras(&self) -> Vec<ExtraKind> {
         self.manifest.extras()
@@ -246,6 +251,10 @@ impl Publisher {
         for rung in self.manifest.rungs.iter_mut().filter(|rung| rung.plan.name == name) {
             rung.sealed = true;
         }
+        // The next attempt mustn't promise the same again.
+        let planned = self.plan.iter().find(|plan| plan.name == name && plan.copied);
+        let track = planned.and_then(|plan| plan.sound.as_ref()).map(|sound| sound.track);
+        self.manifest.sounds_unfit.extend(track);
         self.write_manifest(true)?;
         Err(PublishError::Unlike)
     }

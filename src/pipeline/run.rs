@@ -303,6 +303,7 @@ impl<'a> Running<'a> {
                 seconds_done: publisher.seconds_complete(),
                 begun: publisher.begun(),
                 extras_done: publisher.extras().into_iter().chain(left_out).collect(),
+                sounds_unfit: publisher.sounds_unfit(),
                 task: Task::Film,
                 encode,
                 limits,

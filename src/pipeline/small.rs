@@ -88,6 +88,7 @@ async fn prepare(pipeline: &Pipeline, claim: &Claim) -> Result<Launch, Halt> {
             seconds_done: 0.0,
             begun: Vec::new(),
             extras_done: Vec::new(),
+            sounds_unfit: Vec::new(),
             task,
             encode,
             limits,

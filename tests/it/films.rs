@@ -49,6 +49,19 @@ pub struct Expect {
     pub flash: Option<f64>,
     /// The first pictures are shown at even distances, so many in a second; 0 unknown.
     pub rate: f64,
+    /// What becomes of the packets of its sound, where that is what the film is about.
+    pub packets: Option<Packets>,
+}
+
+/// What becomes of the packets of a film's sound.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Packets {
+    /// They are published as they are.
+    Taken,
+    /// They are decoded, as was clear beforehand.
+    Encoded,
+    /// They were taken until one showed that they can't be.
+    GivenUp,
 }
 
 const SIZE: (u64, u64) = (192, 108);
@@ -67,6 +80,7 @@ pub const PLAIN: Expect = Expect {
     shade: 16,
     flash: Some(1.0),
     rate: 25.0,
+    packets: None,
 };
 
 const COPIED: Expect = Expect { copied: true, ..PLAIN };
@@ -677,6 +691,87 @@ pub fn cut_at(film: Vec<u8>, word: &[u8]) -> Vec<u8> {
 /// Where these bytes stand in a film for the first time.
 pub fn place(film: &[u8], word: &[u8]) -> usize {
     film.windows(word.len()).position(|it| it == word).expect("it is in there")
+}
+
+/// Stereo in AAC of all kinds, of which some can be taken as it is.
+pub fn own_sound() -> Vec<Film> {
+    use Packets::{Encoded, GivenUp, Taken};
+    let with = |packets, expect: Expect| Expect { packets: Some(packets), ..expect };
+    let stereo = |more: &str| format!("{X264} {AAC} -ac 2 {more}");
+    let short = format!("{} {} {}", picture("192x108", "25", "2"), beep("1.3"), stereo(""));
+    vec![
+        both("stereo.mp4", &stereo(""), with(Taken, COPIED)),
+        both("stereo-44100.mov", &stereo("-ar 44100 -movflags +faststart"), with(Taken, COPIED)),
+        both("stereo.mkv", &stereo(""), with(Encoded, COPIED)),
+        both("stereo-fragmented.mp4", &stereo("-movflags frag_keyframe"), with(Encoded, COPIED)),
+        both(
+            "stereo-hevc.mp4",
+            &format!("{X265} -pix_fmt yuv420p {AAC} -ac 2"),
+            with(Taken, PLAIN),
+        ),
+        both("one-channel.mp4", &format!("{X264} {AAC}"), with(Encoded, COPIED)),
+        both("stereo-24000.mp4", &stereo("-ar 24000"), with(Encoded, COPIED)),
+        both(
+            "stereo-no-edit-list.mp4",
+            &stereo("-use_editlist 0 -avoid_negative_ts make_non_negative -bf 0"),
+            Expect { packets: None, ..COPIED },
+        ),
+        // A doubled rate that the packets don't have.
+        from("stereo-sbr-said.mp4", "stereo.mp4", sbr_said, with(Encoded, COPIED)),
+        // The second half of the packets has a set-up of its own.
+        from("two-setups.mp4", "stereo.mp4", two_setups, with(GivenUp, COPIED)),
+        Film {
+            name: "stereo-short.mp4",
+            make: Make::Command(short),
+            expect: with(Encoded, COPIED),
+        },
+        // Pictures that go on after their track is said to end, as the sound does there.
+        from(
+            "pictures-go-on.mp4",
+            "stereo-short.mp4",
+            pictures_said_shorter,
+            with(GivenUp, COPIED),
+        ),
+    ]
+}
+
+fn sbr_said(mut film: Vec<u8>) -> Vec<u8> {
+    let at = place(&film, &[0x11, 0x90, 0x56, 0xe5, 0x00]);
+    film[at + 4] = 0x80;
+    film
+}
+
+fn two_setups(mut film: Vec<u8>) -> Vec<u8> {
+    let number = |film: &[u8], at: usize| {
+        film[at..at + 4].iter().fold(0, |sum, &byte| sum << 8 | usize::from(byte))
+    };
+    let sound = place(&film, b"smhd");
+    let table = sound + place(&film[sound..], b"stsd");
+    let chunks = table + place(&film[table..], b"stsc");
+    let count = number(&film, chunks + 8);
+    assert!(count > 1, "the sound lies in pieces of several lengths");
+    for entry in count / 2..count {
+        film[chunks + 12 + entry * 12 + 11] = 2;
+    }
+    film[table + 11] = 2;
+    let setup = table + 12..table - 4 + number(&film, table - 4);
+    let (copy, length) = (film[setup.clone()].to_vec(), setup.len());
+    for name in [b"stsd", b"stbl", b"minf", b"mdia", b"trak", b"moov"] {
+        let at = film[..table + 4].windows(4).rposition(|it| it == name).expect("around it") - 4;
+        let size = number(&film, at) + length;
+        film[at..at + 4].copy_from_slice(&(size as u32).to_be_bytes());
+    }
+    film.splice(setup.end..setup.end, copy);
+    film
+}
+
+/// Has the header of the pictures say that they last 1.3 seconds.
+fn pictures_said_shorter(mut film: Vec<u8>) -> Vec<u8> {
+    let pictures = place(&film, b"vmhd");
+    let header = film[..pictures].windows(4).rposition(|it| it == b"mdhd").expect("before it");
+    let ticks = u32::from_be_bytes(film[header + 16..header + 20].try_into().expect("four"));
+    film[header + 20..header + 24].copy_from_slice(&(ticks / 10 * 13).to_be_bytes());
+    film
 }
 
 /// Writes another matrix into the header of the first track of an MP4, the pictures.

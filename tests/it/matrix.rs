@@ -3,7 +3,7 @@
 
 mod stills;
 
-use crate::films::{self, Expect, Film, Make};
+use crate::films::{self, Expect, Film, Make, Packets};
 use crate::harness::{Server, media, sha256};
 use crate::playback::judged;
 use serde_json::Value;
@@ -18,6 +18,7 @@ fn all() -> Vec<Film> {
     let groups = groups.into_iter().chain([
         films::interlaced,
         films::lengths,
+        films::own_sound,
         films::tracks,
         films::whole,
         films::cut,
@@ -154,9 +155,14 @@ fn compare(server: &Server, expect: &Expect, it: &Value) -> Vec<String> {
     if expect.rate > 0.0 && (rate / expect.rate - 1.0).abs() > 0.02 {
         wrong.push(format!("{rate} pictures a second, not {}", expect.rate));
     }
-    let copied = rungs.iter().any(|rung| rung["plan"]["copied"] == true);
+    let is_copied =
+        |rung: &Value| rung["plan"]["copied"] == true && rung["plan"]["kind"] == "video";
+    let copied = rungs.iter().any(is_copied);
     if copied != expect.copied {
         wrong.push(format!("copied is {copied}"));
+    }
+    if expect.packets.is_some_and(|wanted| wanted != packets(&manifest)) {
+        wrong.push(format!("packets of sound are {:?}", packets(&manifest)));
     }
     let sounds = rungs.iter().any(|rung| rung["plan"]["kind"] == "audio");
     if sounds != expect.sound {
@@ -183,6 +189,19 @@ fn compare(server: &Server, expect: &Expect, it: &Value) -> Vec<String> {
         wrong.push(format!("{longest} s of it are there, not {}", expect.seconds));
     }
     wrong
+}
+
+/// Says what has become of the packets of the sound.
+fn packets(manifest: &Value) -> Packets {
+    let rungs = manifest["rungs"].as_array().into_iter().flatten();
+    let mut sounds = rungs.filter(|rung| rung["plan"]["kind"] == "audio");
+    if sounds.any(|rung| rung["plan"]["copied"] == true) {
+        Packets::Taken
+    } else if manifest["sounds_unfit"].is_array() {
+        Packets::GivenUp
+    } else {
+        Packets::Encoded
+    }
 }
 
 /// Reads the manifest of a published video.
@@ -296,6 +315,12 @@ fn times() {
 #[test]
 fn lengths() {
     check(films::lengths(), "10");
+}
+
+/// Sound whose packets fit is taken as it is; where they only seem to, it sounds the same.
+#[test]
+fn own_sound() {
+    check(films::own_sound(), "1");
 }
 
 /// Further tracks do no harm.

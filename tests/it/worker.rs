@@ -36,6 +36,7 @@ fn order(size: u64) -> Order {
         seconds_done: 0.0,
         begun: Vec::new(),
         extras_done: Vec::new(),
+        sounds_unfit: Vec::new(),
         task: Task::Film,
         encode: EncodeOptions {
             ladder_heights: None,

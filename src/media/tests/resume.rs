@@ -176,6 +176,38 @@ fn copies_go_on() {
     check("faststart.mp4", &order, &[3, 8]);
 }
 
+/// Sound that one attempt took as it is and the next one encodes, or the reverse, is made anew: no
+/// rendition holds some of either.
+#[test]
+fn copied_and_encoded_sound_are_not_mixed() {
+    let film = films().join("faststart.mp4");
+    for (first, second) in [(false, true), (true, false)] {
+        let pieces = out_dir();
+        let mut published = Published::default();
+        let mut order = quick();
+        order.encode.loudness = first;
+        let some =
+            |so_far: &Outcome| so_far.made.get("audio").is_some_and(|it| it.segments.len() >= 3);
+        published.attempt(&film, pieces.path(), order.clone(), some);
+        let copied = |plan: &[RenditionPlan]| plan.iter().any(|it| it.name == "audio" && it.copied);
+        assert_eq!(copied(&published.plan), !first);
+        order.encode.loudness = second;
+        let begun = Begun {
+            plan: published.plan.iter().find(|it| it.name == "audio").expect("planned").clone(),
+            timescale: published.made["audio"].timescale,
+            target_ms: published.made["audio"].target_ms,
+            segments: 3,
+            ticks: published.made["audio"].segments[..3].iter().map(|it| it.ticks).sum(),
+        };
+        order.begun = vec![begun];
+        let whole = out_dir();
+        let outcome = run_on(&film, whole.path(), order).ok();
+        assert_eq!(copied(&outcome.plan), !second);
+        assert_eq!(outcome.made["audio"].after, 0, "nothing of it is gone on with");
+        check_film(whole.path(), &outcome, 10.0);
+    }
+}
+
 /// Containers that can't be searched are decoded from their start, and times that are uneven or
 /// begin somewhere come out the same.
 #[test]

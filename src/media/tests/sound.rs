@@ -225,3 +225,52 @@ fn languages_and_channels() {
         assert_eq!(String::from_utf8_lossy(&shown.stdout).trim(), channels, "{name}");
     }
 }
+
+/// What is in a file's packets of sound, as checksums.
+fn packets(path: &Path) -> Vec<String> {
+    let shown = Command::new("ffprobe")
+        .args(["-v", "error", "-of", "csv=p=0", "-select_streams", "a:0"])
+        .args(["-show_data_hash", "md5", "-show_entries", "packet=data_hash"])
+        .arg(path)
+        .output()
+        .expect("ffprobe runs");
+    let text = String::from_utf8(shown.stdout).expect("text");
+    let sums = text.lines().map(|line| line.trim_matches(',').to_owned());
+    sums.filter(|sum| sum.contains("MD5:")).collect()
+}
+
+/// Makes a film and says whether its sound is its own packets, which the plan has to say too.
+fn is_as_it_was(film: &Path, order: Order, seconds: f64) -> bool {
+    let out = out_dir();
+    let source = packets(film);
+    let outcome = run_on(film, out.path(), order).ok();
+    assert!(outcome.warnings.is_empty(), "{:?}", outcome.warnings);
+    check_film(out.path(), &outcome, seconds);
+    let made = packets(&out.path().join("audio/joined.mp4"));
+    assert!(made.len() > 90, "{made:?}");
+    let same = source.starts_with(&made) && source.len() - made.len() <= 2;
+    let plan = outcome.plan.iter().find(|plan| plan.name == "audio").expect("planned");
+    assert_eq!(plan.copied, same);
+    same
+}
+
+/// Stereo AAC without a gap is taken as it is, up to the end of the pictures, whether they are
+/// copied or encoded; unless it is to be as loud as other films, or an earlier attempt found it
+/// not to be what it seemed.
+#[test]
+fn sound_that_fits_is_taken_as_it_is() {
+    let film = films().join("faststart.mp4");
+    let order_for = |height: u32| {
+        let mut order = order();
+        order.encode.ladder_heights = Some(vec![height]);
+        order
+    };
+    assert!(is_as_it_was(&film, order_for(720), 10.0), "beside the copy");
+    assert!(is_as_it_was(&film, order_for(180), 10.0), "beside an encoded rung");
+    let mut loud = order_for(720);
+    loud.encode.loudness = true;
+    assert!(!is_as_it_was(&film, loud, 10.0));
+    let mut unfit = order_for(720);
+    unfit.sounds_unfit = vec![0];
+    assert!(!is_as_it_was(&film, unfit, 10.0));
+}

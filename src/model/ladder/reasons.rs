@@ -42,6 +42,11 @@ pub enum Reason {
         /// What it is called.
         label: String,
     },
+    /// A track of sound that is published as it is.
+    SoundCopied {
+        /// What it is called.
+        label: String,
+    },
     /// All six channels beside the two.
     Surround,
     /// Sound for slow networks.
@@ -88,6 +93,10 @@ impl Reason {
                 kilobits(*rate)
             ),
             Self::Sound { label } => format!("The sound track “{label}”, in stereo."),
+            Self::SoundCopied { label } => format!(
+                "The sound track “{label}” plays everywhere, so it is taken as it is: nothing is \
+                 lost."
+            ),
             Self::Surround => "All six channels of this track, for those who can play them; \
                                everybody else gets the stereo one."
                 .to_owned(),

@@ -28,17 +28,25 @@ pub(super) fn choose(facts: &SourceFacts) -> Vec<Verdict> {
         label: "Default".to_owned(),
         purpose: SoundPurpose::Main,
         channels: 2,
+        copy_rate: None,
     });
     let known = if facts.sounds.is_empty() { one.collect() } else { facts.sounds.clone() };
     let mut verdicts: Vec<Verdict> = Vec::new();
     for (at, track) in known.iter().take(TRACKS_MAX).enumerate() {
         let name = name_of(track, at, &verdicts);
         let mut add = |layout, decision, reason| {
-            let plan = plan(&name, layout, track, at as u32);
+            let mut plan = plan(&name, layout, track, at as u32);
+            if let (Decision::Copied, Some(rate)) = (decision, track.copy_rate) {
+                (plan.copied, plan.bandwidth_cap) = (true, rate);
+            }
             verdicts.push(Verdict { plan, decision, reason });
         };
-        let reason = Reason::Sound { label: track.label.clone() };
-        add(SoundLayout::Stereo, Decision::Encoded, reason);
+        let label = track.label.clone();
+        if track.copy_rate.is_some() {
+            add(SoundLayout::Stereo, Decision::Copied, Reason::SoundCopied { label });
+        } else {
+            add(SoundLayout::Stereo, Decision::Encoded, Reason::Sound { label });
+        }
         if facts.video_codec.is_none() {
             let rate = facts.bit_rate;
             if rate == 0 || rate > LOW_ABOVE {

@@ -170,6 +170,7 @@ fn track(language: &str, channels: u32) -> SoundFacts {
         label: language.to_owned(),
         purpose: SoundPurpose::Main,
         channels,
+        copy_rate: None,
     }
 }
 

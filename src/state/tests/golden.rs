@@ -6,9 +6,9 @@ use crate::model::extra::{Chosen, ExtraKind, Pictures, Thumbnail};
 use crate::model::job::{JobState, PosterSource, Stage, StageState, Task};
 use crate::model::manifest::Picture;
 use crate::model::problem::{Problem, ProblemCode};
-use crate::model::rendition::{RenditionKind, RenditionPlan, RenditionState};
+use crate::model::rendition::{RenditionKind, RenditionPlan, RenditionState, SoundPurpose};
 use crate::model::text::{Chapter, TextKind, TextTrack};
-use crate::model::video::{SourceFacts, Warning};
+use crate::model::video::{SoundFacts, SourceFacts, Warning};
 use crate::state::codec::{VALUE_BYTES_MAX, decode, encode};
 use std::fmt::Debug;
 
@@ -155,6 +155,20 @@ fn video_with_pictures() -> VideoRecord {
     VideoRecord { pictures, ..video() }
 }
 
+/// A video with two sounds, one of which can be taken as it is.
+fn video_with_sounds() -> VideoRecord {
+    let sound = |language: &str, copy_rate| SoundFacts {
+        language: language.to_owned(),
+        label: language.to_owned(),
+        purpose: SoundPurpose::Main,
+        channels: 2,
+        copy_rate,
+    };
+    let sounds = vec![sound("de", Some(131_072)), sound("en", None)];
+    let facts = video().facts.map(|facts| SourceFacts { sounds, ..facts });
+    VideoRecord { facts, ..video() }
+}
+
 /// A video whose poster somebody has chosen.
 fn video_with_choice() -> VideoRecord {
     let picture = Picture { width: 160, height: 90 };
@@ -287,6 +301,7 @@ fn records_keep_their_bytes() {
     check_kind("-text", video_with_text());
     check_kind("-pictures", video_with_pictures());
     check_kind("-chosen", video_with_choice());
+    check_kind("-sounds", video_with_sounds());
     check(job());
     check_kind("-small", small_job());
     check_kind("-less", job_with_less());
