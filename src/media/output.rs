@@ -6,6 +6,9 @@ use rustix::fd::OwnedFd;
 use rustix::fs::{self, Mode, OFlags};
 use rustix::io::{self, Errno};
 
+/// Bytes of one write: megabytes at once took the kernel twice as long (docs/BENCHMARKS.md).
+const WRITE_BYTES: usize = 64 << 10;
+
 /// Where results go: an open directory below which this program's own names are made.
 pub struct OutputDir {
     fd: OwnedFd,
@@ -45,7 +48,7 @@ impl OutputDir {
             OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let file = fs::openat(&self.fd, name, flags, Mode::from_raw_mode(0o644))?;
         while !bytes.is_empty() {
-            match io::write(&file, bytes) {
+            match io::write(&file, &bytes[..bytes.len().min(WRITE_BYTES)]) {
                 Ok(0) => return Err(Errno::IO),
                 Ok(written) => bytes = &bytes[written..],
                 Err(Errno::INTR) => {}
