@@ -320,7 +320,8 @@ export class SlipwayPlayer extends HTMLElement {
       this.#loadedEarly = false;
       return;
     }
-    if (this.#media.paused && this.#media.currentTime === 0) this.#reload();
+    // The place says less: hls.js moves it by a picture or two where a list doesn't begin at zero.
+    if (this.#media.paused && this.#media.played.length === 0) this.#reload();
     else show(this.#better, true);
   }
 

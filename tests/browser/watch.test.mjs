@@ -170,10 +170,9 @@ describe("watching", { timeout: 6 * PATIENCE_MS }, () => {
     await chooseFiles(page, [media.at("longer.mp4")]);
     const row = rowOf(page, "longer.mp4");
     await row.getByRole("button", { name: /^Copy link/ }).waitFor();
-    const id = await page.evaluate(async () => {
-      const { items } = await (await fetch("/api/videos?limit=1")).json();
-      return items[0].id;
-    });
+    const newest = () =>
+      page.evaluate(async () => (await (await fetch("/api/videos?limit=1")).json()).items[0]);
+    const { id } = await until("it is the newest", newest, ({ title }) => title === "longer");
     const watching = await openPage(context);
     await watching.goto(`${server.base}/watch/${id}`);
     const video = watching.getByLabel(/^Video:/);
@@ -181,13 +180,14 @@ describe("watching", { timeout: 6 * PATIENCE_MS }, () => {
     assert.ok((await video.evaluate((it) => it.currentTime)) < 1, "it starts at the beginning");
     await row.getByText("Ready", { exact: true }).waitFor();
     const menu = watching.getByRole("combobox", { name: "Quality" });
-    const { renditions } = await page.evaluate(
+    const { state, renditions } = await page.evaluate(
       async (id) => (await fetch(`/api/videos/${id}`)).json(),
       id,
     );
+    assert.equal(state, "ready");
     const heights = renditions.filter((one) => one.kind === "video").length;
     const offered = () => menu.getByRole("option").count();
-    await until("all qualities are offered", offered, (count) => count === heights + 1);
+    await until(`all ${heights} qualities are offered`, offered, (count) => count === heights + 1);
     const expected = durationOf(media.at("longer.mp4"));
     const length = () => video.evaluate((it) => it.duration);
     await until("the length is right", length, (now) => Math.abs(now - expected) < 0.3);
