@@ -92,10 +92,12 @@ doorsteps! {
         av_frame_get_buffer av_frame_ref av_frame_unref av_free av_freep
         av_get_bytes_per_sample av_get_channel_layout_nb_channels av_get_default_channel_layout
         av_get_sample_fmt_name
-        av_log_set_level av_mallocz av_pix_fmt_desc_get av_sample_fmt_is_planar av_strdup
+        av_log_set_level av_mallocz av_pix_fmt_desc_get av_reduce av_sample_fmt_is_planar av_strdup
     }
     avcodec LIBAVCODEC_VERSION_MAJOR {
-        av_init_packet av_packet_rescale_ts av_packet_unref avcodec_alloc_context3 avcodec_close
+        av_init_packet av_packet_get_side_data av_packet_make_writable av_packet_ref
+        av_packet_rescale_ts av_packet_unref
+        avcodec_alloc_context3 avcodec_close
         avcodec_find_decoder avcodec_find_encoder_by_name avcodec_flush_buffers
         avcodec_free_context avcodec_get_name
         avcodec_open2 avcodec_parameters_alloc avcodec_parameters_copy avcodec_parameters_free

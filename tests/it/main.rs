@@ -13,6 +13,7 @@ mod denied;
 mod draft;
 mod faults;
 mod films;
+mod frozen;
 mod harness;
 mod hostile;
 mod ingest;
