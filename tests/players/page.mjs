@@ -93,16 +93,18 @@ async function startShaka(url) {
   player.configure({ abr: { enabled: false }, preferredText: [{ language: "de" }] });
   await player.load(url);
   const variants = () => player.getVariantTracks();
+  // A switch is over when the first piece of what was chosen is in the buffer: Shaka 5.2 on DASH
+  // appends nothing for a jump that falls into the emptying of the old one.
+  const appended = (type) =>
+    new Promise((ok) =>
+      player.addEventListener("segmentappended", (it) => it.contentType === type && ok()),
+    );
   return {
     levels: () => [...new Set(variants().map((track) => track.height ?? 0))],
-    // Over when the first piece of the new quality is in the buffer: Shaka 5.2 on DASH appends nothing
-    // for a jump that falls into the emptying of the old one.
     choose: (height) => {
       const now = variants().find((track) => track.active);
       const fits = variants().filter((track) => (track.height ?? 0) === height);
-      const filled = new Promise((ok) =>
-        player.addEventListener("segmentappended", (it) => it.contentType === "video" && ok()),
-      );
+      const filled = appended("video");
       player.selectVariantTrack(
         fits.find((track) => track.language === now?.language) ?? fits[0],
         true,
@@ -114,7 +116,9 @@ async function startShaka(url) {
     chooseSound: (at) => {
       const tracks = player.getAudioTracks();
       const languages = [...new Set(tracks.map((track) => track.language))];
+      const filled = appended("audio");
       player.selectAudioTrack(tracks.find((track) => track.language === languages[at]));
+      return filled;
     },
     showText: (at) => player.selectTextTrack(player.getTextTracks()[at]),
   };
