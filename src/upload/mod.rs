@@ -47,10 +47,14 @@ use crate::state::{State, StateError, UploadRecord, VideoRecord};
 use crate::units::{ByteCount, ByteOffset, UnixMillis};
 use std::future::Future;
 use std::sync::Arc;
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, Semaphore, watch};
 use tokio_util::task::TaskTracker;
 use tracing::{error, info};
 use turn::Turn;
+
+/// Threads that may wait for the disk on behalf of uploads. Fewer than one answering thread has for
+/// blocking work: on a disk that stands still, what is only read from the state needs some, too.
+const DISK_THREADS_MAX: usize = 12;
 
 /// The upload engine. Clones share it.
 #[derive(Clone)]
@@ -135,6 +139,7 @@ struct Engine {
     bell: Arc<Notify>,
     failed: watch::Sender<Option<String>>,
     tasks: TaskTracker,
+    disk_threads: Arc<Semaphore>,
 }
 
 impl Uploads {
@@ -165,6 +170,7 @@ impl Uploads {
             bell: Arc::default(),
             failed: watch::Sender::new(None),
             tasks: TaskTracker::new(),
+            disk_threads: Arc::new(Semaphore::new(DISK_THREADS_MAX)),
         };
         Self { engine: Arc::new(engine) }
     }
@@ -532,14 +538,21 @@ impl Engine {
         }
     }
 
-    /// Runs `work` where blocking is allowed.
+    /// Runs `work` where blocking is allowed, once it is its turn. Work that has begun goes on when
+    /// this is dropped; other work is never begun then.
     async fn blocking<T: Send + 'static>(
         self: Arc<Self>,
         work: impl FnOnce(&Self) -> Result<T, DiskError> + Send + 'static,
     ) -> Result<T, UploadError> {
         let engine = self.clone();
-        let done = tokio::task::spawn_blocking(move || work(&engine)).await;
-        match done {
+        let turn = self.disk_threads.clone().acquire_owned().await;
+        let turn = turn.map_err(|_| UploadError::Internal(Fault::Task))?;
+        let done = tokio::task::spawn_blocking(move || {
+            let done = work(&engine);
+            drop(turn);
+            done
+        });
+        match done.await {
             Ok(Err(failed @ DiskError::SyncFailed { .. })) => {
                 self.give_up(&failed);
                 Err(failed.into())
