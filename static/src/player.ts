@@ -248,6 +248,7 @@ export class SlipwayPlayer extends HTMLElement {
       this.#drawQualities();
     });
     hls.on(HlsClass.Events.AUDIO_TRACKS_UPDATED, () => this.#drawSounds());
+    hls.on(HlsClass.Events.AUDIO_TRACK_SWITCHING, () => this.#drawSounds());
     hls.on(HlsClass.Events.AUDIO_TRACK_SWITCHED, () => this.#drawSounds());
     hls.on(HlsClass.Events.LEVELS_UPDATED, () => this.#drawQualities());
     hls.on(HlsClass.Events.LEVEL_SWITCHED, () => this.#drawQualities());
@@ -353,11 +354,11 @@ export class SlipwayPlayer extends HTMLElement {
   #drawSounds(): void {
     const hls = this.#hls;
     if (!hls) return;
-    this.#sound.replaceChildren(
-      ...hls.audioTracks.map((track, index) => h("option", { value: index }, track.name)),
-    );
-    // Before the first one is chosen it's none.
-    this.#sound.value = String(Math.max(hls.audioTrack, 0));
+    const names = hls.audioTracks.map((track) => track.name);
+    // Between two lists of sounds, as when the quality changes, none is chosen for a moment.
+    const kept = names.indexOf(this.#sound.selectedOptions[0]?.text ?? "");
+    this.#sound.replaceChildren(...names.map((name, index) => h("option", { value: index }, name)));
+    this.#sound.value = String(hls.audioTrack >= 0 ? hls.audioTrack : Math.max(kept, 0));
     show(this.#soundBox, hls.audioTracks.length > 1);
   }
 
