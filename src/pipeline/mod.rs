@@ -5,6 +5,7 @@
 //! from the manifest. Started by `server`; knows nothing of `http`.
 
 mod bounds;
+mod ending;
 mod film;
 mod growing;
 mod publish;
@@ -24,6 +25,7 @@ use crate::model::manifest::Formats;
 use crate::queue::{Claim, Queue, QueueError};
 use crate::state::{State, VideoRecord};
 use crate::wire::{EncodeOptions, Limits};
+use ending::Halt;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::JoinSet;
@@ -128,6 +130,22 @@ impl Pipeline {
             }
         }
         if films < self.workers { self.queue.claim().await } else { Ok(None) }
+    }
+
+    /// Holds a job for longer.
+    ///
+    /// # Errors
+    /// `Stale` if somebody else has it.
+    async fn renew(&self, claim: &Claim) -> Result<(), Halt> {
+        match self.queue.renew(claim.job.id, claim.job.epoch).await {
+            Ok(()) => Ok(()),
+            Err(QueueError::Stale | QueueError::Missing) => Err(Halt::Stale),
+            // The lease still holds for a while; the next renewal may succeed.
+            Err(cause) => {
+                warn!("a lease can't be renewed: {cause}");
+                Ok(())
+            }
+        }
     }
 
     /// Tells that a video has changed, and with it the queue.

@@ -2,12 +2,13 @@
 
 use super::Pipeline;
 use super::bounds;
+use super::ending::{Halt, broke, problem_of, settle};
 use super::film::FilmError;
 use super::publish::{PublishError, Publisher, Start};
-use super::source::{self, SourceError};
+use super::source;
 use super::turns::Turns;
-use crate::disk::DiskError;
 use crate::events::{Event, EventBody, EventKind, Progress};
+use crate::ids::{Epoch, JobId};
 use crate::model::extra::{Extra, ExtraKind};
 use crate::model::job::{Stage, Task};
 use crate::model::manifest::{FILM_FILE, Rung};
@@ -15,81 +16,22 @@ use crate::model::problem::{Problem, ProblemCode};
 use crate::model::rendition::{RenditionKind, RenditionPlan, RenditionState};
 use crate::model::text::TextTrack;
 use crate::model::video::{SourceFacts, VideoKind, Warning};
-use crate::queue::{Claim, QueueError, internal};
-use crate::state::{RenditionRecord, StateError, VideoRecord};
+use crate::queue::Claim;
+use crate::state::{RenditionRecord, State, VideoRecord};
+use crate::units::UnixMillis;
 use crate::wire::{Order, Report, WIRE_VERSION};
 use crate::worker::{self, Ending, Launch};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, error, info, warn};
+use tracing::{debug, error, info};
 
 /// How often a running job looks whether playlists are behind.
 const TICK: Duration = Duration::from_millis(500);
 
 /// Most warnings kept of one job.
 const WARNINGS_MAX: usize = 20;
-
-/// Why the work on a job stopped before its end.
-pub(super) enum Halt {
-    /// The job is to be settled with this problem.
-    Problem(Problem),
-    /// The child broke down over this extra, in this way: the film can do without.
-    Without(ExtraKind, Problem),
-    /// The lease is gone: somebody else decides, nothing may be written.
-    Stale,
-    /// The server stops: the job goes back in line.
-    Stopping,
-    /// A rung has to be made anew: the job goes back in line, and that is no failure.
-    Again,
-}
-
-impl From<StateError> for Halt {
-    fn from(error: StateError) -> Self {
-        match error {
-            StateError::Stale | StateError::Missing => Self::Stale,
-            other => Self::Problem(internal(&format!("the database refused: {other}"))),
-        }
-    }
-}
-
-impl From<PublishError> for Halt {
-    fn from(error: PublishError) -> Self {
-        match error {
-            PublishError::Disk(error) => error.into(),
-            PublishError::Unlike => Self::Again,
-            PublishError::State(error) => error.into(),
-            other => {
-                error!("publishing: {other}");
-                Self::Problem(Problem::new(
-                    ProblemCode::WorkerCrashed,
-                    "The worker's reports didn't fit together.",
-                ))
-            }
-        }
-    }
-}
-
-impl From<DiskError> for Halt {
-    fn from(error: DiskError) -> Self {
-        if matches!(error, DiskError::NoSpace) {
-            let detail = "There is no room for the finished video.";
-            return Self::Problem(Problem::new(ProblemCode::OutOfSpace, detail));
-        }
-        error!("disk: {error}");
-        Self::Problem(internal("The server couldn't write its files."))
-    }
-}
-
-impl From<SourceError> for Halt {
-    fn from(error: SourceError) -> Self {
-        match error {
-            SourceError::Disk(error) => error.into(),
-            SourceError::State(error) => error.into(),
-        }
-    }
-}
 
 /// Runs one job and settles it.
 pub(super) async fn run_job(
@@ -103,89 +45,6 @@ pub(super) async fn run_job(
     info!(job.id = %id, video.id = %claim.video.id, attempt, "job {id} starts, attempt {attempt}");
     let outcome = Running::new(&pipeline, &claim).work(&stop).await;
     settle(&pipeline, &claim, outcome).await;
-}
-
-/// Records how the work on a job ended, and puts away what it leaves behind.
-pub(super) async fn settle(pipeline: &Pipeline, claim: &Claim, outcome: Result<(), Halt>) {
-    let (id, queue) = (claim.job.id, &pipeline.queue);
-    let settled = match outcome {
-        Ok(()) => Ok(()),
-        Err(Halt::Stale) => {
-            info!(job.id = %id, "job {id} has passed out of our hands");
-            Ok(())
-        }
-        Err(Halt::Stopping) => queue.release(claim).await,
-        Err(Halt::Again) => {
-            info!(job.id = %id, "job {id} can't go on with all that is there");
-            queue.release(claim).await
-        }
-        Err(Halt::Without(extra, problem)) => {
-            queue.leave_out(claim, extra, problem).await.map(|_| ())
-        }
-        Err(Halt::Problem(problem)) => {
-            let is_strange = problem.code == ProblemCode::UnsupportedMedia;
-            if is_strange && !claim.job.task.is_small() {
-                settle_stranger(pipeline, claim, problem).await
-            } else {
-                queue.settle(claim, problem).await.map(|_| ())
-            }
-        }
-    };
-    match settled {
-        Ok(()) | Err(QueueError::Stale | QueueError::Missing) => {}
-        Err(cause) => error!(job.id = %id, "job {id} can't be settled: {cause}"),
-    }
-    queue.put_down(id);
-    sweep(pipeline, claim).await;
-}
-
-/// Removes what a job leaves behind when its work has ended.
-async fn sweep(pipeline: &Pipeline, claim: &Claim) {
-    let (id, video) = (claim.job.id, claim.video.id);
-    let (disk, state) = (pipeline.disk.clone(), pipeline.state.clone());
-    let removed = tokio::task::spawn_blocking(move || {
-        disk.remove_work(id)?;
-        // What it was handed is needed for as long as it may be tried again.
-        if !matches!(state.job(id), Ok(Some(job)) if job.is_open()) {
-            disk.remove_handed(id)?;
-        }
-        // Deleted while we published: what came after the deletion is nobody's.
-        if matches!(state.video(video), Ok(None)) { disk.remove_media(video) } else { Ok(()) }
-    });
-    match removed.await {
-        Ok(Ok(())) => {}
-        Ok(Err(cause)) => warn!(job.id = %id, "leftovers of job {id}: {cause}"),
-        Err(panic) => error!("removing leftovers broke: {panic}"),
-    }
-}
-
-/// Settles a job on a file that isn't media, or none that is taken: it is a file to be fetched
-/// where anything is taken, and otherwise has failed and loses its bytes, unless they are kept.
-async fn settle_stranger(
-    pipeline: &Pipeline,
-    claim: &Claim,
-    problem: Problem,
-) -> Result<(), QueueError> {
-    let (job, epoch, id) = (claim.job.id, claim.job.epoch, claim.video.id);
-    if pipeline.accept.any {
-        let now = pipeline.clock.now();
-        let video = pipeline.state.finish_as_file(job, epoch, now).await?;
-        info!(job.id = %job, video.id = %id, "job {job} done, {id} is kept as a file");
-        pipeline.tell(EventKind::VideoReady, &video);
-        return Ok(());
-    }
-    if pipeline.keep_rejected {
-        return pipeline.queue.settle(claim, problem).await.map(|_| ());
-    }
-    pipeline.queue.reject(claim, problem).await?;
-    let disk = pipeline.disk.clone();
-    match tokio::task::spawn_blocking(move || disk.remove_original(id)).await {
-        Ok(Ok(())) => {}
-        // The next start removes it.
-        Ok(Err(cause)) => warn!(video.id = %id, "the original of {id} stays for now: {cause}"),
-        Err(panic) => error!("removing an original broke: {panic}"),
-    }
-    Ok(())
 }
 
 /// A job under way.
@@ -238,7 +97,7 @@ impl<'a> Running<'a> {
                 biased;
                 () = self.claim.ended.cancelled() => Err(Halt::Stale),
                 () = stop.cancelled() => Err(Halt::Stopping),
-                _ = renew.tick() => self.renew().await,
+                _ = renew.tick() => self.pipeline.renew(self.claim).await,
                 event = child.next() => match event {
                     worker::Event::Report(report) => {
                         if let Report::Probed { facts, plan } = &report {
@@ -320,18 +179,6 @@ impl<'a> Running<'a> {
         match self.making.filter(|_| is_break) {
             Some(extra) => Halt::Without(extra, problem_of(ending)),
             None => Halt::Problem(problem_of(ending)),
-        }
-    }
-
-    async fn renew(&self) -> Result<(), Halt> {
-        match self.pipeline.queue.renew(self.claim.job.id, self.claim.job.epoch).await {
-            Ok(()) => Ok(()),
-            Err(QueueError::Stale | QueueError::Missing) => Err(Halt::Stale),
-            // The lease still holds for a while; the next renewal may succeed.
-            Err(cause) => {
-                warn!("a lease can't be renewed: {cause}");
-                Ok(())
-            }
         }
     }
 
@@ -429,9 +276,7 @@ impl<'a> Running<'a> {
             Ok(p.complete())
         })
         .await?;
-        let (job, epoch, now) =
-            (self.claim.job.id, self.claim.job.epoch, self.pipeline.clock.now());
-        let state = &self.pipeline.state;
+        let (state, job, epoch, now) = self.held();
         let video = state.commit_probe(job, epoch, facts, kind, plan, now).await?;
         self.tell(EventKind::VideoState, &video);
         self.commit_formats(publisher).await?;
@@ -444,8 +289,7 @@ impl<'a> Running<'a> {
     /// Has the state tell which stage has begun, if it is one that takes a while.
     async fn begun(&self, extra: ExtraKind) -> Result<(), Halt> {
         let ExtraKind::Storyboard = extra else { return Ok(()) };
-        let (job, epoch) = (self.claim.job.id, self.claim.job.epoch);
-        let (state, now) = (&self.pipeline.state, self.pipeline.clock.now());
+        let (state, job, epoch, now) = self.held();
         let video = state.begin_stage(job, epoch, Stage::Storyboard, now).await?;
         self.tell(EventKind::VideoState, &video);
         Ok(())
@@ -453,17 +297,15 @@ impl<'a> Running<'a> {
 
     /// Has the state keep what it keeps of an extra.
     async fn commit_extra(&self, extra: Extra) -> Result<(), Halt> {
-        let (job, epoch) = (self.claim.job.id, self.claim.job.epoch);
-        let (state, now) = (&self.pipeline.state, self.pipeline.clock.now());
+        let (state, job, epoch, now) = self.held();
         let video = state.commit_extra(job, epoch, extra, now).await?;
         self.tell(EventKind::VideoState, &video);
         Ok(())
     }
 
     async fn commit_texts(&self, texts: Vec<TextTrack>) -> Result<(), Halt> {
-        let (job, epoch) = (self.claim.job.id, self.claim.job.epoch);
-        let now = self.pipeline.clock.now();
-        let video = self.pipeline.state.commit_texts(job, epoch, texts, now).await?;
+        let (state, job, epoch, now) = self.held();
+        let video = state.commit_texts(job, epoch, texts, now).await?;
         self.tell(EventKind::VideoState, &video);
         Ok(())
     }
@@ -476,17 +318,15 @@ impl<'a> Running<'a> {
             codecs: Some(rung.codecs.clone()),
             bandwidth: Some(crate::media::playlist::peak_bandwidth(rung)),
         };
-        let (job, epoch) = (self.claim.job.id, self.claim.job.epoch);
-        let now = self.pipeline.clock.now();
-        let video = self.pipeline.state.commit_rendition(job, epoch, record, now).await?;
+        let (state, job, epoch, now) = self.held();
+        let video = state.commit_rendition(job, epoch, record, now).await?;
         self.tell(EventKind::VideoState, &video);
         Ok(())
     }
 
     async fn playable(&self) -> Result<(), Halt> {
-        let (job, epoch) = (self.claim.job.id, self.claim.job.epoch);
-        let now = self.pipeline.clock.now();
-        let video = self.pipeline.state.commit_playable(job, epoch, now).await?;
+        let (state, job, epoch, now) = self.held();
+        let video = state.commit_playable(job, epoch, now).await?;
         info!(video.id = %video.id, "video {} can be played", video.id);
         self.tell(EventKind::VideoPlayable, &video);
         Ok(())
@@ -542,7 +382,7 @@ impl<'a> Running<'a> {
             }
             if renewed.elapsed() >= Pipeline::renew_every() {
                 renewed = Instant::now();
-                self.renew().await?;
+                self.pipeline.renew(self.claim).await?;
             }
             let step = tokio::task::spawn_blocking(move || match film.step() {
                 Ok(true) => film.finish().map(|_| None),
@@ -560,21 +400,26 @@ impl<'a> Running<'a> {
     /// Has the state know in which forms the video is published.
     async fn commit_formats(&self, publisher: &Arc<Mutex<Publisher>>) -> Result<(), Halt> {
         let formats = blocking(publisher, |p| Ok(p.formats())).await?;
-        let (job, epoch) = (self.claim.job.id, self.claim.job.epoch);
-        let video = self.pipeline.state.commit_formats(job, epoch, formats).await?;
+        let (state, job, epoch, _) = self.held();
+        let video = state.commit_formats(job, epoch, formats).await?;
         self.tell(EventKind::VideoState, &video);
         Ok(())
     }
 
     async fn finish(&self, publisher: &Arc<Mutex<Publisher>>) -> Result<(), Halt> {
-        let now = self.pipeline.clock.now();
+        let (state, job, epoch, now) = self.held();
         blocking(publisher, move |p| p.finish(now)).await?;
-        let (job, epoch) = (self.claim.job.id, self.claim.job.epoch);
         let warnings = self.warnings.clone();
-        let video = self.pipeline.state.finish_job(job, epoch, now, warnings).await?;
+        let video = state.finish_job(job, epoch, now, warnings).await?;
         info!(job.id = %job, video.id = %video.id, "job {job} done, video {} is ready", video.id);
         self.tell(EventKind::VideoReady, &video);
         Ok(())
+    }
+
+    /// The state, with what it takes the work of this job by.
+    fn held(&self) -> (&State, JobId, Epoch, UnixMillis) {
+        let (pipeline, job) = (self.pipeline, &self.claim.job);
+        (&pipeline.state, job.id, job.epoch, pipeline.clock.now())
     }
 
     fn tell(&self, kind: EventKind, video: &VideoRecord) {
@@ -595,22 +440,6 @@ fn names_of(rungs: &[Rung]) -> Vec<String> {
     rungs.iter().map(|rung| rung.plan.name.clone()).collect()
 }
 
-/// Says in the API's words how a child ended.
-pub(super) fn problem_of(ending: Ending) -> Problem {
-    match ending {
-        Ending::Failed(problem) | Ending::Crashed(problem) => problem,
-        Ending::Stalled => Problem::new(
-            ProblemCode::TimedOut,
-            "Processing made no progress for too long and was stopped.",
-        ),
-        Ending::Unspoken => Problem::new(
-            ProblemCode::WorkerCrashed,
-            "The worker process spoke another version's language.",
-        ),
-        Ending::Done => internal("The worker ended in success that wasn't one."),
-    }
-}
-
 /// Runs one step of the publisher where blocking is allowed.
 async fn blocking<T: Send + 'static>(
     publisher: &Arc<Mutex<Publisher>>,
@@ -621,10 +450,4 @@ async fn blocking<T: Send + 'static>(
         step(&mut publisher.lock().unwrap_or_else(PoisonError::into_inner))
     });
     Ok(done.await.map_err(|panic| broke(&panic))??)
-}
-
-/// Says that a blocking step broke.
-pub(super) fn broke(panic: &tokio::task::JoinError) -> Halt {
-    error!("a blocking step broke: {panic}");
-    Halt::Problem(internal("A step of the server broke."))
 }

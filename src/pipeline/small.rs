@@ -6,32 +6,19 @@
 
 use super::Pipeline;
 use super::bounds;
-use super::run::{Halt, broke, problem_of, settle};
+use super::ending::{Halt, broke, problem_of, settle};
 use super::source;
 use super::turns::Turns;
 use crate::events::EventKind;
-use crate::library::LibraryError;
 use crate::model::extra::Extra;
 use crate::model::job::{PosterSource, Task};
 use crate::model::manifest::Picture;
-use crate::queue::{Claim, QueueError, internal};
+use crate::queue::{Claim, internal};
 use crate::wire::{Extent, Order, Report, WIRE_VERSION};
 use crate::worker::{self, Ending, Event, Launch};
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
-use tracing::{error, info, warn};
-
-impl From<LibraryError> for Halt {
-    fn from(error: LibraryError) -> Self {
-        match error {
-            LibraryError::Missing => Self::Stale,
-            LibraryError::State(error) => error.into(),
-            LibraryError::Disk(error) => error.into(),
-            LibraryError::NoSpace => crate::disk::DiskError::NoSpace.into(),
-            other => Self::Problem(internal(&other.to_string())),
-        }
-    }
-}
+use tracing::{error, info};
 
 /// Runs one small job and settles it.
 pub(super) async fn run_small(
@@ -116,11 +103,8 @@ async fn hear_out(
             biased;
             () = claim.ended.cancelled() => break Some(Halt::Stale),
             () = stop.cancelled() => break Some(Halt::Stopping),
-            _ = renew.tick() => match pipeline.queue.renew(claim.job.id, claim.job.epoch).await {
-                Ok(()) => {}
-                Err(QueueError::Stale | QueueError::Missing) => break Some(Halt::Stale),
-                // The lease still holds for a while; the next renewal may succeed.
-                Err(cause) => warn!("a lease can't be renewed: {cause}"),
+            _ = renew.tick() => if let Err(halt) = pipeline.renew(claim).await {
+                break Some(halt);
             },
             event = child.next() => match event {
                 Event::Report(Report::Extra { extra }) => made = Some(extra),

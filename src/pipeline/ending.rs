@@ -1,0 +1,191 @@
+//! How the work on a job ends: why it stopped, what is recorded of that, and what is put away.
+
+use super::Pipeline;
+use super::publish::PublishError;
+use super::source::SourceError;
+use crate::disk::DiskError;
+use crate::events::EventKind;
+use crate::library::LibraryError;
+use crate::model::extra::ExtraKind;
+use crate::model::problem::{Problem, ProblemCode};
+use crate::queue::{Claim, QueueError, internal};
+use crate::state::StateError;
+use crate::worker::Ending;
+use tracing::{error, info, warn};
+
+/// Why the work on a job stopped before its end.
+pub(super) enum Halt {
+    /// The job is to be settled with this problem.
+    Problem(Problem),
+    /// The child broke down over this extra, in this way: the film can do without.
+    Without(ExtraKind, Problem),
+    /// The lease is gone: somebody else decides, nothing may be written.
+    Stale,
+    /// The server stops: the job goes back in line.
+    Stopping,
+    /// A rung has to be made anew: the job goes back in line, and that is no failure.
+    Again,
+}
+
+impl From<StateError> for Halt {
+    fn from(error: StateError) -> Self {
+        match error {
+            StateError::Stale | StateError::Missing => Self::Stale,
+            other => Self::Problem(internal(&format!("the database refused: {other}"))),
+        }
+    }
+}
+
+impl From<PublishError> for Halt {
+    fn from(error: PublishError) -> Self {
+        match error {
+            PublishError::Disk(error) => error.into(),
+            PublishError::Unlike => Self::Again,
+            PublishError::State(error) => error.into(),
+            other => {
+                error!("publishing: {other}");
+                Self::Problem(Problem::new(
+                    ProblemCode::WorkerCrashed,
+                    "The worker's reports didn't fit together.",
+                ))
+            }
+        }
+    }
+}
+
+impl From<DiskError> for Halt {
+    fn from(error: DiskError) -> Self {
+        if matches!(error, DiskError::NoSpace) {
+            let detail = "There is no room for the finished video.";
+            return Self::Problem(Problem::new(ProblemCode::OutOfSpace, detail));
+        }
+        error!("disk: {error}");
+        Self::Problem(internal("The server couldn't write its files."))
+    }
+}
+
+impl From<SourceError> for Halt {
+    fn from(error: SourceError) -> Self {
+        match error {
+            SourceError::Disk(error) => error.into(),
+            SourceError::State(error) => error.into(),
+        }
+    }
+}
+
+impl From<LibraryError> for Halt {
+    fn from(error: LibraryError) -> Self {
+        match error {
+            LibraryError::Missing => Self::Stale,
+            LibraryError::State(error) => error.into(),
+            LibraryError::Disk(error) => error.into(),
+            LibraryError::NoSpace => DiskError::NoSpace.into(),
+            other => Self::Problem(internal(&other.to_string())),
+        }
+    }
+}
+
+/// Says in the API's words how a child ended.
+pub(super) fn problem_of(ending: Ending) -> Problem {
+    match ending {
+        Ending::Failed(problem) | Ending::Crashed(problem) => problem,
+        Ending::Stalled => Problem::new(
+            ProblemCode::TimedOut,
+            "Processing made no progress for too long and was stopped.",
+        ),
+        Ending::Unspoken => Problem::new(
+            ProblemCode::WorkerCrashed,
+            "The worker process spoke another version's language.",
+        ),
+        Ending::Done => internal("The worker ended in success that wasn't one."),
+    }
+}
+
+/// Says that a blocking step broke.
+pub(super) fn broke(panic: &tokio::task::JoinError) -> Halt {
+    error!("a blocking step broke: {panic}");
+    Halt::Problem(internal("A step of the server broke."))
+}
+
+/// Records how the work on a job ended, and puts away what it leaves behind.
+pub(super) async fn settle(pipeline: &Pipeline, claim: &Claim, outcome: Result<(), Halt>) {
+    let (id, queue) = (claim.job.id, &pipeline.queue);
+    let settled = match outcome {
+        Ok(()) => Ok(()),
+        Err(Halt::Stale) => {
+            info!(job.id = %id, "job {id} has passed out of our hands");
+            Ok(())
+        }
+        Err(Halt::Stopping) => queue.release(claim).await,
+        Err(Halt::Again) => {
+            info!(job.id = %id, "job {id} can't go on with all that is there");
+            queue.release(claim).await
+        }
+        Err(Halt::Without(extra, problem)) => {
+            queue.leave_out(claim, extra, problem).await.map(|_| ())
+        }
+        Err(Halt::Problem(problem)) => {
+            let is_strange = problem.code == ProblemCode::UnsupportedMedia;
+            if is_strange && !claim.job.task.is_small() {
+                settle_stranger(pipeline, claim, problem).await
+            } else {
+                queue.settle(claim, problem).await.map(|_| ())
+            }
+        }
+    };
+    match settled {
+        Ok(()) | Err(QueueError::Stale | QueueError::Missing) => {}
+        Err(cause) => error!(job.id = %id, "job {id} can't be settled: {cause}"),
+    }
+    queue.put_down(id);
+    sweep(pipeline, claim).await;
+}
+
+/// Settles a job on a file that isn't media, or none that is taken: it is a file to be fetched
+/// where anything is taken, and otherwise has failed and loses its bytes, unless they are kept.
+async fn settle_stranger(
+    pipeline: &Pipeline,
+    claim: &Claim,
+    problem: Problem,
+) -> Result<(), QueueError> {
+    let (job, epoch, id) = (claim.job.id, claim.job.epoch, claim.video.id);
+    if pipeline.accept.any {
+        let now = pipeline.clock.now();
+        let video = pipeline.state.finish_as_file(job, epoch, now).await?;
+        info!(job.id = %job, video.id = %id, "job {job} done, {id} is kept as a file");
+        pipeline.tell(EventKind::VideoReady, &video);
+        return Ok(());
+    }
+    if pipeline.keep_rejected {
+        return pipeline.queue.settle(claim, problem).await.map(|_| ());
+    }
+    pipeline.queue.reject(claim, problem).await?;
+    let disk = pipeline.disk.clone();
+    match tokio::task::spawn_blocking(move || disk.remove_original(id)).await {
+        Ok(Ok(())) => {}
+        // The next start removes it.
+        Ok(Err(cause)) => warn!(video.id = %id, "the original of {id} stays for now: {cause}"),
+        Err(panic) => error!("removing an original broke: {panic}"),
+    }
+    Ok(())
+}
+
+/// Removes what a job leaves behind when its work has ended.
+async fn sweep(pipeline: &Pipeline, claim: &Claim) {
+    let (id, video) = (claim.job.id, claim.video.id);
+    let (disk, state) = (pipeline.disk.clone(), pipeline.state.clone());
+    let removed = tokio::task::spawn_blocking(move || {
+        disk.remove_work(id)?;
+        // What it was handed is needed for as long as it may be tried again.
+        if !matches!(state.job(id), Ok(Some(job)) if job.is_open()) {
+            disk.remove_handed(id)?;
+        }
+        // Deleted while we published: what came after the deletion is nobody's.
+        if matches!(state.video(video), Ok(None)) { disk.remove_media(video) } else { Ok(()) }
+    });
+    match removed.await {
+        Ok(Ok(())) => {}
+        Ok(Err(cause)) => warn!(job.id = %id, "leftovers of job {id}: {cause}"),
+        Err(panic) => error!("removing leftovers broke: {panic}"),
+    }
+}
