@@ -15,6 +15,7 @@ mod error;
 mod growing;
 mod jobs;
 mod keys;
+mod line;
 mod nudge;
 mod parts;
 pub mod record;

@@ -2,9 +2,7 @@
 
 use super::State;
 use super::error::StateError;
-use super::jobs::{held_with_video, put_both};
 use super::record::{JobRecord, RenditionRecord, VideoRecord};
-use super::writer::Promise;
 use crate::ids::{Epoch, JobId};
 use crate::model::extra::Extra;
 use crate::model::job::{Stage, StageState};
@@ -173,17 +171,16 @@ impl State {
         .await
     }
 
-    /// Changes a running job and its video on behalf of its holder.
+    /// As [`State::change_held`], for a change that can't fail.
     async fn advance(
         &self,
         id: JobId,
         epoch: Epoch,
         change: impl FnOnce(&mut JobRecord, &mut VideoRecord) + Send + 'static,
     ) -> Result<VideoRecord, StateError> {
-        self.call(Promise::Synced, move |view| {
-            let (mut job, mut video) = held_with_video(view, id, epoch)?;
-            change(&mut job, &mut video);
-            put_both(view, &job, video)
+        self.change_held(id, epoch, |job, video| {
+            change(job, video);
+            Ok(())
         })
         .await
     }

@@ -5,7 +5,7 @@ use super::record::{JobRecord, VideoChange, VideoRecord};
 use super::usage::{self, Move};
 use super::view::View;
 use super::writer::Promise;
-use super::{State, jobs, keys, uploads};
+use super::{State, jobs, keys, line, uploads};
 use crate::ids::VideoId;
 use crate::model::text::TextTrack;
 use crate::model::video::VideoState;
@@ -146,7 +146,7 @@ impl State {
     ) -> Result<(), StateError> {
         self.call(Promise::Synced, move |view| {
             if let Some(job) = &job {
-                jobs::put_new(view, job)?;
+                line::put_new(view, job)?;
                 video.job = Some(job.id);
             }
             put_new(view, &video)
@@ -211,7 +211,7 @@ pub(super) fn queue(
     step(&mut video, VideoState::Queued)?;
     video.problem = None;
     if let Some(job) = job {
-        jobs::put_new(view, &job)?;
+        line::put_new(view, &job)?;
         video.job = Some(job.id);
     }
     put(view, &video)?;
