@@ -113,25 +113,15 @@ fn readable<T>(read: Result<Option<T>, DiskError>) -> Result<Option<T>, DiskErro
 
 /// Describes a video of which only the bytes are left.
 fn nobodys(id: VideoId, size: ByteCount, now: UnixMillis) -> VideoRecord {
-    let facts = crate::disk::Facts {
-        version: crate::disk::FACTS_VERSION,
-        video: id,
-        owner: Owner(NOBODY.to_owned()),
-        kind: Default::default(),
+    VideoRecord {
+        state: VideoState::Queued,
         title: id.to_string(),
-        description: String::new(),
-        tags: Vec::new(),
         filename: "video".to_owned(),
-        session: None,
         size,
         visibility: Visibility::Private,
-        sha256: None,
-        created_at: now,
         uploaded_at: Some(now),
-        source: None,
-        chosen: None,
-    };
-    VideoRecord::from_facts(facts)
+        ..VideoRecord::new(id, Owner(NOBODY.to_owned()), now)
+    }
 }
 
 /// Adds what the manifest tells of published rungs.

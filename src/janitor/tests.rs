@@ -5,7 +5,7 @@ use crate::config::{Durability, Reserve};
 use crate::events::Hub;
 use crate::ids::{Epoch, JobId, Owner};
 use crate::model::manifest::{Manifest, Rung, Segment};
-use crate::model::rendition::{RenditionKind, RenditionPlan};
+use crate::model::rendition::RenditionPlan;
 use crate::model::upload::{Protocol, UploadState};
 use crate::model::video::VideoState;
 use crate::state::UploadRecord;
@@ -68,19 +68,8 @@ impl House {
 }
 
 fn manifest(complete: bool) -> Manifest {
-    let plan = RenditionPlan {
-        name: "360p".into(),
-        kind: RenditionKind::Video,
-        width: 640,
-        height: 360,
-        frame_rate: 25.0,
-        bandwidth_cap: 800_000,
-        copied: false,
-        language: None,
-        sound: None,
-    };
     let rung = Rung {
-        plan,
+        plan: RenditionPlan::sample("360p"),
         generation: Epoch(2),
         codecs: "avc1.64001f".into(),
         timescale: 25,

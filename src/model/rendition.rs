@@ -103,6 +103,22 @@ pub enum SoundPurpose {
 }
 
 impl RenditionPlan {
+    /// Small pictures, for tests.
+    #[cfg(test)]
+    pub(crate) fn sample(name: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            kind: RenditionKind::Video,
+            width: 640,
+            height: 360,
+            frame_rate: 25.0,
+            bandwidth_cap: 800_000,
+            copied: false,
+            language: None,
+            sound: None,
+        }
+    }
+
     /// Returns the form of a rendition of sound.
     pub fn layout(&self) -> SoundLayout {
         self.sound.as_ref().map_or(SoundLayout::Stereo, |sound| sound.layout)

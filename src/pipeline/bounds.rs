@@ -122,15 +122,11 @@ mod tests {
             SourceFacts { width, height, duration, frame_rate: 30.0, ..SourceFacts::default() };
         let plan = [(1, 6_000_000), (2, 2_000_000), (4, 500_000)].map(|(part, bandwidth_cap)| {
             RenditionPlan {
-                name: format!("{}p", height / part),
-                kind: RenditionKind::Video,
                 width: width / part,
                 height: height / part,
                 frame_rate: 30.0,
                 bandwidth_cap,
-                copied: false,
-                language: None,
-                sound: None,
+                ..RenditionPlan::sample(&format!("{}p", height / part))
             }
         });
         (facts, plan.into())

@@ -338,6 +338,44 @@ impl JobRecord {
 }
 
 impl VideoRecord {
+    /// Makes a video without a name, of which nothing has come yet.
+    pub fn new(id: VideoId, owner: Owner, now: UnixMillis) -> Self {
+        Self {
+            id,
+            upload: None,
+            job: None,
+            owner,
+            kind: VideoKind::default(),
+            state: VideoState::Uploading,
+            playable: false,
+            visibility: Visibility::default(),
+            title: String::new(),
+            description: String::new(),
+            tags: Vec::new(),
+            filename: String::new(),
+            session: None,
+            size: ByteCount(0),
+            sha256: None,
+            created_at: now,
+            uploaded_at: None,
+            playable_at: None,
+            ready_at: None,
+            facts: None,
+            poster: None,
+            formats: Formats::default(),
+            chosen: None,
+            small_jobs: Vec::new(),
+            pictures: Pictures::default(),
+            renditions: Vec::new(),
+            warnings: Vec::new(),
+            problem: None,
+            discarded: false,
+            texts: Vec::new(),
+            captions: Vec::new(),
+            chapters: Vec::new(),
+        }
+    }
+
     /// Applies what people changed.
     pub fn apply(&mut self, change: VideoChange) {
         if let Some(title) = change.title {
@@ -385,13 +423,8 @@ impl VideoRecord {
     /// Rebuilds a record from what lies beside the original: queued, nothing made yet.
     pub fn from_facts(facts: Facts) -> Self {
         Self {
-            id: facts.video,
-            upload: None,
-            job: None,
-            owner: facts.owner,
             kind: facts.kind,
             state: VideoState::Queued,
-            playable: false,
             visibility: facts.visibility,
             title: facts.title,
             description: facts.description,
@@ -400,23 +433,10 @@ impl VideoRecord {
             session: facts.session,
             size: facts.size,
             sha256: facts.sha256,
-            created_at: facts.created_at,
             uploaded_at: facts.uploaded_at,
-            playable_at: None,
-            ready_at: None,
             facts: facts.source,
-            poster: None,
-            formats: Formats::default(),
             chosen: facts.chosen,
-            small_jobs: Vec::new(),
-            pictures: Pictures::default(),
-            renditions: Vec::new(),
-            warnings: Vec::new(),
-            problem: None,
-            discarded: false,
-            texts: Vec::new(),
-            captions: Vec::new(),
-            chapters: Vec::new(),
+            ..Self::new(facts.video, facts.owner, facts.created_at)
         }
     }
 }

@@ -40,9 +40,8 @@ use crate::config::{Admission, Config, Durability, Reserve};
 use crate::disk::{Disk, DiskError, UPLOAD_META_VERSION, UploadMeta};
 use crate::events::{Event, EventBody, EventKind, Hub};
 use crate::ids::{Epoch, JobId, Owner, UploadId, VideoId};
-use crate::model::manifest::Formats;
 use crate::model::upload::{Chunks, Concat, Protocol, Received, UploadState};
-use crate::model::video::{VideoKind, VideoState, Visibility};
+use crate::model::video::Visibility;
 use crate::state::{State, StateError, UploadRecord, VideoRecord};
 use crate::units::{ByteCount, ByteOffset, UnixMillis};
 use std::future::Future;
@@ -394,13 +393,7 @@ impl Engine {
         let (id, video_id) = (UploadId::fresh(now), VideoId::fresh(now));
         let metadata = &new.metadata;
         let video = VideoRecord {
-            id: video_id,
             upload: Some(id),
-            job: None,
-            owner: new.owner.clone(),
-            kind: VideoKind::default(),
-            state: VideoState::Uploading,
-            playable: false,
             visibility: metadata.visibility().unwrap_or(self.limits.default_visibility),
             title: metadata.title(),
             description: metadata.description(),
@@ -408,24 +401,7 @@ impl Engine {
             filename: metadata.filename(),
             session: metadata.session(),
             size: new.length.unwrap_or_default(),
-            sha256: None,
-            created_at: now,
-            uploaded_at: None,
-            playable_at: None,
-            ready_at: None,
-            facts: None,
-            poster: None,
-            formats: Formats::default(),
-            chosen: None,
-            small_jobs: Vec::new(),
-            pictures: Default::default(),
-            renditions: Vec::new(),
-            warnings: Vec::new(),
-            problem: None,
-            discarded: false,
-            texts: Vec::new(),
-            captions: Vec::new(),
-            chapters: Vec::new(),
+            ..VideoRecord::new(video_id, new.owner.clone(), now)
         };
         let upload = UploadRecord {
             id,

@@ -146,63 +146,29 @@ mod tests {
     use crate::model::job::{Stage, StageState};
     use crate::model::manifest::Picture;
     use crate::model::problem::{Problem, ProblemCode};
-    use crate::model::rendition::{RenditionKind, RenditionPlan, RenditionState};
+    use crate::model::rendition::{RenditionPlan, RenditionState};
     use crate::state::{JobRecord, RenditionRecord};
     use crate::units::ByteCount;
     use serde_json::{Value, json};
 
     fn video() -> VideoRecord {
         let now = UnixMillis(1_700_000_000_000);
-        let plan = RenditionPlan {
-            name: "360p".into(),
-            kind: RenditionKind::Video,
-            width: 640,
-            height: 360,
-            frame_rate: 25.0,
-            bandwidth_cap: 800_000,
-            copied: false,
-            language: None,
-            sound: None,
-        };
         VideoRecord {
-            id: VideoId::fresh(now),
-            upload: None,
-            job: None,
-            owner: Owner("ann".into()),
-            kind: VideoKind::Video,
             state: VideoState::Processing,
-            playable: false,
-            visibility: Visibility::Unlisted,
             title: "Holiday".into(),
-            description: String::new(),
             tags: vec!["sea".into()],
             filename: "holiday.mov".into(),
-            session: None,
             size: ByteCount(10),
-            sha256: None,
-            created_at: now,
             uploaded_at: Some(now),
-            playable_at: None,
-            ready_at: None,
             facts: Some(SourceFacts { duration: 40.0, ..SourceFacts::default() }),
-            poster: None,
-            formats: Default::default(),
-            chosen: None,
-            small_jobs: Vec::new(),
-            pictures: Default::default(),
             renditions: vec![RenditionRecord {
-                plan,
+                plan: RenditionPlan::sample("360p"),
                 state: RenditionState::Running,
                 generation: Epoch(1),
                 codecs: None,
                 bandwidth: None,
             }],
-            warnings: Vec::new(),
-            problem: None,
-            discarded: false,
-            texts: Vec::new(),
-            captions: Vec::new(),
-            chapters: Vec::new(),
+            ..VideoRecord::new(VideoId::fresh(now), Owner("ann".into()), now)
         }
     }
 

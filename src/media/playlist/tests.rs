@@ -14,15 +14,12 @@ fn rung(name: &str, kind: RenditionKind, bits_per_second: u64) -> Rung {
     let segment = |ticks: u64| Segment { ticks, bytes: bits_per_second * ticks / 8000, key: None };
     Rung {
         plan: RenditionPlan {
-            name: name.to_owned(),
             kind,
             width: height * 16 / 9,
             height,
             frame_rate: if kind == RenditionKind::Video { 29.97 } else { 0.0 },
             bandwidth_cap: bits_per_second * 2,
-            copied: false,
-            language: None,
-            sound: None,
+            ..RenditionPlan::sample(name)
         },
         generation: Epoch(1),
         codecs: if kind == RenditionKind::Video { "avc1.64001e" } else { "mp4a.40.2" }.to_owned(),

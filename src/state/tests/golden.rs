@@ -6,7 +6,7 @@ use crate::model::extra::{Chosen, ExtraKind, Pictures, Thumbnail};
 use crate::model::job::{JobState, PosterSource, Stage, StageState, Task};
 use crate::model::manifest::Picture;
 use crate::model::problem::{Problem, ProblemCode};
-use crate::model::rendition::{RenditionKind, RenditionPlan, RenditionState, SoundPurpose};
+use crate::model::rendition::{RenditionPlan, RenditionState, SoundPurpose};
 use crate::model::text::{Chapter, TextKind, TextTrack};
 use crate::model::video::{SoundFacts, SourceFacts, Warning};
 use crate::state::codec::{VALUE_BYTES_MAX, decode, encode};
@@ -94,15 +94,11 @@ fn upload_that_grows() -> UploadRecord {
 fn rendition() -> RenditionRecord {
     RenditionRecord {
         plan: RenditionPlan {
-            name: "720p".to_owned(),
-            kind: RenditionKind::Video,
             width: 1280,
             height: 720,
             frame_rate: 29.97,
             bandwidth_cap: 3_000_000,
-            copied: false,
-            language: None,
-            sound: None,
+            ..RenditionPlan::sample("720p")
         },
         state: RenditionState::Ready,
         generation: Epoch(2),

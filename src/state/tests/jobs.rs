@@ -6,7 +6,7 @@ use crate::model::job::{JobState, Stage, StageState};
 use crate::model::job::{PosterSource, Task};
 use crate::model::manifest::Picture;
 use crate::model::problem::{Problem, ProblemCode};
-use crate::model::rendition::{RenditionKind, RenditionPlan, RenditionState};
+use crate::model::rendition::{RenditionPlan, RenditionState};
 use crate::model::storyboard::Storyboard;
 use crate::model::video::SourceFacts;
 
@@ -14,23 +14,9 @@ async fn claim(it: &Fixture, now: UnixMillis) -> Option<JobRecord> {
     it.state.claim_job(now, 30).await.expect("asked").map(|(job, _)| job)
 }
 
-fn plan(name: &str) -> RenditionPlan {
-    RenditionPlan {
-        name: name.to_owned(),
-        kind: RenditionKind::Video,
-        width: 640,
-        height: 360,
-        frame_rate: 25.0,
-        bandwidth_cap: 800_000,
-        copied: false,
-        language: None,
-        sound: None,
-    }
-}
-
 fn rendition(name: &str, state: RenditionState, generation: Epoch) -> RenditionRecord {
     let (codecs, bandwidth) = (Some("avc1.64001f".to_owned()), Some(1));
-    RenditionRecord { plan: plan(name), state, generation, codecs, bandwidth }
+    RenditionRecord { plan: RenditionPlan::sample(name), state, generation, codecs, bandwidth }
 }
 
 fn problem() -> Problem {
@@ -77,7 +63,10 @@ async fn lost_leases_are_taken_over() {
     let stale = || Err(StateError::Stale);
     assert_eq!(state.renew_lease(id, old, NOW).await, Err(StateError::Stale));
     let kind = VideoKind::Audio;
-    assert_eq!(state.commit_probe(id, old, facts, kind, vec![plan("x")], NOW).await, stale());
+    assert_eq!(
+        state.commit_probe(id, old, facts, kind, vec![RenditionPlan::sample("x")], NOW).await,
+        stale()
+    );
     assert_eq!(state.commit_extra(id, old, poster, NOW).await, stale());
     assert_eq!(state.commit_playable(id, old, NOW).await, stale());
     assert_eq!(state.commit_rendition(id, old, ready, NOW).await, stale());
@@ -97,7 +86,7 @@ async fn a_job_runs_through_its_stages() {
     assert_eq!(it.video_now(id).state, VideoState::Processing);
     assert_eq!(stage(&it.job_now(job), Stage::Probe), StageState::Running);
     let facts = SourceFacts { duration: 3.0, ..SourceFacts::default() };
-    let plans = vec![plan("360p"), plan("720p")];
+    let plans = vec![RenditionPlan::sample("360p"), RenditionPlan::sample("720p")];
     let kind = VideoKind::Video;
     let video = it.state.commit_probe(job, epoch, facts.clone(), kind, plans, NOW).await;
     let video = video.expect("probed");
@@ -139,7 +128,7 @@ async fn retries_keep_what_is_ready() {
     let (id, job) = it.queued(0, NOW).await;
     let first = claim(&it, NOW).await.expect("due").epoch;
     let kind = VideoKind::Video;
-    let plans = || vec![plan("360p"), plan("720p")];
+    let plans = || vec![RenditionPlan::sample("360p"), RenditionPlan::sample("720p")];
     let facts = SourceFacts::default;
     it.state.commit_probe(job, first, facts(), kind, plans(), NOW).await.expect("ok");
     let ready = rendition("360p", RenditionState::Ready, first);

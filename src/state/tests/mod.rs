@@ -124,38 +124,11 @@ fn upload_record(id: UploadId, video: VideoId, length: u64) -> UploadRecord {
 
 fn video_record(id: VideoId, upload: UploadId) -> VideoRecord {
     VideoRecord {
-        id,
         upload: Some(upload),
-        job: None,
-        owner: owner(),
-        kind: VideoKind::Video,
-        state: VideoState::Uploading,
-        playable: false,
-        visibility: Visibility::Unlisted,
         title: "film".to_owned(),
-        description: String::new(),
-        tags: Vec::new(),
         filename: "film.mov".to_owned(),
-        session: None,
         size: ByteCount(10),
-        sha256: None,
-        created_at: NOW,
-        uploaded_at: None,
-        playable_at: None,
-        ready_at: None,
-        facts: None,
-        poster: None,
-        formats: Default::default(),
-        chosen: None,
-        small_jobs: Vec::new(),
-        pictures: Default::default(),
-        renditions: Vec::new(),
-        warnings: Vec::new(),
-        problem: None,
-        discarded: false,
-        texts: Vec::new(),
-        captions: Vec::new(),
-        chapters: Vec::new(),
+        ..VideoRecord::new(id, owner(), NOW)
     }
 }
 
