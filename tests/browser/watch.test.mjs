@@ -121,23 +121,27 @@ describe("watching", { timeout: 6 * PATIENCE_MS }, () => {
     const row = rowOf(page, "languages.mkv");
     await row.getByText("Ready", { exact: true }).waitFor();
     const link = await row.getByRole("link", { name: /^Watch/ }).getAttribute("href");
-    const asked = [];
-    page.on("request", (request) => asked.push(request.url()));
+    const id = link.split("/").at(-1);
+    const renditionsOf = async (id) => (await (await fetch(`/api/videos/${id}`)).json()).renditions;
+    const renditions = await page.evaluate(renditionsOf, id);
+    // A better picture may bring a sound with more loudspeakers: the language is what counts.
+    const heard = new Set();
+    page.on("request", (request) => {
+      const name = /\/(audio[^/]*)-\d+\/\d+\.m4s$/.exec(request.url())?.[1];
+      if (name) heard.add(renditions.find((one) => one.name === name)?.language);
+    });
     await page.goto(server.base + link);
     const menu = page.getByRole("combobox", { name: "Language" });
     await menu.waitFor();
     const names = await menu.getByRole("option").allInnerTexts();
     assert.ok(names.includes("Deutsch") && names.includes("English"), names.join());
+    const codes = { Deutsch: "de", English: "en" };
     const chosen = await menu.evaluate((it) => it.selectedOptions[0].text);
     const other = chosen === "Deutsch" ? "English" : "Deutsch";
-    const sounds = () =>
-      new Set(asked.map((url) => /\/(audio[^/]*)\/\d+\.m4s$/.exec(url)?.[1]).filter(Boolean));
-    await until("the first sound", async () => sounds().size);
-    // A better picture may bring the same language with more loudspeakers.
-    const before = sounds();
+    await until("the first sound", async () => heard.size);
+    assert.deepEqual([...heard], [codes[chosen]], "only the language that plays is fetched");
     await menu.selectOption({ label: other });
-    const fresh = async () => [...sounds()].filter((name) => !before.has(name));
-    await until("the other sound", fresh, (names) => names.length > 0);
+    await until(`${other} is fetched`, async () => heard.has(codes[other]));
     const shown = () => menu.evaluate((it) => it.selectedOptions[0].text);
     await until("the menu tells it", shown, (name) => name === other);
     page.assertQuiet();
