@@ -274,6 +274,31 @@ pub struct VideoChange {
 }
 
 impl UploadRecord {
+    /// Makes an upload without a name or length, of which nothing has come yet and which expires
+    /// at once.
+    pub fn new(id: UploadId, owner: Owner, protocol: Protocol, now: UnixMillis) -> Self {
+        Self {
+            id,
+            video: None,
+            owner,
+            protocol,
+            state: UploadState::Partial,
+            epoch: Epoch(0),
+            length: None,
+            received: Received::default(),
+            filename: String::new(),
+            metadata: None,
+            session: None,
+            created_at: now,
+            changed_at: now,
+            expires_at: now,
+            ended_at: None,
+            concat: None,
+            chunks: None,
+            sha256: None,
+        }
+    }
+
     /// Says whether it is a part of others, and no video.
     pub fn is_part(&self) -> bool {
         self.concat == Some(Concat::Partial)

@@ -39,7 +39,7 @@ use crate::clock::Clock;
 use crate::config::{Admission, Config, Durability, Reserve};
 use crate::disk::{Disk, DiskError, UPLOAD_META_VERSION, UploadMeta};
 use crate::events::{Event, EventBody, EventKind, Hub};
-use crate::ids::{Epoch, JobId, Owner, UploadId, VideoId};
+use crate::ids::{JobId, Owner, UploadId, VideoId};
 use crate::model::upload::{Chunks, Concat, Protocol, Received, UploadState};
 use crate::model::video::Visibility;
 use crate::state::{State, StateError, UploadRecord, VideoRecord};
@@ -404,24 +404,14 @@ impl Engine {
             ..VideoRecord::new(video_id, new.owner.clone(), now)
         };
         let upload = UploadRecord {
-            id,
             video: Some(video_id),
-            owner: new.owner,
-            protocol: new.protocol,
-            state: UploadState::Partial,
-            epoch: Epoch(0),
             length: new.length,
             received: Received { boot: self.boot.clone(), ..Received::default() },
             filename: video.filename.clone(),
             metadata: new.raw_metadata,
             session: video.session.clone(),
-            created_at: now,
-            changed_at: now,
             expires_at: self.expires_at(now, ByteCount(0)),
-            ended_at: None,
-            chunks: None,
-            concat: None,
-            sha256: None,
+            ..UploadRecord::new(id, new.owner, new.protocol, now)
         };
         (upload, video)
     }

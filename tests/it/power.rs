@@ -8,8 +8,8 @@
 use bytes::Bytes;
 use slipway::clock::Clock;
 use slipway::disk::{Disk, FACTS_VERSION, Facts, UPLOAD_META_VERSION, UploadMeta};
-use slipway::ids::{Epoch, JobId, Owner, UploadId, VideoId};
-use slipway::model::upload::{Protocol, Received, UploadState};
+use slipway::ids::{JobId, Owner, UploadId, VideoId};
+use slipway::model::upload::{Protocol, UploadState};
 use slipway::model::video::{VideoKind, VideoState, Visibility};
 use slipway::state::{JobRecord, State, UploadRecord, VideoRecord};
 use slipway::units::{ByteCount, ByteOffset, Ranges, UnixMillis};
@@ -377,24 +377,11 @@ fn facts(video: VideoId, size: ByteCount, now: UnixMillis) -> Facts {
 }
 
 fn upload_record(id: UploadId, video: VideoId, size: ByteCount, now: UnixMillis) -> UploadRecord {
+    let owner = Owner("ann".to_owned());
     UploadRecord {
-        id,
         video: Some(video),
-        owner: Owner("ann".to_owned()),
-        protocol: Protocol::Tus,
-        state: UploadState::Partial,
-        epoch: Epoch(0),
         length: Some(size),
-        received: Received::default(),
         filename: "film.mov".to_owned(),
-        metadata: None,
-        session: None,
-        created_at: now,
-        changed_at: now,
-        expires_at: now,
-        ended_at: None,
-        chunks: None,
-        concat: None,
-        sha256: None,
+        ..UploadRecord::new(id, owner, Protocol::Tus, now)
     }
 }

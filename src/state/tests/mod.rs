@@ -101,24 +101,11 @@ fn up_to(end: u64) -> Ranges {
 
 fn upload_record(id: UploadId, video: VideoId, length: u64) -> UploadRecord {
     UploadRecord {
-        id,
         video: Some(video),
-        owner: owner(),
-        protocol: Protocol::Tus,
-        state: UploadState::Partial,
-        epoch: Epoch(0),
         length: Some(ByteCount(length)),
-        received: Received::default(),
         filename: "film.mov".to_owned(),
-        metadata: None,
-        session: None,
-        created_at: NOW,
-        changed_at: NOW,
         expires_at: NOW.plus_ms(1000),
-        ended_at: None,
-        chunks: None,
-        concat: None,
-        sha256: None,
+        ..UploadRecord::new(id, owner(), Protocol::Tus, NOW)
     }
 }
 
