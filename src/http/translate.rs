@@ -190,7 +190,7 @@ fn at(problem: Problem, offset: ByteOffset) -> Problem {
 }
 
 /// Says that something was there once.
-pub(super) fn gone(detail: &'static str) -> Problem {
+fn gone(detail: &'static str) -> Problem {
     Problem::new(Code::Gone, detail)
 }
 
@@ -295,7 +295,7 @@ mod tests {
             (Refusal::Announced { limit: ByteCount(1) }.into(), 429, false),
             (Refusal::OpenUploads { limit: 1 }.into(), 429, false),
             (Refusal::Bodies { limit: 1 }.into(), 429, false),
-            (Refusal::Kind { kind: "image/png" }.into(), 415, false),
+            (Refusal::Kind { kind: "image/png".into() }.into(), 415, false),
         ];
         for (error, status, told) in cases {
             let said = error.to_string();

@@ -60,6 +60,9 @@ pub struct UploadRecord {
     /// beforehand.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sha256: Option<String>,
+    /// The media type that its first bytes have, where it was ended for that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stranger: Option<String>,
 }
 
 /// A numbered part that was acknowledged. Its bytes count only while the upload's record claims
@@ -296,6 +299,7 @@ impl UploadRecord {
             concat: None,
             chunks: None,
             sha256: None,
+            stranger: None,
         }
     }
 

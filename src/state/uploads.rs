@@ -327,32 +327,31 @@ impl State {
         now: UnixMillis,
     ) -> Result<Option<VideoRecord>, StateError> {
         let ended = self.call(Promise::Synced, move |view| {
-            let mut upload = growing::get(view, id)?;
-            if upload.state == to && to.is_gone() {
-                return Ok(None);
-            }
-            if to == UploadState::Expired && now < upload.expires_at {
-                return Err(StateError::Conflict(Conflict::NotDue));
-            }
-            let finished = upload.state == UploadState::Finished;
-            if !to.is_gone() {
-                return Err(StateError::Conflict(Conflict::Upload(upload.state)));
-            }
-            step(&mut upload, to)?;
-            end(&mut upload, now);
-            parts::forget(view, &upload)?;
-            put(view, &upload)?;
-            let Some(video) = upload.video else { return Ok(None) };
-            if finished {
-                videos::forget_upload_of(view, video)?;
-                return Ok(None);
-            }
-            let forgotten = view.find::<VideoRecord>(&keys::video(video))?;
-            if let Some(job) = forgotten.as_ref().and_then(|video| video.job) {
-                jobs::cancel_open(view, job, now)?;
-            }
-            videos::remove(view, video)?;
-            Ok(forgotten)
+            let upload = growing::get(view, id)?;
+            give_up(view, upload, to, now)
+        });
+        let forgotten = ended.await?;
+        self.growing().forget(id);
+        Ok(forgotten)
+    }
+
+    /// As [`State::end_upload`], to `Aborted`: its first bytes have shown that it is a file of this
+    /// media type, which isn't taken, and whoever asks later is told so.
+    ///
+    /// # Errors
+    /// As [`State::end_upload`].
+    /// # Durability
+    /// Synced: the bytes may be removed now.
+    pub async fn refuse_upload(
+        &self,
+        id: UploadId,
+        kind: String,
+        now: UnixMillis,
+    ) -> Result<Option<VideoRecord>, StateError> {
+        let ended = self.call(Promise::Synced, move |view| {
+            let upload = growing::get(view, id)?;
+            let stranger = Some(kind);
+            give_up(view, UploadRecord { stranger, ..upload }, UploadState::Aborted, now)
         });
         let forgotten = ended.await?;
         self.growing().forget(id);
@@ -560,6 +559,40 @@ pub(super) fn end_of_deleted(
         UploadState::Expired | UploadState::Aborted => {}
     }
     Ok(())
+}
+
+/// Ends an upload, and forgets the video of one that hasn't finished; returns that.
+fn give_up(
+    view: &mut View<'_>,
+    mut upload: UploadRecord,
+    to: UploadState,
+    now: UnixMillis,
+) -> Result<Option<VideoRecord>, StateError> {
+    if upload.state == to && to.is_gone() {
+        return Ok(None);
+    }
+    if to == UploadState::Expired && now < upload.expires_at {
+        return Err(StateError::Conflict(Conflict::NotDue));
+    }
+    let finished = upload.state == UploadState::Finished;
+    if !to.is_gone() {
+        return Err(StateError::Conflict(Conflict::Upload(upload.state)));
+    }
+    step(&mut upload, to)?;
+    end(&mut upload, now);
+    parts::forget(view, &upload)?;
+    put(view, &upload)?;
+    let Some(video) = upload.video else { return Ok(None) };
+    if finished {
+        videos::forget_upload_of(view, video)?;
+        return Ok(None);
+    }
+    let forgotten = view.find::<VideoRecord>(&keys::video(video))?;
+    if let Some(job) = forgotten.as_ref().and_then(|video| video.job) {
+        jobs::cancel_open(view, job, now)?;
+    }
+    videos::remove(view, video)?;
+    Ok(forgotten)
 }
 
 /// Has the upload of a video go by the video's file name and session, if it is still known.

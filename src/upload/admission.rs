@@ -18,7 +18,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 const HEAD_BYTES: usize = 256;
 
 /// Why somebody's upload isn't taken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
     /// The owner would keep too many bytes.
     #[error("the owner may keep {limit} bytes")]
@@ -48,7 +48,7 @@ pub enum Refusal {
     #[error("the file is {kind}")]
     Kind {
         /// Its media type.
-        kind: &'static str,
+        kind: String,
     },
 }
 
@@ -193,7 +193,7 @@ impl Engine {
             head.add(bytes);
             head.stranger()
         });
-        kind.map_or(Ok(()), |kind| Err(Refusal::Kind { kind }.into()))
+        kind.map_or(Ok(()), |kind| Err(Refusal::Kind { kind: kind.to_owned() }.into()))
     }
 
     /// Returns what looks at the first bytes of a body, if it begins at the upload's start and

@@ -5,7 +5,7 @@ use super::metadata::MetadataError;
 use super::parts::PartError;
 use crate::disk::DiskError;
 use crate::model::upload::UploadState;
-use crate::state::{Conflict, StateError};
+use crate::state::{Conflict, StateError, UploadRecord};
 use crate::units::{ByteCount, ByteOffset};
 
 /// Why the engine refused, or stopped early. Where an offset is told, everything before it is
@@ -15,7 +15,8 @@ pub enum UploadError {
     /// No upload has this id.
     #[error("no such upload")]
     Missing,
-    /// The upload was given up: expired or aborted.
+    /// The upload was given up: expired or aborted. One that was refused by its first bytes is
+    /// [`Refusal::Kind`] for good.
     #[error("the upload is {0:?}")]
     Gone(UploadState),
     /// All bytes are here already; more can't be added.
@@ -119,6 +120,25 @@ pub enum Fault {
     /// A record breaks a rule of ours.
     #[error("bug: {0}")]
     Bug(&'static str),
+}
+
+impl UploadError {
+    /// Gives back the record of an upload that hasn't been given up.
+    ///
+    /// # Errors
+    /// `Gone`; `Refused` with `Kind`.
+    pub fn unless_gone(record: UploadRecord) -> Result<UploadRecord, Self> {
+        match record.stranger {
+            Some(kind) => Err(Refusal::Kind { kind }.into()),
+            None if record.state.is_gone() => Err(Self::Gone(record.state)),
+            None => Ok(record),
+        }
+    }
+
+    /// Says whether there is no such upload, or none any more.
+    pub(super) fn is_over(&self) -> bool {
+        matches!(self, Self::Missing | Self::Gone(_) | Self::Refused(Refusal::Kind { .. }))
+    }
 }
 
 impl From<DiskError> for UploadError {

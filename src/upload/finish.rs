@@ -111,7 +111,7 @@ impl Engine {
         refused: UploadError,
     ) -> UploadError {
         let is_deleted = matches!(self.state.video(video), Ok(None));
-        if is_deleted && matches!(refused, UploadError::Missing | UploadError::Gone(_)) {
+        if is_deleted && refused.is_over() {
             self.room.forget(id);
             let removed = self.clone().blocking(move |engine| engine.disk.remove_original(video));
             return removed.await.err().unwrap_or(refused);

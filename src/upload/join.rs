@@ -182,7 +182,7 @@ impl Engine {
         let part = |&id: &UploadId| match self.known(id) {
             Ok(part) if part.owner != *owner => Err(UploadError::PartMissing),
             Ok(part) if part.concat != Some(Concat::Partial) => Err(UploadError::PartUnfit),
-            Err(UploadError::Missing | UploadError::Gone(_)) => Err(UploadError::PartMissing),
+            Err(error) if error.is_over() => Err(UploadError::PartMissing),
             other => other,
         };
         ids.iter().map(part).collect()
@@ -286,9 +286,8 @@ impl Engine {
     async fn join_rounds(self: Arc<Self>, id: UploadId) {
         loop {
             match self.join(id).await {
-                Ok(true) | Err(UploadError::Missing | UploadError::Gone(_)) => {
-                    self.joins.forget(id);
-                }
+                Ok(true) => self.joins.forget(id),
+                Err(error) if error.is_over() => self.joins.forget(id),
                 Ok(false) | Err(UploadError::Stopping { .. } | UploadError::Taken { .. }) => (),
                 Err(failed) => warn!(upload.id = %id, "upload {id} isn't joined yet: {failed}"),
             }

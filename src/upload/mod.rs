@@ -428,10 +428,7 @@ impl Engine {
     /// Returns the record of an upload that hasn't been given up.
     fn known(&self, id: UploadId) -> Result<UploadRecord, UploadError> {
         let record = self.state.upload(id)?.ok_or(UploadError::Missing)?;
-        if record.state.is_gone() {
-            return Err(UploadError::Gone(record.state));
-        }
-        Ok(record)
+        UploadError::unless_gone(record)
     }
 
     /// Waits for the turn on an upload; see [`turn::Turns::take`].
@@ -466,6 +463,34 @@ impl Engine {
         let id = record.id;
         let _held = self.hold_part(record).await?;
         let video = self.state.end_upload(id, to, self.clock.now()).await?;
+        self.clear(record, to, video).await
+    }
+
+    /// Ends an upload for good that its first bytes show to be a file that isn't taken; returns
+    /// what to tell of that.
+    async fn refuse(
+        self: &Arc<Self>,
+        _turn: &Turn,
+        record: &UploadRecord,
+        kind: &str,
+    ) -> UploadError {
+        let kind = kind.to_owned();
+        let refused = self.state.refuse_upload(record.id, kind.clone(), self.clock.now()).await;
+        let cleared = match refused {
+            Ok(video) => self.clear(record, UploadState::Aborted, video).await,
+            Err(failed) => Err(failed.into()),
+        };
+        cleared.err().unwrap_or(Refusal::Kind { kind }.into())
+    }
+
+    /// Removes what is left of an upload whose record has ended, and tells of it.
+    async fn clear(
+        self: &Arc<Self>,
+        record: &UploadRecord,
+        to: UploadState,
+        video: Option<VideoRecord>,
+    ) -> Result<Option<JobId>, UploadError> {
+        let id = record.id;
         self.room.forget(id);
         self.confirmations.forget(id);
         self.part_turns.let_go(|(upload, _)| upload == id);

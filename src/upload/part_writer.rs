@@ -1,6 +1,5 @@
 //! The writing of one part: hashed while it is written, recorded once it is whole.
 
-use super::admission::Refusal;
 use super::feed::{Batch, End, Outlet};
 use super::parts::{PartError, PartKey, StoredPart};
 use super::turn::Turn;
@@ -9,7 +8,6 @@ use crate::config::Durability;
 use crate::disk::{Blob, DiskError, FailAt, fail_at};
 use crate::events::EventKind;
 use crate::ids::UploadId;
-use crate::model::upload::UploadState;
 use crate::state::{Conflict, PartRecord, StateError, UploadRecord};
 use crate::units::{ByteCount, ByteOffset};
 use bytes::Bytes;
@@ -148,11 +146,11 @@ impl PartWriter {
             let turn = engine.turn(id).await?;
             let record = engine.known(id)?;
             match record.received.written.total().0 {
-                0 => engine.end(&turn, &record, UploadState::Aborted).await.map(drop),
+                0 => Ok(engine.refuse(&turn, &record, kind).await),
                 _ => Err(PartError::Broken.into()),
             }
         };
-        rejecting.await.err().unwrap_or(Refusal::Kind { kind }.into())
+        rejecting.await.unwrap_or_else(|error| error)
     }
 
     async fn note(&self, sha256: [u8; 32]) -> Result<UploadRecord, UploadError> {
@@ -163,8 +161,8 @@ impl PartWriter {
             PartRecord { upload: part.upload, index: part.index, size: part.size, sha256, at };
         match engine.state.note_part(record, &engine.boot, expires_at).await {
             Err(StateError::Conflict(Conflict::Exists)) => Err(PartError::Differs.into()),
-            Err(StateError::Conflict(Conflict::Upload(state))) if !state.is_gone() => {
-                Err(PartError::Closed.into())
+            Err(StateError::Conflict(Conflict::Upload(_))) => {
+                Err(engine.known(part.upload).err().unwrap_or(PartError::Closed.into()))
             }
             noted => Ok(noted?),
         }

@@ -158,7 +158,7 @@ impl Engine {
         let Some(turn) = self.turns.take(id).await else { return Ok(false) };
         let record = match self.known(id) {
             Ok(record) => record,
-            Err(UploadError::Missing | UploadError::Gone(_)) => return Ok(false),
+            Err(error) if error.is_over() => return Ok(false),
             Err(failed) => return Err(failed),
         };
         if record.state != UploadState::Partial || record.expires_at > self.clock.now() {

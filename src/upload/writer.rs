@@ -4,7 +4,7 @@
 //! come. Bytes go to the kernel first, the record of them second; confirming by the disk runs
 //! beside it.
 
-use super::admission::{Growth, Refusal};
+use super::admission::Growth;
 use super::append::{Appended, Bound, Flagged};
 use super::checksum::{Checksum, Summing};
 use super::feed::{Batch, End, Outlet};
@@ -13,7 +13,6 @@ use super::{Engine, UploadError, is_overtaken};
 use crate::config::Durability;
 use crate::disk::{Blob, DiskError, FailAt, fail_at};
 use crate::events::{EventBody, EventKind};
-use crate::model::upload::UploadState;
 use crate::state::UploadRecord;
 use crate::units::{ByteCount, ByteOffset, Ranges};
 use bytes::Bytes;
@@ -315,8 +314,7 @@ impl Writer {
     async fn conclude(mut self, ended: Result<End, UploadError>) -> Result<Appended, UploadError> {
         if let Ok(End::Stranger(kind)) = ended {
             let Self { engine, turn, record, .. } = self;
-            engine.end(&turn, &record, UploadState::Aborted).await?;
-            return Err(Refusal::Kind { kind }.into());
+            return Err(engine.refuse(&turn, &record, kind).await);
         }
         let ended = self.settle(ended).await;
         let is_whole = matches!(ended, Ok(End::Whole));

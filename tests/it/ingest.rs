@@ -359,6 +359,30 @@ fn what_fails_is_told_and_the_rest_goes_on() {
     assert_eq!(codes, ["empty", "unreadable", "unsupported-media", "upload-too-large"]);
 }
 
+/// A large file that the server refuses by its first bytes, and doesn't read on, is told by the
+/// server's sentence, whichever of its parts hears of it first; nothing is sent a second time.
+#[test]
+fn a_refused_kind_is_told_by_the_server() {
+    let server = Server::with(&[
+        ("SLIPWAY_UPLOAD__SINGLE_THRESHOLD", "0"),
+        ("SLIPWAY_UPLOAD__CHUNK_SIZE", "16 MiB"),
+    ]);
+    let directory = tempfile::tempdir().expect("a directory");
+    let mut bytes = pattern(48 << 20);
+    bytes[..9].copy_from_slice(b"%PDF-1.7\n");
+    let path = file(directory.path(), "film.mp4", &bytes);
+    for parallel in ["1", "3"] {
+        let output = run(&server, &["--json", "--parallel", parallel], &[&path]);
+        assert_eq!(output.status.code(), Some(1));
+        let error = &json_line(&output)["error"];
+        assert_eq!(error["code"], "unsupported-media", "{error}");
+        let told = stderr(&output);
+        assert!(told.contains("application/pdf, which this server doesn't take"), "{told}");
+        assert!(!told.contains("begins again"), "{told}");
+        assert_eq!((videos(&server), received(&server)), (0, 0), "nothing is left of it");
+    }
+}
+
 /// Files of one name and size in two directories don't get into each other's way.
 #[test]
 fn namesakes_stay_apart() {

@@ -147,10 +147,7 @@ fn known(app: &Shared, caller: &Caller, id: &str) -> Result<UploadRecord, Proble
 }
 
 fn not_gone(record: UploadRecord) -> Result<UploadRecord, Problem> {
-    if record.state.is_gone() {
-        return Err(translate::gone("The upload was ended, or nobody went on with it in time."));
-    }
-    Ok(record)
+    UploadError::unless_gone(record).map_err(translate::upload)
 }
 
 /// Returns what the request's body must sum up to, if the client says it.

@@ -244,6 +244,12 @@ fn draft_upload() -> UploadRecord {
     }
 }
 
+/// One that was ended because of what its first bytes are.
+fn refused_upload() -> UploadRecord {
+    let stranger = Some("application/pdf".to_owned());
+    UploadRecord { state: UploadState::Aborted, stranger, ..upload() }
+}
+
 fn text(lang: &str, kind: TextKind) -> TextTrack {
     TextTrack {
         lang: lang.to_owned(),
@@ -292,6 +298,7 @@ fn records_keep_their_bytes() {
     check_kind("-chunks", upload_in_chunks());
     check_kind("-draft", draft_upload());
     check_kind("-grows", upload_that_grows());
+    check_kind("-refused", refused_upload());
     check(part());
     check(video());
     check_kind("-text", video_with_text());
