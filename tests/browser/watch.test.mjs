@@ -18,10 +18,7 @@ describe("watching", { timeout: 6 * PATIENCE_MS }, () => {
     const context = await browser.newContext({ storageState: state });
     const page = await openPage(context);
     await page.goto(`${server.base}/`);
-    await chooseFiles(page, [media.at("faststart.mp4")]);
-    const row = rowOf(page, "faststart.mp4");
-    await row.getByText("Ready", { exact: true }).waitFor();
-    path = await row.getByRole("link", { name: /^Watch/ }).getAttribute("href");
+    path = await made(page, "faststart.mp4");
     await context.close();
   });
   after(async () => {
@@ -35,6 +32,14 @@ describe("watching", { timeout: 6 * PATIENCE_MS }, () => {
     const page = await openPage(context);
     await page.goto(server.base + address);
     return { context, page };
+  }
+
+  /** Uploads a generated film on the page; returns where it can be watched, once it is ready. */
+  async function made(page, film) {
+    await chooseFiles(page, [media.at(film)]);
+    const row = rowOf(page, film);
+    await row.getByText("Ready", { exact: true }).waitFor();
+    return row.getByRole("link", { name: /^Watch/ }).getAttribute("href");
   }
 
   /** Plays until two seconds have passed and returns what the element then knows. */
@@ -72,10 +77,7 @@ describe("watching", { timeout: 6 * PATIENCE_MS }, () => {
   for (const film of ["moov-last.mp4", "vp9.webm", "rotated.mp4"]) {
     it(`plays ${film} too, upright, with both tracks`, async () => {
       const { context, page } = await visit("/");
-      await chooseFiles(page, [media.at(film)]);
-      const row = rowOf(page, film);
-      await row.getByText("Ready", { exact: true }).waitFor();
-      const link = await row.getByRole("link", { name: /^Watch/ }).getAttribute("href");
+      const link = await made(page, film);
       await page.goto(server.base + link);
       const played = await play(page);
       const expected = durationOf(media.at(film));
@@ -89,10 +91,7 @@ describe("watching", { timeout: 6 * PATIENCE_MS }, () => {
 
   it("offers chapters and words, each once", async () => {
     const { context, page } = await visit("/");
-    await chooseFiles(page, [media.at("texts.mkv")]);
-    const row = rowOf(page, "texts.mkv");
-    await row.getByText("Ready", { exact: true }).waitFor();
-    const link = await row.getByRole("link", { name: /^Watch/ }).getAttribute("href");
+    const link = await made(page, "texts.mkv");
     await page.goto(server.base + link);
     const video = page.getByLabel(/^Video:/);
     const offered = () =>
@@ -117,10 +116,7 @@ describe("watching", { timeout: 6 * PATIENCE_MS }, () => {
 
   it("offers the languages of a film, and plays the chosen one", async () => {
     const { context, page } = await visit("/");
-    await chooseFiles(page, [media.at("languages.mkv")]);
-    const row = rowOf(page, "languages.mkv");
-    await row.getByText("Ready", { exact: true }).waitFor();
-    const link = await row.getByRole("link", { name: /^Watch/ }).getAttribute("href");
+    const link = await made(page, "languages.mkv");
     const id = link.split("/").at(-1);
     const renditionsOf = async (id) => (await (await fetch(`/api/videos/${id}`)).json()).renditions;
     const renditions = await page.evaluate(renditionsOf, id);

@@ -8,7 +8,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::Command;
 
-fn kill_9(pid: u32) {
+/// Ends a process as the kernel would.
+pub fn kill_9(pid: u32) {
     send(pid, Signal::KILL);
 }
 
@@ -153,7 +154,7 @@ fn a_picture_that_kills_is_left_out() {
 }
 
 /// What players can fetch of a video that is being made: each rung's playlist by its directory.
-fn playlists(media: &Path) -> BTreeMap<String, String> {
+pub fn playlists(media: &Path) -> BTreeMap<String, String> {
     let entries = std::fs::read_dir(media).into_iter().flatten().flatten();
     let rungs = entries.filter_map(|entry| {
         let list = std::fs::read_to_string(entry.path().join("media.m3u8")).ok()?;
@@ -247,7 +248,7 @@ fn a_broken_database_costs_no_finished_video() {
 }
 
 /// Checks that FFmpeg reads the whole of what is published, without a complaint.
-fn whole(server: &Server, video: &serde_json::Value) {
+pub fn whole(server: &Server, video: &serde_json::Value) {
     let url = format!("{}{}", server.address, video["playback"]["hls"].as_str().expect("HLS"));
     let header = format!("Authorization: Bearer {}\r\n", server.token);
     let output = Command::new("ffmpeg")

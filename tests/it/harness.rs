@@ -146,6 +146,16 @@ impl Server {
         self.login.clone_from(&next.login);
     }
 
+    /// Starts the server again without its database, which it makes anew from the files.
+    pub fn lose_database(&mut self) {
+        self.terminate();
+        let state = self.data.join("state");
+        std::fs::rename(&state, self.data.join("state-gone")).expect("it is ours");
+        self.restart();
+        let token = std::fs::read_to_string(self.data.join("admin-token")).expect("a token");
+        self.token = token.trim().to_owned();
+    }
+
     /// The server's process id.
     pub fn pid(&self) -> u32 {
         self.child.id()
@@ -382,6 +392,13 @@ pub fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
         assert!(Instant::now() < end, "waited in vain for {what}");
         std::thread::park_timeout(Duration::from_millis(30));
     }
+}
+
+/// Counts the files in a directory and all below it.
+pub fn files_below(directory: &Path) -> usize {
+    let Ok(entries) = std::fs::read_dir(directory) else { return 0 };
+    let of = |path: PathBuf| if path.is_dir() { files_below(&path) } else { 1 };
+    entries.flatten().map(|entry| of(entry.path())).sum()
 }
 
 /// Encodes for Upload-Metadata.

@@ -1,7 +1,7 @@
 //! Pictures of a film as a browser finds them: poster, stills, seek bar, preview.
 
 use crate::crash::workers_of;
-use crate::harness::{Answer, Server, media, wait_for};
+use crate::harness::{Answer, Server, files_below, media, wait_for};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
@@ -86,11 +86,7 @@ fn pictures_survive_the_database() {
     let mut server = Server::start();
     let id = server.upload(&media("silent.mp4"));
     let before = server.settled(&id);
-    server.terminate();
-    std::fs::rename(server.data.join("state"), server.data.join("state-gone")).expect("it is ours");
-    server.restart();
-    server.token = std::fs::read_to_string(server.data.join("admin-token")).expect("a token");
-    server.token = server.token.trim().to_owned();
+    server.lose_database();
     let after = server.settled(&id);
     for key in ["poster", "storyboard", "preview"] {
         assert_eq!(text(&after["playback"], key), text(&before["playback"], key));
@@ -133,12 +129,6 @@ fn nothing_is_left(server: &Server) {
     }
 }
 
-fn files_below(directory: &std::path::Path) -> usize {
-    let Ok(entries) = std::fs::read_dir(directory) else { return 0 };
-    let of = |path: std::path::PathBuf| if path.is_dir() { files_below(&path) } else { 1 };
-    entries.flatten().map(|entry| of(entry.path())).sum()
-}
-
 /// A person's choice, of the film or of their own, is what is shown from then on: over a retry and
 /// over a lost database too.
 #[test]
@@ -179,11 +169,7 @@ fn a_chosen_poster_stays() {
     assert!(url.ends_with("?v=4") && is_red(&server, &url), "{url}");
     nothing_is_left(&server);
 
-    server.terminate();
-    std::fs::rename(server.data.join("state"), server.data.join("state-gone")).expect("it is ours");
-    server.restart();
-    server.token = std::fs::read_to_string(server.data.join("admin-token")).expect("a token");
-    server.token = server.token.trim().to_owned();
+    server.lose_database();
     let video = server.settled(&id);
     assert!(is_red(&server, text(&video["playback"], "poster")), "{video}");
     assert_eq!(video["posterChoice"]["state"], "set");

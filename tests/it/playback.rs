@@ -1,7 +1,7 @@
 //! From a file to something that plays: HLS and DASH over the same segments, checked by FFmpeg's
 //! own reader.
 
-use crate::harness::{Server, media, sha256};
+use crate::harness::{Server, files_below, media, sha256};
 use serde_json::Value;
 use std::process::Command;
 
@@ -379,14 +379,9 @@ fn media_answers_like_a_good_web_server() {
 
     assert_eq!(server.send("DELETE", &format!("/api/videos/{id}"), &[], b"").status, 204);
     assert!(matches!(server.send("GET", &url, &[], b"").status, 404 | 410));
-    let left = walk(&server.data.join("media")) + walk(&server.data.join("originals"));
+    let left =
+        files_below(&server.data.join("media")) + files_below(&server.data.join("originals"));
     assert_eq!(left, 0, "no bytes of a deleted video stay");
-}
-
-fn walk(directory: &std::path::Path) -> usize {
-    let Ok(entries) = std::fs::read_dir(directory) else { return 0 };
-    let of = |path: std::path::PathBuf| if path.is_dir() { walk(&path) } else { 1 };
-    entries.flatten().map(|entry| of(entry.path())).sum()
 }
 
 /// The reader of the rules finds what breaks them: each of these is one change to what was served
