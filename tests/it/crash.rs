@@ -207,6 +207,64 @@ fn what_was_killed_is_gone_on_with() {
     assert!(!findings.iter().any(|it| it.contains("\"MUST\"")), "{findings:#?}");
 }
 
+/// Sources that are awkward to seek in (FLV without an index, Ogg) are gone on with, too: after
+/// the child was killed every picture is there, once and at its time.
+#[test]
+fn awkward_sources_are_gone_on_with() {
+    const SECONDS: usize = 24;
+    let shown = format!(
+        "-f lavfi -i testsrc2=s=960x540:r=25:d={SECONDS} -f lavfi -i sine=d={SECONDS}:r=44100"
+    );
+    let server = Server::with(&[("SLIPWAY_MEDIA__LADDER", "[240]")]);
+    for (name, codecs) in [
+        ("long-sorenson.flv", "-c:v flv -g 125 -q:v 4 -c:a libmp3lame"),
+        ("long-h264.flv", "-c:v libx264 -preset ultrafast -threads 1 -g 250 -bf 2 -c:a aac"),
+        ("long-theora.ogv", "-c:v libtheora -g 250 -q:v 6 -c:a libvorbis"),
+    ] {
+        let id = server.upload(&film_of(name, &format!("{shown} {codecs}")));
+        let published = server.data.join("media");
+        wait_for("some segments", || {
+            let lists = playlists(&walk_for(&published, &id)?);
+            (lists.get("240p-1")?.matches("#EXTINF").count() >= 3).then_some(())
+        });
+        let child = workers_of(server.pid()).first().copied().expect("it isn't done yet");
+        kill_9(child);
+        let it = server.settled(&id);
+        assert_eq!((&it["state"], &it["warnings"]), (&"ready".into(), &serde_json::json!([])));
+        let attempts = it["processing"]["stages"].as_array().expect("stages");
+        let attempts = attempts.iter().map(|it| it["attempt"].as_u64()).max().flatten();
+        assert_eq!(attempts, Some(2), "{name}");
+        let media = walk_for(&published, &id).expect("published");
+        let rungs: Vec<String> = playlists(&media).into_keys().collect();
+        assert_eq!(rungs, ["240p-1", "audio-1"], "{name} was gone on with");
+        let times = times_of(&server, &id, "240p-1");
+        assert_eq!(times.len(), SECONDS * 25, "{name}: pictures");
+        for (at, time) in times.iter().enumerate() {
+            assert!((time - at as f64 / 25.0).abs() < 0.002, "{name}: picture {at} at {time}");
+        }
+        whole(&server, &it);
+        let findings = judged(&server, &it);
+        assert!(!findings.iter().any(|it| it.contains("\"MUST\"")), "{name}: {findings:#?}");
+    }
+}
+
+/// The seconds at which a published rung's pictures are shown, in order.
+fn times_of(server: &Server, id: &str, rung: &str) -> Vec<f64> {
+    let url = format!("{}/media/{id}/{rung}/media.m3u8", server.address);
+    let header = format!("Authorization: Bearer {}\r\n", server.token);
+    let output = Command::new("ffprobe")
+        .args(["-v", "error", "-headers", &header, "-of", "csv=p=0"])
+        .args(["-show_entries", "packet=pts_time", &url])
+        .output()
+        .expect("ffprobe is installed");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let text = String::from_utf8(output.stdout).expect("text");
+    let times = text.lines().map(|line| line.trim_end_matches(',')).filter(|line| !line.is_empty());
+    let mut times: Vec<f64> = times.map(|time| time.parse().expect("a time")).collect();
+    times.sort_by(f64::total_cmp);
+    times
+}
+
 /// An orderly stop in mid-upload and mid-job leaves both resumable.
 #[test]
 fn sigterm_leaves_everything_resumable() {
