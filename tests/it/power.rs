@@ -5,6 +5,9 @@
 //! flushed, which is what a power cut leaves behind. This needs root; without, it says that it was
 //! skipped.
 
+use crate::crash::{playlists, segments, whole};
+use crate::harness::{Server, media, wait_for};
+use crate::playback::{judged, walk_for};
 use bytes::Bytes;
 use slipway::clock::Clock;
 use slipway::disk::{Disk, FACTS_VERSION, Facts, UPLOAD_META_VERSION, UploadMeta};
@@ -13,6 +16,7 @@ use slipway::model::upload::{Protocol, UploadState};
 use slipway::model::video::{VideoKind, VideoState, Visibility};
 use slipway::state::{JobRecord, State, UploadRecord, VideoRecord};
 use slipway::units::{ByteCount, ByteOffset, Ranges, UnixMillis};
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::fs::FileExt;
@@ -270,6 +274,70 @@ fn original(disk: &Disk, video: VideoId) -> Vec<u8> {
 fn pattern(id: UploadId, end: u64) -> Vec<u8> {
     let seed = u64::from_le_bytes(id.as_bytes()[8..].try_into().expect("eight bytes"));
     (0..end).map(|at| (at.wrapping_mul(31).wrapping_add(at >> 8) ^ seed) as u8).collect()
+}
+
+/// Power cuts in the middle of a job, again and again: what is published afterwards is whole, under
+/// an address are the bytes that were there before or nothing, and the video becomes ready.
+#[test]
+fn a_power_cut_in_mid_job_costs_no_video() {
+    for (kind, cuts) in [(Kind::Ext4, [1, 5, 9].as_slice()), (Kind::Xfs, &[4])] {
+        match Image::made(kind, 384 << 20) {
+            Ok(image) => job_under_cuts(&image, cuts),
+            Err(why) => eprintln!("skipped: a power cut of {kind:?} can't be simulated ({why})"),
+        }
+    }
+}
+
+/// Cuts the power whenever the job has published so many segments of its pictures.
+fn job_under_cuts(image: &Image, cuts: &[usize]) {
+    let settings = [("SLIPWAY_MEDIA__LADDER", "[240]"), ("SLIPWAY_BOOT_ID", "boot 0")];
+    let mut server = Server::on(&image.mount.join("data"), &settings);
+    let id = server.upload(&media("one-key-60s.mp4"));
+    let published = server.data.join("media");
+    let mut seen = BTreeMap::new();
+    for (boot, least) in cuts.iter().enumerate() {
+        let media = wait_for("some more segments", || {
+            let media = walk_for(&published, &id)?;
+            let lists = playlists(&media);
+            let pictures = lists.iter().filter(|(rung, _)| rung.starts_with("240p-"));
+            let count = pictures.map(|(_, list)| list.matches("#EXTINF").count()).max();
+            (count >= Some(*least)).then_some(media)
+        });
+        let ready = ready_renditions(&server, &id);
+        seen.extend(segments(&media));
+        image.cut_power().expect("it can be shut down");
+        server.kill();
+        // Children of the server follow it in their own time.
+        wait_for("the file system to be let go", || image.unmount().ok());
+        image.mount().expect("its log is replayed");
+        server.set("SLIPWAY_BOOT_ID", &format!("boot {}", boot + 1));
+        server.restart();
+        let now = ready_renditions(&server, &id);
+        assert!(ready.iter().all(|name| now.contains(name)), "{ready:?} before, {now:?}");
+        for (name, sum) in segments(&media) {
+            assert!(seen.get(&name).is_none_or(|before| *before == sum), "{name} is another");
+        }
+        let it = server.json(&format!("/api/videos/{id}"));
+        if let Some(list) = it["playback"]["hls"].as_str() {
+            assert_eq!(server.send("GET", list, &[], b"").status, 200, "{it}");
+        }
+    }
+    let it = server.settled(&id);
+    assert_eq!((&it["state"], it["warnings"].as_array().map(Vec::len)), (&"ready".into(), Some(0)));
+    for (name, sum) in segments(&walk_for(&published, &id).expect("published")) {
+        assert!(seen.get(&name).is_none_or(|before| *before == sum), "{name} is another");
+    }
+    whole(&server, &it);
+    let findings = judged(&server, &it);
+    assert!(!findings.iter().any(|it| it.contains("\"MUST\"")), "{findings:#?}");
+}
+
+/// The names of a video's renditions that are told to be ready.
+fn ready_renditions(server: &Server, id: &str) -> Vec<String> {
+    let it = server.json(&format!("/api/videos/{id}"));
+    let all = it["renditions"].as_array().expect("a list").iter();
+    let ready = all.filter(|rendition| rendition["state"] == "ready");
+    ready.map(|rendition| rendition["name"].as_str().expect("a name").to_owned()).collect()
 }
 
 /// Not a test by itself: what [`durable_means_durable`] runs in a process of its own. It uploads
