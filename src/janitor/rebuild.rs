@@ -136,6 +136,9 @@ fn publish(video: &mut VideoRecord, manifest: Manifest, now: UnixMillis) {
     video.chapters = manifest.chapters;
     video.formats = manifest.formats;
     if manifest.complete {
+        if let Some(facts) = &mut video.facts {
+            facts.duration = manifest.duration;
+        }
         video.state = VideoState::Ready;
         video.ready_at = Some(now);
     }

@@ -26,6 +26,7 @@ use crate::model::extra::ExtraKind;
 use crate::model::ladder::FRAME_RATE_MAX;
 use crate::model::problem::ProblemCode;
 use crate::model::rendition::{RenditionKind, RenditionPlan};
+use crate::model::video::ends_early;
 use crate::wire::{Order, Report};
 use std::cell::Cell;
 use std::sync::PoisonError;
@@ -36,10 +37,6 @@ const COPY_SHARE: f64 = 0.1;
 /// Less than this share of the declared length, or than this many seconds, is no film.
 const PRODUCED_SHARE_MIN: f64 = 0.05;
 const PRODUCED_SECONDS_MIN: f64 = 0.5;
-
-/// A film that ends this much (and this share) before its declared end is worth a warning.
-const MISSING_SECONDS: f64 = 1.0;
-const MISSING_SHARE: f64 = 0.02;
 
 /// Does the whole job.
 ///
@@ -426,10 +423,10 @@ impl<'w, 'r> Job<'w, 'r> {
         let all = self.probe.facts.duration;
         // Pictures may have ended early under sound that goes on.
         let pictures = self.probe.pictures.map_or(0.0, |declared| declared.min(all));
-        if !is_missing(pictures, produced.pictures) && !is_missing(all, produced.end) {
+        if !ends_early(pictures, produced.pictures) && !ends_early(all, produced.end) {
             return Ok(());
         }
-        let (declared, produced) = if is_missing(pictures, produced.pictures) {
+        let (declared, produced) = if ends_early(pictures, produced.pictures) {
             (pictures, produced.pictures)
         } else {
             (all, produced.end)
@@ -445,12 +442,6 @@ impl<'w, 'r> Job<'w, 'r> {
             format!("The file ends early: of {declared:.1} seconds {produced:.1} are there."),
         )
     }
-}
-
-/// Says whether so much less was found than declared that it has to be told.
-fn is_missing(declared: f64, found: f64) -> bool {
-    let missing = declared - found;
-    missing > MISSING_SECONDS.min(declared / 2.0) && missing >= declared * MISSING_SHARE
 }
 
 fn milliseconds(seconds: f64) -> u32 {

@@ -115,6 +115,16 @@ impl SourceFacts {
     }
 }
 
+/// A film that ends this much (and this share) before its declared end ends early.
+const MISSING_SECONDS: f64 = 1.0;
+const MISSING_SHARE: f64 = 0.02;
+
+/// Says whether so much less was found of a film than it declares that people have to know.
+pub fn ends_early(declared: f64, found: f64) -> bool {
+    let missing = declared - found;
+    missing > MISSING_SECONDS.min(declared / 2.0) && missing >= declared * MISSING_SHARE
+}
+
 fn is_zero(value: &u64) -> bool {
     *value == 0
 }

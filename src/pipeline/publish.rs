@@ -15,6 +15,7 @@ use crate::model::manifest::{
     segment_file,
 };
 use crate::model::rendition::{RenditionKind, RenditionPlan};
+use crate::model::video::ends_early;
 use crate::state::{State, StateError};
 use crate::units::UnixMillis;
 use crate::wire::Begun;
@@ -345,7 +346,8 @@ impl Publisher {
     }
 
     /// Ends the growth: playlists become final, and generations that nobody names are removed.
-    pub(super) fn finish(&mut self, now: UnixMillis) -> Result<(), PublishError> {
+    /// Returns how many seconds the film has, after all.
+    pub(super) fn finish(&mut self, now: UnixMillis) -> Result<f64, PublishError> {
         let planned = self.plan.len();
         let complete = self.manifest.rungs.iter().filter(|rung| rung.complete).count();
         if complete < planned || planned == 0 {
@@ -353,8 +355,12 @@ impl Publisher {
         }
         self.manifest.complete = true;
         // Now it is known whether the film is as long as it said.
-        if self.seconds_complete() < self.manifest.duration {
-            self.write_storyboard(self.seconds_complete())?;
+        let made = self.seconds_complete();
+        if made < self.manifest.duration {
+            self.write_storyboard(made)?;
+        }
+        if ends_early(self.manifest.duration, made) {
+            self.manifest.duration = made;
         }
         {
             let disk = self.disk.clone();
@@ -367,7 +373,7 @@ impl Publisher {
                 self.disk.remove_rung(self.video, &directory)?;
             }
         }
-        Ok(())
+        Ok(self.manifest.duration)
     }
 
     /// Returns in which forms the video is published.

@@ -408,9 +408,9 @@ impl<'a> Running<'a> {
 
     async fn finish(&self, publisher: &Arc<Mutex<Publisher>>) -> Result<(), Halt> {
         let (state, job, epoch, now) = self.held();
-        blocking(publisher, move |p| p.finish(now)).await?;
+        let seconds = blocking(publisher, move |p| p.finish(now)).await?;
         let warnings = self.warnings.clone();
-        let video = state.finish_job(job, epoch, now, warnings).await?;
+        let video = state.finish_job(job, epoch, now, seconds, warnings).await?;
         info!(job.id = %job, video.id = %video.id, "job {job} done, video {} is ready", video.id);
         self.tell(EventKind::VideoReady, &video);
         Ok(())

@@ -35,7 +35,8 @@ impl State {
         .await
     }
 
-    /// Ends a job with success: everything planned is there and certain, the video is ready.
+    /// Ends a job with success: everything planned is there and certain, the video is ready, and
+    /// so many `seconds` long.
     ///
     /// # Errors
     /// `Stale`, `Missing`; `Conflict` with the video's state; `TooLarge`, `Failed`.
@@ -46,10 +47,14 @@ impl State {
         id: JobId,
         epoch: Epoch,
         now: UnixMillis,
+        seconds: f64,
         warnings: Vec<Warning>,
     ) -> Result<VideoRecord, StateError> {
         self.change_held(id, epoch, move |job, video| {
             video.warnings = warnings;
+            if let Some(facts) = &mut video.facts {
+                facts.duration = seconds;
+            }
             make_ready(job, video, now)
         })
         .await

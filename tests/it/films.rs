@@ -88,8 +88,9 @@ const COPIED: Expect = Expect { copied: true, ..PLAIN };
 const AVI: Expect = Expect { flash: Some(1.04), ..PLAIN };
 const SILENT: Expect = Expect { sound: false, ..PLAIN };
 const SOUND: Expect = Expect { size: None, rate: 0.0, ..PLAIN };
-/// Two seconds of which some are missing at the end; how many depends on where the muxer wrote.
-const CUT: Expect = Expect { warnings: &["truncated-source"], seconds: 4.0, rate: 0.0, ..PLAIN };
+/// Four seconds of which some are missing at the end; how many depends on where the muxer wrote.
+const CUT: Expect =
+    Expect { warnings: &["truncated-source"], seconds: 2.0, within: 1.5, rate: 0.0, ..PLAIN };
 
 /// The picture, as the first words of a command.
 fn picture(size: &str, rate: &str, seconds: &str) -> String {

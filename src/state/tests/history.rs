@@ -186,7 +186,7 @@ async fn do_held(it: &Fixture, model: &mut Queue, op: QueueOp) {
         }
         QueueOp::Finish { .. } => {
             job.finished += u32::from(holds);
-            let answer = state.finish_job(id, epoch, now, Vec::new()).await;
+            let answer = state.finish_job(id, epoch, now, 2.5, Vec::new()).await;
             (answer.map(drop), JobState::Done, VideoState::Ready)
         }
         QueueOp::Retry { delay, .. } => {

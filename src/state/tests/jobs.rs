@@ -70,7 +70,7 @@ async fn lost_leases_are_taken_over() {
     assert_eq!(state.commit_extra(id, old, poster, NOW).await, stale());
     assert_eq!(state.commit_playable(id, old, NOW).await, stale());
     assert_eq!(state.commit_rendition(id, old, ready, NOW).await, stale());
-    assert_eq!(state.finish_job(id, old, NOW, Vec::new()).await, stale());
+    assert_eq!(state.finish_job(id, old, NOW, 2.5, Vec::new()).await, stale());
     assert_eq!(state.retry_job(id, old, NOW, problem()).await, stale());
     assert_eq!(state.fail_job(id, old, NOW, problem()).await, stale());
     assert_eq!(state.release_job(id, old).await, Err(StateError::Stale));
@@ -109,14 +109,15 @@ async fn a_job_runs_through_its_stages() {
         it.state.commit_rendition(job, epoch, ready, NOW).await.expect("ok");
     }
     assert_eq!(stage(&it.job_now(job), Stage::Renditions), StageState::Done);
-    let video = it.state.finish_job(job, epoch, NOW.plus_ms(9), Vec::new()).await.expect("ok");
+    let video = it.state.finish_job(job, epoch, NOW.plus_ms(9), 2.5, Vec::new()).await.expect("ok");
     assert_eq!((video.state, video.ready_at), (VideoState::Ready, Some(NOW.plus_ms(9))));
+    assert_eq!(video.facts.map(|facts| facts.duration), Some(2.5), "now it is known");
     let job_after = it.job_now(job);
     assert_eq!((job_after.state, job_after.finished_at), (JobState::Done, Some(NOW.plus_ms(9))));
     let states = Stage::ALL.map(|which| stage(&job_after, which));
     use StageState::{Done, Skipped};
     assert_eq!(states, [Done, Done, Done, Done, Skipped, Done]);
-    let again = it.state.finish_job(job, epoch, NOW, Vec::new()).await;
+    let again = it.state.finish_job(job, epoch, NOW, 2.5, Vec::new()).await;
     assert_eq!(again, Err(StateError::Stale));
     assert_eq!(it.state.next_run_at(), Ok(None));
 }
@@ -180,7 +181,7 @@ async fn cancelled_work_can_be_queued_anew() {
     let cancelled = it.state.cancel_job(video, NOW).await.expect("cancelled");
     let code = cancelled.problem.map(|problem| problem.code);
     assert_eq!((cancelled.state, code), (VideoState::Failed, Some(ProblemCode::Cancelled)));
-    let late = it.state.finish_job(job, epoch, NOW, Vec::new()).await;
+    let late = it.state.finish_job(job, epoch, NOW, 2.5, Vec::new()).await;
     assert_eq!(late, Err(StateError::Stale));
     let twice = it.state.cancel_job(video, NOW).await;
     assert_eq!(twice, Err(StateError::Conflict(Conflict::Video(VideoState::Failed))));
