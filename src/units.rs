@@ -186,6 +186,18 @@ impl Ranges {
         start >= end || around.is_some_and(|&(_, e)| end.0 <= e)
     }
 
+    /// Returns where the range that `at` is in ends, if it is in one.
+    pub fn end_around(&self, at: ByteOffset) -> Option<ByteOffset> {
+        let before = self.0.partition_point(|&(s, _)| s <= at.0);
+        let around = before.checked_sub(1).and_then(|at| self.0.get(at));
+        around.filter(|&&(_, end)| at.0 < end).map(|&(_, end)| ByteOffset(end))
+    }
+
+    /// Adds everything that is in `other`.
+    pub fn add(&mut self, other: &Ranges) {
+        other.0.iter().for_each(|&(start, end)| self.insert(ByteOffset(start), ByteOffset(end)));
+    }
+
     /// Returns the ranges in order as `(start, end)`, end excluded.
     pub fn as_slice(&self) -> &[(u64, u64)] {
         &self.0

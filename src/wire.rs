@@ -1,7 +1,7 @@
 //! Messages between the server and the worker child: one JSON object a line, versioned, bounded.
 //!
 //! The parent writes one [`Order`] to the child's standard input and keeps the pipe open; its end
-//! tells the child to stop. The child writes [`Report`]s to its standard output. The files of the
+//! tells the child to stop. While the source is still being uploaded, [`Notice`]s follow on it. The child writes [`Report`]s to its standard output. The files of the
 //! source are open at [`source_fd`], the output directory at [`OUTPUT_FD`]; the child learns no
 //! path.
 
@@ -12,7 +12,7 @@ use crate::model::manifest::Segment;
 use crate::model::problem::Problem;
 use crate::model::rendition::RenditionPlan;
 use crate::model::video::{SourceFacts, Warning};
-use crate::units::ByteCount;
+use crate::units::{ByteCount, Ranges};
 use serde::{Deserialize, Serialize};
 use std::io::{self, BufRead, Read, Write};
 
@@ -73,6 +73,9 @@ pub struct Order {
     pub epoch: Epoch,
     /// What the source is read from, one piece behind the other.
     pub source: Vec<Extent>,
+    /// What of the source is here, while the rest is still being uploaded; without it all is.
+    #[serde(default)]
+    pub arrived: Option<Ranges>,
     /// Names of renditions that an earlier attempt completed; they aren't made again.
     pub renditions_done: Vec<String>,
     /// How many seconds the longest of those has, 0 without any.
@@ -85,6 +88,9 @@ pub struct Order {
     /// published as they are.
     #[serde(default)]
     pub sounds_unfit: Vec<u32>,
+    /// The same of the pictures.
+    #[serde(default)]
+    pub pictures_unfit: bool,
     /// What to do with the source.
     #[serde(default)]
     pub task: Task,
@@ -139,6 +145,17 @@ pub struct Limits {
     pub file_bytes_max: u64,
     /// Tracks in the file.
     pub streams_max: u32,
+}
+
+/// What the parent has to say after the order.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "kebab-case")]
+pub enum Notice {
+    /// More of the source is here.
+    Arrived {
+        /// All that is here now. It only grows.
+        here: Ranges,
+    },
 }
 
 /// A layer of the child's confinement.
@@ -212,11 +229,13 @@ pub enum Report {
         segment: Segment,
     },
     /// What was ordered as the rendition's beginning isn't one of what would follow, or the packets
-    /// of a copied sound aren't what the index promised: it has to be made from its start, and
-    /// such a sound by encoding it. Nothing more comes of this order.
+    /// of a copy aren't what the index promised: it has to be made from its start. Nothing more
+    /// comes of this order.
     Unlike {
         /// Name of the rendition.
         rendition: String,
+        /// It can't be a copy: it has to be encoded.
+        unfit: bool,
     },
     /// The rendition has all its segments.
     Completed {
@@ -230,6 +249,8 @@ pub enum Report {
         /// Media seconds made for each second of time.
         speed: f64,
     },
+    /// The work waits for more of the source than a notice has just told of.
+    Waiting,
     /// Worth telling; the work goes on.
     Warning {
         /// What.

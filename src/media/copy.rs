@@ -1,9 +1,9 @@
 //! The fast pass: the source's own pictures into segments, and the sound along with them.
 
-use super::keys::{CopyPlan, stamp};
+use super::keys::{CopyPlan, holds_idr, stamp};
 use super::output::OutputDir;
 use super::report::{Meter, Reporter, Stop};
-use super::segment::{Label, Segmenter, avc_codecs};
+use super::segment::{self, Label, Segmenter, avc_codecs};
 use super::sounds::Sounds;
 use super::source::{Source, Track, seconds};
 use super::timeline::{TICK, rescale};
@@ -27,7 +27,8 @@ pub struct Copied {
 /// earlier attempt made it, only their boundaries are learnt. `sounds` are fed and completed.
 ///
 /// # Errors
-/// `OutOfSpace`, `OutOfMemory`, `Internal`, `Gone`.
+/// `OutOfSpace`, `OutOfMemory`, `Internal`; `Gone`, also if a picture that should begin a file needs
+/// others before it, so that another attempt has to encode them.
 pub fn copy_pass(
     mut source: Source,
     plan: &CopyPlan,
@@ -40,6 +41,7 @@ pub fn copy_pass(
     let Some(track) = source.video.take() else {
         return Ok(Copied { begins: Vec::new(), seconds: 0.0, end: 0.0 });
     };
+    let name = label.as_ref().map(|label| label.name.clone());
     let segmenter = match label {
         Some(label) => {
             Some(Segmenter::new(label, &track.parameters, track.time_base, dir, reporter)?)
@@ -49,6 +51,9 @@ pub fn copy_pass(
     let mut pictures = Pictures::new(&track, plan, segmenter);
     while let Some(packet) = source.next_packet() {
         if packet.stream() == track.index {
+            if let Some(name) = name.as_ref().filter(|_| !pictures.fits(&packet)) {
+                return Err(segment::unfit(reporter, name));
+            }
             pictures.packet(packet)?;
             sounds.pictures_at(seconds(pictures.end, track.time_base))?;
             meter.reached(seconds(pictures.last_dts.unwrap_or(0), track.time_base))?;
@@ -70,6 +75,8 @@ pub fn codecs_of(track: &Track) -> String {
 struct Pictures<'p, 'w, 'r> {
     plan: &'p CopyPlan,
     segmenter: Option<Segmenter<'w, 'r>>,
+    /// The set-up bytes, which tell how units lie in a packet.
+    extradata: Vec<u8>,
     time_base: Rational,
     origin: i64,
     frame_ticks: i64,
@@ -88,6 +95,7 @@ impl<'p, 'w, 'r> Pictures<'p, 'w, 'r> {
         Self {
             plan,
             segmenter,
+            extradata: track.facts.extradata.clone(),
             time_base: track.time_base,
             origin: track.start.unwrap_or(0),
             frame_ticks: (frame.round() as i64).max(1),
@@ -97,6 +105,18 @@ impl<'p, 'w, 'r> Pictures<'p, 'w, 'r> {
             begins: Vec::new(),
             end: 0,
         }
+    }
+
+    /// Says whether a packet can be decoded without anything before it, if it begins a file. Only
+    /// some were looked at before.
+    fn fits(&self, packet: &Packet) -> bool {
+        let holds = |data: &[u8]| holds_idr(data, &self.extradata);
+        !self.begins(packet) || packet.data().is_some_and(holds)
+    }
+
+    fn begins(&self, packet: &Packet) -> bool {
+        let is_cut = |mark| self.plan.cuts.binary_search(&mark).is_ok();
+        packet.is_key() && stamp(packet).is_some_and(is_cut)
     }
 
     /// Takes a packet of the source. Matroska has no decoding times, and FFmpeg can work out all
@@ -125,9 +145,7 @@ impl<'p, 'w, 'r> Pictures<'p, 'w, 'r> {
     }
 
     fn write(&mut self, mut packet: Packet, dts: Option<i64>) -> Result<(), Stop> {
-        let mark = stamp(&packet);
-        let begins =
-            packet.is_key() && mark.is_some_and(|mark| self.plan.cuts.binary_search(&mark).is_ok());
+        let begins = self.begins(&packet);
         let floor = self.last_dts.map_or(i64::MIN, |last| last.saturating_add(1));
         let dts = dts.map_or(floor, |dts| dts.saturating_sub(self.origin)).max(floor);
         // Pictures are never shown before they are decoded, nor long after.

@@ -54,11 +54,16 @@ impl Walk<'_> {
                 return Ok(());
             }
             let next = at.saturating_add(size);
+            let is_index = depth == 0 && name == b"moov";
             if HOLDERS.iter().any(|holder| name == *holder) && depth < DEPTH_MAX {
                 self.count_track(name)?;
                 self.boxes(at + header, next.min(end), depth + 1)?;
             } else if depth > 0 && header == 8 {
                 self.table(name, &head, size)?;
+            }
+            if is_index {
+                // FFmpeg passes over a second one, and what follows may not be here yet.
+                return Ok(());
             }
             at = next;
         }

@@ -55,7 +55,10 @@ pub fn work(
         reporter
             .warn("sound-not-read", "The sound is in a format that this server doesn't read.")?;
     }
-    if probe.shape.is_some() && !order.extras_done.contains(&ExtraKind::Poster) {
+    // The best places for a poster lie all over the film: it has to wait for what isn't here.
+    let is_arriving = file.is_arriving();
+    let wants_still = probe.shape.is_some() && !order.extras_done.contains(&ExtraKind::Poster);
+    if wants_still && !is_arriving {
         poster::make(&mut source, &probe, &order.limits, dir, reporter)?;
     }
     if !order.extras_done.contains(&ExtraKind::Chapters) {
@@ -76,6 +79,7 @@ pub fn work(
         probe: &probe,
         texts,
         peaks: peaks.clone(),
+        wants_still: Cell::new(wants_still && is_arriving),
         extras_made: Cell::new(false),
     };
     let produced = job.passes()?;
@@ -110,6 +114,8 @@ struct Job<'w, 'r> {
     texts: Aside,
     /// Collects the waveform, where it becomes the poster.
     peaks: Option<SharedPeaks>,
+    /// The poster has still to be made, of the whole film.
+    wants_still: Cell<bool>,
     extras_made: Cell<bool>,
 }
 
@@ -186,6 +192,10 @@ impl<'w, 'r> Job<'w, 'r> {
     fn extras(&self) -> Result<(), Stop> {
         if self.extras_made.replace(true) {
             return Ok(());
+        }
+        if self.wants_still.replace(false) {
+            let (limits, dir, reporter) = (&self.order.limits, self.dir, self.reporter);
+            poster::make(&mut Source::open(self.file, limits)?, self.probe, limits, dir, reporter)?;
         }
         extras::make(self.order, self.file, self.probe, self.dir, self.reporter)
     }

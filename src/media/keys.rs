@@ -84,6 +84,9 @@ pub fn copy_plan(
         .step_by(cuts.len().div_ceil(CUTS_LOOKED_AT).max(1))
         .map(|&at| (at, seconds(at, track.time_base)))
         .collect();
+    // What isn't here yet is looked at when it is copied.
+    let looked_at = if file.is_arriving() { 0 } else { samples.len() };
+    let samples = samples.into_iter().take(looked_at);
     let (index, extradata) = (track.index, track.facts.extradata.clone());
     if samples.into_iter().all(|sample| begins_afresh(source, index, &extradata, sample)) {
         Ok(Ok(CopyPlan { cuts, longest }))
@@ -115,7 +118,7 @@ fn begins_afresh(source: &mut Source, index: usize, extradata: &[u8], at: (i64, 
 }
 
 /// Says whether an H.264 access unit in length-prefixed form holds an IDR slice.
-fn holds_idr(mut data: &[u8], extradata: &[u8]) -> bool {
+pub fn holds_idr(mut data: &[u8], extradata: &[u8]) -> bool {
     const IDR: u8 = 5;
     // An avcC record keeps the length of the prefixes, less one, in the low bits of its 5th byte.
     let Some(prefix) = extradata.get(4).map(|byte| usize::from(byte & 3) + 1) else {

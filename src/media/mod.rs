@@ -1,8 +1,8 @@
 //! Everything FFmpeg: a source in, a poster and CMAF renditions out. Runs only inside the worker
 //! child, after its sandbox has closed.
 //!
-//! One way through the files below: `source` opens the descriptor with the demuxer that `sniff`
-//! chose (after `index` has looked at an MP4's tables) and takes the sounds that `tracks` tells
+//! One way through the files below: `source` opens the descriptor (and waits, by `arrivals`, for what
+//! is still being uploaded) with the demuxer that `sniff` chose (after `index` has looked at an MP4's tables) and takes the sounds that `tracks` tells
 //! apart, `probe` asks `keys` and `model::ladder` for the plan, `poster` or `cover` makes the
 //! picture (of `places` in the film, made ready by `still`), `copy` takes the source's own packets
 //! where that is possible, `rungs` decodes once for all rungs that have to be encoded, `sounds` go
@@ -12,6 +12,7 @@
 //! reads the film. `playlist` and `dash`, with `texts_listed`, stand apart: they write for players
 //! what a manifest says, touch no FFmpeg and run in the server.
 
+pub mod arrivals;
 mod audio;
 mod boxes;
 mod chapters;
@@ -60,8 +61,10 @@ mod webp;
 use crate::model::job::{PosterSource, Task};
 use crate::model::problem::{Problem, ProblemCode};
 use crate::wire::{Order, Report};
+use arrivals::Arrivals;
 use report::{Reporter, Stop};
 use rustix::fd::OwnedFd;
+use std::sync::Arc;
 
 pub use libraries::LoadError;
 
@@ -86,7 +89,8 @@ pub fn prepare() -> Result<(), LoadError> {
 
 /// Does one job: reports what it finds and every file that it has completed.
 ///
-/// `files` are read as far as `order.source` says; what is made appears below `output` under names
+/// `files` are read as far as `order.source` says, and what isn't here is waited for as long as it
+/// takes; what is made appears below `output` under names
 /// that are chosen here. What the order lists as done isn't made again.
 ///
 /// # Errors
@@ -95,10 +99,11 @@ pub fn run(
     order: &Order,
     files: Vec<OwnedFd>,
     output: OwnedFd,
+    arrivals: Option<Arc<Arrivals>>,
     report: &mut (dyn FnMut(Report) -> Result<(), Gone> + Send),
 ) -> Result<(), Problem> {
     let reporter = Reporter::new(report);
-    let file = source::SourceFile::new(files, &order.source);
+    let file = source::SourceFile::new(files, &order.source).arriving(arrivals);
     let dir = output::OutputDir::new(output);
     let limits = &order.limits;
     let done = match &order.task {

@@ -57,6 +57,8 @@ pub fn probe(
         Some(shape) if !ladder::copy_fits(shape, heights) => None,
         // A copy can't hold its first picture until it's time for it.
         Some(_) if source.early_sound => Some(Err(CopyVerdict::LongerSound)),
+        // An earlier attempt has found key frames that can't be relied on.
+        Some(_) if order.pictures_unfit => Some(Err(CopyVerdict::KeyFrames)),
         Some(_) => Some(keys::copy_plan(source, file, order, reporter)?),
         None => None,
     };

@@ -271,10 +271,18 @@ impl<'w, 'r> Segmenter<'w, 'r> {
     }
 }
 
-/// Tells that a rendition's beginning can't be gone on with, or that the packets of a copied sound
-/// aren't what they should be, which ends this order.
+/// Tells that a rendition's beginning can't be gone on with, which ends this order.
 pub fn unlike(reporter: &Reporter<'_>, name: &str) -> Stop {
-    match reporter.send(Report::Unlike { rendition: name.to_owned() }) {
+    from_start(reporter, name, false)
+}
+
+/// Tells that the packets of a copy aren't what they should be, which ends this order.
+pub fn unfit(reporter: &Reporter<'_>, name: &str) -> Stop {
+    from_start(reporter, name, true)
+}
+
+fn from_start(reporter: &Reporter<'_>, name: &str, unfit: bool) -> Stop {
+    match reporter.send(Report::Unlike { rendition: name.to_owned(), unfit }) {
         Ok(()) => Stop::Gone,
         Err(stop) => stop,
     }

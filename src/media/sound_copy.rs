@@ -9,7 +9,7 @@ use super::audio::tell_cut;
 use super::ffi;
 use super::output::OutputDir;
 use super::report::{Reporter, Stop, out_of_memory};
-use super::segment::{Label, Segmenter, aac_codecs, unlike};
+use super::segment::{Label, Segmenter, aac_codecs, unfit};
 use super::sound_fit::{FRAME_SAMPLES, Row, ends_with, plain_setup, samples};
 use super::sound_out::{SoundPlan, WAITING_BYTES_MAX};
 use super::source::Track;
@@ -48,7 +48,7 @@ impl<'w, 'r> SoundCopy<'w, 'r> {
         let name = plan.rendition.name.clone();
         let rate = track.facts.sample_rate;
         let Some(setup) = plain_setup(&track.facts.extradata, rate) else {
-            return Err(unlike(reporter, &name));
+            return Err(unfit(reporter, &name));
         };
         let parameters =
             ffi::with_extradata(&track.parameters, &setup).map_err(|_| out_of_memory())?;
@@ -82,7 +82,7 @@ impl<'w, 'r> SoundCopy<'w, 'r> {
         let is_alike = !packet.is_corrupt() && !ffi::brings_new_setup(packet);
         let primes = ffi::is_discarded(packet);
         let Some(at) = at.filter(|&at| is_alike && self.row.take(at, bytes, primes)) else {
-            return Err(unlike(self.reporter, &self.name));
+            return Err(unfit(self.reporter, &self.name));
         };
         let mut packet = packet.clone();
         packet.set_pts(Some(at));
@@ -135,7 +135,7 @@ impl<'w, 'r> SoundCopy<'w, 'r> {
     pub fn finish(mut self, pictures_end: Option<f64>) -> Result<f64, Stop> {
         let pictures_end = pictures_end.unwrap_or(self.end());
         if !ends_with(self.end(), pictures_end) {
-            return Err(unlike(self.reporter, &self.name));
+            return Err(unfit(self.reporter, &self.name));
         }
         tell_cut(self.reporter, self.end() - pictures_end)?;
         let end = samples(pictures_end, self.rate);

@@ -1,11 +1,13 @@
 //! The source: open descriptors, read at offsets, and the container that was found in them.
 //!
 //! Mostly it is one file. A source whose parts aren't joined yet is several, which are read as if
-//! they lay behind each other in one; nothing past this file knows of that.
+//! they lay behind each other in one; nothing past this file knows of that. One that is still being
+//! uploaded is read up to where it has come, and there its reader waits.
 //!
 //! Nothing here knows a path, and nothing that FFmpeg reads can make it open anything else: the
 //! demuxer is chosen from the first bytes, its name is the whole whitelist, and opening is refused.
 
+use super::arrivals::Arrivals;
 use super::ffi::{self, FfiError, StreamFacts};
 use super::index;
 use super::report::Stop;
@@ -93,6 +95,8 @@ pub struct SourceFile {
     files: Arc<Vec<OwnedFd>>,
     /// The pieces in order, none of them empty.
     pieces: Arc<Vec<Piece>>,
+    /// What is here of a source that is still being uploaded.
+    arrivals: Option<Arc<Arrivals>>,
     at: u64,
 }
 
@@ -114,7 +118,17 @@ impl SourceFile {
             end = end.saturating_add(extent.length.0);
             pieces.push(Piece { end, file: extent.file as usize });
         }
-        Self { files: Arc::new(files), pieces: Arc::new(pieces), at: 0 }
+        Self { files: Arc::new(files), pieces: Arc::new(pieces), arrivals: None, at: 0 }
+    }
+
+    /// Has readers wait for what isn't here yet.
+    pub fn arriving(self, arrivals: Option<Arc<Arrivals>>) -> Self {
+        Self { arrivals, ..self }
+    }
+
+    /// Says whether some of it isn't here yet.
+    pub fn is_arriving(&self) -> bool {
+        self.arrivals.as_ref().is_some_and(|arrivals| !arrivals.covers(0, self.size().0))
     }
 
     /// Returns the size.
@@ -147,6 +161,8 @@ impl Read for SourceFile {
         if most == 0 {
             return Ok(0);
         }
+        let here = self.arrivals.as_ref().map_or(u64::MAX, |it| it.wait_for(self.at) - self.at);
+        let most = most.min(usize::try_from(here).unwrap_or(usize::MAX));
         loop {
             match pread(file, &mut into[..most], at) {
                 Ok(read) => {

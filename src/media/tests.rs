@@ -1,5 +1,6 @@
 //! The engine on real files: what comes out is read back with ffprobe, as a player would.
 
+mod arriving;
 mod film;
 mod kinds;
 mod pictures;
@@ -112,7 +113,7 @@ impl Outcome {
             Report::Completed { rendition } => {
                 self.made.entry(rendition).or_default().complete = true;
             }
-            Report::Unlike { rendition } => self.unlike.push(rendition),
+            Report::Unlike { rendition, .. } => self.unlike.push(rendition),
             Report::Progress { progress, .. } => self.progress.push(progress),
             Report::Warning { warning } => self.warnings.push(warning.code),
             other => panic!("not the engine's report: {other:?}"),
@@ -131,11 +132,13 @@ fn order() -> Order {
         job: JobId::fresh(UnixMillis(1)),
         epoch: Epoch(1),
         source: Vec::new(),
+        arrived: None,
         renditions_done: Vec::new(),
         seconds_done: 0.0,
         begun: Vec::new(),
         extras_done: Vec::new(),
         sounds_unfit: Vec::new(),
+        pictures_unfit: false,
         task: Task::Film,
         encode: EncodeOptions {
             ladder_heights: None,
@@ -174,7 +177,7 @@ fn run_until(
         outcome.take(report);
         if enough(&outcome) { Err(Gone) } else { Ok(()) }
     };
-    let result = run(order, vec![source.into()], dir.into(), &mut report);
+    let result = run(order, vec![source.into()], dir.into(), None, &mut report);
     outcome.result = Some(result);
     outcome
 }
@@ -184,6 +187,7 @@ fn out_dir() -> tempfile::TempDir {
 }
 
 /// One packet as ffprobe shows it: second at which it's shown, key.
+#[derive(Debug, PartialEq)]
 struct Seen {
     at: f64,
     key: bool,

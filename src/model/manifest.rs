@@ -35,6 +35,9 @@ pub struct Manifest {
     /// Numbers of the sound tracks that are encoded because taking them as they are didn't go well.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub sounds_unfit: Vec<u32>,
+    /// The pictures are encoded because taking them as they are didn't go well.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub pictures_unfit: bool,
     /// In which forms it is there.
     #[serde(default, skip_serializing_if = "Formats::is_usual")]
     pub formats: Formats,
@@ -149,6 +152,7 @@ impl Manifest {
             rungs: Vec::new(),
             poster: None,
             sounds_unfit: Vec::new(),
+            pictures_unfit: false,
             formats: Formats::default(),
             boot: String::new(),
             began: None,

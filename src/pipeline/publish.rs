@@ -153,6 +153,11 @@ impl Publisher {
         self.manifest.sounds_unfit.clone()
     }
 
+    /// Says whether the pictures can't be taken as they are after all.
+    pub(super) fn pictures_unfit(&self) -> bool {
+        self.manifest.pictures_unfit
+    }
+
     /// Returns what earlier attempts made beside the rungs.
     pub(super) fn extras(&self) -> Vec<ExtraKind> {
         self.manifest.extras()
@@ -244,18 +249,21 @@ impl Publisher {
             self.started.push(name.clone());
             return Ok(());
         }
-        self.unlike(name)
+        self.unlike(name, false)
     }
 
-    /// Has the next attempt make a rung from its start.
-    pub(super) fn unlike(&mut self, name: &str) -> Result<(), PublishError> {
+    /// Has the next attempt make a rung from its start, and not as a copy if that was found `unfit`.
+    pub(super) fn unlike(&mut self, name: &str, unfit: bool) -> Result<(), PublishError> {
         for rung in self.manifest.rungs.iter_mut().filter(|rung| rung.plan.name == name) {
             rung.sealed = true;
         }
         // The next attempt mustn't promise the same again.
         let planned = self.plan.iter().find(|plan| plan.name == name && plan.copied);
-        let track = planned.and_then(|plan| plan.sound.as_ref()).map(|sound| sound.track);
-        self.manifest.sounds_unfit.extend(track);
+        match planned.filter(|_| unfit).map(|plan| (plan.kind, &plan.sound)) {
+            Some((RenditionKind::Video, _)) => self.manifest.pictures_unfit = true,
+            Some((_, Some(sound))) => self.manifest.sounds_unfit.push(sound.track),
+            _ => (),
+        }
         self.write_manifest(true)?;
         Err(PublishError::Unlike)
     }

@@ -158,11 +158,13 @@ impl<'a> Running<'a> {
                 job,
                 epoch,
                 source: source.extents,
+                arrived: None,
                 renditions_done: names_of(&publisher.complete()),
                 seconds_done: publisher.seconds_complete(),
                 begun: publisher.begun(),
                 extras_done: publisher.extras().into_iter().chain(left_out).collect(),
                 sounds_unfit: publisher.sounds_unfit(),
+                pictures_unfit: publisher.pictures_unfit(),
                 task: Task::Film,
                 encode,
                 limits,
@@ -215,8 +217,8 @@ impl<'a> Running<'a> {
                 let start = Start { rendition, codecs, timescale, target_ms, after };
                 blocking(publisher, move |p| p.started(start)).await
             }
-            Report::Unlike { rendition } => {
-                blocking(publisher, move |p| p.unlike(&rendition)).await
+            Report::Unlike { rendition, unfit } => {
+                blocking(publisher, move |p| p.unlike(&rendition, unfit)).await
             }
             Report::Segment { rendition, number, segment } => {
                 self.written = self.written.saturating_add(segment.bytes);
@@ -240,6 +242,8 @@ impl<'a> Running<'a> {
                 self.tell_progress(progress, speed, renditions);
                 Ok(())
             }
+            // It lives, and that is all.
+            Report::Waiting => Ok(()),
             Report::Warning { warning } => {
                 if self.warnings.len() < WARNINGS_MAX {
                     self.warnings.push(warning);

@@ -1,15 +1,17 @@
 //! The child's side: take an order, give rights away, do the work, report.
 
 use crate::media;
+use crate::media::arrivals::Arrivals;
 use crate::model::problem::{Problem, ProblemCode};
-use crate::wire::{self, Extent, OUTPUT_FD, Order, Report, SOURCE_FILES_MAX, WIRE_VERSION};
+use crate::wire::{self, Extent, Notice, OUTPUT_FD, Order, Report, SOURCE_FILES_MAX, WIRE_VERSION};
 use crate::worker::ending::EXIT_UNSPOKEN;
 use crate::worker::sandbox;
 use rustix::fs::{Mode, OFlags};
 use rustix::process::Signal;
-use std::io::{self, Read};
+use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::thread;
 
 /// How much the work gives way to the server's own and to everything else.
@@ -19,7 +21,8 @@ const NICENESS: i32 = 10;
 /// reports on standard output. Returns the exit code of the process.
 ///
 /// The source's files and the output directory are expected at [`wire::source_fd`] and
-/// [`OUTPUT_FD`]. The end of standard input ends the process at once, whatever it is doing.
+/// [`OUTPUT_FD`]. While the source is being uploaded, what has come of it is read from standard input
+/// as well, whose end ends the process at once, whatever it is doing.
 pub fn child_main() -> ExitCode {
     if let Err(error) = settle() {
         eprintln!("{error}");
@@ -70,16 +73,18 @@ fn work(order: &Order) -> Result<(), Problem> {
         eprintln!("{error}");
         Problem::new(ProblemCode::SandboxUnavailable, "Processing can't be confined here.")
     })?;
+    let arrivals = order.arrived.clone().map(|here| Arc::new(Arrivals::new(here)));
+    let heeding = arrivals.clone();
     // Only now, so that this thread is confined as well.
     thread::Builder::new()
         .name("parent-watch".to_owned())
-        .spawn(end_with_parent)
+        .spawn(move || heed_parent(heeding.as_deref()))
         .map_err(|_| Problem::new(ProblemCode::OutOfMemory, "There is no memory to begin with."))?;
     let gone = |_: wire::WireError| media::Gone;
     let layers = confinement.layers;
     let confined = Report::Confined { version: WIRE_VERSION, layers };
     say(&confined).map_err(|_| Problem::new(ProblemCode::Cancelled, "Nobody listens."))?;
-    media::run(order, files, output, &mut |report| say(&report).map_err(gone))
+    media::run(order, files, output, arrivals, &mut |report| say(&report).map_err(gone))
 }
 
 /// Opens anew what the parent left open at `number`: the one way to own it without unsafe code.
@@ -95,17 +100,16 @@ fn say(report: &Report) -> Result<(), wire::WireError> {
     wire::send(&mut io::stdout().lock(), report)
 }
 
-/// Waits for the end of standard input, which means that the server is gone, and ends the process
-/// without a farewell: an orderly exit would wait for threads that may be stuck.
-fn end_with_parent() {
+/// Hears the server out until the end of standard input, which means that the server is gone, and
+/// ends the process without a farewell: an orderly exit would wait for threads that may be stuck.
+fn heed_parent(arrivals: Option<&Arrivals>) {
     let mut stdin = io::stdin().lock();
-    let mut unread = [0_u8; 64];
-    loop {
-        match stdin.read(&mut unread) {
-            Ok(0) => break,
-            Err(error) if error.kind() != io::ErrorKind::Interrupted => break,
-            // Nothing more is expected, and nothing is taken.
-            _ => {}
+    while let (Ok(Some(Notice::Arrived { here })), Some(arrivals)) =
+        (wire::receive(&mut stdin), arrivals)
+    {
+        // Who waits can't tell that it is alive.
+        if arrivals.put(here) && say(&Report::Waiting).is_err() {
+            break;
         }
     }
     let _ = rustix::process::kill_process(rustix::process::getpid(), Signal::KILL);

@@ -22,7 +22,8 @@ pub use self_check::{SelfCheck, probe_main, self_check, self_check_program};
 pub use watch::Bounds;
 
 use crate::model::problem::{Problem, ProblemCode};
-use crate::wire::{self, Order, Report, WIRE_VERSION};
+use crate::units::Ranges;
+use crate::wire::{self, Notice, Order, Report, WIRE_VERSION};
 use command_fds::FdMapping;
 use process::{Process, Said};
 use std::io;
@@ -156,6 +157,15 @@ impl Child {
         let Some(pulse) = watch::pulse(self.id()) else { return false };
         let worked = pulse.used.saturating_sub(self.used);
         pulse.waits && worked < self.stall / 2 && self.waited < WAITS_MAX
+    }
+
+    /// Tells the child what of its source is here now.
+    pub fn arrived(&self, here: Ranges) {
+        let mut notice = Vec::new();
+        // More holes than one message tells of: the child waits until there are fewer.
+        if wire::send(&mut notice, &Notice::Arrived { here }).is_ok() {
+            self.process.tell(notice);
+        }
     }
 
     /// Narrows what the child may use, once it has said what it works on.

@@ -1,6 +1,7 @@
 //! A child process as a stream of what it says.
 //!
-//! One thread starts the child, gives it its first message, hears it out and reaps it. The thread
+//! One thread starts the child, hears it out and reaps it; two more give it its messages and hear
+//! its standard error, as a child that doesn't listen must hold up nobody else. The first thread
 //! lives exactly as long as the child does: the kernel ties a parent-death signal to the *thread*
 //! that started a process, so a child started from a pooled thread would die with that thread.
 
@@ -16,6 +17,7 @@ use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{ChildStderr, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::mpsc::SyncSender;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use tokio::sync::mpsc;
 use tracing::{debug, warn};
@@ -36,6 +38,56 @@ pub(super) struct Process<M> {
     /// Refers to this very process, even if its number were used again.
     handle: OwnedFd,
     id: u32,
+    letters: Arc<Letters>,
+}
+
+/// What is to be written to a child next. Of messages that it hasn't had yet only the newest
+/// counts.
+#[derive(Debug, Default)]
+struct Letters {
+    inner: Mutex<Letter>,
+    changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct Letter {
+    next: Option<Vec<u8>>,
+    /// Nothing more is to be written.
+    ended: bool,
+}
+
+impl Letters {
+    fn put(&self, message: Vec<u8>) {
+        self.lock().next = Some(message);
+        self.changed.notify_one();
+    }
+
+    fn end(&self) {
+        self.lock().ended = true;
+        self.changed.notify_one();
+    }
+
+    /// Writes `first` and whatever comes after it to a child's standard input, which stays open
+    /// until there is nothing more.
+    fn deliver(&self, mut stdin: ChildStdin, first: &[u8]) {
+        // A child that dies before it has read everything tells more by how it ended.
+        let mut written = stdin.write_all(first).and_then(|()| stdin.flush());
+        let mut letter = self.lock();
+        while !letter.ended {
+            let Some(message) = letter.next.take().filter(|_| written.is_ok()) else {
+                letter = self.changed.wait(letter).unwrap_or_else(PoisonError::into_inner);
+                continue;
+            };
+            drop(letter);
+            written = stdin.write_all(&message).and_then(|()| stdin.flush());
+            letter = self.lock();
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Letter> {
+        // Every change is a single step, so a poisoned lock is still sound.
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// What comes from a child.
@@ -83,15 +135,23 @@ impl<M: DeserializeOwned + Send + 'static> Process<M> {
 
         let (say, said) = mpsc::channel(QUEUE_MAX);
         let (started, start) = std::sync::mpsc::sync_channel(1);
+        let letters = Arc::<Letters>::default();
+        let ours = letters.clone();
         thread::Builder::new()
             .name("worker-child".to_owned())
-            .spawn(move || run(command, &first, &name, &started, &say))
+            .spawn(move || run(command, (&first, &ours), &name, &started, &say))
             .map_err(StartError::Spawn)?;
         let (handle, id) = start
             .recv()
             .unwrap_or_else(|_| Err(io::Error::other("the thread of the child ended")))
             .map_err(StartError::Spawn)?;
-        Ok(Self { said, handle, id })
+        Ok(Self { said, handle, id, letters })
+    }
+
+    /// Has a message written to the child's standard input; one that wasn't written yet is dropped
+    /// for it. Blocks for no time.
+    pub(super) fn tell(&self, message: Vec<u8>) {
+        self.letters.put(message);
     }
 
     /// Returns what the child says next.
@@ -136,7 +196,7 @@ type Started = io::Result<(OwnedFd, u32)>;
 /// The life of one child, on its own thread.
 fn run<M: DeserializeOwned>(
     mut command: Command,
-    first: &[u8],
+    (first, letters): (&[u8], &Letters),
     name: &str,
     started: &SyncSender<Started>,
     say: &mpsc::Sender<Said<M>>,
@@ -160,9 +220,13 @@ fn run<M: DeserializeOwned>(
         let lines = thread::Builder::new()
             .name("worker-stderr".to_owned())
             .spawn_scoped(scope, || log_lines(stderr, name));
-        if !known || lines.is_err() || !hear(stdin, stdout, first, say) {
+        let post = thread::Builder::new()
+            .name("worker-stdin".to_owned())
+            .spawn_scoped(scope, || letters.deliver(stdin, first));
+        if !known || lines.is_err() || post.is_err() || !hear(stdout, say) {
             let _ = child.kill();
         }
+        letters.end();
         // Its standard error ends with it, for it can't have children; so the log thread ends.
         let status = child.wait();
         let last_lines =
@@ -184,15 +248,8 @@ fn open_handle(id: u32) -> io::Result<OwnedFd> {
     Ok(pidfd_open(pid, PidfdFlags::empty())?)
 }
 
-/// Gives the child its first message and hears it out; false if it is to be killed.
-fn hear<M: DeserializeOwned>(
-    mut stdin: ChildStdin,
-    stdout: ChildStdout,
-    first: &[u8],
-    say: &mpsc::Sender<Said<M>>,
-) -> bool {
-    // A child that dies before it has read everything tells more by how it ended.
-    let _ = stdin.write_all(first).and_then(|()| stdin.flush());
+/// Hears a child out; false if it is to be killed.
+fn hear<M: DeserializeOwned>(stdout: ChildStdout, say: &mpsc::Sender<Said<M>>) -> bool {
     let mut stdout = BufReader::new(stdout);
     loop {
         match wire::receive(&mut stdout) {

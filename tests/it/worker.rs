@@ -32,11 +32,13 @@ fn order(size: u64) -> Order {
         job: JobId::fresh(now),
         epoch: Epoch(1),
         source: Extent::whole(ByteCount(size)),
+        arrived: None,
         renditions_done: Vec::new(),
         seconds_done: 0.0,
         begun: Vec::new(),
         extras_done: Vec::new(),
         sounds_unfit: Vec::new(),
+        pictures_unfit: false,
         task: Task::Film,
         encode: EncodeOptions {
             ladder_heights: None,

@@ -38,7 +38,7 @@ fn planned(path: &Path, order: &Order) -> Vec<String> {
         }
         _ => Ok(()),
     };
-    let _ = run(&order, vec![source.into()], dir.into(), &mut report);
+    let _ = run(&order, vec![source.into()], dir.into(), None, &mut report);
     assert!(!names.is_empty(), "{}", path.display());
     names
 }

@@ -105,7 +105,7 @@ fn ends_when_nobody_listens() {
             heard += 1;
             if heard >= last { Err(Gone) } else { Ok(()) }
         };
-        let result = run(&order, vec![source.into()], dir.into(), &mut report);
+        let result = run(&order, vec![source.into()], dir.into(), None, &mut report);
         assert_eq!(result.map_err(|problem| problem.code), Err(ProblemCode::Cancelled));
         assert_eq!(heard, last, "reports after nobody listened");
     }

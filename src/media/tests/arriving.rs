@@ -1,0 +1,154 @@
+//! A film that is worked on while it is still being uploaded comes out as one that was there.
+
+use super::*;
+use crate::media::arrivals::Arrivals;
+use crate::units::{ByteOffset, Ranges};
+use std::io::{Seek, SeekFrom, Write};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, channel};
+
+/// Returns where the index of an MP4 lies.
+fn index_of(film: &[u8]) -> (usize, usize) {
+    let mut at = 0;
+    loop {
+        let size = u32::from_be_bytes(film[at..at + 4].try_into().expect("four")) as usize;
+        if &film[at + 4..at + 8] == b"moov" {
+            return (at, at + size);
+        }
+        at += size;
+    }
+}
+
+/// Works on a film of which `sent` are sent one after the other, each when `heard` says so, and the
+/// rest when all is over.
+fn run_along(
+    film: &[u8],
+    out: &Path,
+    mut order: Order,
+    feed: impl FnOnce(&mut dyn FnMut(usize, usize), Receiver<String>) + Send,
+) -> Outcome {
+    let mut source = tempfile::tempfile().expect("a file");
+    order.source = Extent::whole(ByteCount(film.len() as u64));
+    order.arrived = Some(Ranges::default());
+    let arrivals = Arc::new(Arrivals::default());
+    let dir = fs::File::open(out).expect("the output directory is there");
+    let (tell, told) = channel();
+    let mut outcome = Outcome::default();
+    let file = source.try_clone().expect("one more").into();
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut here = Ranges::default();
+            let mut send = |from: usize, to: usize| {
+                source.seek(SeekFrom::Start(from as u64)).expect("a place");
+                source.write_all(&film[from..to]).expect("written");
+                here.insert(ByteOffset(from as u64), ByteOffset(to as u64));
+                arrivals.put(here.clone());
+            };
+            feed(&mut send, told);
+        });
+        let mut report = |report: Report| {
+            if let Report::Segment { rendition, number, .. } = &report {
+                // Nobody may be listening any more.
+                let _ = tell.send(format!("{rendition} {number}"));
+            }
+            outcome.take(report);
+            Ok(())
+        };
+        outcome.result =
+            Some(run(&order, vec![file], dir.into(), Some(arrivals.clone()), &mut report));
+    });
+    outcome
+}
+
+/// Files below a directory with what is in them.
+fn files(of: &Path) -> BTreeMap<String, Vec<u8>> {
+    let mut found = BTreeMap::new();
+    for entry in fs::read_dir(of).expect("a directory") {
+        let path = entry.expect("an entry").path();
+        let name = path.file_name().expect("a name").to_string_lossy().into_owned();
+        if path.is_dir() {
+            found.extend(files(&path).into_iter().map(|(file, of)| (format!("{name}/{file}"), of)));
+        } else {
+            found.insert(name, fs::read(&path).expect("readable"));
+        }
+    }
+    found
+}
+
+/// A film with its index first, one with its index last that is sent first, and one that has to be
+/// encoded: segments come while some tenths of the film are still to be sent, and in the end
+/// the copies and sounds are the same as those of a film that was there, byte by byte, and what is
+/// encoded picture by picture.
+#[test]
+fn what_arrives_is_worked_on_along() {
+    for (name, tenths) in [("faststart.mp4", 6), ("moov-last.mp4", 6), ("rotated.mp4", 9)] {
+        let path = films().join(name);
+        let film = fs::read(&path).expect("the film is there");
+        let (whole, along) = (out_dir(), out_dir());
+        let expected = run_on(&path, whole.path(), order());
+        let (index, end) = index_of(&film);
+        let feed = |send: &mut dyn FnMut(usize, usize), told: Receiver<String>| {
+            send(0, 40);
+            send(index, end);
+            let most = film.len() * tenths / 10;
+            for from in (0..most).step_by(9999) {
+                send(from, (from + 9999).min(most));
+            }
+            let first = told.recv().expect("a segment before the film is here");
+            assert!(first.ends_with(" 1"), "{first}");
+            send(most, film.len());
+        };
+        let outcome = run_along(&film, along.path(), order(), feed);
+        assert_eq!(outcome.result, Some(Ok(())), "{name}");
+        assert_eq!((&outcome.facts, &outcome.plan), (&expected.facts, &expected.plan), "{name}");
+        assert_eq!(outcome.warnings, expected.warnings, "{name}");
+        let (files_along, files_whole) = (files(along.path()), files(whole.path()));
+        assert!(files_along.keys().eq(files_whole.keys()), "{name}: {:?}", files_along.keys());
+        for plan in &outcome.plan {
+            let of_plan = |file: &&String| file.starts_with(&format!("{}/", plan.name));
+            if plan.copied || plan.kind == RenditionKind::Audio {
+                let same = |file: &String| files_along[file] == files_whole[file];
+                assert!(files_along.keys().filter(of_plan).all(same), "{name}: {}", plan.name);
+            } else {
+                let of =
+                    |out: &Path, made: &Outcome| joined(out, &plan.name, &made.made[&plan.name]);
+                let (along, whole) = (of(along.path(), &outcome), of(whole.path(), &expected));
+                assert_eq!(along.seen, whole.seen, "{name}: {}", plan.name);
+            }
+        }
+    }
+}
+
+/// A picture that should begin a file of a copy and can't be decoded by itself is found when it is
+/// copied, if it wasn't here before: the order ends with word that it has to be encoded.
+#[test]
+fn a_key_frame_that_is_none_ends_the_copy() {
+    let mut film = fs::read(films().join("faststart.mp4")).expect("the film is there");
+    let keys = Command::new("ffprobe")
+        .args(["-v", "error", "-select_streams", "v", "-show_entries", "packet=pos,flags"])
+        .args(["-of", "csv=p=0"])
+        .arg(films().join("faststart.mp4"))
+        .output()
+        .expect("ffprobe runs");
+    let keys = String::from_utf8_lossy(&keys.stdout);
+    let third = keys.lines().filter(|line| line.contains('K')).nth(2).expect("a third key frame");
+    let mut at: usize = third.split(',').next().expect("its place").parse().expect("a number");
+    // Its units one by one, until the picture itself, which becomes one that refers to others.
+    while film[at + 4] & 0x1f != 5 {
+        at += 4 + u32::from_be_bytes(film[at..at + 4].try_into().expect("four")) as usize;
+    }
+    film[at + 4] = film[at + 4] & 0xe0 | 1;
+    let out = out_dir();
+    let feed = |send: &mut dyn FnMut(usize, usize), told: Receiver<String>| {
+        send(0, at - 100);
+        told.recv().expect("the copy has begun");
+        send(at - 100, film.len());
+    };
+    let outcome = run_along(&film, out.path(), order(), feed);
+    let copied = outcome.plan.iter().find(|it| it.copied && it.kind == RenditionKind::Video);
+    assert_eq!(outcome.unlike, [copied.expect("a copy was planned").name.clone()]);
+    let unfit = Order { pictures_unfit: true, ..order() };
+    let again = run_along(&film, out_dir().path(), unfit, |send, _told| send(0, film.len()));
+    assert_eq!(again.result, Some(Ok(())));
+    assert!(again.plan.iter().all(|it| !it.copied || it.kind != RenditionKind::Video));
+}
