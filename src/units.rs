@@ -193,6 +193,22 @@ impl Ranges {
         around.filter(|&&(_, end)| at.0 < end).map(|&(_, end)| ByteOffset(end))
     }
 
+    /// Returns what is missing between two places, in order.
+    pub fn holes(&self, start: ByteOffset, end: ByteOffset) -> Vec<(u64, u64)> {
+        let mut holes = Vec::new();
+        let mut at = start.0;
+        for &(here, until) in self.0.iter().filter(|&&(_, until)| until > start.0) {
+            if at < here.min(end.0) {
+                holes.push((at, here.min(end.0)));
+            }
+            at = at.max(until);
+        }
+        if at < end.0 {
+            holes.push((at, end.0));
+        }
+        holes
+    }
+
     /// Adds everything that is in `other`.
     pub fn add(&mut self, other: &Ranges) {
         other.0.iter().for_each(|&(start, end)| self.insert(ByteOffset(start), ByteOffset(end)));

@@ -51,6 +51,7 @@ pub(super) fn blank() -> Config {
             loudness: false,
             formats: Formats::default(),
             workers: 0,
+            live_workers: 0,
             max_pixels: 0,
             max_duration_ms: 0,
             max_memory: ByteCount(0),
@@ -281,6 +282,14 @@ pub const KEYS: &[Key] = &[
         allowed: "`auto` (one for each two cores), or 0 to 64",
         meaning: "Jobs at once; with 0 they wait in the queue, for another start.",
         set: |c, x| v::workers(x).map(|it| c.media.workers = it),
+    },
+    Key {
+        name: "media.live_workers",
+        default: "auto",
+        allowed: "`auto` (one for each two cores), or 0 to 64",
+        meaning: "Jobs at once on films that are still being uploaded, beside the others; with 0, or \
+                  without `media.workers`, work begins when an upload has finished.",
+        set: |c, x| v::workers(x).map(|it| c.media.live_workers = it),
     },
     Key {
         name: "media.max_pixels",

@@ -212,6 +212,8 @@ pub struct MediaConfig {
     pub loudness: bool,
     /// Jobs at once.
     pub workers: usize,
+    /// Jobs at once on films that are still being uploaded, beside the others.
+    pub live_workers: usize,
     /// Largest picture in pixels.
     pub max_pixels: u64,
     /// Longest source.

@@ -309,7 +309,7 @@ struct Status {
     received: Vec<(u64, u64)>,
     received_bytes: u64,
     missing_chunks: Vec<u32>,
-    /// What the server would like first: nothing so far.
+    /// What the server would like first.
     wanted: Vec<(u64, u64)>,
     chunk_size: Option<u64>,
     total_chunks: Option<u32>,
@@ -357,6 +357,7 @@ async fn status(
     let upload = find(&app, &caller, &id)?;
     let upload = app.parts.uploads.told(upload).await.map_err(translate::upload)?;
     let mut status = Status::of(&upload);
+    status.wanted = app.parts.uploads.wanted(&upload).await.map_err(translate::upload)?;
     if look.parts {
         // Up to ten thousand records: not for who only wants to know how far it is.
         let id = upload.id;

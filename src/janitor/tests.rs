@@ -36,6 +36,7 @@ impl House {
             durability: Durability::Complete,
             default_visibility: Visibility::Unlisted,
             admission: Default::default(),
+            live: true,
         };
         let hub = Hub::new(START);
         let (of_uploads, boot) = (state.clone(), "boot".to_owned());

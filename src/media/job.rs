@@ -210,7 +210,8 @@ impl<'w, 'r> Job<'w, 'r> {
         let grid = self.grid();
         let target_ms = self.target_ms(&grid, 0.0);
         let tasks = self.tasks(encoded, target_ms);
-        let from_start = tasks.iter().any(|task| task.from() == 0);
+        // A pass for the sound alone would go on as long as the upload does, the pictures waiting.
+        let from_start = tasks.iter().any(|task| task.from() == 0) || self.file.is_arriving();
         let mut produced = None;
         let mut opened = None;
         if sound_todo {

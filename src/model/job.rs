@@ -63,6 +63,17 @@ impl Task {
     }
 }
 
+/// Where a job waits. Each line has workers of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Line {
+    /// Films whose upload has finished.
+    Films,
+    /// Films that are still being uploaded.
+    Live,
+    /// What takes moments.
+    Small,
+}
+
 /// Most small jobs that wait at once, of everybody.
 pub const SMALL_WAITING_MAX: usize = 256;
 

@@ -2,6 +2,7 @@
 
 pub mod accept;
 pub mod access;
+pub mod arriving;
 pub mod extra;
 pub mod job;
 pub mod ladder;

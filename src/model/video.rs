@@ -25,7 +25,7 @@ impl VideoState {
         use VideoState::{Failed, Processing, Queued, Ready, Uploading};
         matches!(
             (self, next),
-            (Uploading, Queued | Failed)
+            (Uploading, Queued | Processing | Failed)
                 | (Queued, Processing | Failed)
                 | (Processing, Queued | Ready | Failed)
                 | (Ready | Failed, Queued)

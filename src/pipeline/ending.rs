@@ -8,6 +8,7 @@ use crate::events::EventKind;
 use crate::library::LibraryError;
 use crate::model::extra::ExtraKind;
 use crate::model::problem::{Problem, ProblemCode};
+use crate::model::video::VideoState;
 use crate::queue::{Claim, QueueError, internal};
 use crate::state::StateError;
 use crate::worker::Ending;
@@ -21,6 +22,8 @@ pub(super) enum Halt {
     Without(ExtraKind, Problem),
     /// The lease is gone: somebody else decides, nothing may be written.
     Stale,
+    /// Nothing more comes of the upload for now: the job waits until something does.
+    Parked,
     /// The server stops: the job goes back in line.
     Stopping,
     /// A rung has to be made anew: the job goes back in line, and that is no failure.
@@ -116,6 +119,7 @@ pub(super) async fn settle(pipeline: &Pipeline, claim: &Claim, outcome: Result<(
             info!(job.id = %id, "job {id} has passed out of our hands");
             Ok(())
         }
+        Err(Halt::Parked) => park(pipeline, claim).await,
         Err(Halt::Stopping) => queue.release(claim).await,
         Err(Halt::Again) => {
             info!(job.id = %id, "job {id} can't go on with all that is there");
@@ -141,6 +145,17 @@ pub(super) async fn settle(pipeline: &Pipeline, claim: &Claim, outcome: Result<(
     sweep(pipeline, claim).await;
 }
 
+/// Parks a job whose upload has stalled, and has the next bytes bring it back.
+async fn park(pipeline: &Pipeline, claim: &Claim) -> Result<(), QueueError> {
+    info!(job.id = %claim.job.id, "job {} waits for its upload", claim.job.id);
+    pipeline.queue.park(claim).await?;
+    // Only now: what comes in between must find it parked.
+    if let Some(upload) = claim.video.upload {
+        pipeline.uploads.look_again(upload);
+    }
+    Ok(())
+}
+
 /// Settles a job on a file that isn't media, or none that is taken: it is a file to be fetched
 /// where anything is taken, and otherwise has failed and loses its bytes, unless they are kept.
 async fn settle_stranger(
@@ -148,6 +163,9 @@ async fn settle_stranger(
     claim: &Claim,
     problem: Problem,
 ) -> Result<(), QueueError> {
+    if pipeline.queue.give_up_live(claim, &problem).await? {
+        return Ok(());
+    }
     let (job, epoch, id) = (claim.job.id, claim.job.epoch, claim.video.id);
     if pipeline.accept.any {
         let now = pipeline.clock.now();
@@ -176,12 +194,18 @@ async fn sweep(pipeline: &Pipeline, claim: &Claim) {
     let (disk, state) = (pipeline.disk.clone(), pipeline.state.clone());
     let removed = tokio::task::spawn_blocking(move || {
         disk.remove_work(id)?;
+        let is_open = matches!(state.job(id), Ok(Some(job)) if job.is_open());
         // What it was handed is needed for as long as it may be tried again.
-        if !matches!(state.job(id), Ok(Some(job)) if job.is_open()) {
+        if !is_open {
             disk.remove_handed(id)?;
         }
-        // Deleted while we published: what came after the deletion is nobody's.
-        if matches!(state.video(video), Ok(None)) { disk.remove_media(video) } else { Ok(()) }
+        // Deleted, or withdrawn, while we published: what came after that is nobody's.
+        let is_nobodys = match state.video(video) {
+            Ok(None) => true,
+            Ok(Some(video)) => video.state == VideoState::Uploading && !video.playable && !is_open,
+            Err(_) => false,
+        };
+        if is_nobodys { disk.remove_media(video) } else { Ok(()) }
     });
     match removed.await {
         Ok(Ok(())) => {}

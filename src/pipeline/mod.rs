@@ -4,6 +4,7 @@
 //! child, or a whole server, may be killed between any two of them and the next attempt goes on
 //! from the manifest. Started by `server`; knows nothing of `http`.
 
+mod along;
 mod bounds;
 mod ending;
 mod film;
@@ -20,10 +21,11 @@ use crate::disk::Disk;
 use crate::events::{Event, EventKind, Hub};
 use crate::library::Library;
 use crate::model::accept::Accept;
-use crate::model::job::LEASE_MS;
+use crate::model::job::{LEASE_MS, Line};
 use crate::model::manifest::Formats;
 use crate::queue::{Claim, Queue, QueueError};
 use crate::state::{State, VideoRecord};
+use crate::upload::Uploads;
 use crate::wire::{EncodeOptions, Limits};
 use ending::Halt;
 use std::sync::Arc;
@@ -57,8 +59,12 @@ pub struct Pipeline {
     pub stall_ms: u64,
     /// The kernel's boot id: under another one, what the disk hadn't confirmed may be gone.
     pub boot: String,
+    /// Where films come from that are still being uploaded.
+    pub uploads: Uploads,
     /// Jobs at once.
     pub workers: usize,
+    /// Jobs at once on films that are still being uploaded, beside the others.
+    pub live_workers: usize,
     /// Which files are taken.
     pub accept: Accept,
     /// The originals of others stay.
@@ -74,25 +80,39 @@ const SMALL_WORKERS: usize = 1;
 /// Pause after the database refused, so that a broken one isn't asked in a circle.
 const REFUSED_PAUSE: Duration = Duration::from_secs(2);
 
+/// The jobs under way, by the line that they were claimed from.
+#[derive(Default)]
+struct Running {
+    films: JoinSet<()>,
+    live: JoinSet<()>,
+    small: JoinSet<()>,
+}
+
 impl Pipeline {
     /// Works until `stop` fires; then kills the children, gives their jobs back and returns.
     pub async fn run(self, stop: CancellationToken) {
         let shared = Arc::new(self);
-        let mut films: JoinSet<()> = JoinSet::new();
-        let mut smalls: JoinSet<()> = JoinSet::new();
+        let mut running = Running::default();
         let bell = shared.queue.bell();
         let (turns, small_turns) = (Turns::default(), Turns::default());
         loop {
             // Armed before looking, so that a job queued in between isn't slept over.
             let rung = bell.notified();
-            match shared.claim(films.len(), smalls.len()).await {
+            match shared.claim(&running).await {
                 Ok(Some(claim)) => {
                     let (work, stop) = (Arc::clone(&shared), stop.clone());
-                    if claim.job.task.is_small() {
-                        smalls.spawn(small::run_small(work, claim, small_turns.clone(), stop));
-                    } else {
-                        films.spawn(run::run_job(work, claim, turns.clone(), stop));
-                    }
+                    match claim.job.line() {
+                        Line::Small => {
+                            let turns = small_turns.clone();
+                            running.small.spawn(small::run_small(work, claim, turns, stop))
+                        }
+                        Line::Films => {
+                            running.films.spawn(run::run_job(work, claim, turns.clone(), stop))
+                        }
+                        Line::Live => {
+                            running.live.spawn(run::run_job(work, claim, turns.clone(), stop))
+                        }
+                    };
                     continue;
                 }
                 Ok(None) => {}
@@ -108,28 +128,34 @@ impl Pipeline {
                 () = stop.cancelled() => break,
                 () = rung => None,
                 () = tokio::time::sleep(shared.until_next()) => None,
-                ended = films.join_next(), if !films.is_empty() => ended,
-                ended = smalls.join_next(), if !smalls.is_empty() => ended,
+                ended = running.films.join_next(), if !running.films.is_empty() => ended,
+                ended = running.live.join_next(), if !running.live.is_empty() => ended,
+                ended = running.small.join_next(), if !running.small.is_empty() => ended,
             };
             if let Some(Err(panic)) = ended {
                 // The lease runs out and the job is claimed again.
                 warn!("a job's task broke: {panic}");
             }
         }
-        while films.join_next().await.is_some() {}
-        while smalls.join_next().await.is_some() {}
+        for line in [&mut running.films, &mut running.live, &mut running.small] {
+            while line.join_next().await.is_some() {}
+        }
         debug!("no child is left");
     }
 
-    /// Takes a job that there is room for, while so many run: small ones have room of their own.
-    async fn claim(&self, films: usize, smalls: usize) -> Result<Option<Claim>, QueueError> {
-        if smalls < SMALL_WORKERS.min(self.workers) {
-            let small = self.queue.claim_small().await?;
-            if small.is_some() {
-                return Ok(small);
-            }
+    /// Takes a job that there is room for beside those that run: each line has room of its own.
+    async fn claim(&self, running: &Running) -> Result<Option<Claim>, QueueError> {
+        let mut claimed = None;
+        if running.small.len() < SMALL_WORKERS.min(self.workers) {
+            claimed = self.queue.claim_small().await?;
         }
-        if films < self.workers { self.queue.claim().await } else { Ok(None) }
+        if claimed.is_none() && running.live.len() < self.live_workers {
+            claimed = self.queue.claim_live().await?;
+        }
+        if claimed.is_none() && running.films.len() < self.workers {
+            claimed = self.queue.claim().await?;
+        }
+        Ok(claimed)
     }
 
     /// Holds a job for longer.

@@ -1,6 +1,7 @@
 //! One job from its claim to its end.
 
 use super::Pipeline;
+use super::along::{self, Along};
 use super::bounds;
 use super::ending::{Halt, broke, problem_of, settle};
 use super::film::FilmError;
@@ -19,6 +20,7 @@ use crate::model::video::{SourceFacts, VideoKind, Warning};
 use crate::queue::Claim;
 use crate::state::{RenditionRecord, State, VideoRecord};
 use crate::units::UnixMillis;
+use crate::upload::Arrived;
 use crate::wire::{Order, Report, WIRE_VERSION};
 use crate::worker::{self, Ending, Launch};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -56,6 +58,8 @@ struct Running<'a> {
     warnings: Vec<Warning>,
     /// What the child makes now of what the film can do without.
     making: Option<ExtraKind>,
+    /// The upload that the source comes from, while that is under way.
+    along: Option<Along>,
     /// Bytes of the source, of what has come of it, and how many may.
     source_bytes: u64,
     written: u64,
@@ -71,6 +75,7 @@ impl<'a> Running<'a> {
             duration: 0.0,
             warnings: claim.job.left_out.iter().map(|extra| extra.left_out()).collect(),
             making: None,
+            along: None,
             source_bytes: 0,
             written: 0,
             written_max: 0,
@@ -78,7 +83,8 @@ impl<'a> Running<'a> {
     }
 
     async fn work(mut self, stop: &CancellationToken) -> Result<(), Halt> {
-        let (publisher, launch) = self.prepare().await?;
+        let (publisher, launch, along) = self.prepare().await?;
+        self.along = along;
         self.source_bytes = launch.order.source.iter().map(|extent| extent.length.0).sum();
         let publisher = Arc::new(Mutex::new(publisher));
         let mut child = worker::start(launch).map_err(|cause| {
@@ -98,6 +104,7 @@ impl<'a> Running<'a> {
                 () = self.claim.ended.cancelled() => Err(Halt::Stale),
                 () = stop.cancelled() => Err(Halt::Stopping),
                 _ = renew.tick() => self.pipeline.renew(self.claim).await,
+                more = along::more(&mut self.along) => self.arrived(more, &child),
                 event = child.next() => match event {
                     worker::Event::Report(report) => {
                         if let Report::Probed { facts, plan } = &report {
@@ -129,14 +136,46 @@ impl<'a> Running<'a> {
                 Err(halt)
             }
             None => {
+                self.wait_for_upload(stop).await?;
                 self.make_film(&publisher, stop).await?;
                 self.finish(&publisher).await
             }
         }
     }
 
+    /// Hears that more of the upload is here.
+    fn arrived(&mut self, more: Option<Arrived>, child: &worker::Child) -> Result<(), Halt> {
+        let Some(Arrived { here, finished }) = more else { return Err(Halt::Stale) };
+        child.arrived(here);
+        if finished {
+            self.along = None;
+        }
+        Ok(())
+    }
+
+    /// Waits until the upload is finished, should its last bytes be none of the film's.
+    async fn wait_for_upload(&mut self, stop: &CancellationToken) -> Result<(), Halt> {
+        let mut renew = tokio::time::interval(Pipeline::renew_every());
+        while let Some(along) = &self.along {
+            if along.is_stalled(self.pipeline.stall_ms) {
+                return Err(Halt::Parked);
+            }
+            tokio::select! {
+                () = self.claim.ended.cancelled() => return Err(Halt::Stale),
+                () = stop.cancelled() => return Err(Halt::Stopping),
+                _ = renew.tick() => self.pipeline.renew(self.claim).await?,
+                more = along::more(&mut self.along) => match more {
+                    None => return Err(Halt::Stale),
+                    Some(arrived) if arrived.finished => self.along = None,
+                    Some(_) => (),
+                },
+            }
+        }
+        Ok(())
+    }
+
     /// Opens everything the child needs.
-    async fn prepare(&self) -> Result<(Publisher, Launch), Halt> {
+    async fn prepare(&self) -> Result<(Publisher, Launch, Option<Along>), Halt> {
         let (disk, now) = (self.pipeline.disk.clone(), self.pipeline.clock.now());
         let state = self.pipeline.state.clone();
         let (job, video) = (self.claim.job.id, self.claim.video.id);
@@ -147,8 +186,12 @@ impl<'a> Running<'a> {
         let boot = self.pipeline.boot.clone();
         let formats = self.pipeline.formats;
         let left_out = self.claim.job.left_out.clone();
+        let uploads = self.claim.job.live.then(|| self.pipeline.uploads.clone());
         let prepared = tokio::task::spawn_blocking(move || {
-            let source = source::open(&disk, &state, video)?;
+            let mut source = match &uploads {
+                Some(uploads) => source::open_live(&disk, &state, uploads, video)?,
+                None => source::open(&disk, &state, video)?,
+            };
             disk.remove_work(job)?;
             let output = disk.make_work(job, epoch)?;
             let publisher =
@@ -158,7 +201,7 @@ impl<'a> Running<'a> {
                 job,
                 epoch,
                 source: source.extents,
-                arrived: None,
+                arrived: source.along.as_mut().map(Along::here),
                 renditions_done: names_of(&publisher.complete()),
                 seconds_done: publisher.seconds_complete(),
                 begun: publisher.begun(),
@@ -170,13 +213,18 @@ impl<'a> Running<'a> {
                 limits,
             };
             let sources = source.files;
-            Ok::<_, Halt>((publisher, Launch { order, sources, output, stall_ms }))
+            let launch = Launch { order, sources, output, stall_ms };
+            Ok::<_, Halt>((publisher, launch, source.along))
         });
         prepared.await.map_err(|panic| broke(&panic))?
     }
 
     /// Says what follows from how the child ended.
     fn halt_of(&self, ending: Ending) -> Halt {
+        let is_dry = |along: &Along| along.is_stalled(self.pipeline.stall_ms);
+        if ending == Ending::Stalled && self.along.as_ref().is_some_and(is_dry) {
+            return Halt::Parked;
+        }
         let is_break = matches!(ending, Ending::Crashed(_) | Ending::Stalled);
         match self.making.filter(|_| is_break) {
             Some(extra) => Halt::Without(extra, problem_of(ending)),

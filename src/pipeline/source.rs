@@ -1,23 +1,28 @@
-//! What a job reads: the original, or the parts that are being joined into it.
+//! What a job reads: the original, the parts that are being joined into it, or what has come of an
+//! upload that is still under way.
 //!
-//! Which of the two is there is decided anew at each start of a job. A child that has the parts
+//! Which of them is there is decided anew at each start of a job. A child that has the parts
 //! open keeps them, whatever is removed meanwhile.
 
+use super::along::Along;
 use crate::disk::{Disk, DiskError};
 use crate::ids::{UploadId, VideoId};
 use crate::model::upload::Concat;
 use crate::state::{State, StateError, UploadRecord};
 use crate::units::ByteCount;
+use crate::upload::Uploads;
 use crate::wire::{Extent, SOURCE_FILES_MAX};
 use std::os::fd::OwnedFd;
 
-/// Looks at either place. The joining may end between two of them.
+/// Looks at each place. The joining, or the upload, may end between two of them.
 const LOOKS: usize = 2;
 
 /// The open files of a source, and how they follow each other.
 pub(super) struct Opened {
     pub(super) files: Vec<OwnedFd>,
     pub(super) extents: Vec<Extent>,
+    /// Tells what of it is here, if the upload is under way.
+    pub(super) along: Option<Along>,
 }
 
 /// Why a source can't be opened.
@@ -31,15 +36,41 @@ pub(super) enum SourceError {
 
 /// Opens what there is of a video's source. Blocks on the disk.
 pub(super) fn open(disk: &Disk, state: &State, video: VideoId) -> Result<Opened, SourceError> {
+    open_of(disk, state, None, video)
+}
+
+/// As [`open`], for a job that works on what is here of an upload too.
+pub(super) fn open_live(
+    disk: &Disk,
+    state: &State,
+    uploads: &Uploads,
+    video: VideoId,
+) -> Result<Opened, SourceError> {
+    open_of(disk, state, Some(uploads), video)
+}
+
+fn open_of(
+    disk: &Disk,
+    state: &State,
+    uploads: Option<&Uploads>,
+    video: VideoId,
+) -> Result<Opened, SourceError> {
     for _ in 0..LOOKS {
         match disk.open_original(video) {
             Ok((file, size)) => {
-                return Ok(Opened { files: vec![file.into()], extents: Extent::whole(size) });
+                let (files, extents) = (vec![file.into()], Extent::whole(size));
+                return Ok(Opened { files, extents, along: None });
             }
             Err(DiskError::Missing) => (),
             Err(failed) => return Err(failed.into()),
         }
         match open_parts(disk, state, video) {
+            Ok(Some(opened)) => return Ok(opened),
+            Ok(None) | Err(SourceError::Disk(DiskError::Missing)) => (),
+            Err(failed) => return Err(failed),
+        }
+        let Some(uploads) = uploads else { continue };
+        match open_arriving(disk, state, uploads, video) {
             Ok(Some(opened)) => return Ok(opened),
             Ok(None) | Err(SourceError::Disk(DiskError::Missing)) => (),
             Err(failed) => return Err(failed),
@@ -55,7 +86,8 @@ fn open_parts(disk: &Disk, state: &State, video: VideoId) -> Result<Option<Opene
     let Some(Concat::Final { parts, .. }) = upload(made)?.and_then(|upload| upload.concat) else {
         return Ok(None);
     };
-    let mut opened = Opened { files: Vec::new(), extents: Vec::with_capacity(parts.len()) };
+    let extents = Vec::with_capacity(parts.len());
+    let mut opened = Opened { files: Vec::new(), extents, along: None };
     let mut known: Vec<UploadId> = Vec::new();
     for id in parts {
         let Some((part, length)) = upload(id)?.and_then(complete) else { return Ok(None) };
@@ -71,6 +103,21 @@ fn open_parts(disk: &Disk, state: &State, video: VideoId) -> Result<Option<Opene
         opened.extents.push(Extent { file: file as u32, length });
     }
     Ok(Some(opened))
+}
+
+/// Opens the file of a video's upload that is under way; `None` if that has ended, or doesn't know
+/// its length.
+fn open_arriving(
+    disk: &Disk,
+    state: &State,
+    uploads: &Uploads,
+    video: VideoId,
+) -> Result<Option<Opened>, SourceError> {
+    let Some(id) = state.video(video)?.and_then(|video| video.upload) else { return Ok(None) };
+    let Ok(news) = uploads.follow(id) else { return Ok(None) };
+    let Some(length) = state.upload(id)?.and_then(|upload| upload.length) else { return Ok(None) };
+    let (files, extents) = (vec![disk.read_blob(id, ByteCount(0))?.into()], Extent::whole(length));
+    Ok(Some(Opened { files, extents, along: Some(Along::new(news)) }))
 }
 
 /// Returns a part with its length if all of its bytes are here.

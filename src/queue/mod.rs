@@ -161,6 +161,17 @@ impl Queue {
         self.take_up(claimed).await
     }
 
+    /// Takes the job on an upload under way that has been due longest, if there is one.
+    ///
+    /// # Errors
+    /// `State` when the database doesn't answer.
+    /// # Durability
+    /// The claim is synced before it is returned.
+    pub async fn claim_live(&self) -> Result<Option<Claim>, QueueError> {
+        let claimed = self.state.claim_live_job(self.clock.now(), LEASE_MS).await?;
+        self.take_up(claimed).await
+    }
+
     async fn take_up(
         &self,
         claimed: Option<(JobRecord, VideoRecord)>,
@@ -194,7 +205,32 @@ impl Queue {
         self.state.next_run_at().ok().flatten()
     }
 
-    /// Records that a job went wrong, and decides whether it gets another attempt.
+    /// Sets the job on an upload aside until more of that comes; the attempt doesn't count.
+    ///
+    /// # Errors
+    /// `Stale` when the lease was lost.
+    pub async fn park(&self, claim: &Claim) -> Result<(), QueueError> {
+        Ok(self.state.park_live(claim.job.id, claim.job.epoch).await?)
+    }
+
+    /// Ends the job on an upload that is under way, for `problem`, which is told to nobody: what is
+    /// to be said of the film is said when all of it is here. Returns `false`, and does nothing,
+    /// if it is by now.
+    ///
+    /// # Errors
+    /// `Stale` when the lease was lost.
+    pub async fn give_up_live(&self, claim: &Claim, problem: &Problem) -> Result<bool, QueueError> {
+        let (job, now) = (claim.job.id, self.clock.now());
+        let ended = claim.job.live && self.state.give_up_live(job, claim.job.epoch, now).await?;
+        if ended {
+            info!(job.id = %job, code = ?problem.code,
+                "job {job} ends before its upload does: {}", problem.detail);
+        }
+        Ok(ended)
+    }
+
+    /// Records that a job went wrong, and decides whether it gets another attempt. One that works
+    /// on an upload under way ends if it doesn't.
     ///
     /// # Errors
     /// `Stale` when the lease was lost; then nothing is changed.
@@ -208,6 +244,9 @@ impl Queue {
             let video = self.state.retry_job(job, claim.job.epoch, run_at, problem).await?;
             self.tell(EventKind::VideoState, &video);
             return Ok(Settled::Again(run_at));
+        }
+        if self.give_up_live(claim, &problem).await? {
+            return Ok(Settled::ForGood);
         }
         info!(job.id = %job, attempt, code = ?problem.code,
             "job {job} failed for good: {}", problem.detail);

@@ -14,7 +14,7 @@ use crate::pipeline::Pipeline;
 use crate::queue::Queue;
 use crate::state::State;
 use crate::units::UnixMillis;
-use crate::upload::{EXPIRE_EMPTY_MS, UploadLimits, Uploads};
+use crate::upload::{UploadLimits, Uploads};
 use crate::wire::{EncodeOptions, Limits};
 use crate::worker;
 use std::path::PathBuf;
@@ -73,7 +73,7 @@ impl Parts {
             state.clone(),
             hub.clone(),
             clock.clone(),
-            limits_of(&config),
+            UploadLimits::of(&config),
             boot_id.clone(),
         );
         let janitor = Janitor::new(uploads.clone(), state.clone(), disk.clone(), clock.clone());
@@ -187,22 +187,11 @@ impl Parts {
             stall_ms: media.stall_timeout_ms,
             boot: self.boot_id.clone(),
             workers: media.workers,
+            live_workers: if media.workers > 0 { media.live_workers } else { 0 },
+            uploads: self.uploads.clone(),
             accept: self.config.upload.admission.accept,
             keep_rejected: self.config.upload.keep_rejected,
         }
-    }
-}
-
-fn limits_of(config: &Config) -> UploadLimits {
-    UploadLimits {
-        max_size: config.upload.max_size,
-        expire_after_ms: config.upload.expire_after_ms,
-        expire_empty_ms: config.upload.expire_after_ms.min(EXPIRE_EMPTY_MS),
-        idle_timeout_ms: config.upload.idle_timeout_ms,
-        reserve_free_space: config.upload.reserve_free_space,
-        durability: config.upload.durability,
-        default_visibility: config.default_visibility,
-        admission: config.upload.admission,
     }
 }
 

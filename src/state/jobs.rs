@@ -243,7 +243,9 @@ impl State {
     ) -> Result<VideoRecord, StateError> {
         self.call(Promise::Synced, move |view| {
             let mut video = videos::get(view, video)?;
-            let cancelled = match video.job {
+            // What works on an upload that is under way ends with that.
+            let job = video.job.filter(|_| video.state != VideoState::Uploading);
+            let cancelled = match job {
                 Some(job) => cancel_open(view, job, now)?,
                 None => false,
             };
@@ -276,7 +278,7 @@ impl State {
             if let Some(last) = last.filter(JobRecord::is_open) {
                 return Err(StateError::Conflict(Conflict::Job(last.state)));
             }
-            if video.discarded {
+            if video.discarded || video.state == VideoState::Uploading {
                 return Err(StateError::Conflict(Conflict::Video(video.state)));
             }
             if job.video != video.id {
@@ -310,7 +312,7 @@ impl State {
 }
 
 /// Reads a running job for its holder.
-fn held(view: &View<'_>, id: JobId, epoch: Epoch) -> Result<JobRecord, StateError> {
+pub(super) fn held(view: &View<'_>, id: JobId, epoch: Epoch) -> Result<JobRecord, StateError> {
     let job: JobRecord = view.get(&keys::job(id))?;
     let holds = job.epoch == epoch && job.state == JobState::Running;
     if holds { Ok(job) } else { Err(StateError::Stale) }
@@ -324,7 +326,10 @@ pub(super) fn put_back(job: &mut JobRecord, video: &mut VideoRecord) -> Result<(
     }
     stages::interrupt(job);
     settle(video, RenditionState::Pending);
-    videos::step(video, VideoState::Queued)
+    match job.live {
+        true => Ok(()),
+        false => videos::step(video, VideoState::Queued),
+    }
 }
 
 /// Ends a job on a whole file: there is nothing more to be made of it.

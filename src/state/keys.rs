@@ -8,6 +8,7 @@
 //! j/<job>                           job records
 //! q/<priority>/<run_at>/<job>       index: queued jobs, in the order in which they are claimed
 //! s/<run_at>/<job>                  index: queued small jobs, likewise
+//! i/<run_at>/<job>                  index: queued jobs on uploads that are under way, likewise
 //! r/<lease_until>/<job>             index: running jobs, by the end of their lease
 //! t/<token>                         token records
 //! h/<hash>                          index: tokens by their hash
@@ -17,7 +18,7 @@
 
 use super::record::JobRecord;
 use crate::ids::{JobId, TokenId, UploadId, VideoId};
-use crate::model::job::JobState;
+use crate::model::job::{JobState, Line};
 use crate::units::UnixMillis;
 
 pub(super) const UPLOADS: &[u8] = b"u/";
@@ -27,6 +28,7 @@ pub(super) const VIDEOS: &[u8] = b"v/";
 pub(super) const JOBS: &[u8] = b"j/";
 pub(super) const QUEUED: &[u8] = b"q/";
 pub(super) const SMALL: &[u8] = b"s/";
+pub(super) const LIVE: &[u8] = b"i/";
 pub(super) const RUNNING: &[u8] = b"r/";
 pub(super) const TOKENS: &[u8] = b"t/";
 pub(super) const LOGIN_CODES: &[u8] = b"l/";
@@ -76,12 +78,14 @@ pub(super) fn secret(name: &str) -> Vec<u8> {
 /// Returns the index key that a job in its present state has; an ended one has none.
 pub(super) fn of_job(job: &JobRecord) -> Option<Vec<u8>> {
     match job.state {
-        JobState::Queued if job.task.is_small() => {
-            Some([SMALL, &sortable(job.run_at), b"/", job.id.as_bytes()].concat())
+        JobState::Queued => {
+            let beginning = match job.line() {
+                Line::Films => queued_at(job.priority, job.run_at),
+                Line::Live => [LIVE, &sortable(job.run_at)].concat(),
+                Line::Small => [SMALL, &sortable(job.run_at)].concat(),
+            };
+            Some([&beginning, b"/".as_slice(), job.id.as_bytes()].concat())
         }
-        JobState::Queued => Some(
-            [&queued_at(job.priority, job.run_at), b"/".as_slice(), job.id.as_bytes()].concat(),
-        ),
         JobState::Running => {
             let until = sortable(job.lease_until);
             Some([RUNNING, &until, b"/", job.id.as_bytes()].concat())
@@ -117,9 +121,10 @@ pub(super) fn parse_queued(key: &[u8]) -> Option<QueuedKey> {
     Some(QueuedKey { priority, run_at, job })
 }
 
-/// Reads a key that [`of_job`] wrote for a queued small job: when it is due, and the job.
-pub(super) fn parse_small(key: &[u8]) -> Option<(UnixMillis, JobId)> {
-    parse_moment_and_job(key.strip_prefix(SMALL)?)
+/// Reads a key that [`of_job`] wrote in the index `prefix` of jobs without priorities: when it is
+/// due, and the job.
+pub(super) fn parse_due(key: &[u8], prefix: &[u8]) -> Option<(UnixMillis, JobId)> {
+    parse_moment_and_job(key.strip_prefix(prefix)?)
 }
 
 /// Reads a key that [`of_job`] wrote for a running job: the end of its lease, and the job.

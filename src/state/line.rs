@@ -1,7 +1,8 @@
 //! The line of jobs: who stands where, who is next, and when.
 //!
 //! A job is in one of two indexes while it is open, so that claiming looks at one entry for each
-//! priority in use, however many jobs have ended. Small jobs have a line of their own.
+//! priority in use, however many jobs have ended. Small jobs have a line of their own, and so have
+//! those on uploads that are under way.
 
 use super::error::{Conflict, StateError};
 use super::jobs::{cancel_open, end, put_back};
@@ -10,7 +11,7 @@ use super::view::{self, View};
 use super::writer::Promise;
 use super::{State, keys, stages, videos};
 use crate::ids::JobId;
-use crate::model::job::{JobState, SMALL_WAITING_MAX, is_claimable};
+use crate::model::job::{JobState, Line, SMALL_WAITING_MAX, is_claimable};
 use crate::model::video::VideoState;
 use crate::units::UnixMillis;
 
@@ -29,7 +30,7 @@ impl State {
         now: UnixMillis,
         lease_ms: u64,
     ) -> Result<Option<(JobRecord, VideoRecord)>, StateError> {
-        self.claim_next(now, lease_ms, false).await
+        self.claim_next(now, lease_ms, Line::Films).await
     }
 
     /// As [`State::claim_job`], for small jobs: the one that has been due longest. The video stays
@@ -44,17 +45,31 @@ impl State {
         now: UnixMillis,
         lease_ms: u64,
     ) -> Result<Option<(JobRecord, VideoRecord)>, StateError> {
-        self.claim_next(now, lease_ms, true).await
+        self.claim_next(now, lease_ms, Line::Small).await
+    }
+
+    /// As [`State::claim_small_job`], for jobs on uploads that are under way.
+    ///
+    /// # Errors
+    /// As [`State::claim_job`].
+    /// # Durability
+    /// Synced.
+    pub async fn claim_live_job(
+        &self,
+        now: UnixMillis,
+        lease_ms: u64,
+    ) -> Result<Option<(JobRecord, VideoRecord)>, StateError> {
+        self.claim_next(now, lease_ms, Line::Live).await
     }
 
     async fn claim_next(
         &self,
         now: UnixMillis,
         lease_ms: u64,
-        small: bool,
+        line: Line,
     ) -> Result<Option<(JobRecord, VideoRecord)>, StateError> {
         self.call(Promise::Synced, move |view| {
-            while let Some(mut job) = next_due(view, now, small)? {
+            while let Some(mut job) = next_due(view, now, line)? {
                 let video = view.find::<VideoRecord>(&keys::video(job.video))?;
                 let Some(mut video) = video else {
                     // Nothing to work on: the next one, then.
@@ -62,7 +77,7 @@ impl State {
                     put(view, &job)?;
                     continue;
                 };
-                if !small {
+                if line == Line::Films {
                     videos::step(&mut video, VideoState::Processing)?;
                 }
                 job.state = JobState::Running;
@@ -171,9 +186,9 @@ impl State {
         let queued = first_of_each_priority(&view)?.into_iter().map(|key| key.run_at).min();
         let lease = view.first(keys::RUNNING, &[])?;
         let lease = lease.and_then(|key| keys::parse_running(&key)).map(|(until, _)| until);
-        let small = view.first(keys::SMALL, &[])?.and_then(|key| keys::parse_small(&key));
-        let small = small.map(|(run_at, _)| run_at);
-        Ok(queued.into_iter().chain(lease).chain(small).min())
+        let small = first_due(&view, keys::SMALL)?.map(|(run_at, _)| run_at);
+        let live = first_due(&view, keys::LIVE)?.map(|(run_at, _)| run_at);
+        Ok(queued.into_iter().chain(lease).chain(small).chain(live).min())
     }
 }
 
@@ -200,30 +215,32 @@ pub(super) fn put_new(view: &mut View<'_>, job: &JobRecord) -> Result<(), StateE
     put(view, job)
 }
 
-/// Returns the job, small or not, to be worked on next.
-fn next_due(
-    view: &View<'_>,
-    now: UnixMillis,
-    small: bool,
-) -> Result<Option<JobRecord>, StateError> {
-    // The two lines share this index: whose lease ran out first may be of the other one.
+/// Returns the job of a line that is to be worked on next.
+fn next_due(view: &View<'_>, now: UnixMillis, line: Line) -> Result<Option<JobRecord>, StateError> {
+    // The lines share this index: whose lease ran out first may be of another one.
     let running = view.keys(keys::RUNNING)?;
     let leases = running.iter().filter_map(|key| keys::parse_running(key));
     let abandoned = leases.take_while(|(until, _)| *until <= now).map(|(_, id)| id);
-    let due = if small {
-        view.first(keys::SMALL, &[])?.and_then(|key| keys::parse_small(&key)).map(|(_, job)| job)
-    } else {
-        let queued = first_of_each_priority(view)?;
-        queued.iter().find(|key| key.run_at <= now).map(|key| key.job)
+    let due = match line {
+        Line::Small => first_due(view, keys::SMALL)?.map(|(_, job)| job),
+        Line::Live => first_due(view, keys::LIVE)?.map(|(_, job)| job),
+        Line::Films => {
+            let queued = first_of_each_priority(view)?;
+            queued.iter().find(|key| key.run_at <= now).map(|key| key.job)
+        }
     };
     for id in abandoned.chain(due) {
         let job: JobRecord = view.get(&keys::job(id))?;
-        if job.task.is_small() == small && is_claimable(job.state, job.run_at, job.lease_until, now)
-        {
+        if job.line() == line && is_claimable(job.state, job.run_at, job.lease_until, now) {
             return Ok(Some(job));
         }
     }
     Ok(None)
+}
+
+/// Returns the earliest queued job in an index without priorities, and when it is due.
+fn first_due(view: &View<'_>, index: &[u8]) -> Result<Option<(UnixMillis, JobId)>, StateError> {
+    Ok(view.first(index, &[])?.and_then(|key| keys::parse_due(&key, index)))
 }
 
 /// Returns the earliest queued job of each priority in use, the highest priority first.

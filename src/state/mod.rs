@@ -16,6 +16,7 @@ mod growing;
 mod jobs;
 mod keys;
 mod line;
+mod live;
 mod nudge;
 mod parts;
 pub mod record;

@@ -7,7 +7,7 @@ use crate::disk::{FACTS_VERSION, Facts};
 use crate::ids::{Epoch, JobId, Owner, TokenId, UploadId, VideoId};
 use crate::model::access::Role;
 use crate::model::extra::{Chosen, ExtraKind, Pictures};
-use crate::model::job::{JobState, Stage, StageState, Task};
+use crate::model::job::{JobState, Line, Stage, StageState, Task};
 use crate::model::manifest::{Formats, Picture};
 use crate::model::problem::Problem;
 use crate::model::rendition::{RenditionPlan, RenditionState};
@@ -184,6 +184,10 @@ pub struct JobRecord {
     /// What it is to do.
     #[serde(default, skip_serializing_if = "is_film")]
     pub task: Task,
+    /// The film is still being uploaded: the job works on what is here, and decides nothing about
+    /// the video.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub live: bool,
     /// Whose video that is.
     pub owner: Owner,
     /// Where it stands.
@@ -339,6 +343,7 @@ impl JobRecord {
             id,
             video,
             task: Task::Film,
+            live: false,
             owner,
             state: JobState::Queued,
             epoch: Epoch(0),
@@ -358,6 +363,15 @@ impl JobRecord {
     /// Makes a small job that may begin at once.
     pub fn small(id: JobId, video: VideoId, owner: Owner, task: Task, now: UnixMillis) -> Self {
         Self { task, stages: Vec::new(), ..Self::new(id, video, owner, now) }
+    }
+
+    /// Returns where it waits.
+    pub fn line(&self) -> Line {
+        match (self.task.is_small(), self.live) {
+            (true, _) => Line::Small,
+            (false, true) => Line::Live,
+            (false, false) => Line::Films,
+        }
     }
 
     /// Says whether work is still to come or under way.

@@ -6,7 +6,7 @@ use super::record::{JobRecord, UploadRecord, VideoRecord};
 use super::usage::{Move, Weight};
 use super::view::View;
 use super::writer::Promise;
-use super::{State, jobs, keys, parts, videos};
+use super::{State, jobs, keys, live, parts, videos};
 use crate::ids::{Epoch, UploadId};
 use crate::model::upload::{Concat, Received, UploadState};
 use crate::model::video::VideoState;
@@ -298,7 +298,7 @@ impl State {
                 video.uploaded_at = Some(now);
                 video.sha256 = upload.whole_sha256().map(str::to_owned);
                 match video.state {
-                    VideoState::Uploading => videos::queue(view, video, job).map(drop)?,
+                    VideoState::Uploading => live::hand_over(view, video, job, now).map(drop)?,
                     _ => videos::put(view, &video)?,
                 }
             }

@@ -135,7 +135,10 @@ impl Engine {
             && record.whole_sha256().is_none_or(|meant| meant == found);
         match is_right {
             true => Ok(self.state.note_sum(record.id, record.epoch, found).await?),
-            false => Err(PartError::WholeChecksum.into()),
+            false => {
+                self.withdraw_along(record.id).await?;
+                Err(PartError::WholeChecksum.into())
+            }
         }
     }
 

@@ -8,6 +8,7 @@
 //! Called by the doors in `http` and by the janitor.
 
 mod admission;
+mod along;
 mod append;
 mod checksum;
 mod complete;
@@ -26,6 +27,7 @@ mod whole;
 mod writer;
 
 pub use admission::Refusal;
+pub use along::Arrived;
 pub use append::{Append, Appended, Flagged};
 pub use checksum::{CHECKSUM_ALGORITHMS, Checksum};
 pub use complete::Completion;
@@ -80,6 +82,8 @@ pub struct UploadLimits {
     pub default_visibility: Visibility,
     /// Which files are taken, and how much one owner may have at once.
     pub admission: Admission,
+    /// Work on a film begins while it is being uploaded.
+    pub live: bool,
 }
 
 impl UploadLimits {
@@ -95,6 +99,7 @@ impl UploadLimits {
             durability: upload.durability,
             default_visibility: config.default_visibility,
             admission: upload.admission,
+            live: config.media.live_workers > 0 && config.media.workers > 0,
         }
     }
 }
@@ -135,6 +140,7 @@ struct Engine {
     bodies: Arc<admission::Bodies>,
     confirmations: confirm::Confirmations,
     joins: join::Joins,
+    along: along::Along,
     bell: Arc<Notify>,
     failed: watch::Sender<Option<String>>,
     tasks: TaskTracker,
@@ -166,6 +172,7 @@ impl Uploads {
             bodies: Arc::default(),
             confirmations: confirm::Confirmations::default(),
             joins: join::Joins::default(),
+            along: along::Along::default(),
             bell: Arc::default(),
             failed: watch::Sender::new(None),
             tasks: TaskTracker::new(),
@@ -495,6 +502,7 @@ impl Engine {
         self.confirmations.forget(id);
         self.part_turns.let_go(|(upload, _)| upload == id);
         self.joins.forget(id);
+        self.along.forget(id);
         if record.state == UploadState::Finished {
             return Ok(None);
         }

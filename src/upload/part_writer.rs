@@ -134,6 +134,7 @@ impl PartWriter {
         self.confirm(&upload).await?;
         let body = self.engine.progress_of(&upload);
         self.engine.tell(EventKind::UploadProgress, &upload, body);
+        self.engine.arrived(&upload, &upload.received.written);
         Ok(StoredPart { size, sha256, upload })
     }
 

@@ -291,6 +291,7 @@ impl Writer {
             size: self.record.length,
         };
         self.engine.tell(EventKind::UploadProgress, &self.record, body);
+        self.engine.arrived(&self.record, &Ranges::up_to(self.end));
     }
 
     /// Makes the body count if it came whole and sums up to what it should; otherwise the upload

@@ -31,7 +31,7 @@ pub fn workers_of(pid: u32) -> Vec<u32> {
 /// Killed in the middle of uploads, again and again: the offset is never beyond bytes that are
 /// right, and the file is whole at the end.
 #[test]
-fn kill_9_in_mid_upload_loses_nothing_acknowledged() {
+pub fn kill_9_in_mid_upload_loses_nothing_acknowledged() {
     let mut server = Server::start();
     let bytes = pattern(6_000_000);
     let (path, _) = server.create("a.bin", bytes.len());
@@ -64,7 +64,7 @@ fn kill_9_in_mid_upload_loses_nothing_acknowledged() {
 
 /// Killed server in mid-job: the job goes on by itself, and the result is whole.
 #[test]
-fn kill_9_of_the_server_in_mid_job() {
+pub fn kill_9_of_the_server_in_mid_job() {
     let mut server = Server::start();
     let id = server.upload(&media("faststart.mp4"));
     wait_for("a worker", || workers_of(server.pid()).first().copied());
@@ -84,7 +84,7 @@ fn kill_9_of_the_server_in_mid_job() {
 
 /// Killed child: the attempt counts, another one does the work.
 #[test]
-fn kill_9_of_the_child() {
+pub fn kill_9_of_the_child() {
     let server = Server::start();
     let id = server.upload(&media("faststart.mp4"));
     let child = wait_for("a worker", || workers_of(server.pid()).first().copied());

@@ -18,6 +18,7 @@ mod harness;
 mod hostile;
 mod ingest;
 mod ledger;
+mod live;
 mod malformed;
 mod matrix;
 mod mutants;

@@ -193,6 +193,7 @@ fn parts(directory: &TempDir, config: Config) -> AppParts {
         durability: config.upload.durability,
         default_visibility: config.default_visibility,
         admission: config.upload.admission,
+        live: true,
     };
     let (d, s, h, c) = (disk.clone(), state.clone(), hub.clone(), clock.clone());
     let uploads = Uploads::new(d, s, h, c, limits, "boot".to_owned());

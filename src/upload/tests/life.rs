@@ -57,6 +57,7 @@ impl House {
             durability: Durability::Complete,
             default_visibility: Visibility::Unlisted,
             admission: Default::default(),
+            live: true,
         };
         House {
             dir: tempfile::tempdir().expect("a temporary directory"),

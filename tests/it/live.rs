@@ -1,0 +1,286 @@
+//! Films that play before their upload has ended, and what happens when it doesn't go well.
+
+use crate::crash::{kill_9, workers_of};
+use crate::harness::{Server, media, sha256, wait_for};
+use crate::matrix::film_of;
+use crate::playback::{judged, walk_for};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+const JSON: (&str, &str) = ("Content-Type", "application/json");
+const PART: usize = 256 * 1024;
+
+/// A server that takes small files in parts, too.
+fn server() -> Server {
+    Server::with(&[("SLIPWAY_UPLOAD__SINGLE_THRESHOLD", "0")])
+}
+
+/// A film of half a minute with its index at the end, some 9 MB all over it.
+fn index_last() -> Vec<u8> {
+    let film = "-f lavfi -i testsrc2=size=640x360:rate=30:duration=30 \
+                -f lavfi -i sine=frequency=440:duration=30 -c:v libx264 -preset ultrafast -g 60 \
+                -b:v 2400k -minrate 2400k -maxrate 2400k -bufsize 2400k -x264-params nal-hrd=cbr \
+                -pix_fmt yuv420p -c:a aac -ac 2";
+    fs::read(film_of("index-last.mp4", film)).expect("it was made")
+}
+
+/// An upload in numbered parts.
+struct Parts<'a> {
+    server: &'a Server,
+    film: &'a [u8],
+    id: String,
+    video: String,
+}
+
+impl<'a> Parts<'a> {
+    fn begin(server: &'a Server, film: &'a [u8], more: Value) -> Self {
+        let mut said = json!({"filename": "a.mp4", "size": film.len(), "chunkSize": PART});
+        said.as_object_mut().expect("one").extend(more.as_object().expect("one").clone());
+        let (path, said) = ("/api/videos/upload/initiate", said.to_string());
+        let answer = server.send("POST", path, &[JSON], said.as_bytes());
+        assert_eq!(answer.status, 201, "{}", answer.text());
+        let of = |key: &str| answer.json()[key].as_str().expect("an id").to_owned();
+        Self { server, film, id: of("uploadId"), video: of("videoId") }
+    }
+
+    fn count(&self) -> usize {
+        self.film.len().div_ceil(PART)
+    }
+
+    fn put(&self, index: usize) {
+        let path = format!("/api/videos/upload/{}/parts/{index}", self.id);
+        let part = self.film.chunks(PART).nth(index).expect("a part");
+        let answer = self.server.send("PUT", &path, &[], part);
+        assert_eq!(answer.status, 200, "{}", answer.text());
+    }
+
+    /// The bytes that the server would like next.
+    fn wanted(&self) -> Vec<(usize, usize)> {
+        let status = self.server.json(&format!("/api/videos/upload/{}", self.id));
+        serde_json::from_value(status["wanted"].clone()).expect("ranges")
+    }
+
+    /// Sends the first part and what is wanted until nothing is; returns which parts that were.
+    fn put_what_is_wanted(&self) -> Vec<usize> {
+        self.put(0);
+        let mut sent = vec![0];
+        while let Some((from, to)) = self.wanted().first().copied() {
+            for index in from / PART..to.div_ceil(PART) {
+                assert!(!sent.contains(&index), "what is here isn't asked for: {from}..{to}");
+                self.put(index);
+                sent.push(index);
+            }
+        }
+        sent
+    }
+
+    fn complete(&self) -> crate::harness::Answer {
+        let said = json!({"uploadId": self.id}).to_string();
+        self.server.send("POST", "/api/videos/upload/complete", &[JSON], said.as_bytes())
+    }
+}
+
+/// Waits until so many segments of each rung can be played while the video is being uploaded, and
+/// returns the video.
+fn playable(server: &Server, video: &str, segments: usize) -> Value {
+    let published = server.data.join("media");
+    wait_for("something to play", || {
+        let it = server.json(&format!("/api/videos/{video}"));
+        assert_eq!(it["state"], "uploading", "{it}");
+        let lists = playlists(&walk_for(&published, video)?);
+        let is_there = |list: &String| list.matches("#EXTINF").count() >= segments;
+        (it["playable"] == true && lists.values().filter(|it| is_there(it)).count() > 1)
+            .then_some(it)
+    })
+}
+
+fn playlists(media: &Path) -> BTreeMap<String, String> {
+    let entries = fs::read_dir(media).into_iter().flatten().flatten();
+    let rungs = entries.filter_map(|entry| {
+        let list = fs::read_to_string(entry.path().join("media.m3u8")).ok()?;
+        Some((entry.file_name().to_string_lossy().into_owned(), list))
+    });
+    rungs.collect()
+}
+
+/// The sums of all segments of a rung's first generation.
+fn sums(server: &Server, video: &str, rung: &str) -> Vec<String> {
+    let media = walk_for(&server.data.join("media"), video).expect("published");
+    let list = fs::read_to_string(media.join(rung).join("media.m3u8")).expect("a playlist");
+    let names = list.lines().filter(|line| line.ends_with(".m4s"));
+    names.map(|it| sha256(&fs::read(media.join(rung).join(it)).expect("a segment"))).collect()
+}
+
+fn assert_right(server: &Server, video: &str) -> Value {
+    let it = server.settled(video);
+    assert_eq!(it["state"], "ready", "{it}");
+    let findings = judged(server, &it);
+    assert!(!findings.iter().any(|it| it.contains("\"MUST\"")), "{findings:#?}");
+    let length = it["source"]["duration"].as_f64().expect("a number");
+    for list in playlists(&walk_for(&server.data.join("media"), video).expect("published")).values()
+    {
+        let times = list.lines().filter_map(|line| line.strip_prefix("#EXTINF:"));
+        let all: f64 = times.map(|it| it.trim_end_matches(',').parse::<f64>().expect("s")).sum();
+        assert!((all - length).abs() < 0.1 && list.contains("#EXT-X-ENDLIST"), "{all}: {list}");
+    }
+    it
+}
+
+/// The server asks for the index of a film that has it at the end; once it is here, the film plays
+/// for its owner, and for nobody else, while a good third of it is still to come. In the end it is
+/// the same as one that was worked on afterwards.
+#[test]
+fn a_film_plays_before_its_upload_has_ended() {
+    let server = server();
+    let film = index_last();
+    let afterwards = Server::with(&[("SLIPWAY_MEDIA__LIVE_WORKERS", "0")]);
+    let (path, other) = afterwards.create("b.mp4", film.len());
+    assert_eq!(afterwards.patch(&path, 0, &film).status, 204);
+
+    let upload = Parts::begin(&server, &film, json!({"visibility": "public"}));
+    let sent = upload.put_what_is_wanted();
+    assert!(sent.len() < 4, "only the index was asked for: {sent:?}");
+    let most = upload.count() * 6 / 10;
+    (1..most).for_each(|index| upload.put(index));
+    let it = playable(&server, &upload.video, 2);
+    let hls = it["playback"]["hls"].as_str().expect("an address");
+    assert_eq!(server.send_as_anyone("GET", hls, &[], b"").status, 404);
+    let master = server.send("GET", hls, &[], b"");
+    assert_eq!(master.status, 200);
+    let media = master.text().lines().find(|it| it.ends_with("media.m3u8")).map(str::to_owned);
+    let media = server.send("GET", &hls.replace("master.m3u8", &media.expect("one")), &[], b"");
+    assert!(
+        media.text().contains("EVENT") && !media.text().contains("ENDLIST"),
+        "{}",
+        media.text()
+    );
+
+    (most..upload.count()).filter(|it| !sent.contains(it)).for_each(|index| upload.put(index));
+    assert_eq!(upload.complete().status, 200);
+    let it = assert_right(&server, &upload.video);
+    assert_eq!(it["attempts"].as_u64().unwrap_or(1), 1, "{it}");
+    assert_eq!(server.send_as_anyone("GET", hls, &[], b"").status, 200);
+    assert_right(&afterwards, &other);
+    for rung in ["360p-1", "audio-1"] {
+        let (along, after) = (sums(&server, &upload.video, rung), sums(&afterwards, &other, rung));
+        assert!(along.len() > 6 && along == after, "{rung}");
+    }
+}
+
+/// Parts in any order, over tus and over the other door, and a film whose index doesn't come before
+/// its end: each is right in the end.
+#[test]
+fn any_order_is_right_in_the_end() {
+    let server = server();
+    let film = index_last();
+    let upload = Parts::begin(&server, &film, json!({}));
+    let mut order: Vec<usize> = (0..upload.count()).collect();
+    order.sort_by_key(|index| index * 17 % upload.count());
+    order.iter().for_each(|&index| upload.put(index));
+    assert_eq!(upload.complete().status, 200);
+    assert_right(&server, &upload.video);
+    let (path, video) = server.create("b.mp4", film.len());
+    for at in (0..film.len()).step_by(3_000_000) {
+        let end = film.len().min(at + 3_000_000);
+        assert_eq!(server.patch(&path, at, &film[at..end]).status, 204);
+    }
+    assert_right(&server, &video);
+}
+
+/// The child killed, then the server, while a film is being uploaded: the work goes on, what was
+/// served stays, and the film is right.
+#[test]
+fn what_was_killed_along_an_upload_goes_on() {
+    let mut server =
+        Server::with(&[("SLIPWAY_BOOT_ID", "the same"), ("SLIPWAY_MEDIA__LADDER", "[240]")]);
+    let film = fs::read(media("one-key-60s.mp4")).expect("it was generated");
+    let (path, video) = server.create("a.mp4", film.len());
+    let mut at = 0;
+    let mut seen = Vec::new();
+    for (round, tenths) in [5, 7, 9].into_iter().enumerate() {
+        let end = film.len() * tenths / 10;
+        assert_eq!(server.patch(&path, at, &film[at..end]).status, 204);
+        at = end;
+        playable(&server, &video, 1 + round);
+        seen.push(sums(&server, &video, "audio-1").first().cloned().expect("a segment"));
+        match round {
+            0 => workers_of(server.pid()).into_iter().for_each(kill_9),
+            1 => {
+                server.kill();
+                server.restart();
+            }
+            _ => (),
+        }
+    }
+    assert_eq!(server.patch(&path, at, &film[at..]).status, 204);
+    let it = assert_right(&server, &video);
+    assert!(it["warnings"].as_array().is_none_or(Vec::is_empty), "{it}");
+    let first = sums(&server, &video, "audio-1").first().cloned();
+    assert!(seen.iter().all(|sum| Some(sum) == first.as_ref()), "what was served stays");
+}
+
+/// An upload that pauses lets its worker go and gets one again when it goes on; the length that it
+/// declares can't be contradicted at the end.
+#[test]
+fn a_paused_upload_gives_its_worker_back() {
+    let server = Server::with(&[("SLIPWAY_MEDIA__STALL_TIMEOUT", "5s")]);
+    let film = fs::read(media("faststart.mp4")).expect("it was generated");
+    let (path, video) = server.create("a.mp4", film.len());
+    let half = film.len() / 2;
+    assert_eq!(server.patch(&path, 0, &film[..half]).status, 204);
+    playable(&server, &video, 1);
+    wait_for("the worker to go", || workers_of(server.pid()).is_empty().then_some(()));
+    let it = server.json(&format!("/api/videos/{video}"));
+    assert_eq!((&it["state"], &it["playable"]), (&json!("uploading"), &json!(true)));
+    let most = film.len() * 9 / 10;
+    assert_eq!(server.patch(&path, half, &film[half..most]).status, 204);
+    wait_for("a worker again", || workers_of(server.pid()).first().copied());
+    assert_eq!(server.patch(&path, most, &[&film[most..], b"more"].concat()).status, 413);
+    let offset = server.offset(&path);
+    assert_eq!(server.patch(&path, offset, &film[offset..]).status, 204);
+    assert_right(&server, &video);
+}
+
+/// Who deletes an upload takes what plays of it along, also from a viewer in the middle of it.
+#[test]
+fn a_deleted_upload_leaves_nothing_to_play() {
+    let server = Server::start();
+    let film = fs::read(media("faststart.mp4")).expect("it was generated");
+    for by_video in [false, true] {
+        let (path, video) = server.create("a.mp4", film.len());
+        assert_eq!(server.patch(&path, 0, &film[..film.len() * 7 / 10]).status, 204);
+        let it = playable(&server, &video, 1);
+        let hls = it["playback"]["hls"].as_str().expect("an address").to_owned();
+        let path = if by_video { format!("/api/videos/{video}") } else { path };
+        assert_eq!(server.send("DELETE", &path, &[("Tus-Resumable", "1.0.0")], b"").status, 204);
+        assert_eq!(server.send("GET", &hls, &[], b"").status, 404);
+        wait_for("the worker to go", || workers_of(server.pid()).is_empty().then_some(()));
+        let published = server.data.join("media");
+        wait_for("its files to go", || walk_for(&published, &video).is_none().then_some(()));
+    }
+}
+
+/// A sum of the whole that is wrong takes back what was published; with the right one the film is
+/// made anew.
+#[test]
+fn a_wrong_sum_unpublishes() {
+    let server = server();
+    let film = fs::read(media("faststart.mp4")).expect("it was generated");
+    let upload = Parts::begin(&server, &film, json!({}));
+    (0..upload.count()).for_each(|index| upload.put(index));
+    let it = playable(&server, &upload.video, 1);
+    let hls = it["playback"]["hls"].as_str().expect("an address").to_owned();
+    let complete = |sum: &str| {
+        let said = json!({"uploadId": upload.id, "sha256": sum}).to_string();
+        server.send("POST", "/api/videos/upload/complete", &[JSON], said.as_bytes())
+    };
+    assert_eq!(complete(&sha256(b"another")).status, 422);
+    assert_eq!(server.send("GET", &hls, &[], b"").status, 404);
+    wait_for("the worker to go", || workers_of(server.pid()).is_empty().then_some(()));
+    let it = server.json(&format!("/api/videos/{}", upload.video));
+    assert_eq!((&it["state"], &it["playable"]), (&json!("uploading"), &json!(false)));
+    assert_eq!(complete(&sha256(&film)).status, 200);
+    assert_right(&server, &upload.video);
+}
