@@ -2,7 +2,7 @@
 
 use super::Run;
 use super::client::{CallError, Problem, Trial};
-use super::plan::plan;
+use super::plan;
 use super::report::{FileError, Reported, State};
 use super::resume::{self, Begun, Start, numbers};
 use super::retry::Stop;
@@ -21,6 +21,8 @@ use std::time::{Duration, Instant};
 
 /// As often the end is tried when parts turn out to be missing.
 const ROUNDS_MAX: usize = 10;
+/// As often the server is asked what it wants first: where an index is, and then all of it.
+const WISHES_MAX: usize = 4;
 /// As often a part is sent that arrives with other bytes.
 const DAMAGED_MAX: usize = 3;
 /// A server that reads a file to its end does so at least at this speed.
@@ -142,7 +144,7 @@ impl Sending<'_> {
         let missing: Vec<u32> = there.filter(|(_, sum)| sum.is_none()).map(|(at, _)| at).collect();
         let whole = std::thread::scope(|scope| {
             let whole = scope.spawn(|| self.whole());
-            let sent = self.send_parts(&missing);
+            let sent = self.send_in_order(missing);
             if sent.is_err() {
                 self.sums.end();
             }
@@ -195,11 +197,30 @@ impl Sending<'_> {
         if self.source.is_changed() { FileError::Changed } else { FileError::Read(cause) }
     }
 
-    /// Sends parts side by side; ends with the first error.
-    fn send_parts(&self, missing: &[u32]) -> Result<(), FileError> {
-        let order = plan(missing);
+    /// Sends the missing parts: the head, then what the server wants, then the rest.
+    fn send_in_order(&self, mut missing: Vec<u32>) -> Result<(), FileError> {
+        let size = self.begun.chunks.size.0;
+        let mut wanted = vec![(0, 1)];
+        for _ in 0..WISHES_MAX {
+            let first = plan::first(&missing, &wanted, size);
+            self.send_parts(&first)?;
+            missing.retain(|index| !first.contains(index));
+            if missing.is_empty() {
+                return Ok(());
+            }
+            let status = self.run.client.ask(&self.stop, "GET", &self.begun.path(), None)?;
+            wanted = serde_json::from_value(status["wanted"].clone()).unwrap_or_default();
+            if wanted.is_empty() {
+                break;
+            }
+        }
+        self.send_parts(&plan::rest(&missing))
+    }
+
+    /// Sends parts side by side, begun in this order; ends with the first error.
+    fn send_parts(&self, order: &[u32]) -> Result<(), FileError> {
         let lanes = self.run.order.parallel.min(order.len());
-        let (order, failed) = (Mutex::new(order.into_iter()), Mutex::new(None));
+        let (order, failed) = (Mutex::new(order.iter().copied()), Mutex::new(None));
         let lane = || {
             let next = || order.lock().unwrap_or_else(PoisonError::into_inner).next();
             while let Some(index) = next().filter(|_| !self.stop.is_set()) {
@@ -308,7 +329,7 @@ impl Sending<'_> {
                 self.bar.phase("");
                 self.bar
                     .lost(missing.iter().map(|&index| self.range(index)).map(|r| r.1 - r.0).sum());
-                self.send_parts(&missing)
+                self.send_parts(&plan::rest(&missing))
             }
             "part-conflict" => Err(FileError::Conflict),
             "not-found" | "gone" => Err(FileError::Lost),

@@ -2,6 +2,7 @@
 //! and what it prints.
 
 use crate::harness::{Server, media, pattern, program, sha256, wait_for};
+use crate::live::{assert_right, index_last, playable};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use std::io::{Read, Write};
@@ -237,6 +238,22 @@ fn a_killed_client_goes_on() {
     let video = line["videoId"].as_str().expect("an id");
     assert_eq!(original(&server, video), sha256(&bytes));
     assert_eq!((line["sha256"].as_str(), videos(&server)), (Some(sha256(&bytes).as_str()), 1));
+}
+
+/// A film with its index at the end can be played before all of it was sent: the index went ahead.
+#[test]
+fn an_index_at_the_end_goes_ahead() {
+    let server = server();
+    let directory = tempfile::tempdir().expect("a directory");
+    let film = index_last();
+    let path = file(directory.path(), "film.mp4", &film);
+    let gate = Gate::new(&server, film.len() * 6 / 10);
+    let mut child = held_in_the_middle(&server, &gate, &path);
+    let video = server.json("/api/videos")["items"][0]["id"].as_str().expect("one").to_owned();
+    playable(&server, &video, 1);
+    gate.let_through(usize::MAX);
+    assert!(child.wait().expect("it ends").success());
+    assert_right(&server, &video);
 }
 
 /// A file that was changed between two runs is begun anew; the halves never mix.

@@ -18,7 +18,7 @@ fn server() -> Server {
 }
 
 /// A film of half a minute with its index at the end, some 9 MB all over it.
-fn index_last() -> Vec<u8> {
+pub fn index_last() -> Vec<u8> {
     let film = "-f lavfi -i testsrc2=size=640x360:rate=30:duration=30 \
                 -f lavfi -i sine=frequency=440:duration=30 -c:v libx264 -preset ultrafast -g 60 \
                 -b:v 2400k -minrate 2400k -maxrate 2400k -bufsize 2400k -x264-params nal-hrd=cbr \
@@ -84,7 +84,7 @@ impl<'a> Parts<'a> {
 
 /// Waits until so many segments of each rung can be played while the video is being uploaded, and
 /// returns the video.
-fn playable(server: &Server, video: &str, segments: usize) -> Value {
+pub fn playable(server: &Server, video: &str, segments: usize) -> Value {
     let published = server.data.join("media");
     wait_for("something to play", || {
         let it = server.json(&format!("/api/videos/{video}"));
@@ -113,7 +113,8 @@ fn sums(server: &Server, video: &str, rung: &str) -> Vec<String> {
     names.map(|it| sha256(&fs::read(media.join(rung).join(it)).expect("a segment"))).collect()
 }
 
-fn assert_right(server: &Server, video: &str) -> Value {
+/// Waits for a video and judges it: ready, by the rules, and each of its rungs as long as it is.
+pub fn assert_right(server: &Server, video: &str) -> Value {
     let it = server.settled(video);
     assert_eq!(it["state"], "ready", "{it}");
     let findings = judged(server, &it);
