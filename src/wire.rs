@@ -1,9 +1,9 @@
 //! Messages between the server and the worker child: one JSON object a line, versioned, bounded.
 //!
 //! The parent writes one [`Order`] to the child's standard input and keeps the pipe open; its end
-//! tells the child to stop. While the source is still being uploaded, [`Notice`]s follow on it. The child writes [`Report`]s to its standard output. The files of the
-//! source are open at [`source_fd`], the output directory at [`OUTPUT_FD`]; the child learns no
-//! path.
+//! tells the child to stop. While the source is still being uploaded, [`Notice`]s follow on it. The
+//! child writes [`Report`]s to its standard output. The files of the source are open at
+//! [`source_fd`], the output directory at [`OUTPUT_FD`]; the child learns no path.
 
 use crate::ids::{Epoch, JobId};
 use crate::model::extra::{Extra, ExtraKind};

@@ -287,8 +287,8 @@ pub const KEYS: &[Key] = &[
         name: "media.live_workers",
         default: "auto",
         allowed: "`auto` (one for each two cores), or 0 to 64",
-        meaning: "Jobs at once on films that are still being uploaded, beside the others; with 0, or \
-                  without `media.workers`, work begins when an upload has finished.",
+        meaning: "Jobs at once on films that are still being uploaded, beside the others; with 0, \
+                  or without `media.workers`, work begins when an upload has finished.",
         set: |c, x| v::workers(x).map(|it| c.media.live_workers = it),
     },
     Key {

@@ -180,11 +180,20 @@ pub(super) fn sync_dir(path: &Path) -> Result<(), DiskError> {
     sync_file(&dir, path)
 }
 
+/// As often a directory is emptied into which somebody writes who doesn't know yet that it goes.
+const REMOVALS_MAX: u32 = 100;
+
 /// Removes a directory and all below it, following no link; missing is fine.
 pub(super) fn remove_tree(path: &Path) -> Result<(), DiskError> {
-    match fs::remove_dir_all(path) {
-        Err(e) if e.kind() != io::ErrorKind::NotFound => Err(DiskError::from_io("remove", path, e)),
-        _ => Ok(()),
+    let mut tries = 0;
+    loop {
+        tries += 1;
+        match fs::remove_dir_all(path) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Err(e) if e.kind() == io::ErrorKind::DirectoryNotEmpty && tries < REMOVALS_MAX => {}
+            Err(e) => return Err(DiskError::from_io("remove", path, e)),
+            Ok(()) => return Ok(()),
+        }
     }
 }
 

@@ -27,8 +27,8 @@ pub struct Copied {
 /// earlier attempt made it, only their boundaries are learnt. `sounds` are fed and completed.
 ///
 /// # Errors
-/// `OutOfSpace`, `OutOfMemory`, `Internal`; `Gone`, also if a picture that should begin a file needs
-/// others before it, so that another attempt has to encode them.
+/// `OutOfSpace`, `OutOfMemory`, `Internal`; `Gone`, also if a picture that should begin a file
+/// needs others before it, so that another attempt has to encode them.
 pub fn copy_pass(
     mut source: Source,
     plan: &CopyPlan,

@@ -1,16 +1,17 @@
 //! Everything FFmpeg: a source in, a poster and CMAF renditions out. Runs only inside the worker
 //! child, after its sandbox has closed.
 //!
-//! One way through the files below: `source` opens the descriptor (and waits, by `arrivals`, for what
-//! is still being uploaded) with the demuxer that `sniff` chose (after `index` has looked at an MP4's tables) and takes the sounds that `tracks` tells
-//! apart, `probe` asks `keys` and `model::ladder` for the plan, `poster` or `cover` makes the
-//! picture (of `places` in the film, made ready by `still`), `copy` takes the source's own packets
-//! where that is possible, `rungs` decodes once for all rungs that have to be encoded, `sounds` go
-//! along with whichever pass comes first (`audio` decodes and places a track, `sound_out` makes a
-//! rendition of it), `segment` cuts what comes out into files, and `resume` finds the place behind
-//! those of an attempt that was killed. `texts` puts the packets of text tracks aside while a pass
-//! reads the film. `playlist` and `dash`, with `texts_listed`, stand apart: they write for players
-//! what a manifest says, touch no FFmpeg and run in the server.
+//! One way through the files below: `source` opens the descriptor (and waits, by `arrivals`, for
+//! what is still being uploaded) with the demuxer that `sniff` chose (after `index` has looked at
+//! an MP4's tables) and takes the sounds that `tracks` tells apart, `probe` asks `keys` and
+//! `model::ladder` for the plan, `poster` or `cover` makes the picture (of `places` in the film,
+//! made ready by `still`), `copy` takes the source's own packets where that is possible, `rungs`
+//! decodes once for all rungs that have to be encoded, `sounds` go along with whichever pass comes
+//! first (`audio` decodes and places a track, `sound_out` makes a rendition of it), `segment` cuts
+//! what comes out into files, and `resume` finds the place behind those of an attempt that was
+//! killed. `texts` puts the packets of text tracks aside while a pass reads the film. `playlist`
+//! and `dash`, with `texts_listed`, stand apart: they write for players what a manifest says, touch
+//! no FFmpeg and run in the server.
 
 pub mod arrivals;
 mod audio;

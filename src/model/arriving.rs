@@ -1,7 +1,7 @@
 //! What of a film has to be here before work on it can begin, while the rest is being uploaded.
 //!
-//! An MP4's index may stand before the pictures and sound or behind them. Where it stands, the heads
-//! of the outermost boxes tell (ISO/IEC 14496-12, 4.2).
+//! An MP4's index may stand before the pictures and sound or behind them. Where it stands, the
+//! heads of the outermost boxes tell (ISO/IEC 14496-12, 4.2).
 
 use crate::units::{ByteOffset, Ranges};
 use std::io;

@@ -252,7 +252,7 @@ impl Publisher {
         self.unlike(name, false)
     }
 
-    /// Has the next attempt make a rung from its start, and not as a copy if that was found `unfit`.
+    /// Has the next attempt make a rung from its start, and not as a copy if that was `unfit`.
     pub(super) fn unlike(&mut self, name: &str, unfit: bool) -> Result<(), PublishError> {
         for rung in self.manifest.rungs.iter_mut().filter(|rung| rung.plan.name == name) {
             rung.sealed = true;

@@ -273,6 +273,8 @@ impl Writer {
             self.record.received.written = written;
             self.record.expires_at = expires_at;
             self.noted = self.end;
+            // Who began to follow between two pieces knows what was recorded by then.
+            self.engine.arrived(&self.record, &self.record.received.written);
         }
         self.noted_at = Instant::now();
         Ok(())

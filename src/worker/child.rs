@@ -21,8 +21,8 @@ const NICENESS: i32 = 10;
 /// reports on standard output. Returns the exit code of the process.
 ///
 /// The source's files and the output directory are expected at [`wire::source_fd`] and
-/// [`OUTPUT_FD`]. While the source is being uploaded, what has come of it is read from standard input
-/// as well, whose end ends the process at once, whatever it is doing.
+/// [`OUTPUT_FD`]. While the source is being uploaded, what has come of it is read from standard
+/// input as well, whose end ends the process at once, whatever it is doing.
 pub fn child_main() -> ExitCode {
     if let Err(error) = settle() {
         eprintln!("{error}");

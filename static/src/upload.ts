@@ -347,6 +347,7 @@ class Row {
           facts.push(units.rate(item.bytesPerSecond));
           facts.push(w.left(units.span((item.size - item.sent) / item.bytesPerSecond)));
         }
+        if (item.video?.playable) facts.push(words.playable);
         return facts.join(" · ");
       }
       case "paused":

@@ -2,8 +2,9 @@
 
 import { after, before, describe, it } from "node:test";
 import assert from "node:assert/strict";
+import { stat } from "node:fs/promises";
 import { PATIENCE_MS, Server, chooseFiles, durationOf, launch, logIn } from "./slipway.mjs";
-import { makeMedia, openPage, rowOf, until } from "./slipway.mjs";
+import { makeMedia, openPage, rowOf, slowUploads, until } from "./slipway.mjs";
 
 describe("watching", { timeout: 6 * PATIENCE_MS }, () => {
   let server, browser, media, state, path;
@@ -70,6 +71,38 @@ describe("watching", { timeout: 6 * PATIENCE_MS }, () => {
     assert.ok(played.blob, "hls.js feeds the element");
     assert.ok(played.frames > 10 && played.soundBytes > 1_000, JSON.stringify(played));
     await page.getByRole("heading", { name: "faststart", level: 1 }).waitFor();
+    page.assertQuiet();
+    await context.close();
+  });
+
+  it("plays a film that is still being uploaded, and plays on to its end", async () => {
+    const { context, page } = await visit("/");
+    const { size } = await stat(media.at("longer.mp4"));
+    const hurry = await slowUploads(page, size / 40);
+    await chooseFiles(page, [media.at("longer.mp4")]);
+    const row = rowOf(page, "longer.mp4");
+    await row.getByText("Can be watched already").waitFor();
+    const link = await row.getByRole("link", { name: /^Watch/ }).getAttribute("href");
+    const watching = await openPage(context);
+    await watching.goto(server.base + link);
+    const played = await play(watching);
+    assert.ok(played.frames > 10 && played.soundBytes > 1_000, JSON.stringify(played));
+    const id = link.split("/").at(-1);
+    const answer = await context.request.get(`${server.base}/api/videos/${id}`);
+    const video = await answer.json();
+    assert.deepEqual([video.state, video.playable], ["uploading", true]);
+    await hurry();
+    await row.getByText("Ready", { exact: true }).waitFor();
+    const element = watching.getByLabel(/^Video:/);
+    const expected = durationOf(media.at("longer.mp4"));
+    await until(
+      "the film has grown to its length",
+      () => element.evaluate((it) => it.duration),
+      (length) => Math.abs(length - expected) < 0.3,
+    );
+    await element.evaluate((it) => (it.currentTime = it.duration - 1));
+    await until("it ends", () => element.evaluate((it) => it.ended));
+    watching.assertQuiet();
     page.assertQuiet();
     await context.close();
   });

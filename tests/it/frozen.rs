@@ -189,7 +189,8 @@ impl Drop for Held {
 #[test]
 fn a_child_killed_in_mid_read() {
     for reads in [0, 12] {
-        let mut server = Server::start();
+        // Nothing reads the film before it is the source.
+        let mut server = Server::with(&[("SLIPWAY_MEDIA__LIVE_WORKERS", "0")]);
         let film = std::fs::read(media("faststart.mp4")).expect("it was generated");
         let (path, id) = server.create("film.mp4", film.len());
         let last = film.len() - 1;
@@ -215,7 +216,8 @@ fn a_child_killed_in_mid_read() {
         assert_eq!(server.terminate(), Some(0));
         server.restart();
         let third = held.reader();
-        assert_eq!(workers_of(server.pid()), [third]);
+        // The child that a start looks at its confinement with may be there as well.
+        assert!(workers_of(server.pid()).contains(&third));
         drop(held);
         let it = server.settled(&id);
         assert_eq!(it["state"], "ready", "{it}");
