@@ -134,6 +134,7 @@ fn publish(video: &mut VideoRecord, manifest: Manifest, now: UnixMillis) {
     video.texts = manifest.texts.unwrap_or_default().iter().map(TextTrack::uncut).collect();
     video.captions = manifest.captions.iter().map(TextTrack::uncut).collect();
     video.chapters = manifest.chapters;
+    video.warnings = manifest.warnings;
     video.formats = manifest.formats;
     if manifest.complete {
         if let Some(facts) = &mut video.facts {

@@ -8,6 +8,7 @@ use crate::model::extra::Thumbnail;
 use crate::model::rendition::{RenditionKind, RenditionPlan};
 use crate::model::storyboard::Storyboard;
 use crate::model::text::{Chapter, TextTrack};
+use crate::model::video::Warning;
 use crate::units::UnixMillis;
 use serde::{Deserialize, Serialize};
 
@@ -38,6 +39,9 @@ pub struct Manifest {
     /// The pictures are encoded because taking them as they are didn't go well.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub pictures_unfit: bool,
+    /// What is worth telling of what is published.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<Warning>,
     /// In which forms it is there.
     #[serde(default, skip_serializing_if = "Formats::is_usual")]
     pub formats: Formats,
@@ -153,6 +157,7 @@ impl Manifest {
             poster: None,
             sounds_unfit: Vec::new(),
             pictures_unfit: false,
+            warnings: Vec::new(),
             formats: Formats::default(),
             boot: String::new(),
             began: None,

@@ -182,6 +182,24 @@ pub struct Warning {
     pub detail: String,
 }
 
+impl Warning {
+    /// Says whether it is about what has been published: whoever goes on from that has to know it
+    /// as well, though the source isn't read for it again.
+    pub fn lasts(&self) -> bool {
+        const LASTING: [&str; 5] = [
+            "truncated-source",
+            "sound-cut",
+            "text-cut-short",
+            "text-not-read",
+            "hdr-not-converted",
+        ];
+        LASTING.contains(&self.code.as_str())
+    }
+}
+
+/// Most warnings kept of one video.
+pub const WARNINGS_MAX: usize = 20;
+
 #[cfg(test)]
 mod tests {
     use super::VideoState::*;

@@ -15,7 +15,7 @@ use crate::model::manifest::{
     segment_file,
 };
 use crate::model::rendition::{RenditionKind, RenditionPlan};
-use crate::model::video::ends_early;
+use crate::model::video::{WARNINGS_MAX, Warning, ends_early};
 use crate::state::{State, StateError};
 use crate::units::UnixMillis;
 use crate::wire::Begun;
@@ -177,6 +177,18 @@ impl Publisher {
         // A rung that isn't planned any more (the ladder's settings changed) ends here.
         self.manifest.rungs.retain(|rung| plan.iter().any(|p| p.name == rung.plan.name));
         self.plan = plan;
+    }
+
+    /// Remembers what is worth telling of what is published, with what is published next. A newer
+    /// word on the same thing counts; of text tracks there may be several.
+    pub(super) fn warned(&mut self, warning: Warning) {
+        let warnings = &mut self.manifest.warnings;
+        let of_text = warning.code.starts_with("text-");
+        warnings
+            .retain(|known| if of_text { *known != warning } else { known.code != warning.code });
+        if warnings.len() < WARNINGS_MAX {
+            warnings.push(warning);
+        }
     }
 
     /// Publishes an extra: its files are synced before the manifest names it.
@@ -354,8 +366,8 @@ impl Publisher {
     }
 
     /// Ends the growth: playlists become final, and generations that nobody names are removed.
-    /// Returns how many seconds the film has, after all.
-    pub(super) fn finish(&mut self, now: UnixMillis) -> Result<f64, PublishError> {
+    /// Returns how many seconds the film has, after all, and what is worth telling of it.
+    pub(super) fn finish(&mut self, now: UnixMillis) -> Result<(f64, Vec<Warning>), PublishError> {
         let planned = self.plan.len();
         let complete = self.manifest.rungs.iter().filter(|rung| rung.complete).count();
         if complete < planned || planned == 0 {
@@ -381,7 +393,7 @@ impl Publisher {
                 self.disk.remove_rung(self.video, &directory)?;
             }
         }
-        Ok(self.manifest.duration)
+        Ok((self.manifest.duration, self.manifest.warnings.clone()))
     }
 
     /// Returns in which forms the video is published.

@@ -16,7 +16,7 @@ use crate::model::manifest::{FILM_FILE, Rung};
 use crate::model::problem::{Problem, ProblemCode};
 use crate::model::rendition::{RenditionKind, RenditionPlan, RenditionState};
 use crate::model::text::TextTrack;
-use crate::model::video::{SourceFacts, VideoKind, Warning};
+use crate::model::video::{SourceFacts, VideoKind, WARNINGS_MAX, Warning};
 use crate::queue::Claim;
 use crate::state::{RenditionRecord, State, VideoRecord};
 use crate::units::UnixMillis;
@@ -31,9 +31,6 @@ use tracing::{debug, error, info};
 
 /// How often a running job looks whether playlists are behind.
 const TICK: Duration = Duration::from_millis(500);
-
-/// Most warnings kept of one job.
-const WARNINGS_MAX: usize = 20;
 
 /// Runs one job and settles it.
 pub(super) async fn run_job(
@@ -55,6 +52,7 @@ struct Running<'a> {
     claim: &'a Claim,
     plan: Vec<RenditionPlan>,
     duration: f64,
+    /// What is worth telling of this attempt, beside what is of all that is published.
     warnings: Vec<Warning>,
     /// What the child makes now of what the film can do without.
     making: Option<ExtraKind>,
@@ -292,6 +290,13 @@ impl<'a> Running<'a> {
             }
             // It lives, and that is all.
             Report::Waiting => Ok(()),
+            Report::Warning { warning } if warning.lasts() => {
+                let step = move |p: &mut Publisher| {
+                    p.warned(warning);
+                    Ok(())
+                };
+                blocking(publisher, step).await
+            }
             Report::Warning { warning } => {
                 if self.warnings.len() < WARNINGS_MAX {
                     self.warnings.push(warning);
@@ -460,8 +465,9 @@ impl<'a> Running<'a> {
 
     async fn finish(&self, publisher: &Arc<Mutex<Publisher>>) -> Result<(), Halt> {
         let (state, job, epoch, now) = self.held();
-        let seconds = blocking(publisher, move |p| p.finish(now)).await?;
-        let warnings = self.warnings.clone();
+        let (seconds, mut warnings) = blocking(publisher, move |p| p.finish(now)).await?;
+        warnings.extend(self.warnings.iter().cloned());
+        warnings.truncate(WARNINGS_MAX);
         let video = state.finish_job(job, epoch, now, seconds, warnings).await?;
         info!(job.id = %job, video.id = %video.id, "job {job} done, video {} is ready", video.id);
         self.tell(EventKind::VideoReady, &video);

@@ -76,7 +76,9 @@ fn open_of(
             Err(failed) => return Err(failed),
         }
     }
-    Err(DiskError::Missing.into())
+    // One that was deleted a moment ago has lost nothing.
+    let is_deleted = state.video(video)?.is_none();
+    Err(if is_deleted { StateError::Missing.into() } else { DiskError::Missing.into() })
 }
 
 /// Opens the parts of a video's upload; `None` if they aren't all there, or it has none.

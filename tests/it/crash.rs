@@ -217,6 +217,28 @@ fn what_was_killed_is_gone_on_with() {
     assert!(!findings.iter().any(|it| it.contains("\"MUST\"")), "{findings:#?}");
 }
 
+/// What is worth knowing of a film outlasts the attempt that found it: the next one reads nothing
+/// of what is there already, and a lost database knows only the files.
+#[test]
+fn warnings_outlast_their_attempt() {
+    let mut server = Server::start();
+    let id = server.upload(&media("truncated.mp4"));
+    let before = server.settled(&id);
+    let warnings = before["warnings"].as_array().expect("warnings");
+    assert_eq!(warnings.len(), 1, "{before}");
+    assert_eq!(warnings[0]["code"], "truncated-source");
+    let kept = |it: &serde_json::Value| {
+        assert_eq!((&it["state"], &it["warnings"]), (&"ready".into(), &before["warnings"]));
+        assert_eq!(it["source"]["duration"], before["source"]["duration"]);
+    };
+    let retry = format!("/api/videos/{id}/retry-processing");
+    assert_eq!(server.send("POST", &retry, &[], b"").status, 200);
+    kept(&server.settled(&id));
+    server.lose_database();
+    let after = server.settled(&id);
+    assert_eq!((&after["state"], &after["warnings"]), (&"ready".into(), &before["warnings"]));
+}
+
 /// Sources that are awkward to seek in (FLV without an index, Ogg) are gone on with, too: after
 /// the child was killed every picture is there, once and at its time.
 #[test]
