@@ -555,6 +555,11 @@ impl Fortress {
         self.outside.path().join("canary.ts").to_string_lossy().into_owned()
     }
 
+    /// KiB that the server has in memory.
+    pub fn memory(&self) -> u64 {
+        resident(self.server.pid())
+    }
+
     /// Checks that nothing got out and that the server is as it was.
     pub fn stands(&self) {
         assert_eq!(self.server.send_as_anyone("GET", "/healthz", &[], b"").status, 200);
@@ -562,7 +567,7 @@ impl Fortress {
         no_secret(&self.server.data.join("work"));
         let listed = self.server.send("GET", "/api/videos?limit=100", &[], b"").text();
         assert!(!listed.contains(SECRET) && !listed.contains("/tmp/"), "{listed}");
-        let grown = resident(self.server.pid()).saturating_sub(self.before);
+        let grown = self.memory().saturating_sub(self.before);
         assert!(grown < 96 << 10, "the server has grown by {grown} KiB");
     }
 }

@@ -138,5 +138,10 @@ fn mutated_films_harm_nobody() {
         }
     }
     let ends: Vec<String> = ends.iter().map(|(end, count)| format!("{end} {count}")).collect();
-    println!("torture: media, {count} mutants: {} (seed {})", ends.join(", "), told.seed);
+    println!(
+        "torture: media, {count} mutants: {}; the server has {} MiB (seed {})",
+        ends.join(", "),
+        fortress.memory() >> 10,
+        told.seed
+    );
 }
