@@ -473,10 +473,11 @@ pub fn upper_field(frame: &frame::Video) -> Result<frame::Video, FfiError> {
     Ok(field)
 }
 
-/// Makes a filter graph work on the thread that feeds it.
-pub fn single_thread(graph: &mut filter::Graph) {
+/// Sets with how many threads a filter graph works; with one it's the thread that feeds it.
+pub fn set_threads(graph: &mut filter::Graph, threads: u32) {
+    let threads = i32::try_from(threads.max(1)).unwrap_or(1);
     // SAFETY: a plain number of an owned graph, set before it's configured.
-    unsafe { (*graph.as_mut_ptr()).nb_threads = 1 }
+    unsafe { (*graph.as_mut_ptr()).nb_threads = threads }
 }
 
 /// Makes an MP4 muxer with one track over `io`; its header is written with `options`.

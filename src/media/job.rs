@@ -6,6 +6,7 @@ use super::copy::{self, copy_pass};
 use super::cover;
 use super::decode::Begin;
 use super::extras;
+use super::feed::{HeadStart, Opened};
 use super::keys::KEY_DISTANCE_MAX;
 use super::loudness::{self, Levels};
 use super::output::OutputDir;
@@ -14,7 +15,7 @@ use super::poster;
 use super::probe::{self, Probe};
 use super::report::{Meter, Reporter, Stop};
 use super::resume;
-use super::rungs::{Found, Opened, Pass, Task, encode_pass};
+use super::rungs::{Found, Pass, Task, encode_pass};
 use super::segment::{APART, Kept, Label};
 use super::sound_copy::SoundCopy;
 use super::sound_out::{SharedPeaks, SoundOut, SoundPlan};
@@ -33,6 +34,9 @@ use std::sync::PoisonError;
 
 /// A pass over the source without encoding pictures costs about this share of one with it.
 const COPY_SHARE: f64 = 0.1;
+
+/// Segments that a film has to be longer than to be given a head start.
+const HEAD_START_SEGMENTS_MIN: f64 = 2.0;
 
 /// Less than this share of the declared length, or than this many seconds, is no film.
 const PRODUCED_SHARE_MIN: f64 = 0.05;
@@ -214,11 +218,12 @@ impl<'w, 'r> Job<'w, 'r> {
         let from_start = tasks.iter().any(|task| task.from() == 0) || self.file.is_arriving();
         let mut produced = None;
         let mut opened = None;
-        if sound_todo {
+        if sound_todo || from_start {
             let source = self.open_source()?;
             let sounds = self.sounds(&source, &grid, target_ms)?;
             if from_start {
-                opened = Some(Opened { source, begin: Begin::AtStart, sounds });
+                let head_start = self.head_start(&tasks, target_ms)?;
+                opened = Some(Opened { source, begin: Begin::AtStart, sounds, head_start });
             } else {
                 let share = if tasks.is_empty() { 1.0 } else { COPY_SHARE };
                 let end = self.sound_alone(source, sounds, share)?;
@@ -233,6 +238,26 @@ impl<'w, 'r> Job<'w, 'r> {
             produced = Some(produced.unwrap_or_default().and(found));
         }
         Ok(produced)
+    }
+
+    /// Opens the source for a head start, where the film is long enough for one and nothing of it
+    /// can be played yet.
+    fn head_start(&self, tasks: &[Task<'w>], target_ms: u32) -> Result<Option<HeadStart>, Stop> {
+        let plan = &self.probe.plan;
+        let of = |kind| plan.iter().filter(move |it: &&RenditionPlan| it.kind == kind);
+        let is_long = self.probe.facts.duration > HEAD_START_SEGMENTS_MIN * self.segment_seconds();
+        let is_first = tasks.len() == of(RenditionKind::Video).count()
+            && tasks.iter().all(|task| task.kept.is_none());
+        let Some(smallest) = tasks.last().filter(|_| is_long && is_first && tasks.len() > 1) else {
+            return Ok(None);
+        };
+        let is_empty =
+            |it: &&RenditionPlan| self.is_todo(it) && self.kept(it, target_ms, true).is_none();
+        Ok(Some(HeadStart {
+            source: Source::open(self.file, &self.order.limits)?,
+            rung: smallest.rung.name.clone(),
+            sounds: of(RenditionKind::Audio).filter(is_empty).map(|it| it.name.clone()).collect(),
+        }))
     }
 
     /// What is to be done for each rung, `target_ms` being the length of its segments.
@@ -283,7 +308,7 @@ impl<'w, 'r> Job<'w, 'r> {
                     if first == 0 && self.texts.is_wanting() {
                         source.put_texts_aside(&self.texts);
                     }
-                    Opened { source, begin, sounds: Sounds::default() }
+                    Opened { source, begin, sounds: Sounds::default(), head_start: None }
                 }
             };
             let share = left * cost(&rungs) / all;

@@ -5,8 +5,8 @@
 //! what is still being uploaded) with the demuxer that `sniff` chose (after `index` has looked at
 //! an MP4's tables) and takes the sounds that `tracks` tells apart, `probe` asks `keys` and
 //! `model::ladder` for the plan, `poster` or `cover` makes the picture (of `places` in the film,
-//! made ready by `still`), `copy` takes the source's own packets where that is possible, `rungs`
-//! decodes once for all rungs that have to be encoded, `sounds` go along with whichever pass comes
+//! made ready by `still`), `copy` takes the source's own packets where that is possible, `feed`
+//! decodes for all `rungs` that have to be encoded, `sounds` go along with whichever pass comes
 //! first (`audio` decodes and places a track, `sound_out` makes a rendition of it), `segment` cuts
 //! what comes out into files, and `resume` finds the place behind those of an attempt that was
 //! killed. `texts` puts the packets of text tracks aside while a pass reads the film. `playlist`
@@ -24,6 +24,7 @@ pub mod dash;
 mod decode;
 mod encode;
 mod extras;
+mod feed;
 pub mod ffi;
 mod index;
 mod job;

@@ -63,6 +63,8 @@ pub struct Treatment {
     pub height: u32,
     /// FFmpeg's name of the result's pixel format.
     pub format: &'static str,
+    /// How many threads may work on one picture.
+    pub threads: u32,
 }
 
 /// Curves of high dynamic range.
@@ -108,11 +110,12 @@ impl Treatment {
             };
             // 203 cd/m² is the white of a page (ITU-R BT.2408). What the file says of its peak is
             // often wrong and then turns pictures dark, so it isn't asked. This curve leaves what
-            // is no brighter than a page nearly as it is, and bends only what shines.
+            // is no brighter than a page nearly as it is, and bends only what shines. Several
+            // threads would make another picture in zscale, where it cuts it into slices.
             steps.push(format!(
-                "zscale=tin={curve}:min=2020_ncl:pin=2020:t=linear:npl=203,format=gbrpf32le,\
-                 zscale=p=bt709,tonemap=tonemap=mobius:param=0.3:desat=0:peak=10,\
-                 zscale=t=bt709:m=bt709:r=tv"
+                "zscale=tin={curve}:min=2020_ncl:pin=2020:t=linear:npl=203:p=bt709:threads=1,\
+                 format=gbrpf32le,tonemap=tonemap=mobius:param=0.3:desat=0:peak=10,\
+                 zscale=t=bt709:m=bt709:r=tv:threads=1"
             ));
         }
         steps.push("setsar=1".into());
@@ -216,7 +219,7 @@ fn build(treatment: &Treatment, input: &Input) -> Result<filter::Graph, Error> {
         _ => return Err(Error::FilterNotFound),
     };
     let mut graph = filter::Graph::new();
-    ffi::single_thread(&mut graph);
+    ffi::set_threads(&mut graph, treatment.threads);
     let arguments = format!(
         "video_size={}x{}:pix_fmt={}:time_base={}/{}:pixel_aspect={}/{}",
         input.width,
@@ -278,6 +281,7 @@ mod tests {
             width: 360,
             height: 640,
             format: "yuv420p",
+            threads: 1,
         };
         let filters = treatment.filters();
         assert!(filters.starts_with("bwdif=") && filters.contains("scale=640:360:"));

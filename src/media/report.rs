@@ -68,12 +68,14 @@ struct Inner<'a> {
     told_at: Option<Instant>,
     progress: f64,
     speed: f64,
+    /// Names of renditions of which a segment was told.
+    begun: Vec<String>,
 }
 
 impl<'a> Reporter<'a> {
     /// Makes a reporter over the caller's function.
     pub fn new(report: &'a mut (dyn FnMut(Report) -> Result<(), Gone> + Send)) -> Self {
-        let inner = Inner { report, told_at: None, progress: 0.0, speed: 0.0 };
+        let inner = Inner { report, told_at: None, progress: 0.0, speed: 0.0, begun: Vec::new() };
         Self { inner: Mutex::new(inner), gone: AtomicBool::new(false) }
     }
 
@@ -94,10 +96,20 @@ impl<'a> Reporter<'a> {
         if self.gone.load(Ordering::Relaxed) {
             return Err(Stop::Gone);
         }
+        if let Report::Segment { rendition, .. } = &report
+            && !inner.begun.contains(rendition)
+        {
+            inner.begun.push(rendition.clone());
+        }
         (inner.report)(report).map_err(|Gone| {
             self.gone.store(true, Ordering::Relaxed);
             Stop::Gone
         })
+    }
+
+    /// Says whether a segment of this rendition was told of.
+    pub fn has_told_of(&self, rendition: &str) -> bool {
+        self.lock().begun.iter().any(|name| name == rendition)
     }
 
     /// Tells something that doesn't stop the work.

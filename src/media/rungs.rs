@@ -1,20 +1,18 @@
-//! The encoding pass: decode once, scale in a cascade, encode every rung on its own thread.
+//! The encoding pass: scale in a cascade, encode every rung on its own thread.
 //!
-//! Pictures run from the decoder to the largest rung, which hands them on to the next smaller
+//! Pictures run from `feed` to the largest rung, which hands them on to the next smaller
 //! one, and so on. Queues between them are short, so a slow encoder slows the decoder down
 //! instead of filling memory.
 
-use super::decode::{Begin, PictureDecoder};
 use super::encode::PictureEncoder;
+use super::feed::{Opened, feed};
 use super::ffi;
 use super::output::OutputDir;
 use super::picture::{Orientation, Treater, Treatment};
-use super::probe::{Probe, check_duration};
+use super::probe::Probe;
 use super::report::{Meter, Reporter, Stop, out_of_memory};
-use super::segment::{APART, Kept, Label, Segmenter, avc_codecs};
-use super::sounds::Sounds;
-use super::source::Source;
-use super::timeline::{Boundaries, TICK, TICKS, seconds, ticks};
+use super::segment::{Kept, Label, Segmenter, avc_codecs};
+use super::timeline::{Boundaries, TICK, TICKS};
 use crate::model::problem::ProblemCode;
 use crate::model::rendition::RenditionPlan;
 use crate::wire::{Order, Report};
@@ -70,21 +68,23 @@ impl Task<'_> {
     }
 }
 
-/// An opened source and where in it the pictures begin.
-pub struct Opened<'w, 'r> {
-    /// The source, at a key frame.
-    pub source: Source,
-    /// The first picture that is wanted.
-    pub begin: Begin,
-    /// What is made of its sound, read from the start.
-    pub sounds: Sounds<'w, 'r>,
+/// A picture on its way, time set in result ticks.
+pub struct Picture {
+    /// The picture.
+    pub frame: frame::Video,
+    /// A segment begins with it.
+    pub begins: bool,
+    /// Only the smallest rung takes it; the others will get it again.
+    pub ahead: bool,
 }
 
-/// A picture on its way, time set in result ticks.
-struct Picture {
-    frame: frame::Video,
-    /// A segment begins with it.
-    begins: bool,
+/// Where pictures are put in.
+#[derive(Clone)]
+pub struct Inlet {
+    /// The largest rung's queue.
+    pub queue: SyncSender<Picture>,
+    /// Width and height of its pictures.
+    pub size: (u32, u32),
 }
 
 impl Found {
@@ -108,9 +108,8 @@ pub fn encode_pass<'r>(
 ) -> Result<Found, Stop> {
     std::thread::scope(|scope| {
         let mut threads = Vec::new();
-        let first = start_rungs(scope, pass, tasks, &mut threads);
-        let size = tasks.first().map_or((0, 0), |task| (task.rung.width, task.rung.height));
-        let fed = first.and_then(|first| feed(pass, opened, size, boundaries, first, meter));
+        let inlet = start_rungs(scope, pass, tasks, &mut threads);
+        let fed = inlet.and_then(|inlet| feed(pass, opened, inlet, boundaries, meter));
         // The feeder's end of the first queue is closed now, so every thread comes to its end.
         let mut reasons: Vec<Stop> = Vec::new();
         for thread in threads {
@@ -130,13 +129,13 @@ pub fn encode_pass<'r>(
     })
 }
 
-/// Starts one thread a rung, the smallest first, and returns the largest one's queue.
+/// Starts one thread a rung, the smallest first, and returns where the largest takes pictures.
 fn start_rungs<'scope, 'w: 'scope, 'r: 'scope>(
     scope: &'scope Scope<'scope, '_>,
     pass: Pass<'w, 'r>,
     tasks: &[Task<'w>],
     threads: &mut Vec<ScopedJoinHandle<'scope, Result<(), Stop>>>,
-) -> Result<SyncSender<Picture>, Stop> {
+) -> Result<Inlet, Stop> {
     let mut next: Option<Next> = None;
     for (place, &task) in tasks.iter().enumerate().rev() {
         // What comes in has the size of the rung above.
@@ -151,13 +150,17 @@ fn start_rungs<'scope, 'w: 'scope, 'r: 'scope>(
         let thread = Builder::new()
             .name(format!("rung {}", task.rung.name))
             .spawn_scoped(scope, move || {
-                Rung { pass, task, encoder_threads, scaler: None, out: None }.run(receiver, forward)
+                let from = task.from();
+                let rung = Rung { pass, task, from, encoder_threads, scaler: None, out: None };
+                rung.run(receiver, forward)
             })
             .map_err(|_| out_of_memory())?;
         threads.push(thread);
     }
-    next.map(|next| next.queue)
-        .ok_or_else(|| Stop::because(ProblemCode::Internal, "There is nothing to encode."))
+    let largest = next
+        .zip(tasks.first())
+        .map(|(next, task)| Inlet { queue: next.queue, size: (task.rung.width, task.rung.height) });
+    largest.ok_or_else(|| Stop::because(ProblemCode::Internal, "There is nothing to encode."))
 }
 
 /// The rung below, to which pictures are handed on.
@@ -167,181 +170,12 @@ struct Next {
     from: i64,
 }
 
-/// Decodes the source and hands treated pictures to the first rung, sound to `sounds`.
-fn feed<'r>(
-    pass: Pass<'_, 'r>,
-    opened: Opened<'_, '_>,
-    size: (u32, u32),
-    boundaries: Boundaries,
-    first: SyncSender<Picture>,
-    meter: &Meter<'_, 'r>,
-) -> Result<Found, Stop> {
-    let Opened { mut source, begin, mut sounds } = opened;
-    let Some(track) = source.video.take() else { return Ok(Found::default()) };
-    let limits = &pass.order.limits;
-    let mut decoder = PictureDecoder::open(&track, limits, pass.order.encode.threads, begin)?;
-    let interlaced = track.facts.field_order > 1;
-    let mut feeder = Feeder {
-        pass,
-        size,
-        interlaced,
-        treater: None,
-        boundaries,
-        begin,
-        first,
-        meter,
-        seconds: 0.0,
-        last: None,
-    };
-    while let Some(packet) = source.next_packet() {
-        pass.reporter.beat()?;
-        if packet.stream() == track.index {
-            decoder.decode(Some(&packet), &mut |picture| feeder.picture(picture))?;
-            sounds.pictures_at(feeder.seconds)?;
-        } else {
-            sounds.packet(&packet)?;
-        }
-    }
-    decoder.decode(None, &mut |picture| feeder.picture(picture))?;
-    let found = feeder.finish(sounds.drain()?.max(pass.until))?;
-    sounds.finish(Some(found.end))?;
-    Ok(found)
-}
-
-/// Treats decoded pictures and marks those that begin a segment.
-struct Feeder<'f, 'm, 'w, 'r> {
-    pass: Pass<'w, 'r>,
-    size: (u32, u32),
-    interlaced: bool,
-    treater: Option<Treater>,
-    boundaries: Boundaries,
-    begin: Begin,
-    first: SyncSender<Picture>,
-    meter: &'f Meter<'m, 'r>,
-    seconds: f64,
-    /// The picture before, in case it has to be shown again.
-    last: Option<frame::Video>,
-}
-
-impl Feeder<'_, '_, '_, '_> {
-    fn picture(&mut self, picture: frame::Video) -> Result<(), Stop> {
-        let at = seconds(picture.pts().unwrap_or(0));
-        // The declared length may be a lie; what really comes counts.
-        check_duration(at, self.pass.order)?;
-        self.meter.reached(at)?;
-        let treated = match self.treater.as_mut() {
-            Some(treater) => treater.treat(picture)?,
-            None => self.begin(picture)?,
-        };
-        self.send(treated)
-    }
-
-    /// Builds the treatment from the first picture.
-    fn begin(&mut self, picture: frame::Video) -> Result<Vec<frame::Video>, Stop> {
-        let (width, height) = self.size;
-        let treatment = Treatment {
-            orientation: self.pass.probe.orientation,
-            deinterlace: self.interlaced || picture.is_interlaced(),
-            tone_map: self.pass.probe.hdr,
-            width,
-            height,
-            format: "yuv420p",
-        };
-        let spare = ffi::share(&picture).map_err(|_| out_of_memory())?;
-        let tried = Treater::new(treatment, &picture)
-            .and_then(|mut treater| treater.treat(picture).map(|out| (treater, out)));
-        let (treater, out) = match tried {
-            // Colours that can't be mapped are better shown pale than not at all.
-            Err(Stop::Problem(_)) if treatment.tone_map.is_some() => {
-                self.pass.reporter.warn(
-                    "hdr-not-converted",
-                    "The film's high dynamic range couldn't be converted; colours may look pale.",
-                )?;
-                let plain = Treatment { tone_map: None, ..treatment };
-                let mut treater = Treater::new(plain, &spare)?;
-                let out = treater.treat(spare)?;
-                (treater, out)
-            }
-            tried => tried?,
-        };
-        self.treater = Some(treater);
-        Ok(out)
-    }
-
-    fn send(&mut self, pictures: Vec<frame::Video>) -> Result<(), Stop> {
-        for frame in pictures {
-            let at = frame.pts().unwrap_or(0);
-            self.repeat_until(at)?;
-            self.last = Some(ffi::share(&frame).map_err(|_| out_of_memory())?);
-            self.send_one(frame, at)?;
-        }
-        Ok(())
-    }
-
-    fn send_one(&mut self, frame: frame::Video, at: i64) -> Result<(), Stop> {
-        self.seconds = seconds(at) + 1.0 / self.frame_rate();
-        let begins = self.boundaries.begins(at);
-        self.first.send(Picture { frame, begins }).map_err(|_| Stop::Neighbour)
-    }
-
-    /// Shows the last picture again at every boundary before `at`: a film may stand still for
-    /// minutes, and its segments must not.
-    fn repeat_until(&mut self, at: i64) -> Result<(), Stop> {
-        while let Some(boundary) = self.boundaries.upcoming().filter(|&next| next < at) {
-            if at - boundary < self.frame_ticks() || !self.repeat_at(boundary)? {
-                break;
-            }
-        }
-        Ok(())
-    }
-
-    /// Shows the last picture again at `at`; false if there is none.
-    fn repeat_at(&mut self, at: i64) -> Result<bool, Stop> {
-        let Some(last) = &self.last else { return Ok(false) };
-        self.pass.reporter.beat()?;
-        let mut frame = ffi::share(last).map_err(|_| out_of_memory())?;
-        frame.set_pts(Some(at));
-        self.send_one(frame, at)?;
-        Ok(true)
-    }
-
-    fn frame_ticks(&self) -> i64 {
-        (f64::from(TICKS) / self.frame_rate()) as i64
-    }
-
-    fn frame_rate(&self) -> f64 {
-        self.pass.probe.shape.map_or(25.0, |shape| shape.frame_rate).max(1.0)
-    }
-
-    /// Sends what is still inside, and keeps the last picture up to `until` (seconds).
-    fn finish(mut self, until: f64) -> Result<Found, Stop> {
-        if let Some(mut treater) = self.treater.take() {
-            let rest = treater.finish()?;
-            self.send(rest)?;
-        }
-        let pictures = match self.begin {
-            _ if self.seconds > 0.0 => self.seconds,
-            // All that there is of pictures has been made before.
-            Begin::At { ticks, .. } => {
-                let pictures = seconds(ticks);
-                return Ok(Found { pictures, end: pictures });
-            }
-            Begin::AtStart => return Err(super::probe::nothing_inside()),
-        };
-        // The last picture lasts as long as any, so it's shown once more that long before the end.
-        if until - pictures > APART {
-            let last_at = ticks(pictures).max(ticks(until) - self.frame_ticks());
-            self.repeat_until(last_at)?;
-            self.repeat_at(last_at)?;
-        }
-        Ok(Found { pictures, end: self.seconds })
-    }
-}
-
 /// One rung at work on its own thread.
 struct Rung<'w, 'r> {
     pass: Pass<'w, 'r>,
     task: Task<'w>,
+    /// The first picture that isn't encoded yet.
+    from: i64,
     encoder_threads: u32,
     scaler: Option<Treater>,
     out: Option<(PictureEncoder, Segmenter<'w, 'r>)>,
@@ -349,16 +183,23 @@ struct Rung<'w, 'r> {
 
 impl Rung<'_, '_> {
     fn run(mut self, pictures: Receiver<Picture>, forward: Option<Next>) -> Result<(), Stop> {
-        while let Ok(Picture { frame, begins }) = pictures.recv() {
+        let is_smallest = forward.is_none();
+        while let Ok(Picture { frame, begins, ahead }) = pictures.recv() {
             self.pass.reporter.beat()?;
             let at = frame.pts().unwrap_or(0);
-            let frame = self.scale(frame)?;
-            if let Some(next) = forward.as_ref().filter(|next| at >= next.from) {
-                let frame = ffi::share(&frame).map_err(|_| out_of_memory())?;
-                next.queue.send(Picture { frame, begins }).map_err(|_| Stop::Neighbour)?;
+            let next = forward.as_ref().filter(|next| at >= next.from);
+            let is_wanted = at >= self.from && (is_smallest || !ahead);
+            if next.is_none() && !is_wanted {
+                continue;
             }
-            if at >= self.task.from() {
+            let frame = self.scale(frame)?;
+            if let Some(next) = next {
+                let frame = ffi::share(&frame).map_err(|_| out_of_memory())?;
+                next.queue.send(Picture { frame, begins, ahead }).map_err(|_| Stop::Neighbour)?;
+            }
+            if is_wanted {
                 self.encode(frame, begins)?;
+                self.from = at.saturating_add(1);
             }
         }
         let Some((mut encoder, mut segmenter)) = self.out else { return self.finish_empty() };
@@ -398,6 +239,7 @@ impl Rung<'_, '_> {
                     width: self.task.rung.width,
                     height: self.task.rung.height,
                     format: "yuv420p",
+                    threads: 1,
                 },
                 &frame,
             )?),

@@ -343,7 +343,7 @@ fn build(
         _ => return Err(Error::FilterNotFound),
     };
     let mut graph = filter::Graph::new();
-    ffi::single_thread(&mut graph);
+    ffi::set_threads(&mut graph, 1);
     let channels = match kind.layout {
         0 => format!("channels={}", kind.channels),
         layout => format!("channel_layout=0x{layout:x}"),

@@ -4,14 +4,25 @@ use super::audio::Sound;
 use super::report::Stop;
 use super::sound_copy::SoundCopy;
 use ffmpeg_next::codec::packet::Packet;
+use std::collections::BTreeMap;
 
 /// The tracks of one reading of the source, those that an earlier attempt has made left out.
 #[derive(Default)]
 pub struct Sounds<'w, 'r> {
     tracks: Vec<(usize, Sound<'w, 'r>)>,
     copies: Vec<(usize, SoundCopy<'w, 'r>)>,
+    readings: BTreeMap<usize, Reading>,
     /// Second until which earlier attempts have made tracks.
     made_until: f64,
+}
+
+/// How many packets of a stream have come.
+#[derive(Clone, Copy, Default)]
+struct Reading {
+    /// Since the source was begun.
+    now: u64,
+    /// When it was begun before.
+    before: u64,
 }
 
 impl<'w, 'r> Sounds<'w, 'r> {
@@ -30,11 +41,24 @@ impl<'w, 'r> Sounds<'w, 'r> {
         self.copies.push((stream, copy));
     }
 
+    /// Hears that the source is read from its start once more: packets that have come before will
+    /// come again, and are passed over.
+    pub fn begin_again(&mut self) {
+        for reading in self.readings.values_mut() {
+            *reading = Reading { now: 0, before: reading.before.max(reading.now) };
+        }
+    }
+
     /// Takes a packet of the source, if it's one of sound.
     ///
     /// # Errors
     /// `OutOfMemory`, `OutOfSpace`, `Internal`, `Gone`.
     pub fn packet(&mut self, packet: &Packet) -> Result<(), Stop> {
+        let reading = self.readings.entry(packet.stream()).or_default();
+        reading.now += 1;
+        if reading.now <= reading.before {
+            return Ok(());
+        }
         if let Some((_, copy)) = self.copies.iter_mut().find(|(it, _)| *it == packet.stream()) {
             copy.packet(packet)?;
         }

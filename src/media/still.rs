@@ -141,6 +141,7 @@ impl Developer {
             width: size.width,
             height: size.height,
             format: "rgb24",
+            threads: 1,
         };
         Self { treatment, treater: None }
     }

@@ -2,6 +2,7 @@
 
 mod arriving;
 mod film;
+mod head_start;
 mod kinds;
 mod pictures;
 mod refused;

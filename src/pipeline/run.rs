@@ -298,7 +298,8 @@ impl<'a> Running<'a> {
                 blocking(publisher, step).await
             }
             Report::Warning { warning } => {
-                if self.warnings.len() < WARNINGS_MAX {
+                // Each reading of the source may come upon the same.
+                if self.warnings.len() < WARNINGS_MAX && !self.warnings.contains(&warning) {
                     self.warnings.push(warning);
                 }
                 Ok(())

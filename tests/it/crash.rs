@@ -297,6 +297,29 @@ fn times_of(server: &Server, id: &str, rung: &str) -> Vec<f64> {
     times
 }
 
+/// The child killed when only what comes before everything else is there, the smallest rung and the
+/// sound: the work goes on behind it, and what comes of it is held to all rules.
+#[test]
+fn a_head_start_that_was_killed_is_gone_on_with() {
+    let server = Server::with(&[("SLIPWAY_MEDIA__LADDER", "[360, 144]")]);
+    let id = server.upload(&media("one-key-60s.mp4"));
+    let media = wait_for("something to play", || {
+        let media = walk_for(&server.data.join("media"), &id)?;
+        let lists = playlists(&media);
+        ["144p-1", "audio-1"].iter().all(|rung| lists.contains_key(*rung)).then_some(media)
+    });
+    workers_of(server.pid()).into_iter().for_each(kill_9);
+    assert!(!playlists(&media).contains_key("360p-1"), "the rest hasn't begun");
+    let first = std::fs::read(media.join("144p-1/1.m4s")).expect("the first segment");
+    let it = server.settled(&id);
+    assert_eq!((&it["state"], &it["warnings"]), (&"ready".into(), &serde_json::json!([])), "{it}");
+    assert_eq!(sha256(&std::fs::read(media.join("144p-1/1.m4s")).expect("kept")), sha256(&first));
+    assert_eq!(playlists(&media).into_keys().collect::<Vec<_>>(), ["144p-1", "360p-2", "audio-1"]);
+    whole(&server, &it);
+    let findings = judged(&server, &it);
+    assert!(!findings.iter().any(|it| it.contains("\"MUST\"")), "{findings:#?}");
+}
+
 /// An orderly stop in mid-upload and mid-job leaves both resumable.
 #[test]
 fn sigterm_leaves_everything_resumable() {

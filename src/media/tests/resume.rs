@@ -5,8 +5,9 @@ use crate::wire::Begun;
 
 /// What is published of a film between attempts, as the receiving process keeps it.
 #[derive(Default)]
-struct Published {
-    made: BTreeMap<String, Made>,
+pub struct Published {
+    /// By name of the rendition.
+    pub made: BTreeMap<String, Made>,
     plan: Vec<RenditionPlan>,
     /// Segments of pictures that attempts have encoded, those that came to nothing included.
     encoded: usize,
@@ -14,7 +15,7 @@ struct Published {
 
 impl Published {
     /// Lets one attempt work until it has done `enough`, and takes what it has made.
-    fn attempt(
+    pub fn attempt(
         &mut self,
         film: &Path,
         into: &Path,
@@ -79,7 +80,7 @@ impl Published {
 
 /// Compares what several attempts have made with what one has: copies and sound are the same
 /// bytes, encoded pictures have the same times and key frames.
-fn check_same(whole: (&Path, &Outcome), pieces: (&Path, &Published)) {
+pub fn check_same(whole: (&Path, &Outcome), pieces: (&Path, &Published)) {
     assert_eq!(whole.1.plan, pieces.1.plan);
     for plan in &whole.1.plan {
         let (name, one) = (&plan.name, &whole.1.made[&plan.name]);
@@ -130,7 +131,8 @@ fn check(film: &str, order: &Order, cuts: &[usize]) {
     assert_eq!(published.encoded, encoded, "nothing is encoded twice");
 }
 
-fn quick() -> Order {
+/// Short segments and two small rungs.
+pub fn quick() -> Order {
     let mut order = order();
     order.encode.segment_seconds = 1;
     order.encode.ladder_heights = Some(vec![240, 180]);
