@@ -132,11 +132,11 @@ fn plan(said: &Initiate, app: &App) -> Result<(Chunks, &'static str), Problem> {
         let detail = format!("The largest upload that this server takes has {max} bytes.");
         return Err(Problem::new(Code::UploadTooLarge, detail).field("size"));
     }
-    let wanted = said.chunk_size.map_or(config.chunk_size, ByteCount);
-    let mut chunks = Chunks::plan(length, wanted, config.single_threshold);
+    let wanted = said.chunk_size.map(ByteCount);
+    let mut chunks = Chunks::plan(length, wanted, config.chunk_size, config.single_threshold);
     let sha256 = said.sha256.as_deref().map(whole_sum).transpose()?;
     chunks.sha256 = sha256.as_ref().map(digest::to_hex);
-    let method = if length <= config.single_threshold { "single" } else { "chunked" };
+    let method = if chunks.count(length) == 1 { "single" } else { "chunked" };
     Ok((chunks, method))
 }
 

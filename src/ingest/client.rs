@@ -160,8 +160,9 @@ impl Client {
         Self { agent: Agent::new_with_config(config), address, bearer, retry_for, screen }
     }
 
-    /// Makes sure that the server can be asked and lets this caller upload.
-    pub(super) fn greet(&self) -> Result<(), IngestError> {
+    /// Makes sure that the server can be asked and lets this caller upload; returns the size of
+    /// parts that it suggests.
+    pub(super) fn greet(&self) -> Result<Option<u64>, IngestError> {
         let patience = self.retry_for.min(FIRST_PATIENCE);
         let trial = || self.once("GET", "/api/session", None, STALL);
         let failed = |cause: CallError| match cause {
@@ -172,8 +173,8 @@ impl Client {
         let said = self.persist(&Stop::default(), patience, trial).map_err(failed)?;
         match said["role"].as_str() {
             Some("viewer") => Err(IngestError::Role),
-            Some(_) => Ok(()),
-            None if said["mode"] == "open" => Ok(()),
+            Some(_) => Ok(said["limits"]["chunkSize"].as_u64()),
+            None if said["mode"] == "open" => Ok(said["limits"]["chunkSize"].as_u64()),
             None if said["mode"].is_string() => {
                 Err(IngestError::Refused("it wants an access token".to_owned()))
             }

@@ -97,6 +97,8 @@ struct Run {
     client: Client,
     screen: Arc<Screen>,
     memory: Memory,
+    /// The size of parts that the server suggests.
+    part_size: Option<u64>,
     permits: Permits,
     /// Set when there is no point in beginning another file.
     hopeless: Stop,
@@ -124,11 +126,11 @@ pub fn run(order: Order) -> Result<bool, IngestError> {
     watch_signals(screen.clone());
     let token = order.token.as_deref();
     let client = Client::new(order.server.clone(), token, order.retry_for, screen.clone());
-    let memory = client.greet().and_then(|()| Memory::ask(&client));
-    let memory = memory.inspect_err(|_| screen.close())?;
+    let greeted = client.greet().and_then(|size| Ok((size, Memory::ask(&client)?)));
+    let (part_size, memory) = greeted.inspect_err(|_| screen.close())?;
     let permits = Permits::new(order.parallel);
     let (hopeless, failed) = (Stop::default(), AtomicUsize::new(0));
-    let run = Run { order, client, screen, memory, permits, hopeless, failed };
+    let run = Run { order, client, screen, memory, part_size, permits, hopeless, failed };
     for (path, why) in harvest.failed {
         run.tell(&path, &Err(FileError::Unfit(why)));
     }

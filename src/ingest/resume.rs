@@ -146,6 +146,8 @@ pub(super) fn begin(
     let said = json!({
         "filename": given, "size": size, "title": words.title, "tags": words.tags.join(","),
         "visibility": words.visibility, "sessionId": words.session,
+        // In one part nothing could go ahead, and nothing side by side.
+        "chunkSize": run.part_size,
     });
     let path = "/api/videos/upload/initiate";
     let begun = run.client.ask(&run.hopeless, "POST", path, Some(&said))?;

@@ -37,15 +37,23 @@ pub struct Chunks {
 
 impl Chunks {
     /// Chooses the size of the parts of `length` bytes: what the client wants as far as the
-    /// bounds allow, and large enough that no more than [`CHUNKS_MAX`] are needed. A file of
-    /// `single` bytes at most is one part.
-    pub fn plan(length: ByteCount, wanted: ByteCount, single: ByteCount) -> Self {
+    /// bounds allow, and large enough that no more than [`CHUNKS_MAX`] are needed. One that wants
+    /// nothing gets a single part up to `single` bytes, and `usual` ones above.
+    pub fn plan(
+        length: ByteCount,
+        wanted: Option<ByteCount>,
+        usual: ByteCount,
+        single: ByteCount,
+    ) -> Self {
         let (smallest, largest) = CHUNK_BYTES;
-        let size = match length.0 {
-            1.. if length <= single => length.0,
-            _ => wanted.0.clamp(smallest, largest).max(length.0.div_ceil(CHUNKS_MAX)),
+        let size = match wanted {
+            None if length <= single => length.0,
+            wanted => {
+                let size = wanted.unwrap_or(usual).0.clamp(smallest, largest);
+                size.max(length.0.div_ceil(CHUNKS_MAX)).min(length.0)
+            }
         };
-        Self { size: ByteCount(size), sha256: None }
+        Self { size: ByteCount(size.max(1)), sha256: None }
     }
 
     /// Returns the number of parts of a file of `length` bytes.
@@ -214,13 +222,16 @@ mod tests {
     /// Parts tile the file, their size stays in its bounds, and only whole ones count as there.
     #[test]
     fn parts_tile_the_file() {
-        let plan = |length, wanted| {
-            Chunks::plan(ByteCount(length), ByteCount(wanted), ByteCount(1 << 20)).size.0
+        let plan = |length, wanted: Option<u64>| {
+            let (usual, single) = (ByteCount(300_000), ByteCount(1 << 20));
+            Chunks::plan(ByteCount(length), wanted.map(ByteCount), usual, single).size.0
         };
-        assert_eq!(plan(1 << 20, 300_000), 1 << 20, "small files are one part");
-        assert_eq!(plan((1 << 20) + 1, 1), 256 << 10);
-        assert_eq!(plan(1 << 40, u64::MAX), 512 << 20);
-        assert_eq!(plan(5_000_000_000_000, 1), 500_000_000);
+        assert_eq!(plan(1 << 20, None), 1 << 20, "small files are one part");
+        assert_eq!(plan((1 << 20) + 1, None), 300_000);
+        assert_eq!(plan(1 << 20, Some(1)), 256 << 10, "unless somebody wants them cut");
+        assert_eq!(plan(1 << 20, Some(8 << 20)), 1 << 20);
+        assert_eq!(plan(1 << 40, Some(u64::MAX)), 512 << 20);
+        assert_eq!(plan(5_000_000_000_000, Some(1)), 500_000_000);
         let (chunks, length) = (Chunks { size: ByteCount(10), sha256: None }, ByteCount(35));
         assert_eq!(chunks.count(length), 4);
         assert_eq!(chunks.bounds(3, length), Some((ByteOffset(30), ByteOffset(35))));
