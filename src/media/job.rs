@@ -215,7 +215,8 @@ impl<'w, 'r> Job<'w, 'r> {
         let target_ms = self.target_ms(&grid, 0.0);
         let tasks = self.tasks(encoded, target_ms);
         // A pass for the sound alone would go on as long as the upload does, the pictures waiting.
-        let from_start = tasks.iter().any(|task| task.from() == 0) || self.file.is_arriving();
+        let along = self.file.is_arriving() && !tasks.is_empty();
+        let from_start = along || tasks.iter().any(|task| task.from() == 0);
         let mut produced = None;
         let mut opened = None;
         if sound_todo || from_start {

@@ -152,3 +152,23 @@ fn a_key_frame_that_is_none_ends_the_copy() {
     assert_eq!(again.result, Some(Ok(())));
     assert!(again.plan.iter().all(|it| !it.copied || it.kind != RenditionKind::Video));
 }
+
+/// Where only a sound is left to be made of a film that still arrives, it is made.
+#[test]
+fn a_sound_that_is_left_is_made_along() {
+    let film = fs::read(films().join("rotated.mp4")).expect("the film is there");
+    let expected = run_on(&films().join("rotated.mp4"), out_dir().path(), order());
+    let pictures = expected.plan.iter().filter(|it| it.kind == RenditionKind::Video);
+    let renditions_done = pictures.map(|it| it.name.clone()).collect();
+    let left = Order { renditions_done, seconds_done: 3.0, ..order() };
+    let (index, end) = index_of(&film);
+    let outcome = run_along(&film, out_dir().path(), left, |send, _told| {
+        send(0, 40);
+        send(index, end);
+        send(0, film.len());
+    });
+    assert_eq!(outcome.result, Some(Ok(())));
+    let sound = &outcome.made["audio"];
+    assert!(outcome.made.len() == 1 && sound.complete, "{:?}", outcome.made.keys());
+    assert_eq!(sound.segments.len(), expected.made["audio"].segments.len());
+}
