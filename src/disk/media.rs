@@ -12,6 +12,7 @@ use super::paths::Place;
 use super::work::Scratch;
 use crate::ids::{Epoch, JobId, VideoId};
 use crate::model::manifest::{MANIFEST_VERSION, Manifest};
+use crate::units::ByteCount;
 use rustix::fs::OFlags;
 use std::path::PathBuf;
 
@@ -74,6 +75,33 @@ impl Disk {
             dir = files::parent_of(dir)?;
         }
         Ok(())
+    }
+
+    /// Returns how many of a rung's files, in this order, have the size that they should have; of
+    /// `None` anything but nothing. What a power cut took shows by its size: where a file was
+    /// written and never confirmed, the disk has less of it, or none.
+    ///
+    /// # Errors
+    /// `BadName`, `Io`.
+    pub fn intact_files(
+        &self,
+        video: VideoId,
+        dir: &str,
+        files: &[(String, Option<ByteCount>)],
+    ) -> Result<usize, DiskError> {
+        let path = self.rung_path(video, dir)?;
+        for (at, (name, size)) in files.iter().enumerate() {
+            let file = path.join(Self::rung_file(dir, name)?);
+            let found = match originals::open_sized(&file) {
+                Ok((_, found)) => found,
+                Err(DiskError::Missing) => return Ok(at),
+                Err(failed) => return Err(failed),
+            };
+            if size.map_or(found.0 == 0, |size| size != found) {
+                return Ok(at);
+            }
+        }
+        Ok(files.len())
     }
 
     /// Says whether a finished file of a child has the bytes of one that players fetch. Only for

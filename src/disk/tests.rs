@@ -313,6 +313,30 @@ fn a_rung_is_gone_on_with() {
     }
 }
 
+/// Files count as whole up to the first that is shorter, longer, empty or missing.
+#[test]
+fn what_is_left_of_a_rung_shows_by_its_sizes() {
+    let (_dir, disk) = disk();
+    let video = VideoId::fresh(NOW);
+    let (job, _) = scratch(&disk, "360p/init.mp4", b"set-up");
+    disk.publish(job, Epoch(2), "360p/init.mp4", video, "360p-2/init.mp4", false).expect("moved");
+    let rung = disk.path(Place::Media(video)).join("360p-2");
+    for (name, bytes) in [("1.m4s", "one"), ("2.m4s", "two"), ("4.m4s", "four")] {
+        fs::write(rung.join(name), bytes).expect("written");
+    }
+    let whole = |files: &[(&str, Option<u64>)]| {
+        let named = files.iter().map(|(name, size)| ((*name).to_owned(), size.map(ByteCount)));
+        let named: Vec<_> = named.collect();
+        disk.intact_files(video, "360p-2", &named).expect("looked at")
+    };
+    let (init, one, two) = (("init.mp4", None), ("1.m4s", Some(3)), ("2.m4s", Some(3)));
+    assert_eq!(whole(&[init, one, two]), 3);
+    assert_eq!(whole(&[init, one, ("2.m4s", Some(4)), ("4.m4s", Some(4))]), 2);
+    assert_eq!(whole(&[init, one, two, ("3.m4s", Some(3)), ("4.m4s", Some(4))]), 3);
+    fs::write(rung.join("init.mp4"), "").expect("emptied");
+    assert_eq!(whole(&[init, one]), 0);
+}
+
 /// What a child made is moved to its address, rung by rung, and counted there.
 #[test]
 fn segments_are_published_by_rename() {

@@ -17,7 +17,7 @@ use crate::model::manifest::{
 use crate::model::rendition::{RenditionKind, RenditionPlan};
 use crate::model::video::{WARNINGS_MAX, Warning, ends_early};
 use crate::state::{State, StateError};
-use crate::units::UnixMillis;
+use crate::units::{ByteCount, UnixMillis};
 use crate::wire::Begun;
 
 /// Least time between two rewrites of the same playlists while segments pour in, and how many
@@ -87,10 +87,11 @@ impl Publisher {
         let mut manifest =
             disk.manifest(video)?.unwrap_or_else(|| Manifest::empty(0.0, Vec::new()));
         let rungs = disk.rungs(video)?;
-        let rungs = rungs.iter().filter(|name| !is_text(name));
-        let used = rungs.filter_map(|rung| generation_of(rung)).max();
+        let rungs: Vec<&String> = rungs.iter().filter(|name| !is_text(name)).collect();
+        let used = rungs.iter().filter_map(|rung| generation_of(rung)).max();
         let generation = used.map_or(epoch, |used| epoch.max(used.next()));
-        let catching_up = if manifest.boot == boot {
+        let was_cut = !rungs.is_empty() && manifest.boot != boot;
+        let catching_up = if !was_cut {
             Vec::new()
         } else {
             let disk = |from: &Rung, to: &Rung| {
@@ -100,7 +101,7 @@ impl Publisher {
             after_power_cut(&mut manifest, generation, disk)?
         };
         boot.clone_into(&mut manifest.boot);
-        Ok(Self {
+        let mut publisher = Self {
             disk,
             state,
             video,
@@ -115,7 +116,36 @@ impl Publisher {
             behind: Vec::new(),
             rewritten: UnixMillis(0),
             confirmed: now,
-        })
+        };
+        if was_cut {
+            publisher.let_go_of_what_is_gone(now)?;
+        }
+        Ok(publisher)
+    }
+
+    /// Has no playlist name what a power cut took: a rung that wasn't complete ends before the
+    /// first file that isn't whole, and one that nobody remembers goes.
+    fn let_go_of_what_is_gone(&mut self, now: UnixMillis) -> Result<(), PublishError> {
+        let (disk, video) = (self.disk.clone(), self.video);
+        for rung in self.manifest.rungs.iter_mut().filter(|rung| !rung.complete) {
+            let sizes = rung.segments.iter().map(|segment| Some(ByteCount(segment.bytes)));
+            let files = files_of(rung, 0..rung.segments.len() as u32);
+            let files: Vec<_> = files.into_iter().zip(std::iter::once(None).chain(sizes)).collect();
+            let whole = disk.intact_files(video, &rung.directory(), &files)?;
+            rung.segments.truncate(whole.saturating_sub(1));
+            rung.durable = rung.durable.min(rung.segments.len() as u32);
+            self.behind.push(rung.plan.name.clone());
+        }
+        self.manifest.rungs.retain(|rung| rung.complete || !rung.segments.is_empty());
+        let known = self.manifest.rungs.iter().chain(&self.catching_up).map(Rung::directory);
+        let known: Vec<String> = known.collect();
+        self.rewrite(now)?;
+        for directory in self.disk.rungs(video)? {
+            if !is_text(&directory) && !known.contains(&directory) {
+                self.disk.remove_rung(video, &directory)?;
+            }
+        }
+        Ok(())
     }
 
     /// Publishes in the forms that are wanted; one file that is there already stays.

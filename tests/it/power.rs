@@ -312,6 +312,11 @@ fn job_under_cuts(image: &Image, cuts: &[usize]) {
         image.mount().expect("its log is replayed");
         server.set("SLIPWAY_BOOT_ID", &format!("boot {}", boot + 1));
         server.restart();
+        wait_for("the work to go on", || {
+            let manifest = std::fs::read(media.join("manifest.json")).ok()?;
+            let manifest: serde_json::Value = serde_json::from_slice(&manifest).ok()?;
+            (manifest["boot"] == format!("boot {}", boot + 1)).then_some(())
+        });
         let now = ready_renditions(&server, &id);
         assert!(ready.iter().all(|name| now.contains(name)), "{ready:?} before, {now:?}");
         for (name, sum) in segments(&media) {
