@@ -19,6 +19,7 @@ use super::segment::APART;
 use super::sounds::Sounds;
 use super::source::{Source, Track};
 use super::timeline::{Boundaries, TICKS, seconds, ticks};
+use ffmpeg_next::codec::packet::Packet;
 use ffmpeg_next::frame;
 
 /// Seconds by which a head start goes on for sound that lies behind its pictures in the file.
@@ -68,12 +69,7 @@ pub fn feed<'r>(
     feeder.meter = Some(meter);
     while let Some(packet) = source.next_packet() {
         pass.reporter.beat()?;
-        if packet.stream() == track.index {
-            decoder.decode(Some(&packet), &mut |picture| feeder.picture(picture))?;
-            sounds.pictures_at(feeder.seconds)?;
-        } else {
-            sounds.packet(&packet)?;
-        }
+        feeder.take(&packet, &mut decoder, &mut sounds)?;
     }
     decoder.decode(None, &mut |picture| feeder.picture(picture))?;
     let found = feeder.finish(sounds.drain()?.max(pass.until))?;
@@ -106,12 +102,7 @@ fn run_ahead(
         }
         let Some(packet) = source.next_packet() else { return Ok(()) };
         pass.reporter.beat()?;
-        if packet.stream() == track.index {
-            decoder.decode(Some(&packet), &mut |picture| feeder.picture(picture))?;
-            sounds.pictures_at(feeder.seconds)?;
-        } else {
-            sounds.packet(&packet)?;
-        }
+        feeder.take(&packet, &mut decoder, sounds)?;
     }
 }
 
@@ -122,6 +113,8 @@ fn open_decoder(pass: Pass<'_, '_>, track: &Track, begin: Begin) -> Result<Pictu
 /// Treats decoded pictures and marks those that begin a segment.
 struct Feeder<'f, 'm, 'w, 'r> {
     pass: Pass<'w, 'r>,
+    /// The pictures' number in the container.
+    index: usize,
     interlaced: bool,
     treater: Option<Treater>,
     boundaries: Boundaries,
@@ -148,6 +141,7 @@ impl<'w, 'r> Feeder<'_, '_, 'w, 'r> {
         let interlaced = track.facts.field_order > 1;
         Self {
             pass,
+            index: track.index,
             interlaced,
             treater: None,
             boundaries,
@@ -158,6 +152,20 @@ impl<'w, 'r> Feeder<'_, '_, 'w, 'r> {
             seconds: 0.0,
             last: None,
         }
+    }
+
+    /// Hands a packet on: to the decoder, whose pictures it takes, or to the sounds.
+    fn take(
+        &mut self,
+        packet: &Packet,
+        decoder: &mut PictureDecoder,
+        sounds: &mut Sounds<'_, '_>,
+    ) -> Result<(), Stop> {
+        if packet.stream() != self.index {
+            return sounds.packet(packet);
+        }
+        decoder.decode(Some(packet), &mut |picture| self.picture(picture))?;
+        sounds.pictures_at(self.seconds)
     }
 
     fn picture(&mut self, picture: frame::Video) -> Result<(), Stop> {
