@@ -1,8 +1,10 @@
 //! The fast pass: the source's own pictures into segments, and the sound along with them.
 
+use super::cuts::Cuts;
 use super::keys::{CopyPlan, holds_idr, stamp};
 use super::output::OutputDir;
 use super::report::{Meter, Reporter, Stop};
+use super::rungs::Found;
 use super::segment::{self, Label, Segmenter, avc_codecs};
 use super::sounds::Sounds;
 use super::source::{Source, Track, seconds};
@@ -13,34 +15,35 @@ use ffmpeg_next::codec::packet::Packet;
 /// H.264 reorders at most 16 pictures; at two a second, the slowest that matter, that's 8 s.
 const REORDER_SECONDS_MAX: f64 = 8.0;
 
-/// What the pass has learnt.
-pub struct Copied {
-    /// Where the segments begin, in result ticks: the boundaries of all other rungs.
-    pub begins: Vec<i64>,
-    /// Seconds of pictures found.
-    pub seconds: f64,
-    /// Second at which the last of them ends, which stays while there is sound.
-    pub end: f64,
+/// What the pass works by.
+pub struct CopyPass<'w, 'r> {
+    /// Where it may cut.
+    pub plan: &'w CopyPlan,
+    /// Hears where it does, and how far it is.
+    pub cuts: &'w Cuts,
+    /// Where files go.
+    pub dir: &'w OutputDir,
+    /// Where reports go.
+    pub reporter: &'w Reporter<'r>,
+    /// Tells how far the work is.
+    pub meter: Meter<'w, 'r>,
 }
 
 /// Reads the source through. With `label` the pictures become that rendition; without, because an
-/// earlier attempt made it, only their boundaries are learnt. `sounds` are fed and completed.
+/// earlier attempt made it, only their cuts are learnt. `sounds` are fed and completed.
 ///
 /// # Errors
 /// `OutOfSpace`, `OutOfMemory`, `Internal`; `Gone`, also if a picture that should begin a file
-/// needs others before it, so that another attempt has to encode them.
+/// needs others before it, so that another attempt has to encode them; `Neighbour` if those who
+/// encode by the cuts have ended.
 pub fn copy_pass(
+    pass: &CopyPass<'_, '_>,
     mut source: Source,
-    plan: &CopyPlan,
     label: Option<Label>,
     mut sounds: Sounds<'_, '_>,
-    dir: &OutputDir,
-    reporter: &Reporter<'_>,
-    meter: &Meter<'_, '_>,
-) -> Result<Copied, Stop> {
-    let Some(track) = source.video.take() else {
-        return Ok(Copied { begins: Vec::new(), seconds: 0.0, end: 0.0 });
-    };
+) -> Result<Found, Stop> {
+    let Some(track) = source.video.take() else { return Ok(Found::default()) };
+    let (dir, reporter) = (pass.dir, pass.reporter);
     let name = label.as_ref().map(|label| label.name.clone());
     let segmenter = match label {
         Some(label) => {
@@ -48,7 +51,7 @@ pub fn copy_pass(
         }
         None => None,
     };
-    let mut pictures = Pictures::new(&track, plan, segmenter);
+    let mut pictures = Pictures::new(&track, pass, segmenter);
     while let Some(packet) = source.next_packet() {
         if packet.stream() == track.index {
             if let Some(name) = name.as_ref().filter(|_| !pictures.fits(&packet)) {
@@ -56,15 +59,16 @@ pub fn copy_pass(
             }
             pictures.packet(packet)?;
             sounds.pictures_at(seconds(pictures.end, track.time_base))?;
-            meter.reached(seconds(pictures.last_dts.unwrap_or(0), track.time_base))?;
+            pass.meter.reached(seconds(pictures.last_dts.unwrap_or(0), track.time_base))?;
         } else {
             reporter.beat()?;
             sounds.packet(&packet)?;
         }
     }
-    let copied = pictures.finish(sounds.drain()?)?;
-    sounds.finish(Some(copied.end))?;
-    Ok(copied)
+    let found = pictures.finish(sounds.drain()?)?;
+    sounds.finish(Some(found.end))?;
+    pass.cuts.end(found.end);
+    Ok(found)
 }
 
 /// Returns the codec string of a track that can be copied.
@@ -74,6 +78,7 @@ pub fn codecs_of(track: &Track) -> String {
 
 struct Pictures<'p, 'w, 'r> {
     plan: &'p CopyPlan,
+    cuts: &'p Cuts,
     segmenter: Option<Segmenter<'w, 'r>>,
     /// The set-up bytes, which tell how units lie in a packet.
     extradata: Vec<u8>,
@@ -85,15 +90,15 @@ struct Pictures<'p, 'w, 'r> {
     /// Packets at the start whose decoding time isn't known yet.
     waiting: Vec<Packet>,
     last_dts: Option<i64>,
-    begins: Vec<i64>,
     end: i64,
 }
 
 impl<'p, 'w, 'r> Pictures<'p, 'w, 'r> {
-    fn new(track: &Track, plan: &'p CopyPlan, segmenter: Option<Segmenter<'w, 'r>>) -> Self {
+    fn new(track: &Track, pass: &CopyPass<'p, '_>, segmenter: Option<Segmenter<'w, 'r>>) -> Self {
         let frame = 1.0 / track.frame_rate.max(1.0) / seconds(1, track.time_base);
         Self {
-            plan,
+            plan: pass.plan,
+            cuts: pass.cuts,
             segmenter,
             extradata: track.facts.extradata.clone(),
             time_base: track.time_base,
@@ -102,7 +107,6 @@ impl<'p, 'w, 'r> Pictures<'p, 'w, 'r> {
             reorder_max: (REORDER_SECONDS_MAX / seconds(1, track.time_base)) as i64,
             waiting: Vec::new(),
             last_dts: None,
-            begins: Vec::new(),
             end: 0,
         }
     }
@@ -155,22 +159,22 @@ impl<'p, 'w, 'r> Pictures<'p, 'w, 'r> {
         self.end = self.end.max(pts.saturating_add(packet.duration().max(self.frame_ticks)));
         packet.set_dts(Some(dts));
         packet.set_pts(Some(pts));
-        if begins {
-            self.begins.push(rescale(pts, self.time_base, TICK));
-        }
+        // A picture to come is decoded after this one, and shown no sooner.
+        let in_ticks = |at| rescale(at, self.time_base, TICK);
+        self.cuts.tell(begins.then(|| in_ticks(pts)), in_ticks(dts))?;
         match &mut self.segmenter {
             Some(segmenter) => segmenter.push(packet, begins),
             None => Ok(()),
         }
     }
 
-    fn finish(mut self, until: f64) -> Result<Copied, Stop> {
+    fn finish(mut self, until: f64) -> Result<Found, Stop> {
         self.release_waiting(None)?;
         let found = seconds(self.end, self.time_base);
         let end = match self.segmenter.take() {
             Some(segmenter) => segmenter.finish(self.frame_ticks, until)?,
             None => found.max(until),
         };
-        Ok(Copied { begins: self.begins, seconds: found, end })
+        Ok(Found { pictures: found, end })
     }
 }

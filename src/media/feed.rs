@@ -72,7 +72,7 @@ pub fn feed<'r>(
         feeder.take(&packet, &mut decoder, &mut sounds)?;
     }
     decoder.decode(None, &mut |picture| feeder.picture(picture))?;
-    let found = feeder.finish(sounds.drain()?.max(pass.until))?;
+    let found = feeder.finish(sounds.drain()?.max(pass.until()?))?;
     sounds.finish(Some(found.end))?;
     Ok(found)
 }
@@ -225,7 +225,7 @@ impl<'w, 'r> Feeder<'_, '_, 'w, 'r> {
 
     fn send_one(&mut self, frame: frame::Video, at: i64) -> Result<(), Stop> {
         self.seconds = seconds(at) + 1.0 / self.frame_rate();
-        let begins = self.boundaries.begins(at);
+        let begins = self.boundaries.begins(at)?;
         self.inlet
             .queue
             .send(Picture { frame, begins, ahead: self.ahead })
@@ -235,7 +235,7 @@ impl<'w, 'r> Feeder<'_, '_, 'w, 'r> {
     /// Shows the last picture again at every boundary before `at`: a film may stand still for
     /// minutes, and its segments must not.
     fn repeat_until(&mut self, at: i64) -> Result<(), Stop> {
-        while let Some(boundary) = self.boundaries.upcoming().filter(|&next| next < at) {
+        while let Some(boundary) = self.boundaries.next_before(at)? {
             if at - boundary < self.frame_ticks() || !self.repeat_at(boundary)? {
                 break;
             }

@@ -2,8 +2,9 @@
 
 use super::audio::{Placing, Sound, rate_of};
 use super::chapters;
-use super::copy::{self, copy_pass};
+use super::copy::{self, CopyPass, copy_pass};
 use super::cover;
+use super::cuts::Cuts;
 use super::decode::Begin;
 use super::extras;
 use super::feed::{HeadStart, Opened};
@@ -13,7 +14,7 @@ use super::output::OutputDir;
 use super::passes;
 use super::poster;
 use super::probe::{self, Probe};
-use super::report::{Meter, Reporter, Stop};
+use super::report::{Meter, Reporter, Stop, out_of_memory};
 use super::resume;
 use super::rungs::{Found, Pass, Task, encode_pass};
 use super::segment::{APART, Kept, Label};
@@ -29,8 +30,9 @@ use crate::model::problem::ProblemCode;
 use crate::model::rendition::{RenditionKind, RenditionPlan};
 use crate::model::video::ends_early;
 use crate::wire::{Order, Report};
-use std::cell::Cell;
-use std::sync::PoisonError;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, PoisonError};
+use std::thread::Builder;
 
 /// A pass over the source without encoding pictures costs about this share of one with it.
 const COPY_SHARE: f64 = 0.1;
@@ -83,8 +85,8 @@ pub fn work(
         probe: &probe,
         texts,
         peaks: peaks.clone(),
-        wants_still: Cell::new(wants_still && is_arriving),
-        extras_made: Cell::new(false),
+        wants_still: AtomicBool::new(wants_still && is_arriving),
+        extras_made: AtomicBool::new(false),
     };
     let produced = job.passes()?;
     job.texts_at_last()?;
@@ -103,8 +105,10 @@ pub fn work(
 struct Before<'w, 'r> {
     /// The source and the sound to be made along.
     opened: Option<Opened<'w, 'r>>,
-    /// Second until which the last picture stays.
+    /// Second until which the last picture stays, if no copy says.
     until: f64,
+    /// Where a copy of the pictures is cut.
+    copy: Option<&'w Cuts>,
     /// Share of the progress that is used up.
     share: f64,
 }
@@ -119,8 +123,8 @@ struct Job<'w, 'r> {
     /// Collects the waveform, where it becomes the poster.
     peaks: Option<SharedPeaks>,
     /// The poster has still to be made, of the whole film.
-    wants_still: Cell<bool>,
-    extras_made: Cell<bool>,
+    wants_still: AtomicBool,
+    extras_made: AtomicBool,
 }
 
 impl<'w, 'r> Job<'w, 'r> {
@@ -157,47 +161,54 @@ impl<'w, 'r> Job<'w, 'r> {
         // The plan is in the order of work; a cascade wants the largest first.
         encoded.sort_by_key(|rung| std::cmp::Reverse(rung.width.min(rung.height)));
         let sound_todo = plan.iter().any(|r| r.kind == RenditionKind::Audio && self.is_todo(r));
-        let Some(cuts) = &self.probe.copy else {
+        let Some(plan) = &self.probe.copy else {
             return self.without_copy(&encoded, sound_todo);
         };
-        let mut produced: Option<Found> = None;
-        let mut boundaries = self.grid();
-        let mut target_ms = self.target_ms(&boundaries, cuts.longest);
-        if copied_todo.is_some() || sound_todo || !encoded.is_empty() {
-            let share = if encoded.is_empty() { 1.0 } else { COPY_SHARE };
-            let source = self.open_source()?;
-            let sound_cuts = self.sound_boundaries(&source, &cuts.cuts);
-            target_ms = self.target_ms(&sound_cuts, cuts.longest);
-            let label = copied_todo.zip(source.video.as_ref()).map(|(rendition, track)| Label {
-                name: rendition.name.clone(),
-                codecs: copy::codecs_of(track),
-                target_ms,
-                kept: self.kept(rendition, target_ms, true),
-            });
-            let sounds = self.sounds(&source, &sound_cuts, target_ms)?;
-            let meter = Meter::new(self.reporter, self.probe.facts.duration, 0.0, share);
-            let done = copy_pass(source, cuts, label, sounds, self.dir, self.reporter, &meter)?;
-            produced = Some(Found { pictures: done.seconds, end: done.end });
-            boundaries = Boundaries::listed(done.begins);
-            self.texts.report(self.dir, self.reporter)?;
+        if copied_todo.is_none() && !sound_todo && encoded.is_empty() {
+            return Ok(None);
+        }
+        let cuts = Arc::new(Cuts::default());
+        let source = self.open_source()?;
+        let sound_cuts = self.sound_boundaries(&source, &plan.cuts);
+        let target_ms = self.target_ms(&sound_cuts, plan.longest);
+        let label = copied_todo.zip(source.video.as_ref()).map(|(rendition, track)| Label {
+            name: rendition.name.clone(),
+            codecs: copy::codecs_of(track),
+            target_ms,
+            kept: self.kept(rendition, target_ms, true),
+        });
+        let sounds = self.sounds(&source, &sound_cuts, target_ms)?;
+        let (dir, reporter) = (self.dir, self.reporter);
+        let share = if encoded.is_empty() { 1.0 } else { COPY_SHARE };
+        let meter = Meter::new(reporter, self.probe.facts.duration, 0.0, share);
+        let pass = CopyPass { plan, cuts: &cuts, dir, reporter, meter };
+        let copy = || {
+            let found = copy_pass(&pass, source, label, sounds)?;
+            self.texts.report(dir, reporter)?;
             self.extras()?;
+            Ok(found)
+        };
+        let encode = || {
+            let before = Before { opened: None, until: 0.0, copy: Some(&cuts), share };
+            let boundaries = Boundaries::copied(cuts.clone());
+            self.encode(&self.tasks(&encoded, target_ms), before, boundaries, target_ms)
+        };
+        if encoded.is_empty() {
+            copy().map(Some)
+        } else if self.file.is_arriving() {
+            beside(&cuts, copy, encode).map(Some)
+        } else {
+            // Nothing is as early as a copy that has the machine to itself.
+            Ok(Some(copy()?.and(encode()?)))
         }
-        if !encoded.is_empty() {
-            let until = produced.map_or(0.0, |copied| copied.end);
-            let tasks = self.tasks(&encoded, target_ms);
-            let before = Before { opened: None, until, share: COPY_SHARE };
-            let found = self.encode(&tasks, before, boundaries, target_ms)?;
-            produced = Some(produced.unwrap_or_default().and(found));
-        }
-        Ok(produced)
     }
 
     /// Makes the pictures beside the rungs, once: as soon as something plays.
     fn extras(&self) -> Result<(), Stop> {
-        if self.extras_made.replace(true) {
+        if self.extras_made.swap(true, Ordering::Relaxed) {
             return Ok(());
         }
-        if self.wants_still.replace(false) {
+        if self.wants_still.swap(false, Ordering::Relaxed) {
             let (limits, dir, reporter) = (&self.order.limits, self.dir, self.reporter);
             poster::make(&mut Source::open(self.file, limits)?, self.probe, limits, dir, reporter)?;
         }
@@ -235,7 +246,8 @@ impl<'w, 'r> Job<'w, 'r> {
         if !tasks.is_empty() {
             let until = produced.map_or(0.0, |sound| sound.end);
             let share = if produced.is_some() { COPY_SHARE } else { 0.0 };
-            let found = self.encode(&tasks, Before { opened, until, share }, grid, target_ms)?;
+            let before = Before { opened, until, copy: None, share };
+            let found = self.encode(&tasks, before, grid, target_ms)?;
             produced = Some(produced.unwrap_or_default().and(found));
         }
         Ok(produced)
@@ -288,6 +300,7 @@ impl<'w, 'r> Job<'w, 'r> {
             reporter: self.reporter,
             target_ms,
             until: before.until.max(self.order.seconds_done),
+            copy: before.copy,
         };
         let mut from = before.share;
         let mut opened = before.opened;
@@ -478,6 +491,34 @@ impl<'w, 'r> Job<'w, 'r> {
             "truncated-source",
             format!("The file ends early: of {declared:.1} seconds {produced:.1} are there."),
         )
+    }
+}
+
+/// Copies on a thread of its own while others encode by its cuts, as both have to wait for the
+/// same bytes.
+fn beside(
+    cuts: &Cuts,
+    copy: impl FnOnce() -> Result<Found, Stop> + Send,
+    encode: impl FnOnce() -> Result<Found, Stop>,
+) -> Result<Found, Stop> {
+    let (copied, encoded) = std::thread::scope(|scope| {
+        let copy = || {
+            let _leaving = cuts.leaving();
+            copy()
+        };
+        let Ok(copied) = Builder::new().name("copy".to_owned()).spawn_scoped(scope, copy) else {
+            return (Err(out_of_memory()), Ok(Found::default()));
+        };
+        let leaving = cuts.leaving();
+        let encoded = encode();
+        drop(leaving);
+        let crashed = |_| Stop::because(ProblemCode::Internal, "Copying stopped unexpectedly.");
+        (copied.join().map_err(crashed).and_then(|copied| copied), encoded)
+    });
+    match (copied, encoded) {
+        (Ok(copied), Ok(encoded)) => Ok(copied.and(encoded)),
+        // Who only lost the other doesn't know why.
+        (Err(Stop::Neighbour), Err(stop)) | (Err(stop), _) | (_, Err(stop)) => Err(stop),
     }
 }
 

@@ -20,6 +20,7 @@ mod chapters;
 mod choice;
 mod copy;
 mod cover;
+mod cuts;
 pub mod dash;
 mod decode;
 mod encode;

@@ -4,6 +4,7 @@
 //! one, and so on. Queues between them are short, so a slow encoder slows the decoder down
 //! instead of filling memory.
 
+use super::cuts::Cuts;
 use super::encode::PictureEncoder;
 use super::feed::{Opened, feed};
 use super::ffi;
@@ -39,8 +40,21 @@ pub struct Pass<'w, 'r> {
     pub reporter: &'w Reporter<'r>,
     /// Longest segment in milliseconds.
     pub target_ms: u32,
-    /// Second until which the last picture stays, if the pass's own sound doesn't say.
+    /// Second until which the last picture stays, if neither the pass's own sound nor a copy says.
     pub until: f64,
+    /// Where a copy of the pictures is cut, be it done or beside this pass.
+    pub copy: Option<&'w Cuts>,
+}
+
+impl Pass<'_, '_> {
+    /// Returns the second until which the last picture stays; waits for the copy.
+    ///
+    /// # Errors
+    /// `Neighbour` if the copy has ended before its time.
+    pub fn until(&self) -> Result<f64, Stop> {
+        let copied = self.copy.map_or(Ok(0.0), Cuts::wait_for_end)?;
+        Ok(copied.max(self.until))
+    }
 }
 
 /// What a pass has found.
@@ -210,7 +224,7 @@ impl Rung<'_, '_> {
             segmenter.push(packet, begins)?;
         }
         let lasts = f64::from(TICKS) / self.task.rung.frame_rate.max(1.0);
-        segmenter.finish(lasts as i64, self.pass.until)?;
+        segmenter.finish(lasts as i64, self.pass.until()?)?;
         Ok(())
     }
 

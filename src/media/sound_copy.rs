@@ -117,7 +117,7 @@ impl<'w, 'r> SoundCopy<'w, 'r> {
         let Some(packet) = self.waiting.pop_front() else { return Ok(()) };
         self.waiting_bytes -= packet.size();
         let own = Rational(1, self.rate as i32);
-        let begins = self.boundaries.begins(rescale(packet.pts().unwrap_or(0), own, TICK));
+        let begins = self.boundaries.begins(rescale(packet.pts().unwrap_or(0), own, TICK))?;
         self.segmenter.push(packet, begins)
     }
 

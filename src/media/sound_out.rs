@@ -137,7 +137,7 @@ impl<'w, 'r> SoundOut<'w, 'r> {
             self.waiting_bytes -= packet.size();
             let at = packet.pts().unwrap_or(0);
             let at = rescale(at, Rational(1, self.mixing.rate as i32), TICK);
-            let begins = self.boundaries.begins(at);
+            let begins = self.boundaries.begins(at)?;
             self.segmenter.push(packet, begins)?;
         }
         Ok(())

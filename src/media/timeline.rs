@@ -1,6 +1,9 @@
-//! The time line of the result: ticks of 1/90000 s from the first picture. Pure.
+//! The time line of the result: ticks of 1/90000 s from the first picture.
 
+use super::cuts::Cuts;
+use super::report::Stop;
 use ffmpeg_next::Rational;
+use std::sync::Arc;
 
 /// Ticks in a second of encoded pictures. Whole for 24, 25, 30, 50 and 60 frames a second and for
 /// 30000/1001; at most half a tick off for any other rate.
@@ -47,6 +50,8 @@ enum Kind {
     Grid { every: i64, end: i64 },
     /// At these ticks: the source's own key frames.
     Listed(Vec<i64>),
+    /// Where the pictures that are copied are cut.
+    Copied(Arc<Cuts>),
 }
 
 /// A picture this many ticks before a boundary counts as on it: half a millisecond, the rounding
@@ -64,38 +69,52 @@ impl Boundaries {
         Self { kind: Kind::Listed(ticks), next: 0 }
     }
 
-    /// Returns where the next segment begins, if that's known.
-    pub fn upcoming(&self) -> Option<i64> {
-        match &self.kind {
+    /// Makes boundaries where a copy is cut; asking waits for it.
+    pub fn copied(cuts: Arc<Cuts>) -> Self {
+        Self { kind: Kind::Copied(cuts), next: 0 }
+    }
+
+    /// Returns where the next segment begins, if that's before `before`.
+    ///
+    /// # Errors
+    /// `Neighbour` if the copy that tells it has ended before its time.
+    pub fn next_before(&self, before: i64) -> Result<Option<i64>, Stop> {
+        let next = match &self.kind {
+            Kind::Copied(cuts) => return cuts.before(self.next, before),
             Kind::Listed(ticks) => ticks.get(self.next).copied(),
             Kind::Grid { every, end } => {
-                let mut at = every.checked_mul(i64::try_from(self.next).ok()?)?;
-                // The rest after the last whole segment joins it if it's a mere tail. Past the
-                // declared end, which may be wrong, the grid goes on.
-                if self.next > 0 && at <= *end && *end - at < ticks(TAIL_MIN) {
-                    at += *every;
-                }
-                Some(at)
+                i64::try_from(self.next).ok().and_then(|next| every.checked_mul(next)).map(|at| {
+                    // The rest after the last whole segment joins it if it's a mere tail. Past
+                    // the declared end, which may be wrong, the grid goes on.
+                    let is_tail = self.next > 0 && at <= *end && *end - at < ticks(TAIL_MIN);
+                    if is_tail { at + *every } else { at }
+                })
             }
-        }
+        };
+        Ok(next.filter(|&next| next < before))
     }
 
     /// Says whether what is shown at `at` begins a segment. The first asked always does.
-    pub fn begins(&mut self, at: i64) -> bool {
+    ///
+    /// # Errors
+    /// As [`Boundaries::next_before`].
+    pub fn begins(&mut self, at: i64) -> Result<bool, Stop> {
         let mut begins = self.next == 0;
         if begins {
             self.next = 1;
         }
-        while self.upcoming().is_some_and(|boundary| boundary <= at.saturating_add(SLACK)) {
+        while self.next_before(at.saturating_add(SLACK + 1))?.is_some() {
             begins = true;
             self.next += 1;
         }
-        begins
+        Ok(begins)
     }
 
     /// Returns the longest segment in seconds that these boundaries make of `duration` seconds.
     pub fn longest(&self, duration: f64) -> f64 {
         match &self.kind {
+            // Nobody asks before the copy is planned, and its plan tells.
+            Kind::Copied(_) => duration,
             Kind::Listed(list) => {
                 let end = ticks(duration);
                 let ends = list.iter().copied().skip(1).chain([end]);
@@ -135,7 +154,7 @@ mod tests {
     }
 
     fn begun(mut boundaries: Boundaries, times: impl IntoIterator<Item = f64>) -> Vec<f64> {
-        times.into_iter().filter(|&at| boundaries.begins(ticks(at))).collect()
+        times.into_iter().filter(|&at| boundaries.begins(ticks(at)) == Ok(true)).collect()
     }
 
     /// Segments begin on the grid; a rest shorter than a second joins the last one, a longer one
