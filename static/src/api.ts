@@ -1,5 +1,6 @@
 /** The server's answers as types, and one function for each question a page asks. */
 
+import { ANSWER_MS } from "./plan";
 import { words } from "./words";
 
 export type VideoState = "uploading" | "queued" | "processing" | "ready" | "failed";
@@ -190,9 +191,13 @@ function retryAfterFrom(header: string | null, inBody: unknown): number | null {
 /** A line can die without saying so; small questions aren't worth waiting longer for. */
 const PATIENCE_MS = 20_000;
 
-async function ask(path: string, init: RequestInit = {}): Promise<Response> {
+async function ask(
+  path: string,
+  init: RequestInit = {},
+  patienceMs = PATIENCE_MS,
+): Promise<Response> {
   const patience = new AbortController();
-  const timer = window.setTimeout(() => patience.abort(), PATIENCE_MS);
+  const timer = window.setTimeout(() => patience.abort(), patienceMs);
   let answer: Response;
   try {
     answer = await fetch(path, { credentials: "same-origin", signal: patience.signal, ...init });
@@ -210,12 +215,15 @@ async function ask(path: string, init: RequestInit = {}): Promise<Response> {
   return answer;
 }
 
-async function json<T>(path: string, init?: RequestInit): Promise<T> {
-  const answer = await ask(path, {
-    ...init,
-    headers: { Accept: "application/json", ...(init?.headers ?? {}) },
-  });
-  return (await answer.json()) as T;
+async function json<T>(path: string, init?: RequestInit, patienceMs?: number): Promise<T> {
+  const headers = { Accept: "application/json", ...(init?.headers ?? {}) };
+  const answer = await ask(path, { ...init, headers }, patienceMs);
+  try {
+    return (await answer.json()) as T;
+  } catch {
+    // Cut off, or a page of something in between: the server hasn't said this.
+    throw new Problem(0, words.problem.offline, words.problem.offlineDetail);
+  }
 }
 
 const videoPath = (id: string) => `/api/videos/${encodeURIComponent(id)}`;
@@ -268,7 +276,7 @@ export async function cancelProcessing(id: string): Promise<void> {
 
 export async function partialUploads(): Promise<PartialUpload[]> {
   const found: PartialUpload[] = [];
-  for (let cursor: string | null = ""; cursor !== null; ) {
+  for (let cursor: string | null = ""; cursor !== null;) {
     const path = `/api/uploads?state=partial${cursor && `&cursor=${cursor}`}`;
     const page: Page<PartialUpload> = await json<Page<PartialUpload>>(path);
     found.push(...page.items);
@@ -286,6 +294,62 @@ export async function endUpload(url: string): Promise<void> {
   } catch (problem) {
     if (!(problem instanceof Problem && [404, 410].includes(problem.status))) throw problem;
   }
+}
+
+const PARTS = "/api/videos/upload/";
+
+/** Returns the address of an upload that comes in numbered parts. */
+export const partsUrl = (uploadId: string) => PARTS + encodeURIComponent(uploadId);
+
+/** Says whether the upload at this address comes in numbered parts. */
+export const isInParts = (url: string) => url.startsWith(PARTS);
+
+/** An upload that was just begun, and how its file is cut. */
+export interface Begun {
+  uploadId: string;
+  videoId: string | null;
+  chunkSize: number;
+  totalChunks: number;
+}
+
+/** How far an upload is. */
+export interface UploadStatus {
+  videoId: string | null;
+  missingChunks: number[];
+  wanted: [start: number, end: number][];
+  chunkSize: number | null;
+  /** The parts that have arrived with their SHA-256, if that was asked for. */
+  parts?: { index: number; etag: string }[];
+}
+
+const sent = (body: object): RequestInit => ({
+  method: "POST",
+  headers: { "Content-Type": "application/json" },
+  body: JSON.stringify(body),
+});
+
+/** Begins an upload in parts of about `chunkSize` bytes. */
+export function beginInParts(file: File, chunkSize: number): Promise<Begun> {
+  const { name: filename, size, type } = file;
+  const contentType = type || undefined;
+  return json<Begun>(`${PARTS}initiate`, sent({ filename, size, contentType, chunkSize }));
+}
+
+export const uploadStatus = (url: string, withParts = false) =>
+  json<UploadStatus>(withParts ? `${url}?parts=true` : url);
+
+/** Says whether this is the server's answer to a part that it has stored. */
+export function isPartStored(answer: string, index: number): boolean {
+  try {
+    return (JSON.parse(answer) as { index?: unknown } | null)?.index === index;
+  } catch {
+    return false;
+  }
+}
+
+/** Ends an upload all of whose parts have arrived, as often as it is asked. */
+export async function completeUpload(url: string): Promise<void> {
+  await json(`${PARTS}complete`, sent({ uploadId: url.slice(PARTS.length) }), ANSWER_MS);
 }
 
 /** Returns the metadata that the upload was created with. */

@@ -1,4 +1,7 @@
-/** What to send in which portions, how long to wait after a failure, how fast it goes. Pure. */
+/**
+ * What to send in which portions and in which order, how many at once, how long to wait after a
+ * failure, how fast it goes. Pure.
+ */
 
 /** Files on their way at once; more would only share the same line. */
 export const FILES_AT_ONCE = 3;
@@ -11,6 +14,17 @@ const CHUNK_MIN = 256 * 1024;
 const CHUNK_MAX = 512 * 1024 * 1024;
 /** A chunk should take about this long: rare enough to cost nothing, often enough to learn. */
 const CHUNK_AIM_MS = 7_500;
+
+/** Numbered parts are cut once for all; the server takes this many. */
+export const PARTS_MAX = 10_000;
+const PART_MIN = CHUNK_MIN;
+const PART_MAX = 64 * 1024 * 1024;
+/** A part that breaks off is sent again whole, and nothing plays before the first has arrived. */
+const PART_AIM_MS = 5_000;
+/** While nothing is known of the line; also what nginx lets through unless it is told otherwise. */
+const PART_USUAL = 1024 * 1024;
+/** Of a large file, so many more would only keep the server's records busy. */
+const PARTS_USUAL = 5_000;
 
 const BACKOFF_FIRST_MS = 1_000;
 const BACKOFF_MAX_MS = 60_000;
@@ -29,6 +43,91 @@ export function smallerChunkBytes(bytes: number): number | null {
 /** Returns the first chunk's size from what the server suggests. */
 export function firstChunkBytes(suggested: number): number {
   return clamp(suggested || 8 * 1024 * 1024, CHUNK_MIN, CHUNK_MAX);
+}
+
+/**
+ * Returns the size of a new upload's parts, or null if it can't be cut so that each gets through.
+ * `atOnce` of them share the line, whose speed may be unknown (0); `bodyMax` bounds one request.
+ */
+export function partBytes(
+  size: number,
+  bytesPerSecond: number,
+  atOnce: number,
+  bodyMax: number,
+): number | null {
+  const aim = (bytesPerSecond * PART_AIM_MS) / 1000 / Math.max(1, atOnce);
+  const ideal = bytesPerSecond > 0 ? aim : Math.max(PART_USUAL, size / PARTS_USUAL);
+  const least = Math.max(PART_MIN, Math.ceil(size / PARTS_MAX));
+  return least > bodyMax ? null : clamp(ideal, least, Math.max(least, Math.min(PART_MAX, bodyMax)));
+}
+
+/** Returns how much one request may carry after one of `bytes` didn't get through. */
+export function smallerBody(bytes: number): number {
+  // In big steps, for each costs an upload that is begun in vain; a megabyte nearly always passes.
+  return bytes > PART_USUAL ? Math.max(PART_USUAL, Math.floor(bytes / 8)) : Math.floor(bytes / 4);
+}
+
+export type Range = readonly [start: number, end: number];
+
+/**
+ * Returns the missing parts in the order in which they are sent, each once: those in which bytes
+ * of `first` lie, in its order, then the rest from the start on.
+ */
+export function inOrder(
+  missing: readonly number[],
+  first: readonly Range[],
+  bytes: number,
+): number[] {
+  const left = new Set([...missing].sort((a, b) => a - b));
+  const order: number[] = [];
+  for (const [start, end] of first) {
+    for (const index of left) {
+      if (index * bytes >= end) break;
+      if ((index + 1) * bytes <= start) continue;
+      order.push(index);
+      left.delete(index);
+    }
+  }
+  return [...order, ...left];
+}
+
+/** What is known when a request for an upload in parts wasn't answered as it should be. */
+export interface Refusal {
+  status: number;
+  /** The server's own code; nothing if it wasn't the server that answered, or nobody did. */
+  code: string;
+  /** Size of the part that didn't get through; 0 for a question. */
+  partBytes: number;
+  /** Bytes of the upload that have arrived. */
+  accepted: number;
+  /** Parts in a row that didn't get through, and tries in a row without progress. */
+  cuts: number;
+  failures: number;
+}
+
+const CUTS_MAX = 3;
+const REFUSALS_MAX = 8;
+
+/**
+ * Returns what helps when something between here and the server doesn't let parts pass: smaller
+ * ones, tus, or to wait; null if that isn't the trouble.
+ *
+ * The first two begin a new upload, because one that is cut into parts can't be cut anew, nor go
+ * on by another way: what has arrived is lost. As all parts but the last have one size, that is
+ * usually nothing. Where more than that has arrived, such parts did pass before, so the obstacle
+ * may go as it came (a proxy answers 404 while what is behind it restarts), and they are kept.
+ * Only a 413 that stays for minutes ends it nevertheless: sent again it arrives, else it never does.
+ */
+export function detour(it: Refusal): "smaller" | "tus" | "wait" | null {
+  const passing = [401, 407, 408, 425, 429];
+  const isCut = it.partBytes > 0 && [0, 408, 504, 524].includes(it.status);
+  if (isCut) return it.accepted === 0 && it.cuts >= CUTS_MAX ? "smaller" : null;
+  const isStrange = it.code === "" && ((it.status >= 400 && it.status < 500) || it.status === 501);
+  if (!isStrange || passing.includes(it.status)) return null;
+  if (it.status === 413 && it.partBytes > 0) {
+    return it.accepted <= it.partBytes || it.failures >= REFUSALS_MAX ? "smaller" : "wait";
+  }
+  return it.accepted === 0 ? "tus" : "wait";
 }
 
 /**
@@ -73,5 +172,83 @@ export class Pace {
 
   reset(): void {
     this.#samples = [];
+  }
+}
+
+export const LANES_FIRST = 3;
+const ROUND_MS = 2_000;
+/** So much more a request more has to bring, and so little one less may cost. */
+const GAIN = 1.1;
+const LOSS = 0.95;
+const CALM_ROUNDS = 3;
+
+/**
+ * How many requests are on their way at once. What fills the line is enough: more would only make
+ * the film's beginning come later, as they share it. One more is tried and kept if that brings
+ * something (where the way is long, the line stands idle between two parts), then one less.
+ */
+export class Lanes {
+  count = LANES_FIRST;
+  #moved = 0;
+  #ended = 0;
+  #began = 0;
+  #before: { count: number; rate: number } | null = null;
+  #calm = CALM_ROUNDS - 1;
+  #step = 1;
+
+  constructor(private readonly max: number) {
+    this.count = Math.min(LANES_FIRST, max);
+  }
+
+  moved(bytes: number): void {
+    this.#moved += bytes;
+  }
+
+  /** Begins to measure anew: what has changed isn't the number alone. */
+  restart(at: number): void {
+    this.#moved = 0;
+    this.#ended = 0;
+    this.#began = at;
+  }
+
+  /** A request has failed: perhaps they are too many. */
+  failed(at: number): void {
+    this.count = Math.max(1, this.count - 1);
+    this.#before = null;
+    this.restart(at);
+  }
+
+  /**
+   * A request has ended well. Returns bytes a second where that ends a round, over as many requests
+   * as are on their way at once; else null.
+   */
+  ended(at: number): number | null {
+    this.#ended += 1;
+    const took = at - this.#began;
+    if (this.#ended < this.count || took < ROUND_MS) return null;
+    const rate = (this.#moved * 1000) / took;
+    this.#judge(rate);
+    this.restart(at);
+    return rate;
+  }
+
+  #judge(rate: number): void {
+    const { count } = this;
+    const before = this.#before ?? { count, rate };
+    this.#before = { count, rate };
+    if (count === before.count) {
+      this.#calm += 1;
+      if (this.#calm < CALM_ROUNDS) return;
+      this.#calm = 0;
+      this.#go(count + this.#step);
+      this.#step = -this.#step;
+    } else if (rate < before.rate * (count > before.count ? GAIN : LOSS)) {
+      this.count = before.count;
+      this.#before = before;
+    } else this.#go(count + Math.sign(count - before.count));
+  }
+
+  #go(count: number): void {
+    this.count = Math.min(this.max, Math.max(1, count));
   }
 }

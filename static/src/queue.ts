@@ -6,10 +6,11 @@
 import * as api from "./api";
 import { Problem } from "./api";
 import { Events, isOfVideo, type ServerEvent } from "./events";
-import { FILES_AT_ONCE, Pace, backoffMs, firstChunkBytes } from "./plan";
+import { line } from "./line";
+import { FILES_AT_ONCE, Pace, backoffMs, detour, firstChunkBytes, partBytes } from "./plan";
 import { withReport } from "./progress";
 import * as resume from "./resume";
-import { pathOf, send } from "./transport";
+import { isSameFile, pathOf, send } from "./transport";
 import * as units from "./units";
 import { words } from "./words";
 
@@ -30,7 +31,7 @@ export interface Item {
   name: string;
   size: number;
   phase: Phase;
-  /** Bytes that have left for the server. */
+  /** Bytes that have left for the server; what has to be sent again isn't taken off. */
   sent: number;
   bytesPerSecond: number;
   file: File | null;
@@ -59,7 +60,11 @@ interface Work {
   /** Gives up the claim by which other tabs see that this one is sending. */
   release: (() => void) | null;
   timer: number;
+  /** Not before this may it be tried again without a person's wish, as `Date.now()` counts. */
+  notBefore: number;
+  /** Tries in a row without progress, and parts in a row that didn't get through. */
   failures: number;
+  cuts: number;
   accepted: number;
   chunkBytes: number;
   mark: string | null;
@@ -238,7 +243,9 @@ export class Queue {
       stop: null,
       release: null,
       timer: 0,
+      notBefore: 0,
       failures: 0,
+      cuts: 0,
       accepted: 0,
       chunkBytes: firstChunkBytes(this.#limits.chunkSize),
       mark: null,
@@ -300,7 +307,7 @@ export class Queue {
     try {
       work.mark ??= await resume.markOf(file);
       if (!halted && work.verify && item.url) {
-        const same = await sameFile(item.url, work.mark);
+        const same = await isSameFile(item.url, file, work.mark);
         if (halted) return;
         if (!same && work.verify === "lenient") {
           // Another file that happens to have the same name and size: an upload of its own.
@@ -334,12 +341,10 @@ export class Queue {
       file,
       url: item.url,
       chunkBytes: work.chunkBytes,
-      metadata: {
-        filename: file.name,
-        ...(file.type ? { filetype: file.type } : {}),
-        // Lets another browser of the same person tell whether it holds the same file.
-        mark: work.mark ?? "",
-      },
+      partBytes: line.isClosedToParts
+        ? null
+        : partBytes(item.size, line.bytesPerSecond, line.atOnce, line.bodyBytesMax),
+      mark: work.mark ?? "",
     };
     work.stop = send(sending, {
       onUrl: (url) => this.#exists(item, url),
@@ -352,17 +357,18 @@ export class Queue {
         const now = performance.now();
         work.pace.add(sent, now);
         const phase = sent >= item.size ? "finishing" : "uploading";
-        this.#set(item, { sent, phase, bytesPerSecond: work.pace.bytesPerSecond(now) });
+        const bytesPerSecond = work.pace.bytesPerSecond(now);
+        this.#set(item, { sent: Math.max(item.sent, sent), phase, bytesPerSecond });
       },
       onAccepted: (accepted) => {
-        if (accepted > work.accepted) work.failures = 0;
+        if (accepted > work.accepted) work.failures = work.cuts = 0;
         work.accepted = accepted;
       },
       onChunk: (bytes) => {
         work.chunkBytes = bytes;
       },
       onDone: () => this.#done(item),
-      onProblem: (problem) => void this.#broken(item, problem),
+      onProblem: (problem, partBytes) => void this.#broken(item, problem, partBytes),
     });
   }
 
@@ -388,7 +394,7 @@ export class Queue {
     this.#pump();
   }
 
-  async #broken(item: Item, problem: Problem): Promise<void> {
+  async #broken(item: Item, problem: Problem, partBytes: number): Promise<void> {
     const work = this.#of(item);
     // A file that changed on disk looks to the network layer like a cut line.
     if (problem.status === 0 && item.file && !(await canRead(item.file, item.sent))) {
@@ -396,26 +402,40 @@ export class Queue {
       return;
     }
     if (!this.#work.has(item.key) || !busy.includes(item.phase)) return;
-    work.stop = null;
-    this.#interrupted(item, problem);
+    if (partBytes > 0) work.cuts += 1;
+    this.#interrupted(item, problem, partBytes);
   }
 
   /** Decides what a failed request means: wait and go on, ask the person, or give up. */
-  #interrupted(item: Item, problem: Problem): void {
+  #interrupted(item: Item, problem: Problem, partBytes = 0): void {
     const work = this.#of(item);
     work.stop = null;
-    if (problem.status === 401) {
+    const { accepted, cuts, failures } = work;
+    const { status, code } = problem;
+    // What tus doesn't get through, nothing does.
+    const isByTus = item.url ? !api.isInParts(item.url) : line.isClosedToParts;
+    const way = isByTus ? null : detour({ status, code, partBytes, accepted, cuts, failures });
+    if (way === "smaller" || way === "tus") {
+      if (way === "tus") line.isClosedToParts = true;
+      else line.refused(partBytes, status === 413);
+      this.#beginAnew(item);
+    } else if (code === "part-conflict") {
+      work.release?.();
+      this.#refuseFile(item);
+      this.#pump();
+    } else if (status === 401) {
       const said = { title: words.upload.ended, detail: words.upload.endedDetail };
       this.#set(item, { phase: "paused", problem: said, bytesPerSecond: 0, loginNeeded: true });
       this.#pump();
-    } else if ([404, 410].includes(problem.status) && item.url) {
+    } else if ([404, 410].includes(status) && item.url && way === null) {
       resume.forget(item.url);
-      work.accepted = 0;
+      work.accepted = work.cuts = 0;
       this.#set(item, { url: null, videoId: null, sent: 0 });
       this.#fail(item, words.upload.gone, words.upload.goneDetail, item.file !== null);
-    } else if (isPassing(problem)) {
+    } else if (way === "wait" || isPassing(problem)) {
       work.failures += 1;
       const wait = backoffMs(work.failures, problem.retryAfterMs, Math.random());
+      work.notBefore = Date.now() + (problem.retryAfterMs ?? 0);
       work.timer = window.setTimeout(() => this.#again(item), wait);
       this.#set(item, {
         phase: "retrying",
@@ -428,6 +448,22 @@ export class Queue {
     }
   }
 
+  /** Leaves an upload that can't get on, and begins another of the same file at once. */
+  #beginAnew(item: Item): void {
+    const work = this.#of(item);
+    const { url } = item;
+    if (url) {
+      resume.forget(url);
+      // If this doesn't get through either, the server ends it in time.
+      void api.endUpload(url).catch(() => undefined);
+    }
+    work.release?.();
+    work.accepted = work.cuts = work.failures = 0;
+    this.#set(item, { url: null, videoId: null, video: null });
+    this.#follow();
+    void this.#start(item);
+  }
+
   #again(item: Item): void {
     if (item.phase !== "retrying") return;
     window.clearTimeout(this.#of(item).timer);
@@ -436,7 +472,9 @@ export class Queue {
 
   /** The network is back, or the person looks again: waiting longer helps nobody. */
   #retryNow(): void {
-    for (const item of this.items) this.#again(item);
+    for (const item of this.items) {
+      if (Date.now() >= this.#of(item).notBefore) this.#again(item);
+    }
   }
 
   #unreadable(item: Item): void {
@@ -545,10 +583,4 @@ async function canRead(file: File, at: number): Promise<boolean> {
   } catch {
     return false;
   }
-}
-
-/** Compares a file's mark with that of the upload; without any mark the size has to do. */
-async function sameFile(url: string, mark: string): Promise<boolean> {
-  const kept = resume.recall(url)?.mark ?? (await api.uploadMetadata(url)).get("mark");
-  return !kept || kept === mark;
 }

@@ -1,19 +1,26 @@
 /**
- * Carries one file to the server by tus 1.0.0, once: whether and when to try again is the
- * queue's business. Chunks grow and shrink with the line, and a silent connection is cut.
+ * How a file's bytes get to the server, once: whether and when to try again is the queue's
+ * business. There are two ways. Numbered parts go side by side and in the order in which work on
+ * the film can begin; tus goes from start to end, through whatever lets only little at once pass.
  */
 
-import { DetailedError, Upload } from "tus-js-client";
-import { Problem, problemFrom } from "./api";
-import { ANSWER_MS, STALL_MS, nextChunkBytes, smallerChunkBytes } from "./plan";
-import { words } from "./words";
+import * as api from "./api";
+import type { Problem } from "./api";
+import { sendInParts } from "./parts";
+import { recall } from "./resume";
+import { sha256 } from "./sha256";
+import { sendByTus } from "./tus";
 
 export interface Sending {
   file: File;
   /** Where the upload lives, or null to create one. */
   url: string | null;
-  metadata: Record<string, string>;
+  /** The file's mark, for a way that keeps no sums of what has arrived. */
+  mark: string;
+  /** The first chunk's size, where one request carries what the line bears. */
   chunkBytes: number;
+  /** A new upload's parts, or null to send it by tus. */
+  partBytes: number | null;
 }
 
 export interface Ears {
@@ -27,11 +34,12 @@ export interface Ears {
   /** The next chunk will have this size. */
   onChunk(bytes: number): void;
   onDone(): void;
-  /** It ended early. Nothing more is said after this. */
-  onProblem(problem: Problem): void;
+  /**
+   * It ended early. Nothing more is said after this. `partBytes` is the size of the numbered part
+   * that didn't get through; 0 if what failed was something else.
+   */
+  onProblem(problem: Problem, partBytes: number): void;
 }
-
-const ENDPOINT = "/files";
 
 /** Returns an upload's address without the origin, the form in which it is kept. */
 export function pathOf(url: string): string {
@@ -40,94 +48,30 @@ export function pathOf(url: string): string {
 
 /** Starts sending and returns the function that stops it; after a stop the ears hear nothing. */
 export function send(sending: Sending, ears: Ears): () => void {
-  const { file } = sending;
-  let over = false;
-  let chunkBytes = sending.chunkBytes;
-  let chunkBegan = performance.now();
-  let moved = performance.now();
-  let sent = 0;
-
-  const end = () => {
-    over = true;
-    window.clearInterval(watchdog);
-  };
-  const fail = (problem: Problem) => {
-    if (over) return;
-    end();
-    void upload.abort();
-    ears.onProblem(problem);
-  };
-
-  const upload = new Upload(file, {
-    // With both an endpoint and an address the library would silently begin anew when the
-    // address is gone; the queue decides that.
-    ...(sending.url ? { uploadUrl: sending.url } : { endpoint: ENDPOINT }),
-    metadata: sending.metadata,
-    chunkSize: chunkBytes,
-    retryDelays: null,
-    storeFingerprintForResuming: false,
-    onUploadUrlAvailable: () => {
-      moved = chunkBegan = performance.now();
-      if (!over && upload.url) ears.onUrl(pathOf(upload.url));
-    },
-    onAfterResponse: (_request, response) => {
-      moved = performance.now();
-      const videoId = response.getHeader("Slipway-Video");
-      if (!over && videoId) ears.onVideo(videoId);
-    },
-    onProgress: (bytes) => {
-      if (over) return;
-      if (bytes !== sent) moved = performance.now();
-      sent = bytes;
-      ears.onSent(bytes);
-    },
-    onChunkComplete: (bytes, accepted) => {
-      if (over) return;
-      const now = performance.now();
-      // The last, shorter chunk says little about the line.
-      if (bytes >= chunkBytes) {
-        chunkBytes = nextChunkBytes(bytes, now - chunkBegan);
-        upload.options.chunkSize = chunkBytes;
-        ears.onChunk(chunkBytes);
-      }
-      moved = chunkBegan = now;
-      ears.onAccepted(accepted);
-    },
-    onSuccess: () => {
-      if (over) return;
-      end();
-      ears.onDone();
-    },
-    onError: (error) => {
-      const problem = problemOf(error);
-      const smaller = problem.status === 413 && upload.url ? smallerChunkBytes(chunkBytes) : null;
-      if (over || smaller === null) return fail(problem);
-      // Not the server but something in front of it minds the size of one request.
-      ears.onChunk(smaller);
-      fail(new Problem(413, problem.title, problem.detail, problem.code, true, 0));
-    },
-  });
-
-  const watchdog = window.setInterval(() => {
-    const patience = sent >= file.size ? ANSWER_MS : STALL_MS;
-    if (performance.now() - moved > patience) {
-      fail(new Problem(0, words.problem.stalled, words.problem.stalledDetail));
-    }
-  }, 1_000);
-
-  upload.start();
-  return () => {
-    if (over) return;
-    end();
-    void upload.abort();
-  };
+  const { url, partBytes } = sending;
+  // An upload goes on in the way in which it began, whichever page began it.
+  const inParts = url === null ? partBytes !== null : api.isInParts(url);
+  return (inParts ? sendInParts : sendByTus)(sending, ears);
 }
 
-function problemOf(error: Error | DetailedError): Problem {
-  const answer = error instanceof DetailedError ? error.originalResponse : null;
-  const status = answer?.getStatus() ?? 0;
-  if (!answer || status === 0) {
-    return new Problem(0, words.problem.offline, words.problem.offlineDetail);
+/**
+ * Says whether a file is the one of which an upload holds a part. This browser's record knows
+ * that. Without one, the upload does: by the mark that it was created with, or by the sums of the
+ * first and the last part that have arrived. Where nothing is known, the size has to do.
+ */
+export async function isSameFile(url: string, file: File, mark: string): Promise<boolean> {
+  const kept = recall(url)?.mark;
+  if (kept) return kept === mark;
+  if (!api.isInParts(url)) {
+    const theirs = (await api.uploadMetadata(url)).get("mark");
+    return !theirs || theirs === mark;
   }
-  return problemFrom(status, answer.getBody(), answer.getHeader("Retry-After") ?? null);
+  const { chunkSize, parts } = await api.uploadStatus(url, true);
+  for (const part of [parts?.at(0), parts?.at(-1)]) {
+    if (!part || !chunkSize) continue;
+    const start = part.index * chunkSize;
+    const sum = await sha256(file.slice(start, start + chunkSize));
+    if (sum !== part.etag.replaceAll('"', "")) return false;
+  }
+  return true;
 }

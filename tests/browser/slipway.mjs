@@ -5,6 +5,7 @@
 
 import { spawn, execFileSync } from "node:child_process";
 import { appendFile, copyFile, mkdtemp, rm } from "node:fs/promises";
+import { createServer, request as httpRequest } from "node:http";
 import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { dirname, join, resolve } from "node:path";
@@ -172,6 +173,21 @@ export async function slowUploads(page, bytesPerSecond) {
   return () => set(-1);
 }
 
+/** Notes which numbered parts a page sends from now on, and which of them are acknowledged. */
+export function watchParts(page) {
+  const seen = { begun: [], stored: [] };
+  const indexOf = (request) => /\/upload\/[^/]+\/parts\/(\d+)$/.exec(request.url())?.[1];
+  page.on("request", (request) => {
+    const index = indexOf(request);
+    if (index) seen.begun.push(Number(index));
+  });
+  page.on("response", (response) => {
+    const index = indexOf(response.request());
+    if (index && response.ok()) seen.stored.push(Number(index));
+  });
+  return seen;
+}
+
 /** Share (0..1) that a row's bar shows. */
 export function barOf(row) {
   return row.getByRole("progressbar").evaluate((bar) => bar.value / bar.max);
@@ -194,7 +210,8 @@ const FILMS = ["faststart.mp4", "moov-last.mp4", "rotated.mp4", "text.mp4", "vp9
 
 /**
  * Makes the media that the tests upload, in a directory of their own for each test file, because
- * some tests change them; `long` adds half a minute, `more` films by name.
+ * some tests change them; `long` adds half a minute with the index in front and behind, `more`
+ * films by name.
  */
 export async function makeMedia({ long = false, more = [] } = {}) {
   const made = process.env.SLIPWAY_TEST_MEDIA ?? join(tmpdir(), "slipway-test-media");
@@ -209,9 +226,47 @@ export async function makeMedia({ long = false, more = [] } = {}) {
       ...["-c:v", "libx264", "-preset", "ultrafast", "-g", "50", "-pix_fmt", "yuv420p"],
       ...["-c:a", "aac", "-movflags", "+faststart", "-shortest", at("longer.mp4")],
     ]);
+    const copied = ["-v", "error", "-i", at("longer.mp4"), "-c", "copy"];
+    execFileSync("ffmpeg", [...copied, at("longer-last.mp4")]);
   }
   await padded(at("moov-last.mp4"), at("large.mp4"), 24 << 20);
   return { dir, at, remove: () => rm(dir, { recursive: true, force: true }) };
+}
+
+/**
+ * A proxy in front of a server, on this machine and by plain HTTP. Each request is shown to
+ * `refuse`; what it returns is answered instead, as a page without any meaning.
+ */
+export async function proxyBefore(server, refuse) {
+  const target = new URL(server.base);
+  const proxy = createServer((request, answer) => {
+    const status = refuse(request);
+    if (status) {
+      // Read to its end, so that the client reads the answer.
+      request.resume().on("end", () => {
+        answer.writeHead(status, { "Content-Type": "text/html" });
+        answer.end("<h1>No</h1>");
+      });
+      return;
+    }
+    const { method, url: path, headers } = request;
+    const onward = httpRequest({ host: target.hostname, port: target.port, method, path, headers });
+    onward.on("response", (theirs) => {
+      answer.writeHead(theirs.statusCode, theirs.headers);
+      theirs.pipe(answer);
+    });
+    onward.on("error", () => answer.destroy());
+    answer.on("close", () => onward.destroy());
+    request.pipe(onward);
+  });
+  await new Promise((ok) => proxy.listen(0, "127.0.0.1", ok));
+  return {
+    base: `http://127.0.0.1:${proxy.address().port}`,
+    close: () => {
+      proxy.close();
+      proxy.closeAllConnections();
+    },
+  };
 }
 
 /** Copies an MP4 and appends a box of nothing: the same film in a file of a wanted size. */

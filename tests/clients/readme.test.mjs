@@ -56,6 +56,23 @@ describe("the README's examples", { timeout: 4 * PATIENCE_MS }, () => {
     });
   }
 
+  it("numbered parts in the contract, in Chromium", async () => {
+    const contract = await readFile(join(here, "../../docs/API.md"), "utf8");
+    const code = contract.match(/^```js\n(.*?)```$/ms)[1];
+    const define = { SERVER: JSON.stringify(house.base), TOKEN: JSON.stringify(house.token) };
+    const theirs = await site(code, define);
+    const browser = await launch();
+    try {
+      const file = await house.file(3 * MIB + 1, "Stück für Stück.mp4");
+      const page = await visit(await browser.newContext(), theirs, [file]);
+      await house.assertFound(file);
+      page.assertQuiet();
+    } finally {
+      await browser.close();
+      theirs.close();
+    }
+  });
+
   it("tuspy", async () => {
     const file = await house.file(MIB, "mit tuspy – größer.mp4");
     const { code, said } = await run([python, "-c"], shown.get("tuspy"), file);

@@ -1,0 +1,71 @@
+/** One request that carries bytes, watched: XMLHttpRequest, for fetch doesn't tell of progress. */
+
+import { Problem, problemFrom } from "./api";
+import { ANSWER_MS, STALL_MS } from "./plan";
+import { words } from "./words";
+
+export interface Put {
+  /** Resolves to the answer's text; rejects with a `Problem`, and never after `stop`. */
+  readonly answer: Promise<string>;
+  /** Bytes that have left so far. */
+  readonly sent: number;
+  stop(): void;
+}
+
+/** Sends `body`; `onMoved` hears of the bytes that have left since it last did. */
+export function put(path: string, body: Blob, onMoved: (bytes: number) => void): Put {
+  const request = new XMLHttpRequest();
+  let moved = performance.now();
+  let sent = 0;
+  let stop = () => {};
+  const answer = new Promise<string>((resolve, reject) => {
+    const end = () => {
+      window.clearInterval(watchdog);
+      request.onload = request.onerror = request.upload.onprogress = null;
+    };
+    const fail = (problem: Problem) => {
+      end();
+      request.abort();
+      reject(problem);
+    };
+    stop = () => {
+      end();
+      request.abort();
+    };
+    const watchdog = window.setInterval(() => {
+      const patience = sent >= body.size ? ANSWER_MS : STALL_MS;
+      if (performance.now() - moved > patience) {
+        fail(new Problem(0, words.problem.stalled, words.problem.stalledDetail));
+      }
+    }, 1_000);
+    request.upload.onprogress = ({ loaded }) => {
+      if (loaded <= sent) return;
+      moved = performance.now();
+      const bytes = loaded - sent;
+      sent = loaded;
+      onMoved(bytes);
+    };
+    request.onerror = () => {
+      fail(new Problem(0, words.problem.offline, words.problem.offlineDetail));
+    };
+    request.onload = () => {
+      const { status, responseText } = request;
+      if (status < 200 || status > 299) {
+        fail(problemFrom(status, responseText, request.getResponseHeader("Retry-After")));
+        return;
+      }
+      end();
+      resolve(responseText);
+    };
+  });
+  request.open("PUT", path);
+  request.setRequestHeader("Content-Type", "application/octet-stream");
+  request.send(body);
+  return {
+    answer,
+    get sent() {
+      return sent;
+    },
+    stop: () => stop(),
+  };
+}

@@ -1,0 +1,92 @@
+/**
+ * SHA-256 (FIPS 180-4) of a file's piece, read a megabyte at a time. Not SubtleCrypto: a server
+ * without TLS on the local network has none, and it would want the whole piece in memory.
+ */
+
+const PIECE_BYTES = 1024 * 1024;
+
+/** Returns the sum in hex. Rejects if the file can't be read. */
+export async function sha256(blob: Blob): Promise<string> {
+  const state = new Int32Array(INITIAL);
+  const words = new Int32Array(64);
+  const end = padding(blob.size);
+  for (let at = 0; at < blob.size + end.length; at += PIECE_BYTES) {
+    // Pieces are whole blocks; what is left is filled up behind the last one.
+    let bytes = new Uint8Array(await blob.slice(at, at + PIECE_BYTES).arrayBuffer());
+    if (at + PIECE_BYTES > blob.size) {
+      const filled = new Uint8Array(bytes.length + end.length);
+      filled.set(bytes);
+      filled.set(end, bytes.length);
+      bytes = filled;
+    }
+    const view = new DataView(bytes.buffer);
+    for (let block = 0; block < bytes.length; block += 64) mix(state, words, view, block);
+    if (at + PIECE_BYTES > blob.size) break;
+  }
+  return [...state].map((word) => (word >>> 0).toString(16).padStart(8, "0")).join("");
+}
+
+/** Returns what stands behind the last byte: a one, zeros, and the number of bits. */
+function padding(length: number): Uint8Array {
+  const filled = new Uint8Array(((119 - (length % 64)) % 64) + 9);
+  const view = new DataView(filled.buffer);
+  filled[0] = 0x80;
+  view.setUint32(filled.length - 8, Math.floor(length / 2 ** 29));
+  view.setUint32(filled.length - 4, (length * 8) >>> 0);
+  return filled;
+}
+
+/** The first 32 bits behind the point of the square or cube roots of the first primes. */
+function roots(count: number, power: number): number[] {
+  const found: number[] = [];
+  for (let n = 2; found.length < count; n += 1) {
+    let prime = true;
+    for (let by = 2; by * by <= n; by += 1) prime &&= n % by !== 0;
+    const root = n ** power;
+    if (prime) found.push(((root - Math.floor(root)) * 2 ** 32) | 0);
+  }
+  return found;
+}
+
+const INITIAL = roots(8, 1 / 2);
+const ROUND = new Int32Array(roots(64, 1 / 3));
+
+function turn(word: number, by: number): number {
+  return (word >>> by) | (word << (32 - by));
+}
+
+function mix(state: Int32Array, w: Int32Array, view: DataView, at: number): void {
+  for (let i = 0; i < 16; i += 1) w[i] = view.getInt32(at + 4 * i);
+  for (let i = 16; i < 64; i += 1) {
+    const x = w[i - 15] as number;
+    const y = w[i - 2] as number;
+    const s0 = turn(x, 7) ^ turn(x, 18) ^ (x >>> 3);
+    const s1 = turn(y, 17) ^ turn(y, 19) ^ (y >>> 10);
+    w[i] = (w[i - 16] as number) + s0 + (w[i - 7] as number) + s1;
+  }
+  let a = state[0] as number;
+  let b = state[1] as number;
+  let c = state[2] as number;
+  let d = state[3] as number;
+  let e = state[4] as number;
+  let f = state[5] as number;
+  let g = state[6] as number;
+  let h = state[7] as number;
+  for (let i = 0; i < 64; i += 1) {
+    const s1 = turn(e, 6) ^ turn(e, 11) ^ turn(e, 25);
+    const t1 = (h + s1 + ((e & f) ^ (~e & g)) + (ROUND[i] as number) + (w[i] as number)) | 0;
+    const s0 = turn(a, 2) ^ turn(a, 13) ^ turn(a, 22);
+    const t2 = (s0 + ((a & b) ^ (a & c) ^ (b & c))) | 0;
+    h = g;
+    g = f;
+    f = e;
+    e = (d + t1) | 0;
+    d = c;
+    c = b;
+    b = a;
+    a = (t1 + t2) | 0;
+  }
+  [a, b, c, d, e, f, g, h].forEach((word, i) => {
+    state[i] = (state[i] as number) + word;
+  });
+}
