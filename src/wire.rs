@@ -190,6 +190,11 @@ pub enum Report {
         /// The renditions that will be made or were made already, in the order of work.
         plan: Vec<RenditionPlan>,
     },
+    /// How long the film is, of which that couldn't be told when it was probed: its facts said 0.
+    Lasts {
+        /// Its length.
+        seconds: f64,
+    },
     /// An extra is being made. Only of those that are pictures, which are made one after the other:
     /// should the process end now, it is over this one.
     Begun {

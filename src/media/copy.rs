@@ -1,22 +1,32 @@
 //! The fast pass: the source's own pictures into segments, and the sound along with them.
 
 use super::cuts::Cuts;
-use super::keys::{CopyPlan, holds_idr, stamp};
+use super::ffi;
+use super::keys::{CopyPlan, Cut, CutRule, KeyCuts, STAY_MAX, holds_idr, stamp};
 use super::output::OutputDir;
+use super::probe::check_duration;
 use super::report::{Meter, Reporter, Stop};
 use super::rungs::Found;
 use super::segment::{self, Label, Segmenter, avc_codecs};
 use super::sounds::Sounds;
 use super::source::{Source, Track, seconds};
 use super::timeline::{TICK, rescale};
+use crate::wire::Order;
 use ffmpeg_next::Rational;
 use ffmpeg_next::codec::packet::Packet;
 
 /// H.264 reorders at most 16 pictures; at two a second, the slowest that matter, that's 8 s.
 const REORDER_SECONDS_MAX: f64 = 8.0;
 
+/// Bytes of pictures that may wait for word whether a file begins with the first of them.
+const OPEN_BYTES_MAX: usize = 64 << 20;
+
 /// What the pass works by.
 pub struct CopyPass<'w, 'r> {
+    /// What was ordered.
+    pub order: &'w Order,
+    /// Name of the copied rendition.
+    pub name: &'w str,
     /// Where it may cut.
     pub plan: &'w CopyPlan,
     /// Hears where it does, and how far it is.
@@ -33,9 +43,9 @@ pub struct CopyPass<'w, 'r> {
 /// earlier attempt made it, only their cuts are learnt. `sounds` are fed and completed.
 ///
 /// # Errors
-/// `OutOfSpace`, `OutOfMemory`, `Internal`; `Gone`, also if a picture that should begin a file
-/// needs others before it, so that another attempt has to encode them; `Neighbour` if those who
-/// encode by the cuts have ended.
+/// `TooLong`, `OutOfSpace`, `OutOfMemory`, `Internal`; `Gone`, also if the pictures aren't what
+/// they should be, so that another attempt has to encode them; `Neighbour` if those who encode by
+/// the cuts have ended.
 pub fn copy_pass(
     pass: &CopyPass<'_, '_>,
     mut source: Source,
@@ -43,25 +53,21 @@ pub fn copy_pass(
     mut sounds: Sounds<'_, '_>,
 ) -> Result<Found, Stop> {
     let Some(track) = source.video.take() else { return Ok(Found::default()) };
-    let (dir, reporter) = (pass.dir, pass.reporter);
-    let name = label.as_ref().map(|label| label.name.clone());
-    let segmenter = match label {
-        Some(label) => {
-            Some(Segmenter::new(label, &track.parameters, track.time_base, dir, reporter)?)
-        }
-        None => None,
-    };
+    let segmenter = label
+        .map(|label| {
+            Segmenter::new(label, &track.parameters, track.time_base, pass.dir, pass.reporter)
+        })
+        .transpose()?;
     let mut pictures = Pictures::new(&track, pass, segmenter);
     while let Some(packet) = source.next_packet() {
         if packet.stream() == track.index {
-            if let Some(name) = name.as_ref().filter(|_| !pictures.fits(&packet)) {
-                return Err(segment::unfit(reporter, name));
-            }
             pictures.packet(packet)?;
-            sounds.pictures_at(seconds(pictures.end, track.time_base))?;
-            pass.meter.reached(seconds(pictures.last_dts.unwrap_or(0), track.time_base))?;
+            let at = seconds(pictures.told, track.time_base);
+            sounds.pictures_at(at)?;
+            check_duration(at, pass.order)?;
+            pass.meter.reached(at)?;
         } else {
-            reporter.beat()?;
+            pass.reporter.beat()?;
             sounds.packet(&packet)?;
         }
     }
@@ -77,8 +83,7 @@ pub fn codecs_of(track: &Track) -> String {
 }
 
 struct Pictures<'p, 'w, 'r> {
-    plan: &'p CopyPlan,
-    cuts: &'p Cuts,
+    pass: &'p CopyPass<'w, 'r>,
     segmenter: Option<Segmenter<'w, 'r>>,
     /// The set-up bytes, which tell how units lie in a packet.
     extradata: Vec<u8>,
@@ -90,15 +95,29 @@ struct Pictures<'p, 'w, 'r> {
     /// Packets at the start whose decoding time isn't known yet.
     waiting: Vec<Packet>,
     last_dts: Option<i64>,
+    /// Finds where files begin, if that isn't listed.
+    finder: Option<KeyCuts>,
+    /// Packets with whose first a file may begin.
+    open: Vec<Packet>,
+    open_bytes: usize,
+    /// Decoding time of the last packet that is in a file.
+    told: i64,
     end: i64,
 }
 
 impl<'p, 'w, 'r> Pictures<'p, 'w, 'r> {
-    fn new(track: &Track, pass: &CopyPass<'p, '_>, segmenter: Option<Segmenter<'w, 'r>>) -> Self {
+    fn new(
+        track: &Track,
+        pass: &'p CopyPass<'w, 'r>,
+        segmenter: Option<Segmenter<'w, 'r>>,
+    ) -> Self {
         let frame = 1.0 / track.frame_rate.max(1.0) / seconds(1, track.time_base);
+        let finder = match pass.plan.rule {
+            CutRule::Found(wanted) => Some(KeyCuts::new(wanted)),
+            CutRule::Listed(_) => None,
+        };
         Self {
-            plan: pass.plan,
-            cuts: pass.cuts,
+            pass,
             segmenter,
             extradata: track.facts.extradata.clone(),
             time_base: track.time_base,
@@ -107,25 +126,30 @@ impl<'p, 'w, 'r> Pictures<'p, 'w, 'r> {
             reorder_max: (REORDER_SECONDS_MAX / seconds(1, track.time_base)) as i64,
             waiting: Vec::new(),
             last_dts: None,
+            finder,
+            open: Vec::new(),
+            open_bytes: 0,
+            told: 0,
             end: 0,
         }
     }
 
-    /// Says whether a packet can be decoded without anything before it, if it begins a file. Only
-    /// some were looked at before.
-    fn fits(&self, packet: &Packet) -> bool {
-        let holds = |data: &[u8]| holds_idr(data, &self.extradata);
-        !self.begins(packet) || packet.data().is_some_and(holds)
+    fn unfit(&self) -> Stop {
+        segment::unfit(self.pass.reporter, self.pass.name)
     }
 
-    fn begins(&self, packet: &Packet) -> bool {
-        let is_cut = |mark| self.plan.cuts.binary_search(&mark).is_ok();
-        packet.is_key() && stamp(packet).is_some_and(is_cut)
+    /// Says whether a packet is listed as one that begins a file.
+    fn is_listed(&self, packet: &Packet) -> bool {
+        let CutRule::Listed(cuts) = &self.pass.plan.rule else { return false };
+        packet.is_key() && stamp(packet).is_some_and(|mark| cuts.binary_search(&mark).is_ok())
     }
 
     /// Takes a packet of the source. Matroska has no decoding times, and FFmpeg can work out all
     /// but the first few: those are counted back from the first one known.
     fn packet(&mut self, packet: Packet) -> Result<(), Stop> {
+        if self.finder.is_some() && (packet.pts().is_none() || ffi::is_discarded(&packet)) {
+            return Err(self.unfit());
+        }
         if self.last_dts.is_none() && packet.dts().is_none() {
             self.waiting.push(packet);
             return Ok(());
@@ -149,7 +173,7 @@ impl<'p, 'w, 'r> Pictures<'p, 'w, 'r> {
     }
 
     fn write(&mut self, mut packet: Packet, dts: Option<i64>) -> Result<(), Stop> {
-        let begins = self.begins(&packet);
+        let is_listed = self.is_listed(&packet);
         let floor = self.last_dts.map_or(i64::MIN, |last| last.saturating_add(1));
         let dts = dts.map_or(floor, |dts| dts.saturating_sub(self.origin)).max(floor);
         // Pictures are never shown before they are decoded, nor long after.
@@ -159,9 +183,61 @@ impl<'p, 'w, 'r> Pictures<'p, 'w, 'r> {
         self.end = self.end.max(pts.saturating_add(packet.duration().max(self.frame_ticks)));
         packet.set_dts(Some(dts));
         packet.set_pts(Some(pts));
+        if self.finder.is_some() { self.find(packet, dts) } else { self.push(packet, is_listed) }
+    }
+
+    /// Puts a packet where it belongs as far as that is known.
+    fn find(&mut self, packet: Packet, dts: i64) -> Result<(), Stop> {
+        let (at, is_key) = (seconds(dts, self.time_base), packet.is_key());
+        let mut cut = self.finder.as_mut().map_or(Cut::No, |finder| finder.take(at, is_key));
+        if cut == Cut::AtFirstWaiting {
+            self.release_open(true)?;
+            cut = self.finder.as_mut().map_or(Cut::No, |finder| finder.take(at, is_key));
+        }
+        match cut {
+            Cut::TooFar | Cut::AtFirstWaiting => Err(self.unfit()),
+            Cut::No => self.push(packet, false),
+            Cut::Here => {
+                self.release_open(false)?;
+                self.push(packet, true)
+            }
+            Cut::Open => {
+                if is_key {
+                    self.release_open(false)?;
+                }
+                self.open_bytes += packet.size();
+                self.open.push(packet);
+                let is_much = self.open_bytes > OPEN_BYTES_MAX;
+                let finder = self.finder.as_mut().filter(|_| is_much);
+                match finder.is_some_and(KeyCuts::cut_at_waiting) {
+                    true => self.release_open(true),
+                    false => Ok(()),
+                }
+            }
+        }
+    }
+
+    /// Lets go of those that wait; a file begins with the first of them, or doesn't.
+    fn release_open(&mut self, mut begins: bool) -> Result<(), Stop> {
+        self.open_bytes = 0;
+        for packet in std::mem::take(&mut self.open) {
+            self.push(packet, begins)?;
+            begins = false;
+        }
+        Ok(())
+    }
+
+    fn push(&mut self, packet: Packet, begins: bool) -> Result<(), Stop> {
+        // Only some were looked at before, and of a film that is still coming, none.
+        let holds = |data: &[u8]| holds_idr(data, &self.extradata);
+        if begins && !packet.data().is_some_and(holds) {
+            return Err(self.unfit());
+        }
+        self.told = packet.dts().unwrap_or(self.told);
+        let shown = packet.pts().unwrap_or(self.told);
         // A picture to come is decoded after this one, and shown no sooner.
         let in_ticks = |at| rescale(at, self.time_base, TICK);
-        self.cuts.tell(begins.then(|| in_ticks(pts)), in_ticks(dts))?;
+        self.pass.cuts.tell(begins.then(|| in_ticks(shown)), in_ticks(self.told))?;
         match &mut self.segmenter {
             Some(segmenter) => segmenter.push(packet, begins),
             None => Ok(()),
@@ -171,6 +247,14 @@ impl<'p, 'w, 'r> Pictures<'p, 'w, 'r> {
     fn finish(mut self, until: f64) -> Result<Found, Stop> {
         self.release_waiting(None)?;
         let found = seconds(self.end, self.time_base);
+        if let Some(finder) = &mut self.finder {
+            let end = found.max(until);
+            let begins = finder.cuts_at_waiting(end);
+            if !finder.may_end(end) || until - found > STAY_MAX {
+                return Err(self.unfit());
+            }
+            self.release_open(begins)?;
+        }
         let end = match self.segmenter.take() {
             Some(segmenter) => segmenter.finish(self.frame_ticks, until)?,
             None => found.max(until),

@@ -73,6 +73,12 @@ impl Cuts {
         })
     }
 
+    /// Returns the cut of this number if one was told that lies before `before`. For whoever works
+    /// on the copy's own thread, and asks for nothing that the copy hasn't reached.
+    pub fn told_before(&self, number: usize, before: i64) -> Option<i64> {
+        self.lock().list.get(number).copied().filter(|&cut| cut < before)
+    }
+
     /// Waits until the copy has ended, and returns at which second.
     ///
     /// # Errors
@@ -114,6 +120,7 @@ mod tests {
         assert_eq!(cuts.before(0, 90), Ok(Some(0)));
         assert_eq!(cuts.before(0, 0), Ok(None), "it isn't before itself");
         assert_eq!(cuts.before(1, 90), Ok(None), "none before what is known");
+        assert_eq!((cuts.told_before(0, 1), cuts.told_before(1, 999)), (Some(0), None));
         std::thread::scope(|scope| {
             let asked = scope.spawn(|| cuts.before(1, 91));
             let end = scope.spawn(|| cuts.wait_for_end());

@@ -22,6 +22,9 @@ const PURPOSE_SCHEME: &str = "urn:tva:metadata:cs:AudioPurposeCS:2007";
 /// as fast as the encoder works would otherwise stand still for most of a segment.
 const UPDATE_SECONDS: u32 = 2;
 
+/// Taken as the length of a growing film of which it isn't known: longer than any.
+const UNKNOWN_SECONDS: f64 = 86_400.0;
+
 /// Writes `manifest.mpd`: dynamic while rungs grow, static at the end.
 ///
 /// `now` is the time of writing. `started` is when work on the video began and must be the same in
@@ -41,7 +44,9 @@ pub fn mpd(manifest: &Manifest, now: UnixMillis, started: UnixMillis) -> String 
         // Segments appear faster than they play, or slower; a player must neither wait for those
         // that are there nor start at the end. So the presentation "began" its own length before
         // the work did, and is to be watched that length behind.
-        let length_ms = (manifest.duration.max(0.0) * 1000.0).ceil() as i64;
+        let length = Some(manifest.duration).filter(|seconds| *seconds > 0.0);
+        let length = length.unwrap_or(UNKNOWN_SECONDS);
+        let length_ms = (length * 1000.0).ceil() as i64;
         let from = UnixMillis(started.0.saturating_sub(length_ms));
         let _ = write!(
             out,
@@ -49,7 +54,7 @@ pub fn mpd(manifest: &Manifest, now: UnixMillis, started: UnixMillis) -> String 
              minimumUpdatePeriod=\"PT{UPDATE_SECONDS}S\" suggestedPresentationDelay=\"PT{:.3}S\"",
             from.to_rfc3339(),
             now.to_rfc3339(),
-            manifest.duration.max(0.0),
+            length,
         );
     }
     out.push_str(">\n  <Period id=\"0\" start=\"PT0S\">\n");

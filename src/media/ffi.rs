@@ -322,6 +322,12 @@ pub fn with_extradata(parameters: &Parameters, bytes: &[u8]) -> Result<Parameter
     Ok(changed)
 }
 
+/// Forgets how many bits a second a track has, where that was worked out from its beginning.
+pub fn forget_bit_rate(parameters: &mut Parameters) {
+    // SAFETY: the parameters own the plain number.
+    unsafe { (*parameters.as_mut_ptr()).bit_rate = 0 };
+}
+
 /// Most bytes of a tag that are read.
 const TAG_BYTES_MAX: usize = 1024;
 

@@ -20,19 +20,22 @@ const DEPTH_MAX: u32 = 6;
 /// Boxes that hold others, on the way to the tables.
 const HOLDERS: [&[u8; 4]; 6] = [b"moov", b"trak", b"mdia", b"minf", b"stbl", b"edts"];
 
-/// Checks the tables of an MP4's index, as far as it is there.
+/// Checks the tables of an MP4's index, as far as it is there. Returns whether the film comes in
+/// pieces, each with an index of its own.
 ///
 /// # Errors
 /// `DamagedMedia` for a table that can't be what it says; `TooManyStreams`.
-pub fn check(file: &SourceFile, limits: &Limits) -> Result<(), Stop> {
-    let mut walk = Walk { file: file.clone(), boxes: 0, tracks: 0, limits };
-    walk.boxes(0, file.size().0, 0)
+pub fn check(file: &SourceFile, limits: &Limits) -> Result<bool, Stop> {
+    let mut walk = Walk { file: file.clone(), boxes: 0, tracks: 0, is_in_pieces: false, limits };
+    walk.boxes(0, file.size().0, 0)?;
+    Ok(walk.is_in_pieces)
 }
 
 struct Walk<'a> {
     file: SourceFile,
     boxes: u32,
     tracks: u32,
+    is_in_pieces: bool,
     limits: &'a Limits,
 }
 
@@ -55,6 +58,7 @@ impl Walk<'_> {
             }
             let next = at.saturating_add(size);
             let is_index = depth == 0 && name == b"moov";
+            self.is_in_pieces |= depth == 1 && name == b"mvex";
             if HOLDERS.iter().any(|holder| name == *holder) && depth < DEPTH_MAX {
                 self.count_track(name)?;
                 self.boxes(at + header, next.min(end), depth + 1)?;
@@ -161,7 +165,7 @@ mod tests {
             streams_max: 32,
         };
         match check(&file, &limits) {
-            Ok(()) => None,
+            Ok(_) => None,
             Err(Stop::Problem(problem)) => Some(problem.code),
             Err(other) => panic!("{other:?}"),
         }

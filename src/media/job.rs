@@ -8,7 +8,7 @@ use super::cuts::Cuts;
 use super::decode::Begin;
 use super::extras;
 use super::feed::{HeadStart, Opened};
-use super::keys::KEY_DISTANCE_MAX;
+use super::keys::{CutRule, KEY_DISTANCE_MAX};
 use super::loudness::{self, Levels};
 use super::output::OutputDir;
 use super::passes;
@@ -63,11 +63,14 @@ pub fn work(
     }
     // The best places for a poster lie all over the film: it has to wait for what isn't here.
     let is_arriving = file.is_arriving();
+    let wants_chapters = !order.extras_done.contains(&ExtraKind::Chapters);
+    // They may be named behind all else.
+    let has_chapters = !is_arriving || !source.is_streamed;
     let wants_still = probe.shape.is_some() && !order.extras_done.contains(&ExtraKind::Poster);
     if wants_still && !is_arriving {
         poster::make(&mut source, &probe, &order.limits, dir, reporter)?;
     }
-    if !order.extras_done.contains(&ExtraKind::Chapters) {
+    if wants_chapters && has_chapters {
         chapters::report(&source, probe.facts.duration, reporter)?;
     }
     source.texts.warn(reporter)?;
@@ -86,6 +89,7 @@ pub fn work(
         texts,
         peaks: peaks.clone(),
         wants_still: AtomicBool::new(wants_still && is_arriving),
+        wants_chapters: AtomicBool::new(wants_chapters && !has_chapters),
         extras_made: AtomicBool::new(false),
     };
     let produced = job.passes()?;
@@ -94,11 +98,12 @@ pub fn work(
         let peaks = peaks.lock().unwrap_or_else(PoisonError::into_inner);
         cover::make_of_sound(&peaks, dir, reporter)?;
     }
-    job.extras()?;
     // An attempt that only had to finish what others made tells what they have found.
     let earlier = Some(order.seconds_done).filter(|seconds| *seconds > 0.0);
     let earlier = earlier.map(|seconds| Found { pictures: seconds, end: seconds });
-    job.check_produced(produced.into_iter().chain(earlier).reduce(Found::and))
+    let produced = produced.into_iter().chain(earlier).reduce(Found::and);
+    job.extras(produced)?;
+    job.check_produced(produced)
 }
 
 /// What there is before pictures are encoded.
@@ -124,6 +129,8 @@ struct Job<'w, 'r> {
     peaks: Option<SharedPeaks>,
     /// The poster has still to be made, of the whole film.
     wants_still: AtomicBool,
+    /// The chapters have still to be read.
+    wants_chapters: AtomicBool,
     extras_made: AtomicBool,
 }
 
@@ -169,7 +176,10 @@ impl<'w, 'r> Job<'w, 'r> {
         }
         let cuts = Arc::new(Cuts::default());
         let source = self.open_source()?;
-        let sound_cuts = self.sound_boundaries(&source, &plan.cuts);
+        let sound_cuts = match &plan.rule {
+            CutRule::Listed(listed) => self.sound_boundaries(&source, listed),
+            CutRule::Found(_) => Boundaries::passed(cuts.clone()),
+        };
         let target_ms = self.target_ms(&sound_cuts, plan.longest);
         let label = copied_todo.zip(source.video.as_ref()).map(|(rendition, track)| Label {
             name: rendition.name.clone(),
@@ -180,12 +190,13 @@ impl<'w, 'r> Job<'w, 'r> {
         let sounds = self.sounds(&source, &sound_cuts, target_ms)?;
         let (dir, reporter) = (self.dir, self.reporter);
         let share = if encoded.is_empty() { 1.0 } else { COPY_SHARE };
-        let meter = Meter::new(reporter, self.probe.facts.duration, 0.0, share);
-        let pass = CopyPass { plan, cuts: &cuts, dir, reporter, meter };
+        let meter = Meter::new(reporter, source.ruler(self.probe.length()), 0.0, share);
+        let name = copied.map_or("", |rendition| rendition.name.as_str());
+        let pass = CopyPass { order: self.order, name, plan, cuts: &cuts, dir, reporter, meter };
         let copy = || {
             let found = copy_pass(&pass, source, label, sounds)?;
             self.texts.report(dir, reporter)?;
-            self.extras()?;
+            self.extras(Some(found))?;
             Ok(found)
         };
         let encode = || {
@@ -203,16 +214,26 @@ impl<'w, 'r> Job<'w, 'r> {
         }
     }
 
-    /// Makes the pictures beside the rungs, once: as soon as something plays.
-    fn extras(&self) -> Result<(), Stop> {
+    /// Makes the pictures beside the rungs, once: as soon as something plays. All of the film is
+    /// here now, and was `found` to be so long.
+    fn extras(&self, found: Option<Found>) -> Result<(), Stop> {
         if self.extras_made.swap(true, Ordering::Relaxed) {
             return Ok(());
         }
-        if self.wants_still.swap(false, Ordering::Relaxed) {
-            let (limits, dir, reporter) = (&self.order.limits, self.dir, self.reporter);
-            poster::make(&mut Source::open(self.file, limits)?, self.probe, limits, dir, reporter)?;
+        let (limits, dir, reporter) = (&self.order.limits, self.dir, self.reporter);
+        let mut probe = self.probe.clone();
+        if let Some(found) = found.filter(|_| !probe.length().is_finite()) {
+            probe.facts.duration = found.end;
+            reporter.send(Report::Lasts { seconds: found.end })?;
         }
-        extras::make(self.order, self.file, self.probe, self.dir, self.reporter)
+        if self.wants_still.swap(false, Ordering::Relaxed) {
+            poster::make(&mut Source::open(self.file, limits)?, &probe, limits, dir, reporter)?;
+        }
+        if self.wants_chapters.swap(false, Ordering::Relaxed) {
+            let source = Source::open(self.file, limits)?;
+            chapters::report(&source, probe.facts.duration, reporter)?;
+        }
+        extras::make(self.order, self.file, &probe, dir, reporter)
     }
 
     /// Everything in one pass, on a fixed grid; the sound in one of its own, where the pictures go
@@ -258,7 +279,7 @@ impl<'w, 'r> Job<'w, 'r> {
     fn head_start(&self, tasks: &[Task<'w>], target_ms: u32) -> Result<Option<HeadStart>, Stop> {
         let plan = &self.probe.plan;
         let of = |kind| plan.iter().filter(move |it: &&RenditionPlan| it.kind == kind);
-        let is_long = self.probe.facts.duration > HEAD_START_SEGMENTS_MIN * self.segment_seconds();
+        let is_long = self.probe.length() > HEAD_START_SEGMENTS_MIN * self.segment_seconds();
         let is_first = tasks.len() == of(RenditionKind::Video).count()
             && tasks.iter().all(|task| task.kept.is_none());
         let Some(smallest) = tasks.last().filter(|_| is_long && is_first && tasks.len() > 1) else {
@@ -326,7 +347,8 @@ impl<'w, 'r> Job<'w, 'r> {
                 }
             };
             let share = left * cost(&rungs) / all;
-            let meter = Meter::new(self.reporter, self.probe.facts.duration, from, share);
+            let ruler = opened.source.ruler(self.probe.length());
+            let meter = Meter::new(self.reporter, ruler, from, share);
             let found = encode_pass(pass, opened, &tasks, boundaries.clone(), &meter)?;
             produced = produced.and(found);
             pass.until = produced.end;
@@ -346,7 +368,7 @@ impl<'w, 'r> Job<'w, 'r> {
         let rate = self.probe.shape.map_or(FRAME_RATE_MAX, |shape| shape.frame_rate.max(1.0));
         let pictures = source.video.as_ref().map(|it| (it.index, it.time_base));
         let bases: Vec<_> = source.sounds.iter().map(|it| (it.index, it.time_base)).collect();
-        let meter = Meter::new(self.reporter, self.probe.facts.duration, 0.0, share);
+        let meter = Meter::new(self.reporter, source.ruler(self.probe.length()), 0.0, share);
         let mut pictures_end: Option<f64> = None;
         while let Some(packet) = source.next_packet() {
             sounds.packet(&packet)?;
@@ -380,7 +402,8 @@ impl<'w, 'r> Job<'w, 'r> {
     ) -> Result<Sounds<'w, 'r>, Stop> {
         let placing = Placing {
             origin: source.origin(),
-            duration: self.probe.facts.duration,
+            // Of a film that ends nobody knows when, no sound comes too late.
+            duration: self.probe.length().min(self.order.limits.duration_ms_max as f64 / 1000.0),
             has_pictures: self.probe.shape.is_some(),
         };
         let first = self.probe.plan.iter().find(|it| it.kind == RenditionKind::Audio);
@@ -430,7 +453,7 @@ impl<'w, 'r> Job<'w, 'r> {
     }
 
     fn grid(&self) -> Boundaries {
-        Boundaries::grid(self.segment_seconds(), self.probe.facts.duration)
+        Boundaries::grid(self.segment_seconds(), self.probe.grid_end())
     }
 
     /// The copy's own boundaries as far as they're known before its packets are read: decoding
@@ -463,7 +486,7 @@ impl<'w, 'r> Job<'w, 'r> {
     fn target_ms(&self, boundaries: &Boundaries, longest: f64) -> u32 {
         const PACKET: f64 = 1024.0 / 44_100.0;
         let rate = self.probe.shape.map_or(FRAME_RATE_MAX, |shape| shape.frame_rate.max(1.0));
-        let longest = longest.max(boundaries.longest(self.probe.facts.duration));
+        let longest = longest.max(boundaries.longest(self.probe.grid_end()));
         milliseconds(longest + (1.0 / rate).max(3.0 * PACKET))
     }
 

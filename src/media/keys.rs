@@ -1,7 +1,8 @@
 //! Decides whether the source's own packets can be the top rung, and where its files begin.
 //!
-//! Segments can only begin at key frames, so a copy needs them close together, known before the
-//! first playlist is written. MP4 lists them in its index; other containers are read through once.
+//! Segments can only begin at key frames, so a copy needs them close together. MP4 lists them in
+//! its index; other containers are read through once, or, while they're being uploaded, believed:
+//! whoever copies finds out.
 
 use super::ffi;
 use super::picture::{Hdr, Orientation};
@@ -30,15 +31,25 @@ const PIXEL_FORMATS: [i32; 2] = [0, 12];
 const FRAME_RATE_MAX: f64 = 60.5;
 
 /// Seconds that the last picture of a copy may stay because sound goes on.
-const STAY_MAX: f64 = 1.0;
+pub const STAY_MAX: f64 = 1.0;
+
+/// How to copy.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CopyPlan {
+    /// Where files begin.
+    pub rule: CutRule,
+    /// Longest segment in seconds.
+    pub longest: f64,
+}
 
 /// Where the files of a copy begin.
 #[derive(Clone, Debug, PartialEq)]
-pub struct CopyPlan {
-    /// [`stamp`]s of the key packets that begin files, rising; the first packet's is the first.
-    pub cuts: Vec<i64>,
-    /// Longest segment in seconds.
-    pub longest: f64,
+pub enum CutRule {
+    /// At key packets of these [`stamp`]s, which rise; the first packet's is the first.
+    Listed(Vec<i64>),
+    /// Where [`KeyCuts`] finds that one should, so that it makes no difference whether the film's
+    /// end is here yet. Files are about this many seconds long.
+    Found(u32),
 }
 
 /// Returns the stamp by which packets are recognised in a second reading: the decoding time where
@@ -64,6 +75,11 @@ pub fn copy_plan(
         return Ok(Err(verdict));
     }
     let unsuited = Ok(Err(CopyVerdict::KeyFrames));
+    let wanted = asked.encode.segment_seconds;
+    let found = CopyPlan { rule: CutRule::Found(wanted), longest: KEY_DISTANCE_MAX };
+    if source.is_streamed && file.is_arriving() {
+        return Ok(Ok(found));
+    }
     let Some(keys) = read_keys(source, track, file, &asked.limits, reporter)? else {
         return unsuited;
     };
@@ -75,10 +91,11 @@ pub fn copy_plan(
     if end - pictures > STAY_MAX {
         return Ok(Err(CopyVerdict::LongerSound));
     }
-    let Some((cuts, longest)) = choose_cuts(&times, end, asked.encode.segment_seconds) else {
+    let Some((cuts, longest)) = choose_cuts(&times, end, wanted) else {
         return unsuited;
     };
     let cuts: Vec<i64> = cuts.into_iter().map(|at| keys.stamps[at]).collect();
+    let is_streamed = source.is_streamed;
     let samples: Vec<(i64, f64)> = cuts
         .iter()
         .step_by(cuts.len().div_ceil(CUTS_LOOKED_AT).max(1))
@@ -89,7 +106,8 @@ pub fn copy_plan(
     let samples = samples.into_iter().take(looked_at);
     let (index, extradata) = (track.index, track.facts.extradata.clone());
     if samples.into_iter().all(|sample| begins_afresh(source, index, &extradata, sample)) {
-        Ok(Ok(CopyPlan { cuts, longest }))
+        let listed = CopyPlan { rule: CutRule::Listed(cuts), longest };
+        Ok(Ok(if is_streamed { found } else { listed }))
     } else {
         unsuited
     }
@@ -283,6 +301,82 @@ fn choose_cuts(times: &[f64], end: f64, wanted: u32) -> Option<(Vec<usize>, f64)
     Some((cuts, longest))
 }
 
+/// What a packet means for the file that is being filled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cut {
+    /// It goes into that file, with all that waits before it.
+    No,
+    /// A file begins with it, and all that waits goes before that.
+    Here,
+    /// It waits: a file may begin with it, or with the first of those that wait.
+    Open,
+    /// A file begins with the first of those that wait; ask again.
+    AtFirstWaiting,
+    /// The key frames are too far apart for a copy.
+    TooFar,
+}
+
+/// Finds where files begin as the pictures come, by the rule of [`choose_cuts`], but for tails: a
+/// last file may be as short as it likes.
+#[derive(Debug)]
+pub struct KeyCuts {
+    wanted: f64,
+    begun: f64,
+    key: Option<f64>,
+    waiting: Option<f64>,
+}
+
+impl KeyCuts {
+    /// Begins with files of about `wanted` seconds.
+    pub fn new(wanted: u32) -> Self {
+        Self { wanted: f64::from(wanted), begun: 0.0, key: None, waiting: None }
+    }
+
+    /// Takes the next picture's second, which rises.
+    pub fn take(&mut self, at: f64, is_key: bool) -> Cut {
+        let Some(key) = self.key else {
+            (self.begun, self.key) = (at, Some(at));
+            return if is_key { Cut::Here } else { Cut::TooFar };
+        };
+        if self.cuts_at_waiting(at) {
+            return Cut::AtFirstWaiting;
+        }
+        if at - key > KEY_DISTANCE_MAX {
+            return Cut::TooFar;
+        }
+        if !is_key {
+            return if self.waiting.is_some() { Cut::Open } else { Cut::No };
+        }
+        self.key = Some(at);
+        if at - self.begun >= self.wanted - 0.1 {
+            (self.begun, self.waiting) = (at, None);
+            return Cut::Here;
+        }
+        // The one that waited isn't needed, as this one comes soon enough.
+        self.waiting = Some(at);
+        Cut::Open
+    }
+
+    /// Begins a file with the first of those that wait, if there are any.
+    pub fn cut_at_waiting(&mut self) -> bool {
+        self.waiting.take().is_some_and(|waiting| {
+            self.begun = waiting;
+            true
+        })
+    }
+
+    /// Says whether a file has to begin with the first of those that wait, as the film lasts to
+    /// `at` before there is another key frame.
+    pub fn cuts_at_waiting(&mut self, at: f64) -> bool {
+        at - self.begun > KEY_DISTANCE_MAX && self.cut_at_waiting()
+    }
+
+    /// Says whether the film may end at this second.
+    pub fn may_end(&self, at: f64) -> bool {
+        self.key.is_none_or(|key| at - key <= KEY_DISTANCE_MAX)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -293,6 +387,63 @@ mod tests {
         if let (Some((_, longest)), Some((_, wanted))) = (got, expect) {
             assert!((longest - wanted).abs() < 1e-9, "{longest} for {times:?}");
         }
+    }
+
+    /// Returns where files begin of a film of 10 pictures a second with these keys.
+    fn found(keys: &[f64], end: f64) -> Option<Vec<f64>> {
+        let mut rule = KeyCuts::new(4);
+        let mut cuts = Vec::new();
+        let mut first_waiting = None;
+        for number in 0..(end * 10.0).round() as u32 {
+            let at = f64::from(number) / 10.0;
+            let is_key = keys.iter().any(|key| (key - at).abs() < 0.01);
+            let mut cut = rule.take(at, is_key);
+            if cut == Cut::AtFirstWaiting {
+                cuts.extend(first_waiting.take());
+                cut = rule.take(at, is_key);
+            }
+            match cut {
+                Cut::No => first_waiting = None,
+                Cut::Here => {
+                    first_waiting = None;
+                    cuts.push(at);
+                }
+                Cut::Open if is_key => first_waiting = Some(at),
+                Cut::Open => assert!(first_waiting.is_some()),
+                Cut::AtFirstWaiting => panic!("twice"),
+                Cut::TooFar => return None,
+            }
+        }
+        if rule.cuts_at_waiting(end) {
+            cuts.extend(first_waiting);
+        }
+        rule.may_end(end).then_some(cuts)
+    }
+
+    /// What is found as pictures come is what is chosen when all keys are known, tails apart.
+    #[test]
+    fn cuts_are_found_as_they_are_chosen() {
+        let regular = |every: f64| (0..).map(move |n| f64::from(n) * every);
+        let mut films: Vec<(Vec<f64>, f64)> = [0.5, 1.0, 2.0, 2.4, 3.0, 3.5, 4.0, 5.5, 6.0]
+            .map(|every| (regular(every).take_while(|at| *at < 29.0).collect(), 31.0))
+            .into();
+        films.push((vec![0.0, 0.3, 5.9, 6.2, 12.0, 12.1, 15.0], 20.0));
+        films.push((vec![0.0, 3.0], 6.5));
+        films.push((vec![0.0, 3.0], 6.1));
+        films.push((vec![0.0, 6.2], 8.0));
+        films.push((vec![0.0, 4.0], 10.2));
+        films.push((vec![0.0], 3.0));
+        for (keys, end) in films {
+            let chosen = choose_cuts(&keys, end, 4);
+            let chosen =
+                chosen.map(|(cuts, _)| cuts.into_iter().map(|at| keys[at]).collect::<Vec<_>>());
+            let tenths = |cuts: Vec<f64>| -> Vec<_> {
+                cuts.into_iter().map(|at| (at * 10.0).round() as u32).collect()
+            };
+            let (found, chosen) = (found(&keys, end).map(tenths), chosen.map(tenths));
+            assert_eq!(found, chosen, "{keys:?} until {end}");
+        }
+        assert_eq!(found(&[0.0, 4.0, 8.0], 8.5), Some(vec![0.0, 4.0, 8.0]), "a tail stands alone");
     }
 
     /// Only a slice of the right kind is a fresh beginning, and a broken length is none.

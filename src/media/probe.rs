@@ -18,9 +18,12 @@ use crate::wire::Order;
 const FRAME_RATE_DEFAULT: f64 = 25.0;
 
 /// Everything known before work begins.
+#[derive(Clone)]
 pub struct Probe {
-    /// For people.
+    /// For people. The length is 0 while nobody knows it.
     pub facts: SourceFacts,
+    /// It was made to be read from its start on.
+    pub is_streamed: bool,
     /// The upright picture, if there are pictures.
     pub shape: Option<Shape>,
     /// How to turn the stored picture.
@@ -45,9 +48,12 @@ pub fn probe(
     order: &Order,
     reporter: &Reporter<'_>,
 ) -> Result<Probe, Stop> {
+    let is_coming = source.is_streamed && file.is_arriving();
     let duration = match declared_duration(source) {
-        Some(duration) => duration,
-        None => measured_duration(file, order, reporter)?,
+        // Of pieces the first alone may be counted.
+        Some(duration) if !is_coming || source.container == Container::Matroska => duration,
+        _ if is_coming => 0.0,
+        _ => measured_duration(file, order, reporter)?,
     };
     check_duration(duration, order)?;
     let orientation = orientation_of(source);
@@ -65,7 +71,7 @@ pub fn probe(
     let verdict =
         looked.as_ref().map(|it| it.as_ref().map_or_else(|no| *no, |_| CopyVerdict::Fits));
     let copy = looked.and_then(Result::ok);
-    let bit_rate = (file.size().0 as f64 * 8.0 / duration.max(0.001)) as u64;
+    let bit_rate = if duration > 0.0 { (file.size().0 as f64 * 8.0 / duration) as u64 } else { 0 };
     let hdr = hdr_of(source);
     let mut facts = facts(source, duration, shape, orientation, bit_rate);
     facts.copy = verdict;
@@ -74,8 +80,22 @@ pub fn probe(
         sound.copy_rate = sound_fit::copy_rate(source, track, file.size().0);
     }
     let plan = plan(&facts, shape, order);
-    let pictures = source.video.as_ref().and_then(declared_length);
-    Ok(Probe { facts, shape, orientation, pictures, hdr, copy, plan })
+    let pictures = source.video.as_ref().and_then(declared_length).filter(|_| duration > 0.0);
+    let is_streamed = source.is_streamed;
+    Ok(Probe { facts, is_streamed, shape, orientation, pictures, hdr, copy, plan })
+}
+
+impl Probe {
+    /// Returns the film's length in seconds; infinite while nobody knows it.
+    pub fn length(&self) -> f64 {
+        if self.facts.duration > 0.0 { self.facts.duration } else { f64::INFINITY }
+    }
+
+    /// Returns the second at which a grid of segments ends. Of what is streamed none does, so that
+    /// it makes no difference whether the end is here yet.
+    pub fn grid_end(&self) -> f64 {
+        if self.is_streamed { f64::INFINITY } else { self.length() }
+    }
 }
 
 /// Reads only what is needed to show a picture: nothing is planned, and no packet is read.
@@ -84,6 +104,7 @@ pub fn glance(source: &Source) -> Probe {
     let shape = source.video.as_ref().map(|track| upright_shape(track, orientation));
     Probe {
         facts: SourceFacts::default(),
+        is_streamed: source.is_streamed,
         shape,
         orientation,
         pictures: None,

@@ -5,8 +5,8 @@ use super::ffi::FfiError;
 use crate::model::problem::{Problem, ProblemCode};
 use crate::model::video::Warning;
 use crate::wire::Report;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 /// Shortest time between two progress reports; the promise is at most four a second.
@@ -156,19 +156,44 @@ impl<'a> Reporter<'a> {
     }
 }
 
+/// What tells how much of a film a reading has behind it.
+#[derive(Clone, Debug)]
+pub enum Ruler {
+    /// The film has so many seconds.
+    Seconds(f64),
+    /// How long the film is will be known at its end.
+    Bytes {
+        /// The place that was read last.
+        read: Arc<AtomicU64>,
+        /// The size of the source.
+        all: u64,
+    },
+}
+
+impl Ruler {
+    /// Returns the share of the film that is before this second.
+    fn share(&self, seconds: f64) -> f64 {
+        let share = match self {
+            Self::Seconds(all) => seconds / all.max(0.001),
+            Self::Bytes { read, all } => read.load(Ordering::Relaxed) as f64 / (*all).max(1) as f64,
+        };
+        share.clamp(0.0, 1.0)
+    }
+}
+
 /// Turns a pass's position on the time line into the job's progress.
 pub struct Meter<'r, 'a> {
     reporter: &'r Reporter<'a>,
     began: Instant,
-    duration: f64,
+    ruler: Ruler,
     from: f64,
     share: f64,
 }
 
 impl<'r, 'a> Meter<'r, 'a> {
-    /// Measures a pass over `duration` seconds that is the part `from .. from + share` of the job.
-    pub fn new(reporter: &'r Reporter<'a>, duration: f64, from: f64, share: f64) -> Self {
-        Self { reporter, began: Instant::now(), duration: duration.max(0.001), from, share }
+    /// Measures a pass that is the part `from .. from + share` of the job.
+    pub fn new(reporter: &'r Reporter<'a>, ruler: Ruler, from: f64, share: f64) -> Self {
+        Self { reporter, began: Instant::now(), ruler, from, share }
     }
 
     /// Tells that the pass has reached `seconds`.
@@ -176,7 +201,7 @@ impl<'r, 'a> Meter<'r, 'a> {
     /// # Errors
     /// `Gone`.
     pub fn reached(&self, seconds: f64) -> Result<(), Stop> {
-        let part = (seconds / self.duration).clamp(0.0, 1.0);
+        let part = self.ruler.share(seconds);
         let elapsed = self.began.elapsed().as_secs_f64().max(0.001);
         self.reporter.progress(self.from + self.share * part, seconds.max(0.0) / elapsed)
     }

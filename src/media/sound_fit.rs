@@ -67,6 +67,7 @@ pub fn copy_rate(source: &Source, track: &Track, size: u64) -> Option<u64> {
     let facts = &track.facts;
     let rate = facts.sample_rate;
     let is_plain = source.container == Container::Mov
+        && !source.is_streamed
         && track.codec == codec::Id::AAC
         && facts.channels == 2
         && track.time_base == Rational(1, i32::try_from(rate).ok()?)

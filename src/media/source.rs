@@ -10,7 +10,7 @@
 use super::arrivals::Arrivals;
 use super::ffi::{self, FfiError, StreamFacts};
 use super::index;
-use super::report::Stop;
+use super::report::{Ruler, Stop};
 use super::sniff::{self, Container, SNIFF_BYTES};
 use super::texts::{Aside, TextStreams};
 use super::tracks::{SoundTracks, choose_sounds};
@@ -27,6 +27,7 @@ use rustix::fd::OwnedFd;
 use rustix::io::{Errno, pread};
 use std::io::{self, Read, Seek, SeekFrom};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Decoders that may be opened, by FFmpeg's names: what cameras, phones, browsers and editors
 /// write. FFmpeg has ten times as many; the exotic ones are where the holes are.
@@ -188,6 +189,26 @@ impl Seek for SourceFile {
     }
 }
 
+/// What FFmpeg reads by.
+struct Reader {
+    file: SourceFile,
+    place: Arc<AtomicU64>,
+}
+
+impl Read for Reader {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let read = self.file.read(into)?;
+        self.place.store(self.file.at, Ordering::Relaxed);
+        Ok(read)
+    }
+}
+
+impl Seek for Reader {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        self.file.seek(to)
+    }
+}
+
 /// One stream that is worth reading.
 pub struct Track {
     /// Its number in the container.
@@ -216,6 +237,12 @@ pub struct Source {
     pub input: Input,
     /// What the first bytes said.
     pub container: Container,
+    /// It was made to be read from its start on, with nothing that tells where all of it lies.
+    pub is_streamed: bool,
+    /// The place that was read last.
+    place: Arc<AtomicU64>,
+    /// Size in bytes.
+    size: u64,
     /// The pictures.
     pub video: Option<Track>,
     /// The sound tracks, the default one first.
@@ -235,7 +262,8 @@ pub struct Source {
 }
 
 impl Source {
-    /// Opens the container from its start, within `limits`.
+    /// Opens the container from its start, within `limits`. One that is streamed can't be searched
+    /// while some of it isn't here: its demuxer would look at its end first, and wait for that.
     ///
     /// # Errors
     /// `UnsupportedMedia` for anything but a film or sound in the listed formats; `DamagedMedia`
@@ -243,12 +271,19 @@ impl Source {
     pub fn open(file: &SourceFile, limits: &Limits) -> Result<Self, Stop> {
         let head = file.head().map_err(|_| unreadable())?;
         let container = sniff::sniff(&head).map_err(|not| unsupported(not.to_string()))?;
-        if container == Container::Mov {
-            index::check(file, limits)?;
-        }
-        let reader = SourceFile { at: 0, ..file.clone() };
-        let io = StreamIo::from_read_seek_with_capacity(reader, READ_BYTES)
-            .map_err(|error| ffi_stop(error.into()))?;
+        let is_streamed = match container {
+            Container::Mov => index::check(file, limits)?,
+            Container::Matroska | Container::MpegTs => true,
+            _ => false,
+        };
+        let place = Arc::new(AtomicU64::new(0));
+        let reader = Reader { file: SourceFile { at: 0, ..file.clone() }, place: place.clone() };
+        let io = if is_streamed && file.is_arriving() {
+            StreamIo::from_read_with_capacity(reader, READ_BYTES)
+        } else {
+            StreamIo::from_read_seek_with_capacity(reader, READ_BYTES)
+        };
+        let io = io.map_err(|error| ffi_stop(error.into()))?;
         let mut input =
             ffi::open_input(io, container.demuxer(), &open_options(container)).map_err(ffi_stop)?;
         if input.nb_streams() > limits.streams_max {
@@ -257,7 +292,14 @@ impl Source {
         check_pixels(&input, limits)?;
         ffi::find_stream_info(&mut input, &decoder_limits(limits)).map_err(ffi_stop)?;
         check_pixels(&input, limits)?;
-        Self::choose(input, container)
+        let size = file.size().0;
+        let mut chosen = Self::choose(input, container)?;
+        if let Some(video) = chosen.video.as_mut().filter(|_| is_streamed) {
+            video.frame_rate = nominal_rate(&chosen.input, video);
+            video.facts.bit_rate = 0;
+            ffi::forget_bit_rate(&mut video.parameters);
+        }
+        Ok(Self { is_streamed, place, size, ..chosen })
     }
 
     fn choose(mut input: Input, container: Container) -> Result<Self, Stop> {
@@ -288,6 +330,9 @@ impl Source {
         Ok(Self {
             input,
             container,
+            is_streamed: false,
+            place: Arc::default(),
+            size: 0,
             video,
             sounds,
             sound_facts,
@@ -297,6 +342,15 @@ impl Source {
             texts,
             aside: None,
         })
+    }
+
+    /// Returns what tells how far a reading of a film of `seconds` is, which may be infinite.
+    pub fn ruler(&self, seconds: f64) -> Ruler {
+        if seconds.is_finite() {
+            Ruler::Seconds(seconds)
+        } else {
+            Ruler::Bytes { read: self.place.clone(), all: self.size }
+        }
     }
 
     /// Has the packets of text put aside from now on. To be called before anything was read.
@@ -375,6 +429,15 @@ impl Source {
         let track = self.video.as_ref().or(self.sounds.first());
         track.and_then(|track| track.start.map(|at| seconds(at, track.time_base))).unwrap_or(0.0)
     }
+}
+
+/// Returns the frame rate of streamed pictures. How many there are isn't known, so that their
+/// average is one of the first few, a little off what is meant.
+fn nominal_rate(input: &Input, video: &Track) -> f64 {
+    const OFF_MAX: f64 = 0.05;
+    let nominal = input.stream(video.index).map_or(0.0, |stream| f64::from(stream.rate()));
+    let is_near = (nominal - video.frame_rate).abs() <= OFF_MAX * nominal;
+    if nominal.is_finite() && is_near { nominal } else { video.frame_rate }
 }
 
 /// Sound that begins so many seconds before the pictures isn't cut off for them; more than a

@@ -58,6 +58,8 @@ struct Outcome {
     unlike: Vec<String>,
     progress: Vec<f64>,
     order_of_reports: Vec<String>,
+    /// The length that the probe couldn't tell.
+    lasts: Option<f64>,
 }
 
 #[derive(Default)]
@@ -87,6 +89,7 @@ impl Outcome {
     fn take(&mut self, report: Report) {
         match report {
             Report::Probed { facts, plan } => (self.facts, self.plan) = (facts, plan),
+            Report::Lasts { seconds } => self.lasts = Some(seconds),
             Report::Begun { .. } | Report::Ended { .. } => {}
             Report::Extra { extra: Extra::Texts { tracks } } => {
                 self.order_of_reports.push("texts".to_owned());

@@ -52,6 +52,8 @@ enum Kind {
     Listed(Vec<i64>),
     /// Where the pictures that are copied are cut.
     Copied(Arc<Cuts>),
+    /// The same, asked by the copy's own thread, of places that the copy has passed.
+    Passed(Arc<Cuts>),
 }
 
 /// A picture this many ticks before a boundary counts as on it: half a millisecond, the rounding
@@ -59,7 +61,7 @@ enum Kind {
 const SLACK: i64 = 45;
 
 impl Boundaries {
-    /// Makes boundaries every `every` seconds of a film of `duration` seconds.
+    /// Makes boundaries every `every` seconds of a film of `duration` seconds, be it infinite.
     pub fn grid(every: f64, duration: f64) -> Self {
         Self { kind: Kind::Grid { every: ticks(every).max(1), end: ticks(duration) }, next: 0 }
     }
@@ -74,6 +76,12 @@ impl Boundaries {
         Self { kind: Kind::Copied(cuts), next: 0 }
     }
 
+    /// Makes boundaries where a copy is cut, for what follows it on its own thread: it is never
+    /// asked of a place that the copy hasn't passed.
+    pub fn passed(cuts: Arc<Cuts>) -> Self {
+        Self { kind: Kind::Passed(cuts), next: 0 }
+    }
+
     /// Returns where the next segment begins, if that's before `before`.
     ///
     /// # Errors
@@ -81,6 +89,7 @@ impl Boundaries {
     pub fn next_before(&self, before: i64) -> Result<Option<i64>, Stop> {
         let next = match &self.kind {
             Kind::Copied(cuts) => return cuts.before(self.next, before),
+            Kind::Passed(cuts) => cuts.told_before(self.next, before),
             Kind::Listed(ticks) => ticks.get(self.next).copied(),
             Kind::Grid { every, end } => {
                 i64::try_from(self.next).ok().and_then(|next| every.checked_mul(next)).map(|at| {
@@ -113,8 +122,8 @@ impl Boundaries {
     /// Returns the longest segment in seconds that these boundaries make of `duration` seconds.
     pub fn longest(&self, duration: f64) -> f64 {
         match &self.kind {
-            // Nobody asks before the copy is planned, and its plan tells.
-            Kind::Copied(_) => duration,
+            // The copy's plan tells.
+            Kind::Copied(_) | Kind::Passed(_) => 0.0,
             Kind::Listed(list) => {
                 let end = ticks(duration);
                 let ends = list.iter().copied().skip(1).chain([end]);

@@ -1,7 +1,8 @@
 //! What of a film has to be here before work on it can begin, while the rest is being uploaded.
 //!
 //! An MP4's index may stand before the pictures and sound or behind them. Where it stands, the
-//! heads of the outermost boxes tell (ISO/IEC 14496-12, 4.2).
+//! heads of the outermost boxes tell (ISO/IEC 14496-12, 4.2). Films in pieces, Matroska, WebM and
+//! MPEG transport streams are made to be read as they come.
 
 use crate::units::{ByteOffset, Ranges};
 use std::io;
@@ -9,7 +10,7 @@ use std::io;
 /// Where the index of a film is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Index {
-    /// Here, all of it: work can begin.
+    /// Here, all of it, or none is needed: work can begin.
     Here,
     /// In these bytes, of which some are missing. Its own end isn't known before its beginning is
     /// here; until then, they go to the end of the file.
@@ -20,6 +21,15 @@ pub enum Index {
 
 /// The boxes that an MP4 can begin with.
 const FIRST: [&[u8; 4]; 6] = [b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide"];
+
+/// How Matroska and WebM begin (RFC 8794, 11.2.1).
+const EBML: [u8; 4] = [0x1a, 0x45, 0xdf, 0xa3];
+
+/// How each packet of a transport stream begins (ISO/IEC 13818-1, 2.4.3.2), how long it can be with
+/// a camera's time stamp before it or none, and how many are looked at.
+const TS_SYNC: u8 = 0x47;
+const TS_PACKETS: [(usize, usize); 2] = [(188, 0), (192, 4)];
+const TS_LOOKED_AT: usize = 5;
 
 /// Most boxes that are looked at; cameras write a handful.
 const BOXES_MAX: u32 = 64;
@@ -40,6 +50,9 @@ pub fn find_index(
     here: &Ranges,
     read: &mut dyn FnMut(u64, &mut [u8]) -> io::Result<()>,
 ) -> io::Result<Index> {
+    if is_read_as_it_comes(size, here, read)? {
+        return Ok(Index::Here);
+    }
     let mut at = 0;
     for number in 0..BOXES_MAX {
         let Some(head) = box_at(at, size, here, read)? else {
@@ -52,16 +65,14 @@ pub fn find_index(
         let end = at.saturating_add(head.size);
         match &head.name {
             _ if head.size < head.own => return Ok(Index::Unknown),
-            // The film comes in pieces, each with an index of its own.
+            // A piece, before it is said what it is a piece of.
             b"moof" => return Ok(Index::Unknown),
             b"moov" if end > size || head.size > INDEX_BYTES_MAX => return Ok(Index::Unknown),
             b"moov" if !here.covers(ByteOffset(at), ByteOffset(end)) => {
                 return Ok(Index::Wanted(at, end));
             }
-            b"moov" => {
-                let is_whole = !holds_pieces(at + head.own, end, here, read)?;
-                return Ok(if is_whole { Index::Here } else { Index::Unknown });
-            }
+            // Of a film in pieces it says what they are, and each piece has its own.
+            b"moov" => return Ok(Index::Here),
             _ => at = end,
         }
     }
@@ -101,22 +112,23 @@ fn box_at(
     Ok(Some(Head { name, size, own }))
 }
 
-/// Says whether an index announces pieces with indexes of their own.
-fn holds_pieces(
-    mut at: u64,
-    end: u64,
+/// Says whether the file is Matroska or a transport stream.
+fn is_read_as_it_comes(
+    size: u64,
     here: &Ranges,
     read: &mut dyn FnMut(u64, &mut [u8]) -> io::Result<()>,
 ) -> io::Result<bool> {
-    for _ in 0..BOXES_MAX {
-        let Some(head) = box_at(at, end, here, read)? else { return Ok(false) };
-        if &head.name == b"mvex" {
-            return Ok(true);
-        }
-        at = at.saturating_add(head.size.max(8));
+    let [(_, _), (longest, before)] = TS_PACKETS;
+    let mut head = vec![0; (longest * TS_LOOKED_AT + before).min(size as usize)];
+    if !here.covers(ByteOffset(0), ByteOffset(head.len() as u64)) {
+        return Ok(false);
     }
-    // No camera writes so many tracks.
-    Ok(true)
+    read(0, &mut head)?;
+    let is_ts = TS_PACKETS.iter().any(|&(length, before)| {
+        let mut begins = (0..TS_LOOKED_AT).map(|packet| packet * length + before);
+        begins.all(|at| head.get(at) == Some(&TS_SYNC))
+    });
+    Ok(is_ts || head.starts_with(&EBML))
 }
 
 #[cfg(test)]
@@ -160,18 +172,31 @@ mod tests {
         }
     }
 
-    /// What isn't an MP4, comes in pieces, or says what can't be, has no index to wait for.
+    /// What is read as it comes needs no index, once its beginning is here.
+    #[test]
+    fn streams_need_no_index() {
+        let matroska = [EBML.as_slice(), &[1; 2000]].concat();
+        let mut packet = vec![0; 188];
+        packet[0] = TS_SYNC;
+        let stamped = [&[1, 2, 3, 4], packet.as_slice()].concat();
+        let pieces = boxed(b"moov", &[boxed(b"mvhd", &[0; 9]), boxed(b"mvex", b"")].concat());
+        let pieces = [boxed(b"ftyp", b"isom"), pieces, boxed(b"moof", &[1; 2000])].concat();
+        for film in [matroska, packet.repeat(20), stamped.repeat(20), pieces] {
+            assert_ne!(find(&film, &[(0, 20)]), Index::Here, "{:?}", &film[..20]);
+            assert_eq!(find(&film, &[(0, 1000)]), Index::Here, "{:?}", &film[..20]);
+        }
+        assert_eq!(find(&packet.repeat(3), &[(0, 564)]), Index::Unknown, "too few packets");
+    }
+
+    /// What is neither an MP4 nor read as it comes, or says what can't be, has nothing to wait for.
     #[test]
     fn nothing_is_made_of_anything_else() {
         let head = boxed(b"ftyp", b"isom");
-        let pieces = boxed(b"moov", &[boxed(b"mvhd", &[0; 9]), boxed(b"mvex", b"")].concat());
         let endless = [&0u32.to_be_bytes(), b"mdat".as_slice(), &[3; 40]].concat();
         let short = [&3u32.to_be_bytes(), b"free".as_slice(), &[3; 40]].concat();
         let beyond = [&999u32.to_be_bytes(), b"moov".as_slice(), &[3; 40]].concat();
         let films = [
-            vec![0x1a, 0x45, 0xdf, 0xa3, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13],
             b"just text, and quite a lot of it".to_vec(),
-            [head.clone(), pieces, boxed(b"moof", &[1; 99])].concat(),
             [head.clone(), boxed(b"moof", &[1; 99])].concat(),
             [head.clone(), endless].concat(),
             [head.clone(), short].concat(),

@@ -209,6 +209,15 @@ impl Publisher {
         self.plan = plan;
     }
 
+    /// Takes how long the film is, which the probe didn't know.
+    pub(super) fn lasts(&mut self, seconds: f64) -> Result<(), PublishError> {
+        if !(seconds.is_finite() && seconds > 0.0) {
+            return Err(PublishError::Nonsense("a length that is none"));
+        }
+        self.manifest.duration = seconds;
+        self.write_manifest(true)
+    }
+
     /// Remembers what is worth telling of what is published, with what is published next. A newer
     /// word on the same thing counts; of text tracks there may be several.
     pub(super) fn warned(&mut self, warning: Warning) {
@@ -444,7 +453,9 @@ impl Publisher {
 
     /// Returns how much of each rung can be played, as shares of the source's length.
     pub(super) fn shares(&self) -> Vec<(String, f64)> {
-        let length = self.manifest.duration.max(0.001);
+        // Of a film that nobody knows the end of there are no shares.
+        let known = Some(self.manifest.duration).filter(|seconds| *seconds > 0.0);
+        let length = known.unwrap_or(f64::INFINITY);
         let share = |plan: &RenditionPlan| {
             let rungs = self.manifest.rungs.iter().chain(&self.catching_up);
             let rung = rungs.filter(|rung| rung.plan.name == plan.name);

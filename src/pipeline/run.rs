@@ -246,6 +246,7 @@ impl<'a> Running<'a> {
                 let texts = blocking(publisher, move |p| p.texts(tracks, now)).await?;
                 self.commit_texts(texts).await
             }
+            Report::Lasts { seconds } => self.lasts(seconds, publisher).await,
             Report::Begun { extra } => {
                 self.making = Some(extra);
                 self.begun(extra).await
@@ -341,6 +342,15 @@ impl<'a> Running<'a> {
         for rung in earlier {
             self.commit_rung(&rung).await?;
         }
+        Ok(())
+    }
+
+    async fn lasts(&mut self, seconds: f64, to: &Arc<Mutex<Publisher>>) -> Result<(), Halt> {
+        self.duration = seconds;
+        blocking(to, move |p| p.lasts(seconds)).await?;
+        let (state, job, epoch, _) = self.held();
+        let video = state.commit_length(job, epoch, seconds).await?;
+        self.tell(EventKind::VideoState, &video);
         Ok(())
     }
 

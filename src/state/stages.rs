@@ -40,6 +40,26 @@ impl State {
         .await
     }
 
+    /// Records how long the film is, where its probe didn't know.
+    ///
+    /// # Errors
+    /// As [`State::commit_probe`].
+    /// # Durability
+    /// Synced.
+    pub async fn commit_length(
+        &self,
+        id: JobId,
+        epoch: Epoch,
+        seconds: f64,
+    ) -> Result<VideoRecord, StateError> {
+        self.advance(id, epoch, move |_, video| {
+            if let Some(facts) = &mut video.facts {
+                facts.duration = seconds;
+            }
+        })
+        .await
+    }
+
     /// Records that an extra is published.
     ///
     /// # Errors

@@ -170,6 +170,38 @@ fn a_film_plays_before_its_upload_has_ended() {
     }
 }
 
+/// Films in containers without an index play while a third of them is still to come, over tus, and
+/// are right in the end, whether the container says how long they are or not.
+#[test]
+fn streams_play_before_their_upload_has_ended() {
+    let server = server();
+    for name in ["streamed.mkv", "pieces.mp4", "streamed.ts"] {
+        let film = fs::read(media(name)).expect("it was generated");
+        let (path, video) = server.create(name, film.len());
+        let most = film.len() * 2 / 3;
+        assert_eq!(server.patch(&path, 0, &film[..most]).status, 204);
+        playable(&server, &video, 1);
+        assert_eq!(server.patch(&path, most, &film[most..]).status, 204);
+        let it = assert_right(&server, &video);
+        assert_eq!(it["attempts"].as_u64().unwrap_or(1), 1, "{it}");
+    }
+}
+
+/// A film whose key frames turn out to be too far apart to be copied, its container not having said
+/// so, is encoded, still along with its upload.
+#[test]
+fn a_copy_that_was_begun_in_vain_is_encoded() {
+    let server = Server::with(&[("SLIPWAY_MEDIA__LADDER", "[720, 240]")]);
+    let film = fs::read(media("far-keys-streamed.mkv")).expect("it was generated");
+    let (path, video) = server.create("a.mkv", film.len());
+    let most = film.len() / 2;
+    assert_eq!(server.patch(&path, 0, &film[..most]).status, 204);
+    playable(&server, &video, 2);
+    assert_eq!(server.patch(&path, most, &film[most..]).status, 204);
+    let it = assert_right(&server, &video);
+    assert!(it["renditions"].as_array().is_some_and(|all| all.len() == 3), "{it}");
+}
+
 /// Parts in any order, over tus and over the other door, and a film whose index doesn't come before
 /// its end: each is right in the end.
 #[test]

@@ -33,6 +33,7 @@ fn run_along(
     let arrivals = Arc::new(Arrivals::default());
     let dir = fs::File::open(out).expect("the output directory is there");
     let (tell, told) = channel();
+    let mut tell = Some(tell);
     let mut outcome = Outcome::default();
     let file = source.try_clone().expect("one more").into();
     std::thread::scope(|scope| {
@@ -49,13 +50,15 @@ fn run_along(
         let mut report = |report: Report| {
             if let Report::Segment { rendition, number, .. } = &report {
                 // Nobody may be listening any more.
-                let _ = tell.send(format!("{rendition} {number}"));
+                let _ = tell.as_ref().map(|it| it.send(format!("{rendition} {number}")));
             }
             outcome.take(report);
             Ok(())
         };
         outcome.result =
             Some(run(&order, vec![file], dir.into(), Some(arrivals.clone()), &mut report));
+        // Whoever waits for more segments hears that none will come.
+        tell = None;
     });
     outcome
 }
@@ -105,23 +108,84 @@ fn what_arrives_is_worked_on_along() {
         };
         let outcome = run_along(&film, along.path(), order(), feed);
         assert_eq!(outcome.result, Some(Ok(())), "{name}");
-        assert_eq!((&outcome.facts, &outcome.plan), (&expected.facts, &expected.plan), "{name}");
-        assert_eq!(outcome.warnings, expected.warnings, "{name}");
-        let (files_along, files_whole) = (files(along.path()), files(whole.path()));
-        assert!(files_along.keys().eq(files_whole.keys()), "{name}: {:?}", files_along.keys());
-        for plan in &outcome.plan {
-            let of_plan = |file: &&String| file.starts_with(&format!("{}/", plan.name));
-            if plan.copied || plan.kind == RenditionKind::Audio {
-                let same = |file: &String| files_along[file] == files_whole[file];
-                assert!(files_along.keys().filter(of_plan).all(same), "{name}: {}", plan.name);
-            } else {
-                let of =
-                    |out: &Path, made: &Outcome| joined(out, &plan.name, &made.made[&plan.name]);
-                let (along, whole) = (of(along.path(), &outcome), of(whole.path(), &expected));
-                assert_eq!(along.seen, whole.seen, "{name}: {}", plan.name);
+        assert_eq!(&outcome.facts, &expected.facts, "{name}");
+        is_the_same(name, &outcome, &expected, along.path(), whole.path());
+    }
+}
+
+/// Copies and sounds are the same byte by byte, and what is encoded picture by picture.
+fn is_the_same(name: &str, outcome: &Outcome, expected: &Outcome, along: &Path, whole: &Path) {
+    assert_eq!(&outcome.plan, &expected.plan, "{name}");
+    assert_eq!(outcome.warnings, expected.warnings, "{name}");
+    let (files_along, files_whole) = (files(along), files(whole));
+    assert!(files_along.keys().eq(files_whole.keys()), "{name}: {:?}", files_along.keys());
+    for plan in &outcome.plan {
+        let of_plan = |file: &&String| file.starts_with(&format!("{}/", plan.name));
+        if plan.copied || plan.kind == RenditionKind::Audio {
+            for file in files_along.keys().filter(of_plan) {
+                assert!(files_along[file] == files_whole[file], "{name}: {file}");
             }
+        } else {
+            let of = |out: &Path, made: &Outcome| joined(out, &plan.name, &made.made[&plan.name]);
+            let (along, whole) = (of(along, outcome), of(whole, expected));
+            assert_eq!(along.seen, whole.seen, "{name}: {}", plan.name);
         }
     }
+}
+
+/// A film in a container without an index, sent in order: each rendition has a segment before the
+/// rest is sent, and in the end all is as if the film had been there, whether its container says
+/// how long it is or not.
+#[test]
+fn streams_are_worked_on_along() {
+    for (name, tenths) in
+        [("streamed.mkv", 6), ("pieces.mp4", 6), ("streamed.ts", 8), ("recorded.webm", 9)]
+    {
+        let path = films().join(name);
+        let film = fs::read(&path).expect("the film is there");
+        let (whole, along) = (out_dir(), out_dir());
+        let expected = run_on(&path, whole.path(), order());
+        let feed = |send: &mut dyn FnMut(usize, usize), told: Receiver<String>| {
+            let most = film.len() * tenths / 10;
+            for from in (0..most).step_by(9999) {
+                send(from, (from + 9999).min(most));
+            }
+            let mut awaited: Vec<String> =
+                expected.plan.iter().map(|plan| format!("{} 1", plan.name)).collect();
+            while !awaited.is_empty() {
+                let segment = told.recv().expect("segments before the film is here");
+                awaited.retain(|it| *it != segment);
+            }
+            send(most, film.len());
+        };
+        let outcome = run_along(&film, along.path(), order(), feed);
+        assert_eq!(outcome.result, Some(Ok(())), "{name}");
+        // How many bits a second a copy has is known when the length is.
+        let mut outcome = outcome;
+        for (plan, expected) in outcome.plan.iter_mut().zip(&expected.plan) {
+            if plan.copied {
+                plan.bandwidth_cap = expected.bandwidth_cap;
+            }
+        }
+        is_the_same(name, &outcome, &expected, along.path(), whole.path());
+        let told = outcome.lasts.unwrap_or(outcome.facts.duration);
+        assert!((told - expected.facts.duration).abs() < 0.1, "{name}: {told}");
+        assert_eq!(outcome.poster, expected.poster, "{name}");
+        assert_eq!(outcome.extras.len(), expected.extras.len(), "{name}");
+    }
+}
+
+/// Key frames that turn out to be too far apart end the copy of a film whose container didn't tell.
+#[test]
+fn keys_too_far_apart_end_the_copy() {
+    let film = fs::read(films().join("far-keys-streamed.mkv")).expect("the film is there");
+    let feed = |send: &mut dyn FnMut(usize, usize), told: Receiver<String>| {
+        send(0, film.len() - 1);
+        told.iter().for_each(drop);
+        send(film.len() - 1, film.len());
+    };
+    let outcome = run_along(&film, out_dir().path(), order(), feed);
+    assert_eq!(outcome.unlike.len(), 1, "{:?}", outcome.unlike);
 }
 
 /// A picture that should begin a file of a copy and can't be decoded by itself is found when it is
