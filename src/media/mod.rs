@@ -8,10 +8,10 @@
 //! made ready by `still`), `copy` takes the source's own packets where that is possible, `feed`
 //! decodes for all `rungs` that have to be encoded, `sounds` go along with whichever pass comes
 //! first (`audio` decodes and places a track, `sound_out` makes a rendition of it), `segment` cuts
-//! what comes out into files, and `resume` finds the place behind those of an attempt that was
-//! killed. `texts` puts the packets of text tracks aside while a pass reads the film. `playlist`
-//! and `dash`, with `texts_listed`, stand apart: they write for players what a manifest says, touch
-//! no FFmpeg and run in the server.
+//! what comes out into files (`timing` says when their pictures are decoded), and `resume` finds
+//! the place behind those of an attempt that was killed. `texts` puts the packets of text tracks
+//! aside while a pass reads the film. `playlist` and `dash`, with `texts_listed`, stand apart: they
+//! write for players what a manifest says, touch no FFmpeg and run in the server.
 
 pub mod arrivals;
 mod audio;
@@ -57,6 +57,7 @@ mod texts;
 mod texts_listed;
 mod thumbnails;
 mod timeline;
+mod timing;
 mod tracks;
 mod waveform;
 mod webp;

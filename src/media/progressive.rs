@@ -3,23 +3,10 @@
 //!
 //! Only segments of our own make are understood: one fragment and one track in each.
 
-use super::boxes::{find, full, number};
+use super::boxes::{Fragment, boxed, find, number, put, words};
 
 /// Ticks in a second of the whole film's own clock.
 const FILM_TICKS: u32 = 1000;
-
-/// Bits in the flags of `tfhd` and `trun` that say which fields are there.
-const BASE_OFFSET: u32 = 0x1;
-const DESCRIPTION_INDEX: u32 = 0x2;
-const DEFAULT_DURATION: u32 = 0x8;
-const DEFAULT_SIZE: u32 = 0x10;
-const DEFAULT_FLAGS: u32 = 0x20;
-const DATA_OFFSET: u32 = 0x1;
-const FIRST_FLAGS: u32 = 0x4;
-const SAMPLE_DURATION: u32 = 0x100;
-const SAMPLE_SIZE: u32 = 0x200;
-const SAMPLE_FLAGS: u32 = 0x400;
-const SAMPLE_SHIFT: u32 = 0x800;
 
 /// The bit of a sample's flags that says that others are needed to decode it.
 const NOT_SYNC: u32 = 0x1_0000;
@@ -52,15 +39,17 @@ pub struct Track {
     shifts: Runs,
     syncs: Vec<u32>,
     chunks: Vec<Chunk>,
-    /// Where the last sample ends in the order of decoding, and the latest one in that of showing.
-    ticks: u64,
-    shown: u64,
+    /// By how much, at most, a sample is decoded after it is shown; all are shown later by that.
+    late: i64,
+    /// When what is shown first begins, and what is shown last ends.
+    first: i64,
+    end: i64,
 }
 
 #[derive(Clone, Copy)]
 struct Chunk {
     samples: u32,
-    begins: u64,
+    begins: i64,
     length: u64,
 }
 
@@ -93,86 +82,67 @@ impl Track {
             shifts: Runs::default(),
             syncs: Vec::new(),
             chunks: Vec::new(),
-            ticks: 0,
-            shown: 0,
+            late: 0,
+            first: 0,
+            end: 0,
         })
     }
 
     /// Takes a segment by its beginning, which must hold all before its samples, and says where
     /// those are; `None` for a segment of another make.
+    ///
+    /// A segment's own times of decoding are those that suit players best; here each sample is
+    /// decoded when another one is shown, as is usual in whole files.
     pub fn segment(&mut self, begin: &[u8]) -> Option<Payload> {
-        let (moof_at, moof) = find(begin, b"moof")?;
-        let (_, traf) = find(moof, b"traf")?;
-        let (_, tfhd) = find(traf, b"tfhd")?;
-        let (_, trun) = find(traf, b"trun")?;
-        self.meet(find(traf, b"tfdt")?.1)?;
-        let (flags, mut fields) = full(tfhd)?;
-        // The track's number.
-        fields = fields.get(4..)?;
-        if flags & (BASE_OFFSET | DESCRIPTION_INDEX) != 0 {
+        let fragment = Fragment::read(begin)?;
+        let count = fragment.samples.len();
+        if self.sizes.len() + count > SAMPLES_MAX {
             return None;
         }
-        let mut default = |flag| if flags & flag != 0 { take(&mut fields) } else { Some(0) };
-        let defaults =
-            [default(DEFAULT_DURATION)?, default(DEFAULT_SIZE)?, default(DEFAULT_FLAGS)?];
-        let chunk = Chunk { samples: 0, begins: self.ticks, length: 0 };
-        let (offset, chunk) = self.run(trun, defaults, chunk)?;
-        self.chunks.push(chunk);
-        Some(Payload { from: moof_at as u64 + u64::from(offset), length: chunk.length })
+        let mut decoded = i64::try_from(fragment.begins).ok()?;
+        let mut shown = Vec::with_capacity(count);
+        for sample in &fragment.samples {
+            shown.push(decoded.checked_add(sample.shift)?);
+            decoded = decoded.checked_add(i64::from(sample.duration))?;
+        }
+        // With an edit list, pictures are shown later by as much as it says.
+        let moves = fragment.samples.iter().any(|sample| sample.shift != 0);
+        let end = if moves { decoded.checked_add(self.lead)? } else { decoded };
+        // Damaged files may show some outside of their segment.
+        let begins = shown.first().copied()?;
+        let end = end.max(begins);
+        let mut order: Vec<i64> = shown.iter().map(|at| *at.clamp(&begins, &end)).collect();
+        order.sort_unstable();
+        self.meet(begins);
+        let (samples, length) = (count as u32, fragment.length());
+        self.chunks.push(Chunk { samples, begins, length });
+        let nexts = order.iter().skip(1).chain([&end]);
+        let times = order.iter().zip(nexts).zip(shown);
+        for (sample, ((at, next), shown)) in fragment.samples.iter().zip(times) {
+            if sample.flags & NOT_SYNC == 0 {
+                self.syncs.push(u32::try_from(self.sizes.len()).ok()? + 1);
+            }
+            self.sizes.push(sample.size);
+            self.durations.push(next - at);
+            self.shifts.push(shown - at);
+            self.late = self.late.max(at - shown);
+        }
+        self.end = end;
+        Some(Payload { from: fragment.from, length })
     }
 
     /// Lets the last sample last until the time at which a segment begins.
-    fn meet(&mut self, tfdt: &[u8]) -> Option<()> {
-        let version = tfdt.first()?;
-        let begins = match version {
-            0 => u64::from(number(tfdt.get(4..)?)?),
-            _ => u64::from(number(tfdt.get(4..)?)?) << 32 | u64::from(number(tfdt.get(8..)?)?),
-        };
-        if begins == self.ticks || self.sizes.is_empty() {
-            return Some(());
+    fn meet(&mut self, begins: i64) {
+        match self.durations.pop() {
+            Some(last) => self.durations.push((last + begins - self.end).max(0)),
+            None => self.first = begins,
         }
-        let last = self.durations.pop()?;
-        let before = self.ticks - u64::from(last);
-        self.durations.push(u32::try_from(begins.checked_sub(before)?).ok()?);
-        self.ticks = begins;
-        Some(())
-    }
-
-    fn run(&mut self, trun: &[u8], defaults: [u32; 3], mut chunk: Chunk) -> Option<(u32, Chunk)> {
-        let (flags, mut fields) = full(trun)?;
-        let samples = take(&mut fields)?;
-        if flags & DATA_OFFSET == 0 || self.sizes.len() + samples as usize > SAMPLES_MAX {
-            return None;
-        }
-        let offset = take(&mut fields)?;
-        let first = if flags & FIRST_FLAGS != 0 { Some(take(&mut fields)?) } else { None };
-        for at in 0..samples {
-            let mut field = |flag: u32, default: u32| {
-                if flags & flag != 0 { take(&mut fields) } else { Some(default) }
-            };
-            let duration = field(SAMPLE_DURATION, defaults[0])?;
-            let size = field(SAMPLE_SIZE, defaults[1])?;
-            let own = field(SAMPLE_FLAGS, defaults[2])?;
-            let shift = field(SAMPLE_SHIFT, 0)?;
-            let sample = first.filter(|_| at == 0).unwrap_or(own);
-            if sample & NOT_SYNC == 0 {
-                self.syncs.push(u32::try_from(self.sizes.len()).ok()? + 1);
-            }
-            self.sizes.push(size);
-            self.durations.push(duration);
-            self.shifts.push(shift);
-            self.ticks += u64::from(duration);
-            self.shown = self.shown.max(self.ticks + u64::from(shift));
-            chunk.length += u64::from(size);
-        }
-        chunk.samples = samples;
-        Some((offset, chunk))
     }
 
     /// Length in ticks of the film's clock, without the lead; no sample lies beyond it.
     fn film_ticks(&self) -> u64 {
-        let shown = self.shown.saturating_sub(u64::try_from(self.lead).unwrap_or(0));
-        let ticks = u128::from(shown) * u128::from(FILM_TICKS);
+        let ticks = u64::try_from(self.end.saturating_sub(self.lead)).unwrap_or(0);
+        let ticks = u128::from(ticks) * u128::from(FILM_TICKS);
         u64::try_from(ticks.div_ceil(u128::from(self.timescale))).unwrap_or(u64::MAX)
     }
 
@@ -183,9 +153,10 @@ impl Track {
         head.splice(..4, [0, 0, 0, 3]);
         put(&mut head, 12, number);
         put(&mut head, 20, length);
-        let lead = i32::try_from(self.lead).unwrap_or(i32::MAX).cast_unsigned();
+        let lead = self.lead.saturating_sub(self.first).saturating_add(self.late);
+        let lead = i32::try_from(lead).unwrap_or(i32::MAX).cast_unsigned();
         let edits = boxed(b"elst", &words(&[0, 1, length, lead, 0x1_0000]));
-        let ticks = u32::try_from(self.ticks).unwrap_or(u32::MAX);
+        let ticks = u32::try_from(self.end.saturating_sub(self.first)).unwrap_or(u32::MAX);
         let mut media = words(&[0, 0, 0, self.timescale, ticks]);
         media.extend(self.language);
         media.extend([0, 0]);
@@ -204,9 +175,9 @@ impl Track {
 
     fn sample_tables(&self, offsets: &[u64], is_large: bool) -> Vec<u8> {
         let mut tables = self.description.clone();
-        tables.extend(self.durations.table(b"stts"));
-        if self.shifts.0.iter().any(|run| run.1 != 0) {
-            tables.extend(self.shifts.table(b"ctts"));
+        tables.extend(self.durations.table(b"stts", 0));
+        if self.late != 0 || self.shifts.0.iter().any(|run| run.1 != 0) {
+            tables.extend(self.shifts.table(b"ctts", self.late));
         }
         if self.syncs.len() < self.sizes.len() {
             let mut syncs = words(&[0, self.syncs.len() as u32]);
@@ -246,8 +217,8 @@ pub fn interleaved(tracks: &[Track]) -> Vec<(usize, usize)> {
     }
     let begins = |&(number, at): &(usize, usize)| {
         let track = &tracks[number];
-        let ticks = u128::from(track.chunks[at].begins) * 1_000_000 / u128::from(track.timescale);
-        (ticks, number)
+        let micros = i128::from(track.chunks[at].begins) * 1_000_000 / i128::from(track.timescale);
+        (micros, number)
     };
     order.sort_by_key(begins);
     order
@@ -290,17 +261,17 @@ fn index(tracks: &[Track], from: u64, is_large: bool) -> Vec<u8> {
 
 /// Equal values behind each other, as two of the tables store them: how many, and which.
 #[derive(Default)]
-struct Runs(Vec<(u32, u32)>);
+struct Runs(Vec<(u32, i64)>);
 
 impl Runs {
-    fn push(&mut self, value: u32) {
+    fn push(&mut self, value: i64) {
         match self.0.last_mut().filter(|run| run.1 == value) {
             Some(run) => run.0 += 1,
             None => self.0.push((1, value)),
         }
     }
 
-    fn pop(&mut self) -> Option<u32> {
+    fn pop(&mut self) -> Option<i64> {
         let run = self.0.last_mut()?;
         let value = run.1;
         run.0 -= 1;
@@ -310,9 +281,11 @@ impl Runs {
         Some(value)
     }
 
-    fn table(&self, kind: &[u8; 4]) -> Vec<u8> {
+    /// Writes them, each `more` than it is.
+    fn table(&self, kind: &[u8; 4], more: i64) -> Vec<u8> {
         let mut table = words(&[0, self.0.len() as u32]);
-        table.extend(self.0.iter().flat_map(|run| words(&[run.0, run.1])));
+        let value = |value: i64| u32::try_from(value.saturating_add(more)).unwrap_or(u32::MAX);
+        table.extend(self.0.iter().flat_map(|run| words(&[run.0, value(run.1)])));
         boxed(kind, &table)
     }
 }
@@ -332,25 +305,4 @@ fn lead(edts: &[u8]) -> Option<i64> {
         }
     });
     times.rfind(|time| *time >= 0)
-}
-
-fn boxed(kind: &[u8; 4], content: &[u8]) -> Vec<u8> {
-    let size = u32::try_from(content.len() + 8).unwrap_or(u32::MAX);
-    [&size.to_be_bytes(), kind.as_slice(), content].concat()
-}
-
-fn words(values: &[u32]) -> Vec<u8> {
-    values.iter().flat_map(|value| value.to_be_bytes()).collect()
-}
-
-fn take(fields: &mut &[u8]) -> Option<u32> {
-    let value = number(fields)?;
-    *fields = &fields[4..];
-    Some(value)
-}
-
-fn put(bytes: &mut [u8], at: usize, value: u32) {
-    if let Some(place) = bytes.get_mut(at..at + 4) {
-        place.copy_from_slice(&value.to_be_bytes());
-    }
 }

@@ -1,14 +1,15 @@
 //! Cuts one rendition into CMAF files: `{name}/init.mp4`, `{name}/1.m4s`, `{name}/2.m4s`, …
 //!
-//! The muxer writes into memory; whoever feeds packets says where a file begins. Edit lists carry
-//! the lead of reordered pictures and of AAC's priming, so that sound and pictures of separate
+//! The muxer writes into memory; whoever feeds packets says where a file begins. Pictures get the
+//! times of `timing`; AAC's priming is carried by an edit list. So sound and pictures of separate
 //! renditions stay together.
 
-use super::boxes::{end_of_first_sample, with_cmaf_brand};
+use super::boxes::{Fragment, with_cmaf_brands};
 use super::ffi;
 use super::output::OutputDir;
 use super::report::{Reporter, Stop};
-use super::timeline::{TICK, rescale, ticks};
+use super::timeline::{self, TICK, rescale};
+use super::timing::{BRIEF, timed};
 use crate::model::manifest::{INIT_FILE, Segment, segment_file};
 use crate::model::problem::ProblemCode;
 use crate::wire::Report;
@@ -20,8 +21,8 @@ use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// What was measured to keep sound and pictures together: `cmaf` and `empty_moov` would leave the
-/// edit list out and shift pictures by two frames. The header comes with the first fragment
-/// (`delay_moov`), because only then the lead is known.
+/// sound's edit list out. The header comes with the first fragment (`delay_moov`), because only
+/// then its priming is known.
 const MOVFLAGS: &str = "dash+frag_custom+delay_moov+default_base_moof+skip_sidx+skip_trailer";
 
 const MILLISECOND: Rational = Rational(1, 1000);
@@ -60,7 +61,7 @@ pub struct Kept {
     /// Ticks in a second.
     pub timescale: u32,
     /// Whether the packets of these segments come again, to be passed over; otherwise the first
-    /// packet is the one that follows them.
+    /// packet is the one that follows them, a picture.
     pub again: bool,
 }
 
@@ -94,8 +95,6 @@ pub struct Segmenter<'w, 'r> {
     first_shown: i64,
     begun_at: i64,
     last_shown: i64,
-    /// How much earlier the first packet is decoded than shown.
-    lead: i64,
 }
 
 impl<'w, 'r> Segmenter<'w, 'r> {
@@ -114,12 +113,10 @@ impl<'w, 'r> Segmenter<'w, 'r> {
         let sink = Sink::default();
         let io = StreamIo::from_write(sink.clone()).map_err(|error| stop(error.into()))?;
         let follows = label.kept.filter(|kept| !kept.again).map_or(0, |kept| kept.segments);
-        // The muxer takes up the timeline where the first packet is shown, and counts on.
-        let movflags =
-            if follows > 0 { format!("{MOVFLAGS}+frag_discont") } else { MOVFLAGS.into() };
         let index = (follows + 1).to_string();
-        let options =
-            [("movflags", movflags.as_str()), ("use_editlist", "1"), ("fragment_index", &index)];
+        let has_pictures = parameters.medium() == Type::Video;
+        let edits = if has_pictures { "0" } else { "1" };
+        let options = [("movflags", MOVFLAGS), ("use_editlist", edits), ("fragment_index", &index)];
         let muxer = ffi::open_muxer(io, parameters, time_base, &options).map_err(stop)?;
         let muxer_time_base = muxer.stream(0).map_or(time_base, |stream| stream.time_base());
         let timescale = u32::try_from(muxer_time_base.denominator()).unwrap_or(1);
@@ -135,13 +132,12 @@ impl<'w, 'r> Segmenter<'w, 'r> {
             packet_time_base: time_base,
             muxer_time_base,
             held: None,
-            has_pictures: parameters.medium() == Type::Video,
+            has_pictures,
             announced: false,
             number: follows,
             first_shown: 0,
             begun_at: 0,
             last_shown: 0,
-            lead: 0,
         })
     }
 
@@ -161,7 +157,6 @@ impl<'w, 'r> Segmenter<'w, 'r> {
                 self.close_segment(shown_at)?;
             }
         } else {
-            self.lead = shown_at.saturating_sub(packet.dts().unwrap_or(shown_at));
             self.begin(shown_at)?;
         }
         self.last_shown = self.last_shown.max(shown_at);
@@ -183,15 +178,14 @@ impl<'w, 'r> Segmenter<'w, 'r> {
         };
         let own = self.last_shown.saturating_add(lasts);
         let bound = rescale(self.label.target_ms.into(), MILLISECOND, self.muxer_time_base);
-        let until = rescale(ticks(until), TICK, self.muxer_time_base);
-        let apart = rescale(ticks(APART), TICK, self.muxer_time_base);
+        let until = rescale(timeline::ticks(until), TICK, self.muxer_time_base);
+        let apart = rescale(timeline::ticks(APART), TICK, self.muxer_time_base);
         let end = if until - own > apart {
             until.min(self.begun_at.saturating_add(bound)).max(own)
         } else {
             own
         };
-        // Where the packets end among reordered pictures, the last in line isn't shown last.
-        let decoded = held.dts().unwrap_or(self.last_shown).saturating_add(self.lead);
+        let decoded = held.dts().unwrap_or(self.last_shown);
         self.write(held, end.saturating_sub(decoded))?;
         self.close_segment(end)?;
         if self.number < self.label.kept.map_or(0, |kept| kept.segments) {
@@ -229,7 +223,8 @@ impl<'w, 'r> Segmenter<'w, 'r> {
         }
         let bytes = self.flush()?;
         self.number += 1;
-        let ticks = u64::try_from(at.saturating_sub(self.begun_at)).unwrap_or(0);
+        let begun_at = self.begun_at;
+        let ticks = u64::try_from(at.saturating_sub(begun_at)).unwrap_or(0);
         if let Some(kept) = self.label.kept.filter(|kept| self.number <= kept.segments) {
             // It is there already.
             let ends_at = u64::try_from(at.saturating_sub(self.first_shown)).unwrap_or(0);
@@ -240,9 +235,15 @@ impl<'w, 'r> Segmenter<'w, 'r> {
             return Ok(());
         }
         self.begun_at = at;
+        let (bytes, key) = if self.has_pictures {
+            let bytes = self.timed(bytes, begun_at, ticks)?;
+            let key = Fragment::read(&bytes).and_then(|fragment| fragment.end_of_first());
+            (bytes, key)
+        } else {
+            (bytes, None)
+        };
         let file = segment_file(self.number as usize);
         self.dir.write(&format!("{}/{file}", self.label.name), &bytes)?;
-        let key = if self.has_pictures { end_of_first_sample(&bytes) } else { None };
         self.reporter.send(Report::Segment {
             rendition: self.label.name.clone(),
             number: self.number,
@@ -250,11 +251,21 @@ impl<'w, 'r> Segmenter<'w, 'r> {
         })
     }
 
+    /// Gives the pictures of a segment of so many ticks the times that players go by, counted from
+    /// the rendition's first segment.
+    fn timed(&self, bytes: Vec<u8>, begun_at: i64, ticks: u64) -> Result<Vec<u8>, Stop> {
+        let before = self.label.kept.filter(|kept| !kept.again).map_or(0, |kept| kept.ticks);
+        let begins = u64::try_from(begun_at.saturating_sub(self.first_shown)).unwrap_or(0);
+        let begins = before.saturating_add(begins);
+        let brief = rescale(timeline::ticks(BRIEF), TICK, self.muxer_time_base);
+        timed(bytes, begins, begins.saturating_add(ticks), brief).ok_or_else(unpackaged)
+    }
+
     /// Writes the header and tells of the rendition.
     fn announce(&mut self) -> Result<(), Stop> {
         self.announced = true;
         // The first flush writes the header alone, the second the fragment.
-        let init = with_cmaf_brand(self.flush()?);
+        let init = with_cmaf_brands(self.flush()?, self.has_pictures);
         self.dir.write(&format!("{}/{INIT_FILE}", self.label.name), &init)?;
         self.reporter.send(Report::Started {
             rendition: self.label.name.clone(),
@@ -288,8 +299,14 @@ fn from_start(reporter: &Reporter<'_>, name: &str, unfit: bool) -> Stop {
     }
 }
 
+const UNPACKAGED: &str = "The result couldn't be packaged.";
+
+fn unpackaged() -> Stop {
+    Stop::because(ProblemCode::Internal, UNPACKAGED)
+}
+
 fn stop(error: ffi::FfiError) -> Stop {
-    Stop::from_ffi(error, ProblemCode::Internal, "The result couldn't be packaged.")
+    Stop::from_ffi(error, ProblemCode::Internal, UNPACKAGED)
 }
 
 /// Returns `avc1.PPCCLL` from H.264 set-up bytes: an avcC record or a stream with start codes.

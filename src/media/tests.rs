@@ -10,6 +10,7 @@ mod resume;
 mod sound;
 mod texts;
 
+use super::boxes::Fragment;
 use super::*;
 use crate::ids::{Epoch, JobId};
 use crate::model::extra::{Extra, ExtraKind, FoundText};
@@ -292,6 +293,7 @@ fn check_film_within(out: &Path, outcome: &Outcome, seconds: f64, within: f64) {
                     let key = seen.iter().any(|p| p.key && near(p.at, *start, 0.001));
                     assert!(key, "{}: a key frame at {start}", plan.name);
                 }
+                check_plain(out, &plan.name, made);
                 assert_eq!(decodes(out, &plan.name), seen.len(), "{}", plan.name);
                 let aligned = picture_starts.get_or_insert_with(|| starts.clone());
                 let same = aligned.len() == starts.len()
@@ -312,6 +314,26 @@ fn check_film_within(out: &Path, outcome: &Outcome, seconds: f64, within: f64) {
     let leftovers: Vec<_> = walk(out).filter(|path| path.ends_with(".tmp")).collect();
     assert!(leftovers.is_empty(), "{leftovers:?}");
     assert!(outcome.progress.windows(2).all(|pair| pair[0] <= pair[1]));
+}
+
+/// Checks that each segment of pictures begins with its first one at its own time, where the one
+/// before it ends, and that no edit list is needed for that.
+fn check_plain(out: &Path, name: &str, made: &Made) {
+    let init = fs::read(out.join(name).join(INIT_FILE)).expect("the header");
+    let has = |kind: &[u8; 4]| init.windows(4).any(|window| window == kind);
+    assert!(has(b"cmf2") && !has(b"edts"), "{name}: its header");
+    let mut begins = 0;
+    for (at, segment) in made.segments.iter().enumerate() {
+        let bytes = fs::read(out.join(name).join(segment_file(at + 1))).expect("the segment");
+        let fragment = Fragment::read(&bytes).expect("of our make");
+        assert_eq!(fragment.begins, begins, "{name} {}", at + 1);
+        assert!(fragment.samples[0].shift == 0, "{name} {}: its first picture", at + 1);
+        assert!(fragment.samples.iter().all(|sample| sample.shift >= 0), "{name} {}", at + 1);
+        let lasts: u64 = fragment.samples.iter().map(|sample| u64::from(sample.duration)).sum();
+        assert_eq!(lasts, segment.ticks, "{name} {}", at + 1);
+        assert_eq!(fragment.end_of_first(), segment.key, "{name} {}", at + 1);
+        begins += lasts;
+    }
 }
 
 fn walk(dir: &Path) -> impl Iterator<Item = String> {

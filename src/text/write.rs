@@ -12,7 +12,7 @@ pub const SEGMENT_SECONDS: u64 = 6;
 const SEGMENTS_MAX: u64 = 600;
 
 /// Puts the times of cues on the time line of the pictures (RFC 8216, section 3.5): both begin at
-/// zero, as the media's edit lists move the first picture there.
+/// zero, where the first segment shows its first picture.
 const TIMESTAMP_MAP: &str = "X-TIMESTAMP-MAP=MPEGTS:0,LOCAL:00:00:00.000\n";
 
 /// Returns how long segments of text are in a film of `film_ms`, in seconds.

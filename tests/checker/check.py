@@ -159,6 +159,7 @@ class Media:
             judge.must("H13", abs(real - duration) <= self.frame(segment),
                        f"{url} lasts {real} s and is listed with {duration} (8.1)")
             if self.header.handler == b"vide":
+                self.begins_at_once(segment, url, judge)
                 judge.must("H3", self.header.sps is None or 5 in segment.first_nals,
                            f"{url} doesn't begin with an IDR picture (7.4)")
                 gaps = segment.syncs + [segment.duration]
@@ -166,6 +167,19 @@ class Media:
                 apart /= self.header.timescale
                 judge.should("H3", apart <= 2.01, f"{url}: key frames {apart:.2f} s apart (1.13)")
         self.media_end = expected / self.header.timescale
+
+    def begins_at_once(self, segment, url, judge):
+        """D1: what says `cmf2` needs no edit list: a segment's own times are those of showing."""
+        plain = b"cmf2" in self.header.brands
+        judge.should("D1", plain, f"{url}: pictures that need an edit list")
+        if not plain:
+            return
+        judge.must("D1", not self.header.has_edits, f"{url}: cmf2 with an edit list")
+        judge.must("D1", segment.shown == segment.starts,
+                   f"{url} begins at {segment.starts}, and its pictures at {segment.shown}")
+        end = segment.starts + segment.duration
+        judge.must("D1", segment.shown_end == end,
+                   f"{url} ends at {end}, and its pictures at {segment.shown_end}")
 
     def frame(self, segment):
         return segment.duration / max(segment.samples, 1) / self.header.timescale + 1e-6

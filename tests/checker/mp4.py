@@ -141,6 +141,7 @@ class Header:
         self.language = "".join(chr(((code >> shift) & 31) + 0x60) for shift in (10, 5, 0))
         ((a, _),) = find(data, b"mdia/hdlr", start, end)
         self.handler = data[a + 8:a + 12]
+        self.has_edits = bool(find(data, b"edts", start, end))
         self.edit_start = self.edit(data, start, end)
         self.default_flags = self.default_duration = self.default_size = 0
         for a, _ in find(data, b"moov/mvex/trex"):
@@ -222,6 +223,8 @@ class Segment:
     def __init__(self, data, header):
         self.size = len(data)
         self.starts, self.duration, self.samples, self.syncs = None, 0, 0, []
+        # When the earliest sample is shown, and until when the latest, before any edit list.
+        self.shown, self.shown_end = None, 0
         self.brands = []
         for kind, a, b in boxes(data):
             if kind == b"styp":
@@ -276,8 +279,14 @@ class Segment:
                 if flags & bit:
                     (sample[place],) = struct.unpack_from(">I", data, at)
                     at += 4
-            at += 4 if flags & 0x800 else 0
+            shift = 0
+            if flags & 0x800:
+                (shift,) = struct.unpack_from(">i" if data[start] else ">I", data, at)
+                at += 4
             duration, size, sample_flags = sample
+            shown = self.starts + self.duration + shift
+            self.shown = shown if self.shown is None else min(shown, self.shown)
+            self.shown_end = max(shown + duration, self.shown_end)
             if index == 0 and first_flags is not None:
                 sample_flags = first_flags
             if first is None:

@@ -320,6 +320,36 @@ fn a_head_start_that_was_killed_is_gone_on_with() {
     assert!(!findings.iter().any(|it| it.contains("\"MUST\"")), "{findings:#?}");
 }
 
+/// A quality that an older version of this program has begun, whose segments need an edit list, is
+/// made anew beside it: no list holds segments of both kinds. Its sound is gone on with.
+#[test]
+fn what_an_older_version_has_begun_is_not_mixed() {
+    let mut server = Server::with(&[("SLIPWAY_MEDIA__LADDER", "[360, 144]")]);
+    let id = server.upload(&media("one-key-60s.mp4"));
+    let media = wait_for("some segments", || {
+        let media = walk_for(&server.data.join("media"), &id)?;
+        let lists = playlists(&media);
+        (lists.get("144p-1")?.matches("#EXTINF").count() >= 2).then_some(media)
+    });
+    server.kill();
+    let init = media.join("144p-1/init.mp4");
+    let mut bytes = std::fs::read(&init).expect("the header");
+    let brand = bytes.windows(4).position(|it| it == b"cmf2").expect("a brand of today");
+    bytes[brand..brand + 4].copy_from_slice(b"iso6");
+    std::fs::write(&init, bytes).expect("as it was written before");
+    server.restart();
+    let it = server.settled(&id);
+    assert_eq!(it["state"], "ready", "{it}");
+    let rungs: Vec<String> = playlists(&media).into_keys().collect();
+    assert!(rungs.iter().any(|rung| rung.starts_with("144p-") && rung != "144p-1"), "{rungs:?}");
+    assert!(rungs.contains(&"audio-1".to_owned()), "{rungs:?}");
+    let manifest = std::fs::read_to_string(media.join("manifest.mpd")).expect("a manifest");
+    assert!(!manifest.contains("144p-1/"), "{manifest}");
+    whole(&server, &it);
+    let findings = judged(&server, &it);
+    assert!(!findings.iter().any(|it| it.contains("\"MUST\"")), "{findings:#?}");
+}
+
 /// An orderly stop in mid-upload and mid-job leaves both resumable.
 #[test]
 fn sigterm_leaves_everything_resumable() {

@@ -203,6 +203,35 @@ describe("players of others", { timeout: 10 * PATIENCE_MS }, () => {
     });
   }
 
+  it("hls.js changes the quality at once, without a hole and at the same times", async () => {
+    const { look } = films.get("moov-last.mp4");
+    const video = await until("it is ready", look, ({ state }) => state === "ready");
+    const heights = video.renditions.filter((one) => one.kind === "video").map((one) => one.height);
+    const end = video.source.duration;
+    for (const from of [0, 0.05, 1.5, end * 0.6]) {
+      const { page, ranges, get } = await open("startHls", server.base + video.playback.hls);
+      const what = `a change at ${from} s`;
+      await until(`${what}: it can be played`, () => get("readyState"), (it) => it >= 2);
+      await page.evaluate((from) => (window.video.currentTime = from), from);
+      const now = await until(`${what}: a picture`, () => get("videoHeight"));
+      const other = heights.find((height) => height !== now);
+      for (const height of [other, now, other]) {
+        await page.evaluate((height) => window.player.choose(height), height);
+        await page.evaluate(() => (window.video.currentTime += 0.01));
+        await until(`${what}: ${height} lines`, () => get("videoHeight"), (it) => it === height);
+        await until(`${what}: all is there`, ranges, (it) => it.at(-1)?.[1] > end - 0.15);
+      }
+      const found = await ranges();
+      assert.equal(found.length, 1, `${what}: a hole in ${JSON.stringify(found)}`);
+      // Pictures that are moved show at the beginning or, as sound ends on its own, at the end.
+      const [[start, last]] = found;
+      assert.ok(start < 0.01 || (from > 4 && Math.abs(start - 4) < 0.02), `${what}: from ${start}`);
+      assert.ok(Math.abs(last - end) < 0.03, `${what}: ends at ${last}`);
+      assert.deepEqual(await page.evaluate(() => window.errors), [], what);
+      await page.close();
+    }
+  });
+
   it("hls.js plays a list that still grows to its end", async () => {
     const growing = await Server.start({ SLIPWAY_MEDIA__LADDER: "[360, 240]" });
     try {

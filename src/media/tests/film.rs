@@ -69,6 +69,69 @@ fn one_file_holds_the_same_packets() {
     }
 }
 
+/// Says when the packets of a file are decoded, in hundredths of a millisecond.
+fn decoded(path: &Path) -> Vec<i64> {
+    let shown = Command::new("ffprobe")
+        .args(["-v", "error", "-of", "csv=p=0", "-select_streams", "v:0"])
+        .args(["-show_entries", "packet=dts_time"])
+        .arg(path)
+        .output()
+        .expect("ffprobe runs");
+    let text = String::from_utf8(shown.stdout).expect("text");
+    let times = text.lines().map(|line| line.trim_end_matches(',')).filter(|it| !it.is_empty());
+    times.map(|time| (time.parse::<f64>().expect("a time") * 1e5).round() as i64).collect()
+}
+
+/// Pictures of one file are decoded evenly, however they are hurried in segments for the sake of
+/// players; and segments with an edit list, as older versions of this program wrote them, give the
+/// same file.
+#[test]
+fn pictures_are_decoded_evenly() {
+    let out = out_dir();
+    let film = out.path().join("film.mp4");
+    let mut order = order();
+    order.encode.preset = "veryfast".to_owned();
+    order.encode.ladder_heights = Some(vec![240, 120]);
+    let outcome = run_on(&films().join("one-key-5s.mp4"), out.path(), order).ok();
+    let name = outcome.plan.iter().find(|plan| !plan.copied && plan.height == 120);
+    let name = name.expect("planned").name.clone();
+    fs::write(&film, assembled(out.path(), &outcome, &[&name])).expect("written");
+    let times = decoded(&film);
+    assert!(times.len() > 100 && times[0] < 0, "{times:?}");
+    let even = times.windows(2).all(|pair| ((pair[1] - pair[0]) - 3333).abs() <= 1);
+    assert!(even, "{times:?}");
+
+    joined(out.path(), &name, &outcome.made[&name]);
+    let old = out.path().join("old.mp4");
+    let made = Command::new("ffmpeg")
+        .args(["-v", "error", "-nostdin", "-i"])
+        .arg(&film)
+        .args(["-c", "copy", "-use_editlist", "1", "-video_track_timescale", "90000"])
+        .args(["-movflags", "dash+frag_keyframe+delay_moov+default_base_moof+skip_sidx"])
+        .arg(&old)
+        .status();
+    assert!(made.expect("ffmpeg runs").success());
+    let bytes = fs::read(&old).expect("written");
+    assert!(bytes.windows(4).any(|window| window == b"elst"), "it has an edit list");
+    let begins = |kind: &[u8; 4]| {
+        let found = bytes.windows(4).enumerate().filter(|(_, window)| window == kind);
+        found.map(|(at, _)| at - 4).collect::<Vec<_>>()
+    };
+    let starts = begins(b"moof");
+    let mut track = Track::new(&bytes[..starts[0]]).expect("of our make");
+    let mut samples = Vec::new();
+    for (at, start) in starts.iter().enumerate() {
+        let end = starts.get(at + 1).map_or(bytes.len(), |next| *next);
+        let payload = track.segment(&bytes[*start..end]).expect("of our make");
+        samples.extend(&bytes[start + payload.from as usize..][..payload.length as usize]);
+    }
+    assert!(starts.len() > 1);
+    let again = out.path().join("again.mp4");
+    fs::write(&again, [progressive::header(&[track]), samples].concat()).expect("written");
+    assert_eq!(packets(&again, "v:0"), packets(&film, "v:0"));
+    assert_eq!(decoded(&again), times);
+}
+
 /// What isn't of our make is refused, wherever it is cut.
 #[test]
 fn odd_segments_are_refused() {

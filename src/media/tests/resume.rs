@@ -221,6 +221,18 @@ fn other_containers_go_on() {
     }
 }
 
+/// Pictures that an encoder reorders come out the same wherever the work is taken up: with even
+/// times and with uneven ones, where the encoder's lead is another one each time.
+#[test]
+fn reordered_pictures_go_on() {
+    for film in ["one-key-5s.mp4", "vfr.mkv"] {
+        let mut order = quick();
+        order.encode.preset = "veryfast".to_owned();
+        order.encode.ladder_heights = Some(vec![180, 120]);
+        check(film, &order, &[2, 2, 3]);
+    }
+}
+
 /// An attempt that was killed between its last segment and its last word costs a look.
 #[test]
 fn the_end_is_gone_on_with() {
