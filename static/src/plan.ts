@@ -26,6 +26,9 @@ const PART_USUAL = 1024 * 1024;
 /** Of a large file, so many more would only keep the server's records busy. */
 const PARTS_USUAL = 5_000;
 
+/** A film has at least so many: one holds a second of a minute. */
+const FILM_PARTS = 64;
+
 const BACKOFF_FIRST_MS = 1_000;
 const BACKOFF_MAX_MS = 60_000;
 
@@ -59,6 +62,16 @@ export function partBytes(
   const ideal = bytesPerSecond > 0 ? aim : Math.max(PART_USUAL, size / PARTS_USUAL);
   const least = Math.max(PART_MIN, Math.ceil(size / PARTS_MAX));
   return least > bodyMax ? null : clamp(ideal, least, Math.max(least, Math.min(PART_MAX, bodyMax)));
+}
+
+/**
+ * Returns the size of a film's parts that would have `bytes` each: it plays with its first seconds,
+ * and can't before the parts that hold them are here whole. Nothing is gained where all of it is
+ * over in a moment.
+ */
+export function filmPartBytes(size: number, bytes: number, atOnce: number): number {
+  if (bytes * atOnce >= size) return bytes;
+  return Math.min(bytes, Math.max(PART_USUAL, Math.ceil(size / FILM_PARTS)));
 }
 
 /** Returns how much one request may carry after one of `bytes` didn't get through. */
@@ -181,6 +194,8 @@ const ROUND_MS = 2_000;
 const GAIN = 1.1;
 const LOSS = 0.95;
 const CALM_ROUNDS = 3;
+/** Where the line is busy with each for so long, what lies between two of them hardly counts. */
+const LONG_MS = 1_000;
 
 /**
  * How many requests are on their way at once. What fills the line is enough: more would only make
@@ -194,7 +209,7 @@ export class Lanes {
   #began = 0;
   #before: { count: number; rate: number } | null = null;
   #calm = CALM_ROUNDS - 1;
-  #step = 1;
+  #step: number | null = null;
 
   constructor(private readonly max: number) {
     this.count = Math.min(LANES_FIRST, max);
@@ -215,6 +230,8 @@ export class Lanes {
   failed(at: number): void {
     this.count = Math.max(1, this.count - 1);
     this.#before = null;
+    this.#calm = 0;
+    this.#step = 1;
     this.restart(at);
   }
 
@@ -227,12 +244,13 @@ export class Lanes {
     const took = at - this.#began;
     if (this.#ended < this.count || took < ROUND_MS) return null;
     const rate = (this.#moved * 1000) / took;
-    this.#judge(rate);
+    this.#step ??= took / this.#ended > LONG_MS ? -1 : 1;
+    this.#judge(rate, this.#step);
     this.restart(at);
     return rate;
   }
 
-  #judge(rate: number): void {
+  #judge(rate: number, step: number): void {
     const { count } = this;
     const before = this.#before ?? { count, rate };
     this.#before = { count, rate };
@@ -240,8 +258,8 @@ export class Lanes {
       this.#calm += 1;
       if (this.#calm < CALM_ROUNDS) return;
       this.#calm = 0;
-      this.#go(count + this.#step);
-      this.#step = -this.#step;
+      this.#go(count + step);
+      this.#step = -step;
     } else if (rate < before.rate * (count > before.count ? GAIN : LOSS)) {
       this.count = before.count;
       this.#before = before;

@@ -10,7 +10,7 @@ import { line } from "./line";
 import { FILES_AT_ONCE, Pace, backoffMs, detour, firstChunkBytes, partBytes } from "./plan";
 import { withReport } from "./progress";
 import * as resume from "./resume";
-import { isSameFile, pathOf, send } from "./transport";
+import { isSameFile, send } from "./transport";
 import * as units from "./units";
 import { words } from "./words";
 
@@ -130,7 +130,7 @@ export class Queue {
     resume.prune(Date.now());
     const elsewhere = await resume.claimed();
     for (const partial of await api.partialUploads()) {
-      const url = pathOf(partial.url);
+      const url = api.pathOf(partial.url);
       if (elsewhere.has(url)) continue;
       if (this.items.some((item) => item.url === url) || partial.size === null) continue;
       const item = this.#create(partial.filename, partial.size, null);
@@ -147,7 +147,7 @@ export class Queue {
   pause(item: Item): void {
     if (!busy.includes(item.phase) && item.phase !== "waiting") return;
     this.#halt(item);
-    this.#set(item, { phase: "paused", bytesPerSecond: 0, retryAt: null });
+    this.#set(item, { phase: "paused", bytesPerSecond: 0, retryAt: null, problem: null });
     this.#pump();
   }
 

@@ -41,11 +41,6 @@ export interface Ears {
   onProblem(problem: Problem, partBytes: number): void;
 }
 
-/** Returns an upload's address without the origin, the form in which it is kept. */
-export function pathOf(url: string): string {
-  return new URL(url, location.href).pathname;
-}
-
 /** Starts sending and returns the function that stops it; after a stop the ears hear nothing. */
 export function send(sending: Sending, ears: Ears): () => void {
   const { url, partBytes } = sending;

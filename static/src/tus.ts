@@ -1,10 +1,10 @@
 /** Carries one file to the server by tus 1.0.0, in order; a silent connection is cut. */
 
 import { DetailedError, Upload } from "tus-js-client";
-import { Problem, problemFrom } from "./api";
+import { Problem, pathOf, problemFrom } from "./api";
 import { line, type Member } from "./line";
 import { ANSWER_MS, STALL_MS, nextChunkBytes, smallerChunkBytes } from "./plan";
-import { pathOf, type Ears, type Sending } from "./transport";
+import type { Ears, Sending } from "./transport";
 import { words } from "./words";
 
 const ENDPOINT = "/files";

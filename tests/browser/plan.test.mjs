@@ -72,6 +72,15 @@ describe("the uploader's rules", () => {
     assert.equal(partBytes(MIB, 0, 3, MIB / 8), null);
   });
 
+  it("cut a film so that its first seconds come soon", () => {
+    const { filmPartBytes } = plan;
+    assert.equal(filmPartBytes(64 * MIB, 5 * MIB, 3), MIB);
+    assert.equal(filmPartBytes(640 * MIB + 1, 20 * MIB, 3), 10 * MIB + 1, "whole bytes");
+    assert.equal(filmPartBytes(640 * MIB, 5 * MIB, 3), 5 * MIB, "never larger");
+    assert.equal(filmPartBytes(64 * MIB, MIB / 4, 3), MIB / 4);
+    assert.equal(filmPartBytes(64 * MIB, 22 * MIB, 3), 22 * MIB, "over in a moment");
+  });
+
   it("come down to what nearly everything lets through", () => {
     const { smallerBody } = plan;
     const steps = [];
@@ -105,26 +114,32 @@ describe("the uploader's rules", () => {
   }
 
   /** Lets rounds pass on a line of which `rate` tells what so many requests bring. */
-  function rounds(count, rate, lanes = new plan.Lanes(6)) {
+  function rounds(count, rate, seconds = 3) {
+    const lanes = new plan.Lanes(6);
     const seen = [];
     for (let at = 0, round = 0; round < count; round += 1) {
-      const end = at + 3_000;
-      lanes.moved(rate(lanes.count) * 3);
+      const end = at + seconds * 1_000;
+      lanes.moved(rate(lanes.count) * seconds);
       for (let left = lanes.count; left > 0; left -= 1) lanes.ended(end);
       seen.push(lanes.count);
       at = end;
     }
-    return { seen, lanes };
+    return seen;
   }
 
   it("have more on their way only where that brings more", () => {
-    const { seen: far } = rounds(12, (count) => count * 1000);
+    const far = rounds(12, (count) => count * 1000);
     assert.equal(far.at(-1), 6, `${far}`);
-    const { seen: full } = rounds(40, () => 1000);
+    const full = rounds(40, () => 1000);
     assert.ok(Math.max(...full) <= 4 && full.includes(1), `${full}`);
-    const { seen: middle } = rounds(40, (count) => Math.min(count, 2) * 1000);
+    const middle = rounds(40, (count) => Math.min(count, 2) * 1000);
     const most = middle.filter((count) => count === 2).length;
     assert.ok(most > 20, `${middle}`);
+    assert.deepEqual(
+      rounds(2, () => 1000, 15),
+      [2, 1],
+      "long parts need no company",
+    );
     const lanes = new plan.Lanes(2);
     assert.equal(lanes.count, 2);
     for (let left = 9; left > 0; left -= 1) lanes.failed(0);

@@ -235,16 +235,17 @@ export async function makeMedia({ long = false, more = [] } = {}) {
 
 /**
  * A proxy in front of a server, on this machine and by plain HTTP. Each request is shown to
- * `refuse`; what it returns is answered instead, as a page without any meaning.
+ * `refuse`; the status that it returns is answered instead, with `more` headers and a page without
+ * any meaning.
  */
-export async function proxyBefore(server, refuse) {
+export async function proxyBefore(server, refuse, more = {}) {
   const target = new URL(server.base);
   const proxy = createServer((request, answer) => {
     const status = refuse(request);
     if (status) {
       // Read to its end, so that the client reads the answer.
       request.resume().on("end", () => {
-        answer.writeHead(status, { "Content-Type": "text/html" });
+        answer.writeHead(status, { "Content-Type": "text/html", ...more });
         answer.end("<h1>No</h1>");
       });
       return;
