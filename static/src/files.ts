@@ -1,6 +1,6 @@
 /** Files out of a drop, a paste or a chooser, with handles where the browser gives them. */
 
-import type { Given } from "./queue";
+import type { Given } from "./item";
 import type { Handle } from "./resume";
 
 type ItemWithHandle = DataTransferItem & {

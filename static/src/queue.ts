@@ -6,6 +6,7 @@
 import * as api from "./api";
 import { Problem } from "./api";
 import { Events, isOfVideo, type ServerEvent } from "./events";
+import { busy, type Given, type Item } from "./item";
 import { line } from "./line";
 import { FILES_AT_ONCE, Pace, backoffMs, detour, firstChunkBytes, partBytes } from "./plan";
 import { withReport } from "./progress";
@@ -13,46 +14,6 @@ import * as resume from "./resume";
 import { isSameFile, send } from "./transport";
 import * as units from "./units";
 import { words } from "./words";
-
-export type Phase =
-  | "waiting"
-  | "checking"
-  | "uploading"
-  | "retrying"
-  | "paused"
-  | "finishing"
-  | "processing"
-  | "ready"
-  | "failed"
-  | "unfinished";
-
-export interface Item {
-  readonly key: number;
-  name: string;
-  size: number;
-  phase: Phase;
-  /** Bytes that have left for the server; what has to be sent again isn't taken off. */
-  sent: number;
-  bytesPerSecond: number;
-  file: File | null;
-  handle: resume.Handle | null;
-  /** The upload's address once it exists. */
-  url: string | null;
-  videoId: string | null;
-  video: api.Video | null;
-  problem: { title: string; detail: string } | null;
-  /** A failed item may be tried again. */
-  retryable: boolean;
-  /** The next try, as `Date.now()` counts. */
-  retryAt: number | null;
-  loginNeeded: boolean;
-}
-
-/** A file that was given, with its handle where the browser has one. */
-export interface Given {
-  file: File;
-  handle: resume.Handle | null;
-}
 
 /** What the queue keeps of an item and nobody else needs to see. */
 interface Work {
@@ -72,8 +33,6 @@ interface Work {
   verify: "strict" | "lenient" | null;
   pace: Pace;
 }
-
-const busy: readonly Phase[] = ["checking", "uploading", "retrying", "finishing"];
 
 export class Queue {
   readonly items: Item[] = [];
@@ -198,7 +157,7 @@ export class Queue {
       }
     }
     if (item.url) resume.forget(item.url);
-    this.#of(item).release?.();
+    this.#release(this.#of(item));
     const at = this.items.indexOf(item);
     if (at >= 0) this.items.splice(at, 1);
     this.#work.delete(item.key);
@@ -374,8 +333,8 @@ export class Queue {
 
   #exists(item: Item, url: string): void {
     const work = this.#of(item);
-    work.release?.();
-    work.release = resume.claim(url);
+    // Given up and taken again at once, the browser wouldn't find it free.
+    work.release ??= resume.claim(url);
     if (item.url === url) return;
     this.#set(item, { url });
     const mark = this.#of(item).mark ?? "";
@@ -386,7 +345,7 @@ export class Queue {
   #done(item: Item): void {
     const work = this.#of(item);
     work.stop = null;
-    work.release?.();
+    this.#release(work);
     if (item.url) resume.forget(item.url);
     this.#set(item, { phase: "processing", sent: item.size, bytesPerSecond: 0, file: null });
     this.#follow();
@@ -420,7 +379,7 @@ export class Queue {
       else line.refused(partBytes, status === 413);
       this.#beginAnew(item);
     } else if (code === "part-conflict") {
-      work.release?.();
+      this.#release(work);
       this.#refuseFile(item);
       this.#pump();
     } else if (status === 401) {
@@ -429,6 +388,7 @@ export class Queue {
       this.#pump();
     } else if ([404, 410].includes(status) && item.url && way === null) {
       resume.forget(item.url);
+      this.#release(work);
       work.accepted = work.cuts = 0;
       this.#set(item, { url: null, videoId: null, sent: 0 });
       this.#fail(item, words.upload.gone, words.upload.goneDetail, item.file !== null);
@@ -457,7 +417,7 @@ export class Queue {
       // If this doesn't get through either, the server ends it in time.
       void api.endUpload(url).catch(() => undefined);
     }
-    work.release?.();
+    this.#release(work);
     work.accepted = work.cuts = work.failures = 0;
     this.#set(item, { url: null, videoId: null, video: null });
     this.#follow();
@@ -498,6 +458,11 @@ export class Queue {
     window.clearTimeout(work.timer);
     work.stop?.();
     work.stop = null;
+  }
+
+  #release(work: Work): void {
+    work.release?.();
+    work.release = null;
   }
 
   #heard(event: ServerEvent): void {

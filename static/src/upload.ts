@@ -3,8 +3,9 @@
 import * as api from "./api";
 import { editDetails } from "./details";
 import { fromDrop, fromList, holdsFiles } from "./files";
+import type { Item, Phase } from "./item";
 import { shareOf } from "./progress";
-import { Queue, type Item, type Phase } from "./queue";
+import { Queue } from "./queue";
 import * as resume from "./resume";
 import * as units from "./units";
 import { button, copy, h, icon, loginPath, notice, poster, say, show, text } from "./view";

@@ -345,6 +345,31 @@ describe("parts", { timeout: 8 * PATIENCE_MS }, () => {
     page.assertQuiet();
   });
 
+  it("are left alone by a second tab, also after a pause", async () => {
+    const lift = await slowUploads(page, 3_000_000);
+    const seen = watchParts(page);
+    await chooseFiles(page, [media.at("large.mp4")]);
+    const row = rowOf(page, "large.mp4");
+    await until("parts are there", () => seen.stored.length > 3);
+    await row.getByRole("button", { name: /^Pause/ }).click();
+    await row.getByRole("button", { name: /^Resume/ }).click();
+    const stored = seen.stored.length;
+    await until("it goes on", () => seen.stored.length > stored);
+    const data = { filename: "nobody.mp4", size: 9 };
+    const headers = { Origin: server.base };
+    await context.request.post(`${server.base}${PARTS}initiate`, { data, headers });
+    const second = await visit(server.base);
+    const nobodys = rowOf(second, "nobody.mp4");
+    await nobodys.getByText("Unfinished").waitFor();
+    assert.equal(await rowOf(second, "large.mp4").count(), 0);
+    await nobodys.getByRole("button", { name: /^Discard/ }).click();
+    await nobodys.waitFor({ state: "detached" });
+    await lift();
+    await assertArrived(await ready(page, "large.mp4"), "large.mp4");
+    page.assertQuiet();
+    second.assertQuiet();
+  });
+
   it("are brought by two pages at once without a fight", async () => {
     const lift = await slowUploads(page, 3_000_000);
     const first = watchParts(page);
