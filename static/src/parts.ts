@@ -11,7 +11,7 @@ import * as api from "./api";
 import { Problem } from "./api";
 import { neededFirst } from "./film";
 import { line, type Member } from "./line";
-import { filmPartBytes, inOrder, type Range } from "./plan";
+import { inOrder, type Range } from "./plan";
 import { put, type Put } from "./put";
 import type { Ears, Sending } from "./transport";
 import { words } from "./words";
@@ -70,10 +70,7 @@ class Carrier implements Member {
 
   async #begin(): Promise<void> {
     const { file, partBytes } = this.sending;
-    const usual = partBytes ?? 0;
-    const isFilm = this.#first.length > 1;
-    const bytes = isFilm ? filmPartBytes(file.size, usual, line.atOnce) : usual;
-    const begun = await api.beginInParts(file, bytes);
+    const begun = await api.beginInParts(file, partBytes ?? 0);
     this.#url = api.partsUrl(begun.uploadId);
     if (this.#over) {
       // Nobody knows of it yet, and nobody should find it among the unfinished ones.

@@ -26,8 +26,8 @@ const PART_USUAL = 1024 * 1024;
 /** Of a large file, so many more would only keep the server's records busy. */
 const PARTS_USUAL = 5_000;
 
-/** A film has at least so many: one holds a second of a minute. */
-const FILM_PARTS = 64;
+/** A film has at least so many: it plays when those that hold its first seconds are here whole. */
+const PARTS_MIN = 64;
 
 const BACKOFF_FIRST_MS = 1_000;
 const BACKOFF_MAX_MS = 60_000;
@@ -59,19 +59,12 @@ export function partBytes(
   bodyMax: number,
 ): number | null {
   const aim = (bytesPerSecond * PART_AIM_MS) / 1000 / Math.max(1, atOnce);
-  const ideal = bytesPerSecond > 0 ? aim : Math.max(PART_USUAL, size / PARTS_USUAL);
+  // Nothing is gained by many where all of it is over in a moment.
+  const isBrief = aim * atOnce >= size;
+  const known = isBrief ? aim : Math.min(aim, Math.max(PART_USUAL, size / PARTS_MIN));
+  const ideal = bytesPerSecond > 0 ? known : Math.max(PART_USUAL, size / PARTS_USUAL);
   const least = Math.max(PART_MIN, Math.ceil(size / PARTS_MAX));
   return least > bodyMax ? null : clamp(ideal, least, Math.max(least, Math.min(PART_MAX, bodyMax)));
-}
-
-/**
- * Returns the size of a film's parts that would have `bytes` each: it plays with its first seconds,
- * and can't before the parts that hold them are here whole. Nothing is gained where all of it is
- * over in a moment.
- */
-export function filmPartBytes(size: number, bytes: number, atOnce: number): number {
-  if (bytes * atOnce >= size) return bytes;
-  return Math.min(bytes, Math.max(PART_USUAL, Math.ceil(size / FILM_PARTS)));
 }
 
 /** Returns how much one request may carry after one of `bytes` didn't get through. */

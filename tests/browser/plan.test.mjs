@@ -62,23 +62,17 @@ describe("the uploader's rules", () => {
     const { partBytes } = plan;
     const free = Number.POSITIVE_INFINITY;
     assert.equal(partBytes(100 * MIB, 0, 3, free), MIB, "nothing is known");
-    assert.equal(partBytes(100 * MIB, 3_000_000, 3, free), 5_000_000);
-    assert.equal(partBytes(100 * MIB, 3_000_000, 1, free), 15_000_000);
+    assert.equal(partBytes(1000 * MIB, 3_000_000, 3, free), 5_000_000);
+    assert.equal(partBytes(1000 * MIB, 3_000_000, 1, free), 15_000_000);
+    assert.equal(partBytes(128 * MIB, 3_000_000, 3, free), 2 * MIB, "its first seconds come soon");
+    assert.equal(partBytes(64 * MIB, 3_000_000, 3, free), MIB);
+    assert.equal(partBytes(14 * MIB, 3_000_000, 3, free), 5_000_000, "it is over in a moment");
     assert.equal(partBytes(100 * MIB, 10_000, 3, free), MIB / 4, "not below the server's least");
     assert.equal(partBytes(1000 * MIB, 1e10, 3, free), 64 * MIB);
     assert.equal(partBytes(100 * MIB, 1e10, 3, MIB), MIB, "not above what gets through");
     assert.equal(partBytes(100_000 * MIB, 10_000, 3, free), 10_485_760, "ten thousand at most");
     assert.equal(partBytes(100_000 * MIB, 10_000, 3, MIB), null, "that many don't get through");
     assert.equal(partBytes(MIB, 0, 3, MIB / 8), null);
-  });
-
-  it("cut a film so that its first seconds come soon", () => {
-    const { filmPartBytes } = plan;
-    assert.equal(filmPartBytes(64 * MIB, 5 * MIB, 3), MIB);
-    assert.equal(filmPartBytes(640 * MIB + 1, 20 * MIB, 3), 10 * MIB + 1, "whole bytes");
-    assert.equal(filmPartBytes(640 * MIB, 5 * MIB, 3), 5 * MIB, "never larger");
-    assert.equal(filmPartBytes(64 * MIB, MIB / 4, 3), MIB / 4);
-    assert.equal(filmPartBytes(64 * MIB, 22 * MIB, 3), 22 * MIB, "over in a moment");
   });
 
   it("come down to what nearly everything lets through", () => {
