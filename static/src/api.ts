@@ -296,9 +296,6 @@ export async function endUpload(url: string): Promise<void> {
   }
 }
 
-/** Returns an upload's address without the origin, the form in which it is kept. */
-export const pathOf = (url: string) => new URL(url, location.href).pathname;
-
 const PARTS = "/api/videos/upload/";
 
 /** Returns the address of an upload that comes in numbered parts. */

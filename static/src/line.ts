@@ -21,6 +21,9 @@ const LANES_MAX = 6;
  */
 const LANES_MAX_HTTP1 = 4;
 
+/** A line that carries a request in so many seconds is well again. */
+const WELL_SECONDS = 5;
+
 interface Known {
   bytesPerSecond: number;
   at: number;
@@ -32,6 +35,8 @@ class Line {
   #members: Member[] = [];
   #lanes = new Lanes(isMultiplexed() ? LANES_MAX : LANES_MAX_HTTP1);
   #known: Known = recall(Date.now());
+  /** What was too much for the line as it was, which isn't for long. */
+  #cutMax = Number.POSITIVE_INFINITY;
 
   /** Bytes a second over all files together, or 0 if nothing is known. */
   get bytesPerSecond(): number {
@@ -45,7 +50,7 @@ class Line {
 
   /** What one request may carry; without end if nobody has minded yet. */
   get bodyBytesMax(): number {
-    return this.#known.bodyMax ?? Number.POSITIVE_INFINITY;
+    return Math.min(this.#known.bodyMax ?? Number.POSITIVE_INFINITY, this.#cutMax);
   }
 
   /** Something in between doesn't let numbered parts pass: not to be tried with each file. */
@@ -81,6 +86,7 @@ class Line {
     if (rate === null) return;
     this.#known.bytesPerSecond = rate;
     this.#known.at = Date.now();
+    if (rate * WELL_SECONDS > this.#cutMax) this.#cutMax = Number.POSITIVE_INFINITY;
     this.#keep();
     if (this.#lanes.count !== before) this.#tell();
   }
@@ -91,8 +97,12 @@ class Line {
 
   /** A request of so many bytes didn't get through: for good, or for what the line is now. */
   refused(bytes: number, forGood: boolean): void {
-    this.#known.bodyMax = Math.min(this.bodyBytesMax, smallerBody(bytes));
-    if (!forGood) return;
+    const max = smallerBody(bytes);
+    if (!forGood) {
+      this.#cutMax = Math.min(this.#cutMax, max);
+      return;
+    }
+    this.#known.bodyMax = Math.min(this.#known.bodyMax ?? max, max);
     this.#known.bodyMaxAt = Date.now();
     this.#keep();
   }
@@ -107,10 +117,8 @@ class Line {
   }
 
   #keep(): void {
-    const { bodyMax, bodyMaxAt, ...rest } = this.#known;
-    const kept: Known = bodyMax && bodyMaxAt ? { ...rest, bodyMax, bodyMaxAt } : rest;
     try {
-      localStorage.setItem(KEY, JSON.stringify(kept));
+      localStorage.setItem(KEY, JSON.stringify(this.#known));
     } catch {
       // Full or forbidden: the next page learns it anew.
     }

@@ -29,6 +29,9 @@ const PARTS_USUAL = 5_000;
 /** A film has at least so many: it plays when those that hold its first seconds are here whole. */
 const PARTS_MIN = 64;
 
+/** Less in one request isn't tried. */
+const BODY_MIN = 64 * 1024;
+
 const BACKOFF_FIRST_MS = 1_000;
 const BACKOFF_MAX_MS = 60_000;
 
@@ -70,7 +73,8 @@ export function partBytes(
 /** Returns how much one request may carry after one of `bytes` didn't get through. */
 export function smallerBody(bytes: number): number {
   // In big steps, for each costs an upload that is begun in vain; a megabyte nearly always passes.
-  return bytes > PART_USUAL ? Math.max(PART_USUAL, Math.floor(bytes / 8)) : Math.floor(bytes / 4);
+  if (bytes > PART_USUAL) return Math.max(PART_USUAL, Math.floor(bytes / 8));
+  return Math.max(BODY_MIN, Math.floor(bytes / 4));
 }
 
 export type Range = readonly [start: number, end: number];
@@ -106,9 +110,14 @@ export interface Refusal {
   partBytes: number;
   /** Bytes of the upload that have arrived. */
   accepted: number;
-  /** Parts in a row that didn't get through, and tries in a row without progress. */
+  /** Parts in a row that were cut off, and tries in a row without progress. */
   cuts: number;
   failures: number;
+}
+
+/** Says whether a part was cut off: by the line, or by a proxy whose patience is over. */
+export function isCut(status: number): boolean {
+  return [0, 408, 504, 524].includes(status);
 }
 
 const CUTS_MAX = 3;
@@ -126,8 +135,8 @@ const REFUSALS_MAX = 8;
  */
 export function detour(it: Refusal): "smaller" | "tus" | "wait" | null {
   const passing = [401, 407, 408, 425, 429];
-  const isCut = it.partBytes > 0 && [0, 408, 504, 524].includes(it.status);
-  if (isCut) return it.accepted === 0 && it.cuts >= CUTS_MAX ? "smaller" : null;
+  if (it.partBytes > 0 && isCut(it.status))
+    return it.accepted === 0 && it.cuts >= CUTS_MAX ? "smaller" : null;
   const isStrange = it.code === "" && ((it.status >= 400 && it.status < 500) || it.status === 501);
   if (!isStrange || passing.includes(it.status)) return null;
   if (it.status === 413 && it.partBytes > 0) {

@@ -8,7 +8,7 @@ import { Problem } from "./api";
 import { Events, isOfVideo, type ServerEvent } from "./events";
 import { busy, type Given, type Item } from "./item";
 import { line } from "./line";
-import { FILES_AT_ONCE, Pace, backoffMs, detour, firstChunkBytes, partBytes } from "./plan";
+import { FILES_AT_ONCE, Pace, backoffMs, detour, firstChunkBytes, isCut, partBytes } from "./plan";
 import { withReport } from "./progress";
 import * as resume from "./resume";
 import { isSameFile, send } from "./transport";
@@ -23,7 +23,7 @@ interface Work {
   timer: number;
   /** Not before this may it be tried again without a person's wish, as `Date.now()` counts. */
   notBefore: number;
-  /** Tries in a row without progress, and parts in a row that didn't get through. */
+  /** Tries in a row without progress, and parts in a row that were cut off. */
   failures: number;
   cuts: number;
   accepted: number;
@@ -89,7 +89,7 @@ export class Queue {
     resume.prune(Date.now());
     const elsewhere = await resume.claimed();
     for (const partial of await api.partialUploads()) {
-      const url = api.pathOf(partial.url);
+      const url = resume.pathOf(partial.url);
       if (elsewhere.has(url)) continue;
       if (this.items.some((item) => item.url === url) || partial.size === null) continue;
       const item = this.#create(partial.filename, partial.size, null);
@@ -361,7 +361,7 @@ export class Queue {
       return;
     }
     if (!this.#work.has(item.key) || !busy.includes(item.phase)) return;
-    if (partBytes > 0) work.cuts += 1;
+    if (partBytes > 0 && isCut(problem.status)) work.cuts += 1;
     this.#interrupted(item, problem, partBytes);
   }
 

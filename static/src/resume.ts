@@ -13,6 +13,11 @@ export interface FileRecord {
   at: number;
 }
 
+/** Returns an upload's address without the origin, the form in which it is kept. */
+export function pathOf(url: string): string {
+  return new URL(url, location.href).pathname;
+}
+
 const PREFIX = "slipway.upload:";
 const KEEP_MS = 8 * 24 * 3600 * 1000;
 const EDGE_BYTES = 64 * 1024;

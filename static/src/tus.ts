@@ -1,9 +1,10 @@
 /** Carries one file to the server by tus 1.0.0, in order; a silent connection is cut. */
 
 import { DetailedError, Upload } from "tus-js-client";
-import { Problem, pathOf, problemFrom } from "./api";
+import { Problem, problemFrom } from "./api";
 import { line, type Member } from "./line";
 import { ANSWER_MS, STALL_MS, nextChunkBytes, smallerChunkBytes } from "./plan";
+import { pathOf } from "./resume";
 import type { Ears, Sending } from "./transport";
 import { words } from "./words";
 
@@ -58,7 +59,8 @@ export function sendByTus(sending: Sending, ears: Ears): () => void {
     onProgress: (bytes) => {
       if (over) return;
       if (bytes !== sent) moved = performance.now();
-      if (bytes > sent) line.moved(bytes - sent);
+      // What was there before hasn't gone over the line now.
+      if (bytes > sent && (sent > 0 || !sending.url)) line.moved(bytes - sent);
       sent = bytes;
       ears.onSent(bytes);
     },
@@ -85,7 +87,7 @@ export function sendByTus(sending: Sending, ears: Ears): () => void {
       const smaller = problem.status === 413 && upload.url ? smallerChunkBytes(chunkBytes) : null;
       if (over || smaller === null) return fail(problem);
       // Not the server but something in front of it minds the size of one request.
-      line.refused(chunkBytes, true);
+      if (problem.code === "") line.refused(chunkBytes, true);
       ears.onChunk(smaller);
       fail(new Problem(413, problem.title, problem.detail, problem.code, true, 0));
     },

@@ -80,6 +80,7 @@ describe("the uploader's rules", () => {
     const steps = [];
     for (let bytes = 64 * MIB; bytes >= MIB / 4; bytes = smallerBody(bytes)) steps.push(bytes);
     assert.deepEqual(steps, [64 * MIB, 8 * MIB, MIB, MIB / 4]);
+    assert.equal(smallerBody(MIB / 8), MIB / 16);
   });
 
   const refusal = { status: 0, code: "", partBytes: 0, accepted: 0, cuts: 0, failures: 0 };
