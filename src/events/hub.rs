@@ -113,15 +113,18 @@ impl Shared {
     }
 
     fn change<T>(&self, change: impl FnOnce(&mut Ring) -> T) -> T {
-        let (result, newest) = {
+        let (result, newest, is_sooner) = {
             let mut ring = self.ring();
+            let due = ring.due;
             let result = change(&mut ring);
-            (result, ring.next - 1)
+            let is_sooner = ring.due.is_some_and(|now| due.is_none_or(|due| now < due));
+            (result, ring.next - 1, is_sooner)
         };
+        // Who waits has to know until when, too.
         self.newest.send_if_modified(|known| {
             let grew = *known < newest;
             *known = newest.max(*known);
-            grew
+            grew || is_sooner
         });
         result
     }

@@ -59,6 +59,8 @@ pub enum EventBody {
         received: ByteCount,
         /// Bytes in all, where known.
         size: Option<ByteCount>,
+        /// Bytes that would let work on the film begin, where that's known.
+        wanted: Vec<(u64, u64)>,
     },
     /// Nothing more: the record tells.
     Video,
@@ -132,6 +134,10 @@ pub struct Progress {
     pub speed: f64,
     /// Seconds to the end, as far as can be told.
     pub eta_seconds: Option<f64>,
-    /// Name and share done, 0 ..= 1, of each rendition.
+    /// Name and share done, 0 ..= 1, of each rendition; none where the film's length isn't known.
     pub renditions: Vec<(String, f64)>,
+    /// How far the film can be played.
+    pub playable_seconds: f64,
+    /// How far the rendition is that is furthest behind.
+    pub made_seconds: f64,
 }

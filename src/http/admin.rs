@@ -3,12 +3,13 @@
 use super::problem::{Code, Problem};
 use super::views::ErrorView;
 use super::{AppParts, Shared, blocking, guard, translate};
+use crate::events::Progress;
 use crate::ids::JobId;
 use crate::model::access::Role;
 use crate::model::job::{JobState, Stage, StageState};
 use crate::model::problem::Problem as MediaProblem;
 use crate::model::upload::UploadState;
-use crate::state::JobRecord;
+use crate::state::{JobRecord, VideoRecord};
 use crate::units::UnixMillis;
 use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse, web};
@@ -86,6 +87,8 @@ struct JobView {
     started_at: Option<String>,
     finished_at: Option<String>,
     eta_seconds: Option<f64>,
+    /// Seconds of film that are here and not made yet in each quality, along an upload.
+    behind_seconds: Option<f64>,
     error: Option<ErrorView>,
 }
 
@@ -95,6 +98,8 @@ impl JobView {
         let running = job.state == JobState::Running;
         let progress = parts.hub.progress(job.video).filter(|_| running);
         let begun = job.stages.iter().find(|stage| stage.state == StageState::Running);
+        let behind = progress.as_ref().filter(|_| job.live);
+        let behind = behind.and_then(|progress| behind_seconds(video.as_ref()?, progress, parts));
         Self {
             id: job.id.to_string(),
             video_id: job.video.to_string(),
@@ -108,9 +113,20 @@ impl JobView {
             started_at: job.started_at.map(UnixMillis::to_rfc3339),
             finished_at: job.finished_at.map(UnixMillis::to_rfc3339),
             eta_seconds: progress.and_then(|progress| progress.eta_seconds),
+            behind_seconds: behind,
             error: job.problem.as_ref().map(|problem: &MediaProblem| ErrorView::of(problem)),
         }
     }
+}
+
+/// Returns how many seconds of film the work on an upload is behind the bytes that are here, were
+/// all seconds of one size.
+fn behind_seconds(video: &VideoRecord, progress: &Progress, parts: &AppParts) -> Option<f64> {
+    let upload = parts.state.upload(video.upload?).ok().flatten()?;
+    let all = upload.length.filter(|length| length.0 > 0)?.0 as f64;
+    let here = upload.received.written.total().0 as f64;
+    let duration = video.facts.as_ref()?.duration;
+    (duration > 0.0).then(|| (here / all * duration - progress.made_seconds).max(0.0))
 }
 
 async fn queue_status(req: HttpRequest, app: App) -> Answer {

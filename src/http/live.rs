@@ -266,11 +266,17 @@ fn data_of(
     let members = match &event.body {
         EventBody::Video => video_member(caller, video.as_ref(), parts),
         _ if !holds => return None,
-        EventBody::Upload { upload, received, size } => json!({
-            "uploadId": upload.to_string(),
-            "receivedBytes": received.0,
-            "size": size.map(|size| size.0),
-        }),
+        EventBody::Upload { upload, received, size, wanted } => {
+            let mut members = json!({
+                "uploadId": upload.to_string(),
+                "receivedBytes": received.0,
+                "size": size.map(|size| size.0),
+            });
+            if !wanted.is_empty() {
+                members["wanted"] = json!(wanted);
+            }
+            members
+        }
         EventBody::Progress(progress) => progress_members(progress),
         EventBody::Queue => queue_members(parts),
     };
@@ -304,6 +310,7 @@ fn progress_members(progress: &crate::events::Progress) -> Value {
         "speed": progress.speed,
         "etaSeconds": progress.eta_seconds,
         "renditions": renditions,
+        "playableSeconds": progress.playable_seconds,
     })
 }
 

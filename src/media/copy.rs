@@ -138,6 +138,11 @@ impl<'p, 'w, 'r> Pictures<'p, 'w, 'r> {
         segment::unfit(self.pass.reporter, self.pass.name)
     }
 
+    /// Says whether a packet can be decoded without anything before it.
+    fn begins_afresh(&self, packet: &Packet) -> bool {
+        packet.data().is_some_and(|data| holds_idr(data, &self.extradata))
+    }
+
     /// Says whether a packet is listed as one that begins a file.
     fn is_listed(&self, packet: &Packet) -> bool {
         let CutRule::Listed(cuts) = &self.pass.plan.rule else { return false };
@@ -188,7 +193,9 @@ impl<'p, 'w, 'r> Pictures<'p, 'w, 'r> {
 
     /// Puts a packet where it belongs as far as that is known.
     fn find(&mut self, packet: Packet, dts: i64) -> Result<(), Stop> {
-        let (at, is_key) = (seconds(dts, self.time_base), packet.is_key());
+        // Containers also mark pictures as keys that need earlier ones.
+        let is_key = packet.is_key() && self.begins_afresh(&packet);
+        let at = seconds(dts, self.time_base);
         let mut cut = self.finder.as_mut().map_or(Cut::No, |finder| finder.take(at, is_key));
         if cut == Cut::AtFirstWaiting {
             self.release_open(true)?;
@@ -229,8 +236,7 @@ impl<'p, 'w, 'r> Pictures<'p, 'w, 'r> {
 
     fn push(&mut self, packet: Packet, begins: bool) -> Result<(), Stop> {
         // Only some were looked at before, and of a film that is still coming, none.
-        let holds = |data: &[u8]| holds_idr(data, &self.extradata);
-        if begins && !packet.data().is_some_and(holds) {
+        if begins && !self.begins_afresh(&packet) {
             return Err(self.unfit());
         }
         self.told = packet.dts().unwrap_or(self.told);

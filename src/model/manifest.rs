@@ -189,7 +189,9 @@ impl Manifest {
             let rungs = self.rungs.iter().filter(|rung| rung.plan.kind == *kind);
             rungs.map(Rung::seconds).fold(0.0, f64::max)
         };
-        self.kinds.iter().map(furthest).fold(f64::INFINITY, f64::min).min(self.duration.max(0.0))
+        let length = if self.duration > 0.0 { self.duration } else { f64::INFINITY };
+        let made = self.kinds.iter().map(furthest).reduce(f64::min);
+        made.unwrap_or(0.0).min(length)
     }
 }
 

@@ -10,6 +10,7 @@ mod ending;
 mod film;
 mod growing;
 mod publish;
+mod reached;
 mod run;
 mod small;
 mod source;

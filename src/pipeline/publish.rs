@@ -40,13 +40,13 @@ pub(super) struct Publisher {
     /// what was served under an address never changes.
     generation: Epoch,
     began: UnixMillis,
-    plan: Vec<RenditionPlan>,
+    pub(super) plan: Vec<RenditionPlan>,
     pub(super) manifest: Manifest,
     /// Names of the rungs that this attempt has started.
     started: Vec<String>,
     /// Those of them that another generation stands for in the manifest, as it has more to play,
     /// or that have nothing to play yet.
-    catching_up: Vec<Rung>,
+    pub(super) catching_up: Vec<Rung>,
     /// Names of started rungs whose playlists on disk are behind.
     behind: Vec<String>,
     rewritten: UnixMillis,
@@ -449,22 +449,6 @@ impl Publisher {
     pub(super) fn note_film(&mut self) -> Result<(), PublishError> {
         self.manifest.formats.mp4 = true;
         self.write_manifest(true)
-    }
-
-    /// Returns how much of each rung can be played, as shares of the source's length.
-    pub(super) fn shares(&self) -> Vec<(String, f64)> {
-        // Of a film that nobody knows the end of there are no shares.
-        let known = Some(self.manifest.duration).filter(|seconds| *seconds > 0.0);
-        let length = known.unwrap_or(f64::INFINITY);
-        let share = |plan: &RenditionPlan| {
-            let rungs = self.manifest.rungs.iter().chain(&self.catching_up);
-            let rung = rungs.filter(|rung| rung.plan.name == plan.name);
-            let best = rung
-                .map(|rung| if rung.complete { 1.0 } else { (rung.seconds() / length).min(0.99) })
-                .fold(0.0, f64::max);
-            (plan.name.clone(), best)
-        };
-        self.plan.iter().map(share).collect()
     }
 
     /// Returns the rung of this name that this attempt adds to.

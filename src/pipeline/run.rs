@@ -6,6 +6,7 @@ use super::bounds;
 use super::ending::{Halt, broke, problem_of, settle};
 use super::film::FilmError;
 use super::publish::{PublishError, Publisher, Start};
+use super::reached::Reached;
 use super::source;
 use super::turns::Turns;
 use crate::events::{Event, EventBody, EventKind, Progress};
@@ -285,8 +286,8 @@ impl<'a> Running<'a> {
                 if playable { self.playable().await } else { Ok(()) }
             }
             Report::Progress { progress, speed } => {
-                let renditions = blocking(publisher, |p| Ok(p.shares())).await?;
-                self.tell_progress(progress, speed, renditions);
+                let reached = blocking(publisher, |p| Ok(p.reached())).await?;
+                self.tell_progress(progress, speed, reached);
                 Ok(())
             }
             // It lives, and that is all.
@@ -495,10 +496,20 @@ impl<'a> Running<'a> {
         self.pipeline.tell(kind, video);
     }
 
-    fn tell_progress(&self, progress: f64, speed: f64, renditions: Vec<(String, f64)>) {
+    fn tell_progress(&self, progress: f64, speed: f64, reached: Reached) {
         let left = self.duration * (1.0 - progress);
         let eta_seconds = (speed > 0.0).then(|| left / speed);
-        let body = Progress { stage: Stage::Renditions, progress, speed, eta_seconds, renditions };
+        let Reached { shares: renditions, playable_seconds, made_seconds } = reached;
+        let stage = Stage::Renditions;
+        let body = Progress {
+            stage,
+            progress,
+            speed,
+            eta_seconds,
+            renditions,
+            playable_seconds,
+            made_seconds,
+        };
         let (video, now) = (&self.claim.video, self.pipeline.clock.now());
         let event = Event::of_video(EventKind::VideoProgress, now, video.id, video.owner.clone());
         self.pipeline.hub.publish(event.with(EventBody::Progress(body)));

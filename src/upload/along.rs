@@ -2,6 +2,7 @@
 
 use super::{Engine, UploadError, Uploads};
 use crate::disk::DiskError;
+use crate::events::{EventBody, EventKind};
 use crate::ids::{JobId, UploadId};
 use crate::model::arriving::{Index, find_index};
 use crate::model::upload::UploadState;
@@ -34,6 +35,8 @@ pub(super) struct Along {
     followed: Mutex<HashMap<UploadId, watch::Sender<Arrived>>>,
     /// How much has to be here before an upload is looked at again; no end if work was begun.
     looked: Mutex<HashMap<UploadId, u64>>,
+    /// Where the index is of which some is missing, by the last look.
+    missing: Mutex<HashMap<UploadId, (u64, u64)>>,
 }
 
 impl Along {
@@ -46,16 +49,29 @@ impl Along {
         self.looked.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn missing(&self) -> MutexGuard<'_, HashMap<UploadId, (u64, u64)>> {
+        self.missing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Returns which bytes, by the last look, would let work begin on an upload of which these are
+    /// here.
+    pub(super) fn wanted(&self, id: UploadId, here: &Ranges) -> Vec<(u64, u64)> {
+        let missing = self.missing().get(&id).copied();
+        missing.map_or(Vec::new(), |(start, end)| here.holes(ByteOffset(start), ByteOffset(end)))
+    }
+
     /// Forgets an upload that has ended; who follows it learns of that.
     pub(super) fn forget(&self, id: UploadId) {
         self.followed().remove(&id);
         self.looked().remove(&id);
+        self.missing().remove(&id);
     }
 
     /// Tells that an upload is finished.
     pub(super) fn finish(&self, id: UploadId, size: ByteCount) {
         let sender = self.followed().remove(&id);
         self.looked().remove(&id);
+        self.missing().remove(&id);
         if let Some(sender) = sender {
             let here = Ranges::up_to(ByteOffset(size.0));
             sender.send_replace(Arrived { here, finished: true });
@@ -158,9 +174,18 @@ impl Engine {
         here: Ranges,
     ) -> Result<(), UploadError> {
         let (id, now) = (record.id, self.clock.now());
-        let (Some(video), Index::Here) = (record.video, self.clone().look(id, length, here).await?)
-        else {
-            return Ok(());
+        let Some(video) = record.video else { return Ok(()) };
+        match self.clone().look(id, length, here.clone()).await? {
+            Index::Here => self.along.missing().remove(&id),
+            Index::Unknown => return Ok(()),
+            Index::Wanted(start, end) => {
+                self.along.missing().insert(id, (start, end));
+                let (received, size) = (here.total(), Some(length));
+                let wanted = self.along.wanted(id, &here);
+                let body = EventBody::Upload { upload: id, received, size, wanted };
+                self.tell(EventKind::UploadProgress, record, body);
+                return Ok(());
+            }
         };
         self.along.looked().insert(id, u64::MAX);
         let job = JobRecord::new(JobId::fresh(now), video, record.owner.clone(), now);

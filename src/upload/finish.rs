@@ -47,7 +47,8 @@ impl Engine {
         self.drop_rejected(video).await?;
         let at = self.clock.now();
         info!(upload.id = %id, video.id = %video, size_bytes = size.0, "upload {id} complete");
-        let body = EventBody::Upload { upload: id, received: size, size: Some(size) };
+        let body =
+            EventBody::Upload { upload: id, received: size, size: Some(size), wanted: Vec::new() };
         self.tell(EventKind::UploadCompleted, &record, body);
         self.tell(EventKind::VideoState, &record, EventBody::Video);
         self.hub.publish(Event::of_queue(at));

@@ -443,7 +443,8 @@ impl Engine {
         record.received.written = written;
         self.room.cover(id, record.received.end());
         let received = ByteCount(record.received.end().0);
-        let body = EventBody::Upload { upload: id, received, size: record.length };
+        let body =
+            EventBody::Upload { upload: id, received, size: record.length, wanted: Vec::new() };
         self.tell(EventKind::UploadProgress, record, body);
         Ok(())
     }

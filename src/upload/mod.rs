@@ -527,7 +527,8 @@ impl Engine {
 
     fn progress_of(&self, record: &UploadRecord) -> EventBody {
         let received = record.received.written.total();
-        EventBody::Upload { upload: record.id, received, size: record.length }
+        let wanted = self.along.wanted(record.id, &record.received.written);
+        EventBody::Upload { upload: record.id, received, size: record.length, wanted }
     }
 
     fn tell(&self, kind: EventKind, record: &UploadRecord, body: EventBody) {

@@ -141,7 +141,8 @@ impl Engine {
         fail_at(FailAt::AfterRecord);
         info!(upload.id = %id, video.id = %at, size_bytes = end.0, "upload {id} came whole");
         let size = ByteCount(end.0);
-        let body = EventBody::Upload { upload: id, received: size, size: Some(size) };
+        let body =
+            EventBody::Upload { upload: id, received: size, size: Some(size), wanted: Vec::new() };
         self.tell(EventKind::UploadCompleted, &upload, body);
         self.tell(EventKind::VideoState, &upload, EventBody::Video);
         self.hub.publish(Event::of_queue(now));

@@ -291,6 +291,7 @@ impl Writer {
             upload: self.record.id,
             received: ByteCount(self.end.0),
             size: self.record.length,
+            wanted: Vec::new(),
         };
         self.engine.tell(EventKind::UploadProgress, &self.record, body);
         self.engine.arrived(&self.record, &Ranges::up_to(self.end));

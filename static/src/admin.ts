@@ -267,7 +267,9 @@ function drawJob(row: HTMLTableRowElement, job: api.JobRow, changed: () => void)
   const number = progress?.querySelector("span");
   if (number) text(number, running ? `${units.percent(share)} %` : "–");
   if (speed) text(speed, running && job.speed ? `${job.speed.toFixed(1)}×` : "–");
-  if (left) text(left, running && job.etaSeconds ? units.span(job.etaSeconds) : "–");
+  const behind = running && job.behindSeconds != null;
+  const rest = running && job.etaSeconds ? units.span(job.etaSeconds) : "–";
+  if (left) text(left, behind ? w.behind(units.span(job.behindSeconds ?? 0)) : rest);
   if (attempt) text(attempt, job.attempt ? String(job.attempt) : "–");
   const [cancel, retry] = acts?.querySelectorAll("button") ?? [];
   if (cancel) {

@@ -128,6 +128,7 @@ export interface JobRow {
   speed?: number | null;
   attempt?: number | null;
   etaSeconds?: number | null;
+  behindSeconds?: number | null;
   error?: string | { title?: string; detail?: string; retryable?: boolean } | null;
 }
 

@@ -212,6 +212,7 @@ export const words = {
     progress: "Progress",
     speed: "Speed",
     left: "Left",
+    behind: (span: string) => `${span} behind its upload`,
     attempt: "Try",
     cancel: "Cancel",
     retry: "Try again",

@@ -1,12 +1,13 @@
 //! Films that play before their upload has ended, and what happens when it doesn't go well.
 
 use crate::crash::{kill_9, workers_of};
-use crate::harness::{Server, media, sha256, wait_for};
+use crate::harness::{Server, media, raw, sha256, wait_for};
 use crate::matrix::film_of;
 use crate::playback::{judged, walk_for};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::path::Path;
 
 const JSON: (&str, &str) = ("Content-Type", "application/json");
@@ -141,11 +142,26 @@ fn a_film_plays_before_its_upload_has_ended() {
     assert_eq!(afterwards.patch(&path, 0, &film).status, 204);
 
     let upload = Parts::begin(&server, &film, json!({"visibility": "public"}));
+    let head = format!(
+        "GET /api/events HTTP/1.1\r\nHost: {}\r\nAuthorization: Bearer {}\r\n\r\n",
+        server.address, server.token
+    );
+    let events = BufReader::new(raw(&server.address, &head, b""));
+    upload.put(0);
+    let mut told = events.lines().map(|line| line.expect("an event within the time"));
+    assert!(told.any(|line| line.contains("\"wanted\":[[")), "events tell what is wanted, too");
     let sent = upload.put_what_is_wanted();
     assert!(sent.len() < 4, "only the index was asked for: {sent:?}");
     let most = upload.count() * 6 / 10;
     (1..most).for_each(|index| upload.put(index));
     let it = playable(&server, &upload.video, 2);
+    let plays = |line: &String| {
+        line.contains("\"playableSeconds\":") && !line.contains("\"playableSeconds\":0")
+    };
+    assert!(told.any(|line| plays(&line)), "events tell how far it plays");
+    let status = server.json("/api/admin/status");
+    let behind = status["jobs"][0]["behindSeconds"].as_f64().expect("seconds");
+    assert!((0.0..=20.0).contains(&behind), "{status}");
     let hls = it["playback"]["hls"].as_str().expect("an address");
     assert_eq!(server.send_as_anyone("GET", hls, &[], b"").status, 404);
     let master = server.send("GET", hls, &[], b"");
@@ -181,6 +197,10 @@ fn streams_play_before_their_upload_has_ended() {
         let most = film.len() * 2 / 3;
         assert_eq!(server.patch(&path, 0, &film[..most]).status, 204);
         playable(&server, &video, 1);
+        wait_for("word of how far it plays", || {
+            let it = server.json(&format!("/api/videos/{video}"));
+            it["playback"]["playableSeconds"].as_f64().filter(|seconds| *seconds > 3.0)
+        });
         assert_eq!(server.patch(&path, most, &film[most..]).status, 204);
         let it = assert_right(&server, &video);
         assert_eq!(it["attempts"].as_u64().unwrap_or(1), 1, "{it}");

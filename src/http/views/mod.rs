@@ -213,6 +213,8 @@ mod tests {
             speed: 3.0,
             eta_seconds: Some(7.0),
             renditions: vec![("360p".into(), 0.25)],
+            playable_seconds: 10.0,
+            made_seconds: 2.0,
         };
         let work =
             Work { job: Some(&job), progress: Some(&progress), position: Some(3), choice: None };

@@ -145,6 +145,9 @@ fn playable_seconds(video: &VideoRecord, progress: Option<&Progress>) -> f64 {
     if video.state == VideoState::Ready {
         return duration;
     }
-    let shares = video.renditions.iter().map(|rendition| rendition_progress(rendition, progress));
+    if let Some(progress) = progress {
+        return progress.playable_seconds;
+    }
+    let shares = video.renditions.iter().map(|rendition| rendition_progress(rendition, None));
     shares.fold(0.0, f64::max) * duration
 }
