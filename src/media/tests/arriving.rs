@@ -63,6 +63,15 @@ fn run_along(
     outcome
 }
 
+/// Waits until a segment of each rendition was told of.
+fn hear_of_all(plan: &[RenditionPlan], told: &Receiver<String>) {
+    let mut awaited: Vec<String> = plan.iter().map(|plan| format!("{} 1", plan.name)).collect();
+    while !awaited.is_empty() {
+        let segment = told.recv().expect("segments before the film is here");
+        awaited.retain(|it| *it != segment);
+    }
+}
+
 /// Files below a directory with what is in them.
 fn files(of: &Path) -> BTreeMap<String, Vec<u8>> {
     let mut found = BTreeMap::new();
@@ -98,12 +107,7 @@ fn what_arrives_is_worked_on_along() {
                 send(from, (from + 9999).min(most));
             }
             // Whether copied or encoded, nothing is left for afterwards.
-            let mut awaited: Vec<String> =
-                expected.plan.iter().map(|plan| format!("{} 1", plan.name)).collect();
-            while !awaited.is_empty() {
-                let segment = told.recv().expect("segments before the film is here");
-                awaited.retain(|it| *it != segment);
-            }
+            hear_of_all(&expected.plan, &told);
             send(most, film.len());
         };
         let outcome = run_along(&film, along.path(), order(), feed);
@@ -150,12 +154,7 @@ fn streams_are_worked_on_along() {
             for from in (0..most).step_by(9999) {
                 send(from, (from + 9999).min(most));
             }
-            let mut awaited: Vec<String> =
-                expected.plan.iter().map(|plan| format!("{} 1", plan.name)).collect();
-            while !awaited.is_empty() {
-                let segment = told.recv().expect("segments before the film is here");
-                awaited.retain(|it| *it != segment);
-            }
+            hear_of_all(&expected.plan, &told);
             send(most, film.len());
         };
         let outcome = run_along(&film, along.path(), order(), feed);
