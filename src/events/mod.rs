@@ -134,7 +134,7 @@ pub struct Progress {
     pub speed: f64,
     /// Seconds to the end, as far as can be told.
     pub eta_seconds: Option<f64>,
-    /// Name and share done, 0 ..= 1, of each rendition; none where the film's length isn't known.
+    /// Name and share done, 0 ..= 1, of each rendition; 0 where the film's length isn't known.
     pub renditions: Vec<(String, f64)>,
     /// How far the film can be played.
     pub playable_seconds: f64,

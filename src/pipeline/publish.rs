@@ -51,6 +51,9 @@ pub(super) struct Publisher {
     behind: Vec<String>,
     rewritten: UnixMillis,
     confirmed: UnixMillis,
+    /// How long the film is, where that was found out while it was made. The manifest learns it
+    /// at the end: a DASH presentation that is under way must not begin at another time.
+    pub(super) found_length: Option<f64>,
 }
 
 /// A report that doesn't fit what the child said before.
@@ -116,6 +119,7 @@ impl Publisher {
             behind: Vec::new(),
             rewritten: UnixMillis(0),
             confirmed: now,
+            found_length: None,
         };
         if was_cut {
             publisher.let_go_of_what_is_gone(now)?;
@@ -214,8 +218,13 @@ impl Publisher {
         if !(seconds.is_finite() && seconds > 0.0) {
             return Err(PublishError::Nonsense("a length that is none"));
         }
-        self.manifest.duration = seconds;
-        self.write_manifest(true)
+        self.found_length = Some(seconds);
+        Ok(())
+    }
+
+    /// Returns how long the film is, 0 if nobody knows yet.
+    pub(super) fn length(&self) -> f64 {
+        self.found_length.unwrap_or(self.manifest.duration)
     }
 
     /// Remembers what is worth telling of what is published, with what is published next. A newer
@@ -241,7 +250,7 @@ impl Publisher {
         let is_storyboard = extra.kind() == ExtraKind::Storyboard;
         self.manifest.note(extra);
         if is_storyboard {
-            self.write_storyboard(self.manifest.duration)?;
+            self.write_storyboard(self.length())?;
         }
         if !self.manifest.chapters.is_empty() {
             self.write_chapters()?;
@@ -415,10 +424,10 @@ impl Publisher {
         self.manifest.complete = true;
         // Now it is known whether the film is as long as it said.
         let made = self.seconds_complete();
-        if made < self.manifest.duration {
+        if made < self.length() {
             self.write_storyboard(made)?;
         }
-        if ends_early(self.manifest.duration, made) {
+        if self.manifest.duration <= 0.0 || ends_early(self.manifest.duration, made) {
             self.manifest.duration = made;
         }
         {

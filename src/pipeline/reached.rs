@@ -35,7 +35,7 @@ impl Publisher {
     /// Returns how much of each rung can be played, as shares of the source's length.
     fn shares(&self) -> Vec<(String, f64)> {
         // Of a film that nobody knows the end of there are no shares.
-        let known = Some(self.manifest.duration).filter(|seconds| *seconds > 0.0);
+        let known = Some(self.length()).filter(|seconds| *seconds > 0.0);
         let length = known.unwrap_or(f64::INFINITY);
         let share = |plan: &RenditionPlan| {
             let rungs = self.manifest.rungs.iter().chain(&self.catching_up);

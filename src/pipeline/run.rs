@@ -498,7 +498,8 @@ impl<'a> Running<'a> {
 
     fn tell_progress(&self, progress: f64, speed: f64, reached: Reached) {
         let left = self.duration * (1.0 - progress);
-        let eta_seconds = (speed > 0.0).then(|| left / speed);
+        // Nobody knows what is left of a film whose length isn't known.
+        let eta_seconds = (speed > 0.0 && self.duration > 0.0).then(|| left / speed);
         let Reached { shares: renditions, playable_seconds, made_seconds } = reached;
         let stage = Stage::Renditions;
         let body = Progress {

@@ -291,7 +291,7 @@ impl Writer {
             upload: self.record.id,
             received: ByteCount(self.end.0),
             size: self.record.length,
-            wanted: Vec::new(),
+            wanted: self.engine.along.wanted(self.record.id, &Ranges::up_to(self.end)),
         };
         self.engine.tell(EventKind::UploadProgress, &self.record, body);
         self.engine.arrived(&self.record, &Ranges::up_to(self.end));

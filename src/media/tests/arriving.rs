@@ -63,13 +63,24 @@ fn run_along(
     outcome
 }
 
-/// Waits until a segment of each rendition was told of.
-fn hear_of_all(plan: &[RenditionPlan], told: &Receiver<String>) {
+/// Sends a film of `length` bytes in order, the last after `most` only when a segment of each
+/// rendition was told of.
+fn send_in_order(
+    length: usize,
+    most: usize,
+    plan: &[RenditionPlan],
+    send: &mut dyn FnMut(usize, usize),
+    told: &Receiver<String>,
+) {
+    for from in (0..most).step_by(9999) {
+        send(from, (from + 9999).min(most));
+    }
     let mut awaited: Vec<String> = plan.iter().map(|plan| format!("{} 1", plan.name)).collect();
     while !awaited.is_empty() {
         let segment = told.recv().expect("segments before the film is here");
         awaited.retain(|it| *it != segment);
     }
+    send(most, length);
 }
 
 /// Files below a directory with what is in them.
@@ -103,12 +114,7 @@ fn what_arrives_is_worked_on_along() {
             send(0, 40);
             send(index, end);
             let most = film.len() * tenths / 10;
-            for from in (0..most).step_by(9999) {
-                send(from, (from + 9999).min(most));
-            }
-            // Whether copied or encoded, nothing is left for afterwards.
-            hear_of_all(&expected.plan, &told);
-            send(most, film.len());
+            send_in_order(film.len(), most, &expected.plan, send, &told);
         };
         let outcome = run_along(&film, along.path(), order(), feed);
         assert_eq!(outcome.result, Some(Ok(())), "{name}");
@@ -151,11 +157,7 @@ fn streams_are_worked_on_along() {
         let expected = run_on(&path, whole.path(), order());
         let feed = |send: &mut dyn FnMut(usize, usize), told: Receiver<String>| {
             let most = film.len() * tenths / 10;
-            for from in (0..most).step_by(9999) {
-                send(from, (from + 9999).min(most));
-            }
-            hear_of_all(&expected.plan, &told);
-            send(most, film.len());
+            send_in_order(film.len(), most, &expected.plan, send, &told);
         };
         let outcome = run_along(&film, along.path(), order(), feed);
         assert_eq!(outcome.result, Some(Ok(())), "{name}");
