@@ -2,7 +2,7 @@
 //! and long edit lists cost it hours, as it compares each edit with each sample.
 
 use super::report::Stop;
-use super::source::SourceFile;
+use super::source_file::SourceFile;
 use crate::model::problem::ProblemCode;
 use crate::wire::Limits;
 use std::io::{Read, Seek, SeekFrom};

@@ -1,17 +1,18 @@
 //! Everything FFmpeg: a source in, a poster and CMAF renditions out. Runs only inside the worker
 //! child, after its sandbox has closed.
 //!
-//! One way through the files below: `source` opens the descriptor (and waits, by `arrivals`, for
-//! what is still being uploaded) with the demuxer that `sniff` chose (after `index` has looked at
-//! an MP4's tables) and takes the sounds that `tracks` tells apart, `probe` asks `keys` and
-//! `model::ladder` for the plan, `poster` or `cover` makes the picture (of `places` in the film,
-//! made ready by `still`), `copy` takes the source's own packets where that is possible, `feed`
-//! decodes for all `rungs` that have to be encoded, `sounds` go along with whichever pass comes
-//! first (`audio` decodes and places a track, `sound_out` makes a rendition of it), `segment` cuts
-//! what comes out into files (`timing` says when their pictures are decoded), and `resume` finds
-//! the place behind those of an attempt that was killed. `texts` puts the packets of text tracks
-//! aside while a pass reads the film. `playlist` and `dash`, with `texts_listed`, stand apart: they
-//! write for players what a manifest says, touch no FFmpeg and run in the server.
+//! One way through the files below: `source_file` reads the descriptors (and waits, by `arrivals`,
+//! for what is still being uploaded), `source` opens them with the demuxer that `sniff` chose
+//! (after `index` has looked at an MP4's tables) and takes the sounds that `tracks` tells apart,
+//! `probe` asks `keys` and `model::ladder` for the plan, `poster` or `cover` makes the picture (of
+//! `places` in the film, made ready by `still`), `copy` takes the source's own packets where that
+//! is possible, `feed` decodes for all `rungs` that have to be encoded, `sounds` go along with
+//! whichever pass comes first (`audio` decodes and places a track, `sound_out` makes a rendition of
+//! it), `segment` cuts what comes out into files (`timing` says when their pictures are decoded),
+//! and `resume` finds the place behind those of an attempt that was killed. `texts` puts the
+//! packets of text tracks aside while a pass reads the film. `playlist` and `dash`, with
+//! `texts_listed`, stand apart: they write for players what a manifest says, touch no FFmpeg and
+//! run in the server.
 
 pub mod arrivals;
 mod audio;
@@ -51,6 +52,7 @@ mod sound_fit;
 mod sound_out;
 mod sounds;
 mod source;
+mod source_file;
 mod still;
 mod storyboard;
 mod texts;
@@ -107,7 +109,7 @@ pub fn run(
     report: &mut (dyn FnMut(Report) -> Result<(), Gone> + Send),
 ) -> Result<(), Problem> {
     let reporter = Reporter::new(report);
-    let file = source::SourceFile::new(files, &order.source).arriving(arrivals);
+    let file = source_file::SourceFile::new(files, &order.source).arriving(arrivals);
     let dir = output::OutputDir::new(output);
     let limits = &order.limits;
     let done = match &order.task {

@@ -1,33 +1,25 @@
-//! The source: open descriptors, read at offsets, and the container that was found in them.
-//!
-//! Mostly it is one file. A source whose parts aren't joined yet is several, which are read as if
-//! they lay behind each other in one; nothing past this file knows of that. One that is still being
-//! uploaded is read up to where it has come, and there its reader waits.
+//! The source: the container that was found in its bytes, and the tracks that are used of it.
 //!
 //! Nothing here knows a path, and nothing that FFmpeg reads can make it open anything else: the
 //! demuxer is chosen from the first bytes, its name is the whole whitelist, and opening is refused.
 
-use super::arrivals::Arrivals;
 use super::ffi::{self, FfiError, StreamFacts};
 use super::index;
 use super::report::{Ruler, Stop};
-use super::sniff::{self, Container, SNIFF_BYTES};
+use super::sniff::{self, Container};
+use super::source_file::{Reader, SourceFile};
 use super::texts::{Aside, TextStreams};
 use super::tracks::{SoundTracks, choose_sounds};
 use crate::model::problem::ProblemCode;
 use crate::model::video::SoundFacts;
-use crate::units::ByteCount;
-use crate::wire::{Extent, Limits};
+use crate::wire::Limits;
 use ffmpeg_next::codec::packet::Packet;
 use ffmpeg_next::codec::{self, Parameters};
 use ffmpeg_next::format::context::{Input, StreamIo};
 use ffmpeg_next::format::stream::{Disposition, Stream};
 use ffmpeg_next::{Error, Rational, decoder, media};
-use rustix::fd::OwnedFd;
-use rustix::io::{Errno, pread};
-use std::io::{self, Read, Seek, SeekFrom};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::AtomicU64;
 
 /// Decoders that may be opened, by FFmpeg's names: what cameras, phones, browsers and editors
 /// write. FFmpeg has ten times as many; the exotic ones are where the holes are.
@@ -89,125 +81,6 @@ const READ_BYTES: usize = 256 << 10;
 
 /// Errors in a row after which a file is taken to have ended.
 const READ_ERRORS_MAX: u32 = 100;
-
-/// The open files as one. Cheap to copy; every copy reads from its own position.
-#[derive(Clone)]
-pub struct SourceFile {
-    files: Arc<Vec<OwnedFd>>,
-    /// The pieces in order, none of them empty.
-    pieces: Arc<Vec<Piece>>,
-    /// What is here of a source that is still being uploaded.
-    arrivals: Option<Arc<Arrivals>>,
-    at: u64,
-}
-
-/// One piece of the source.
-struct Piece {
-    /// Where it ends in the source; it begins where the one before ends.
-    end: u64,
-    /// Which file it is the beginning of.
-    file: usize,
-}
-
-impl SourceFile {
-    /// Takes the descriptors and how they follow each other; other bytes than those of `extents`
-    /// don't exist for the reader.
-    pub fn new(files: Vec<OwnedFd>, extents: &[Extent]) -> Self {
-        let mut end = 0_u64;
-        let mut pieces = Vec::with_capacity(extents.len());
-        for extent in extents.iter().filter(|extent| extent.length.0 > 0) {
-            end = end.saturating_add(extent.length.0);
-            pieces.push(Piece { end, file: extent.file as usize });
-        }
-        Self { files: Arc::new(files), pieces: Arc::new(pieces), arrivals: None, at: 0 }
-    }
-
-    /// Has readers wait for what isn't here yet.
-    pub fn arriving(self, arrivals: Option<Arc<Arrivals>>) -> Self {
-        Self { arrivals, ..self }
-    }
-
-    /// Says whether some of it isn't here yet.
-    pub fn is_arriving(&self) -> bool {
-        self.arrivals.as_ref().is_some_and(|arrivals| !arrivals.covers(0, self.size().0))
-    }
-
-    /// Returns the size.
-    pub fn size(&self) -> ByteCount {
-        ByteCount(self.pieces.last().map_or(0, |piece| piece.end))
-    }
-
-    /// Returns the file that the next byte lies in, its place there, and how many bytes of that
-    /// file follow from there on; `None` at the end.
-    fn here(&self) -> io::Result<Option<(&OwnedFd, u64, u64)>> {
-        let next = self.pieces.partition_point(|piece| piece.end <= self.at);
-        let Some(piece) = self.pieces.get(next) else { return Ok(None) };
-        let begin = next.checked_sub(1).map_or(0, |before| self.pieces[before].end);
-        let file = self.files.get(piece.file).ok_or(io::ErrorKind::InvalidInput)?;
-        Ok(Some((file, self.at - begin, piece.end - self.at)))
-    }
-
-    fn head(&self) -> io::Result<Vec<u8>> {
-        let mut reader = Self { at: 0, ..self.clone() };
-        let mut head = Vec::with_capacity(SNIFF_BYTES);
-        reader.by_ref().take(SNIFF_BYTES as u64).read_to_end(&mut head)?;
-        Ok(head)
-    }
-}
-
-impl Read for SourceFile {
-    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        let Some((file, at, left)) = self.here()? else { return Ok(0) };
-        let most = into.len().min(usize::try_from(left).unwrap_or(usize::MAX));
-        if most == 0 {
-            return Ok(0);
-        }
-        let here = self.arrivals.as_ref().map_or(u64::MAX, |it| it.wait_for(self.at) - self.at);
-        let most = most.min(usize::try_from(here).unwrap_or(usize::MAX));
-        loop {
-            match pread(file, &mut into[..most], at) {
-                Ok(read) => {
-                    self.at += read as u64;
-                    return Ok(read);
-                }
-                Err(Errno::INTR) => {}
-                Err(error) => return Err(error.into()),
-            }
-        }
-    }
-}
-
-impl Seek for SourceFile {
-    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
-        let target = match to {
-            SeekFrom::Start(at) => Some(at),
-            SeekFrom::Current(by) => self.at.checked_add_signed(by),
-            SeekFrom::End(by) => self.size().0.checked_add_signed(by),
-        };
-        self.at = target.ok_or(io::ErrorKind::InvalidInput)?;
-        Ok(self.at)
-    }
-}
-
-/// What FFmpeg reads by.
-struct Reader {
-    file: SourceFile,
-    place: Arc<AtomicU64>,
-}
-
-impl Read for Reader {
-    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        let read = self.file.read(into)?;
-        self.place.store(self.file.at, Ordering::Relaxed);
-        Ok(read)
-    }
-}
-
-impl Seek for Reader {
-    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
-        self.file.seek(to)
-    }
-}
 
 /// One stream that is worth reading.
 pub struct Track {
@@ -276,8 +149,7 @@ impl Source {
             Container::Matroska | Container::MpegTs => true,
             _ => false,
         };
-        let place = Arc::new(AtomicU64::new(0));
-        let reader = Reader { file: SourceFile { at: 0, ..file.clone() }, place: place.clone() };
+        let (reader, place) = Reader::of(file);
         let io = if is_streamed && file.is_arriving() {
             StreamIo::from_read_with_capacity(reader, READ_BYTES)
         } else {
@@ -592,61 +464,5 @@ fn ffi_stop(error: FfiError) -> Stop {
             Stop::Problem(problem) => Stop::from_ffi(error, problem.code, &problem.detail),
             other => other,
         },
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::io::Write;
-
-    fn file(bytes: &[u8]) -> OwnedFd {
-        let mut file = tempfile::tempfile().expect("a file");
-        file.write_all(bytes).expect("written");
-        file.into()
-    }
-
-    fn extent(file: u32, length: u64) -> Extent {
-        Extent { file, length: ByteCount(length) }
-    }
-
-    /// Pieces of several files read as one, from every place on, whatever of each file counts,
-    /// with one that comes again and some that are empty.
-    #[test]
-    fn pieces_read_as_one() {
-        let files = vec![file(b"one, which goes on"), file(b"two"), file(b"")];
-        let extents = [(2, 0), (0, 3), (1, 3), (2, 0), (0, 3), (0, 5), (2, 0)];
-        let extents = extents.map(|(file, length)| extent(file, length));
-        let whole = b"onetwooneone, ";
-        let mut source = SourceFile::new(files, &extents);
-        assert_eq!(source.size(), ByteCount(whole.len() as u64));
-        for at in 0..whole.len() + 2 {
-            let place = source.seek(SeekFrom::Start(at as u64)).expect("any place");
-            assert_eq!(place, at as u64);
-            let mut read = Vec::new();
-            source.read_to_end(&mut read).expect("read");
-            assert_eq!(read, whole.get(at..).unwrap_or_default(), "from {at}");
-        }
-        source.seek(SeekFrom::End(-4)).expect("before the end");
-        let mut other = source.clone();
-        for reader in [&mut source, &mut other] {
-            let mut last = [0; 4];
-            reader.read_exact(&mut last).expect("four are left");
-            assert_eq!(&last, b"ne, ");
-        }
-        assert!(source.seek(SeekFrom::Current(-99)).is_err());
-    }
-
-    /// A source of nothing ends at once; a piece of a file that wasn't handed over is an error,
-    /// and a file that is shorter than it should be ends the source.
-    #[test]
-    fn odd_pieces() {
-        let mut byte = [0; 1];
-        assert_eq!(SourceFile::new(Vec::new(), &[]).read(&mut byte).expect("its end"), 0);
-        assert!(SourceFile::new(Vec::new(), &[extent(0, 1)]).read(&mut byte).is_err());
-        let mut short = SourceFile::new(vec![file(b"x")], &[extent(0, 3)]);
-        let mut read = Vec::new();
-        short.read_to_end(&mut read).expect("read");
-        assert_eq!(read, b"x");
     }
 }

@@ -48,7 +48,7 @@ fn nothing_else_can_be_opened() {
     {
         let file = fs::File::open(films().join(film)).expect("the film is there");
         let size = ByteCount(file.metadata().expect("its size").len());
-        let reader = source::SourceFile::new(vec![file.into()], &Extent::whole(size));
+        let reader = source_file::SourceFile::new(vec![file.into()], &Extent::whole(size));
         let io = ffmpeg_next::format::context::StreamIo::from_read_seek(reader).expect("a reader");
         let opened = ffi::open_input(io, demuxer, &[]).and_then(|mut input| {
             ffi::find_stream_info(&mut input, &[])?;
@@ -80,7 +80,7 @@ fn bounds() {
 fn mistyped_options_are_errors() {
     let file = fs::File::open(films().join("moov-last.mp4")).expect("the film is there");
     let size = ByteCount(file.metadata().expect("its size").len());
-    let reader = source::SourceFile::new(vec![file.into()], &Extent::whole(size));
+    let reader = source_file::SourceFile::new(vec![file.into()], &Extent::whole(size));
     let io = ffmpeg_next::format::context::StreamIo::from_read_seek(reader).expect("a reader");
     let options = [("format_whitelists", "mov".to_owned())];
     let opened = ffi::open_input(io, "mov", &options);

@@ -123,7 +123,7 @@ fn files_in_text_tracks_stay_closed() {
         // FFmpeg takes a demuxer for what is inside, and would say what that found.
         let bytes = ByteCount(fs::metadata(&film).expect("its size").len());
         let file = fs::File::open(&film).expect("the film").into();
-        let file = source::SourceFile::new(vec![file], &Extent::whole(bytes));
+        let file = source_file::SourceFile::new(vec![file], &Extent::whole(bytes));
         let opened = source::Source::open(&file, &order().limits).map_err(|_| ()).expect("opened");
         assert!(format!("{:?}", opened.texts).contains("none)"), "{:?}", opened.texts);
     }
