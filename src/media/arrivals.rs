@@ -39,6 +39,13 @@ impl Arrivals {
         self.lock().here.covers(ByteOffset(start), ByteOffset(end))
     }
 
+    /// Returns where the hole ends that the byte at `at` is missing in; `None` if it's here.
+    pub fn hole_at(&self, at: u64) -> Option<u64> {
+        let inner = self.lock();
+        let holes = inner.here.holes(ByteOffset(at), ByteOffset(u64::MAX));
+        holes.first().filter(|hole| hole.0 == at).map(|hole| hole.1)
+    }
+
     /// Waits until the byte at `at` is here, for as long as it takes: whoever tires of it ends the
     /// process. Returns where the range that it is in ends.
     pub fn wait_for(&self, at: u64) -> u64 {
@@ -83,6 +90,8 @@ mod tests {
         let arrivals = Arrivals::new(ranges(&[(0, 5), (9, 12)]));
         assert_eq!((arrivals.wait_for(2), arrivals.wait_for(9)), (5, 12));
         assert!(arrivals.covers(9, 12) && !arrivals.covers(4, 10));
+        let holes = [4, 5, 8, 9, 12].map(|at| arrivals.hole_at(at));
+        assert_eq!(holes, [None, Some(9), Some(9), None, Some(u64::MAX)]);
         let (tell, told) = channel();
         std::thread::scope(|scope| {
             scope.spawn(|| tell.send(arrivals.wait_for(5)));

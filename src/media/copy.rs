@@ -2,6 +2,7 @@
 
 use super::cuts::Cuts;
 use super::ffi;
+use super::foreseen::Foreseen;
 use super::keys::{CopyPlan, Cut, CutRule, KeyCuts, STAY_MAX, holds_idr, stamp};
 use super::output::OutputDir;
 use super::probe::check_duration;
@@ -63,13 +64,13 @@ pub fn copy_pass(
         if packet.stream() == track.index {
             pictures.packet(packet)?;
             let at = seconds(pictures.told, track.time_base);
-            sounds.pictures_at(at)?;
             check_duration(at, pass.order)?;
             pass.meter.reached(at)?;
         } else {
             pass.reporter.beat()?;
             sounds.packet(&packet)?;
         }
+        sounds.pictures_at(seconds(pictures.told, track.time_base))?;
     }
     let found = pictures.finish(sounds.drain()?)?;
     sounds.finish(Some(found.end))?;
@@ -100,8 +101,12 @@ struct Pictures<'p, 'w, 'r> {
     /// Packets with whose first a file may begin.
     open: Vec<Packet>,
     open_bytes: usize,
-    /// Decoding time of the last packet that is in a file.
+    /// Up to here the film is known to go on, and where it's cut.
     told: i64,
+    /// Key frames to come.
+    foreseen: std::slice::Iter<'w, Foreseen>,
+    /// When the next picture is decoded and shown, with which a file begins, if that was told.
+    promised: Option<(i64, i64)>,
     end: i64,
 }
 
@@ -130,6 +135,8 @@ impl<'p, 'w, 'r> Pictures<'p, 'w, 'r> {
             open: Vec::new(),
             open_bytes: 0,
             told: 0,
+            foreseen: pass.plan.foreseen.iter(),
+            promised: None,
             end: 0,
         }
     }
@@ -179,16 +186,41 @@ impl<'p, 'w, 'r> Pictures<'p, 'w, 'r> {
 
     fn write(&mut self, mut packet: Packet, dts: Option<i64>) -> Result<(), Stop> {
         let is_listed = self.is_listed(&packet);
-        let floor = self.last_dts.map_or(i64::MIN, |last| last.saturating_add(1));
-        let dts = dts.map_or(floor, |dts| dts.saturating_sub(self.origin)).max(floor);
-        // Pictures are never shown before they are decoded, nor long after.
-        let pts = packet.pts().map_or(dts, |pts| pts.saturating_sub(self.origin));
-        let pts = pts.clamp(dts, dts.saturating_add(self.reorder_max));
+        let last = self.foreseen.as_slice().first().filter(|it| Some(it.last) == stamp(&packet));
+        let (dts, pts) = self.placed(dts, packet.pts());
         self.last_dts = Some(dts);
         self.end = self.end.max(pts.saturating_add(packet.duration().max(self.frame_ticks)));
         packet.set_dts(Some(dts));
         packet.set_pts(Some(pts));
-        if self.finder.is_some() { self.find(packet, dts) } else { self.push(packet, is_listed) }
+        if self.finder.is_some() {
+            return self.find(packet, dts);
+        }
+        self.push(packet, is_listed)?;
+        match last {
+            Some(last) => self.end_before(last),
+            None => Ok(()),
+        }
+    }
+
+    /// Puts the times of the next picture, as the container tells them, onto the time line.
+    fn placed(&self, dts: Option<i64>, pts: Option<i64>) -> (i64, i64) {
+        let floor = self.last_dts.map_or(i64::MIN, |last| last.saturating_add(1));
+        let dts = dts.map_or(floor, |dts| dts.saturating_sub(self.origin)).max(floor);
+        // Pictures are never shown before they are decoded, nor long after.
+        let pts = pts.map_or(dts, |pts| pts.saturating_sub(self.origin));
+        (dts, pts.clamp(dts, dts.saturating_add(self.reorder_max)))
+    }
+
+    /// Ends a file before the key frame that the next one begins with is here.
+    fn end_before(&mut self, next: &Foreseen) -> Result<(), Stop> {
+        self.foreseen.next();
+        let (dts, pts) = self.placed(Some(next.decoded), Some(next.shown));
+        self.tell(Some(pts), dts)?;
+        self.promised = Some((dts, pts));
+        match &mut self.segmenter {
+            Some(segmenter) => segmenter.end_before(dts, pts),
+            None => Ok(()),
+        }
     }
 
     /// Puts a packet where it belongs as far as that is known.
@@ -239,15 +271,29 @@ impl<'p, 'w, 'r> Pictures<'p, 'w, 'r> {
         if begins && !self.begins_afresh(&packet) {
             return Err(self.unfit());
         }
-        self.told = packet.dts().unwrap_or(self.told);
-        let shown = packet.pts().unwrap_or(self.told);
-        // A picture to come is decoded after this one, and shown no sooner.
-        let in_ticks = |at| rescale(at, self.time_base, TICK);
-        self.pass.cuts.tell(begins.then(|| in_ticks(shown)), in_ticks(self.told))?;
+        let dts = packet.dts().unwrap_or(self.told);
+        let shown = packet.pts().unwrap_or(dts);
+        match self.promised.take() {
+            Some(promised) if !begins || promised != (dts, shown) => return Err(self.unfit()),
+            Some(_) => self.tell(None, dts)?,
+            None => self.tell(begins.then_some(shown), dts)?,
+        }
         match &mut self.segmenter {
             Some(segmenter) => segmenter.push(packet, begins),
             None => Ok(()),
         }
+    }
+
+    /// Tells of a picture that is decoded at `dts`, and of a cut where there is one. A picture to
+    /// come is decoded after this one, and shown no sooner; none is shown before a cut that is
+    /// decoded behind it, nor while its key frame is.
+    fn tell(&mut self, cut: Option<i64>, dts: i64) -> Result<(), Stop> {
+        if cut.is_some_and(|cut| cut < self.told) {
+            return Err(self.unfit());
+        }
+        self.told = self.told.max(cut.map_or(dts, |cut| cut.saturating_add(self.frame_ticks)));
+        let in_ticks = |at| rescale(at, self.time_base, TICK);
+        self.pass.cuts.tell(cut.map(in_ticks), in_ticks(self.told))
     }
 
     fn finish(mut self, until: f64) -> Result<Found, Stop> {

@@ -197,6 +197,19 @@ pub fn keep_streams(input: &mut Input, keep: &[usize]) {
     }
 }
 
+/// Goes to the key frame of a stream that is shown at or before `at`, in its ticks.
+///
+/// # Errors
+/// FFmpeg's code if there is none.
+pub fn seek_stream(input: &mut Input, stream: usize, at: i64) -> Result<(), FfiError> {
+    let stream = c_int::try_from(stream).map_err(|_| FfiError::Missing)?;
+    // SAFETY: the context is owned by `input`; FFmpeg checks the stream's number.
+    let context = unsafe { input.as_mut_ptr() };
+    // SAFETY: as above.
+    check(unsafe { sys::av_seek_frame(context, stream, at, sys::AVSEEK_FLAG_BACKWARD) })?;
+    Ok(())
+}
+
 /// What a stream's parameters say; numbers are FFmpeg's own.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct StreamFacts {

@@ -38,6 +38,12 @@ use std::thread::Builder;
 /// A pass over the source without encoding pictures costs about this share of one with it.
 const COPY_SHARE: f64 = 0.1;
 
+/// Ticks by which sound is cut before the pictures, where a copy finds its cuts: by so much an
+/// encoder of sound, which wants whole packets and one of them in advance, lags behind what it has
+/// got. So its segment is complete with what lies before the key frame that the next one begins
+/// with, be there no other sound for a while.
+const SOUND_EARLY: i64 = 6_270;
+
 /// Segments that a film has to be longer than to be given a head start.
 const HEAD_START_SEGMENTS_MIN: f64 = 2.0;
 
@@ -179,9 +185,10 @@ impl<'w, 'r> Job<'w, 'r> {
         let source = self.open_source()?;
         let sound_cuts = match &plan.rule {
             CutRule::Listed(listed) => self.sound_boundaries(&source, listed),
-            CutRule::Found(_) => Boundaries::passed(cuts.clone()),
+            CutRule::Found(_) => Boundaries::passed(cuts.clone(), SOUND_EARLY),
         };
-        let target_ms = self.target_ms(&sound_cuts, plan.longest);
+        let early = timeline::seconds(sound_cuts.early());
+        let target_ms = self.target_ms(&sound_cuts, plan.longest + early);
         let label = copied_todo.zip(source.video.as_ref()).map(|(rendition, track)| Label {
             name: rendition.name.clone(),
             codecs: copy::codecs_of(track),
@@ -428,8 +435,7 @@ impl<'w, 'r> Job<'w, 'r> {
                     peaks: self.peaks.clone().filter(|_| rendition.name == first),
                 };
                 if rendition.copied {
-                    let copy =
-                        SoundCopy::open(track, source.origin(), plan, self.dir, self.reporter)?;
+                    let copy = SoundCopy::open(source, track, plan, self.dir, self.reporter)?;
                     sounds.add_copy(track.index, copy);
                 } else {
                     outs.push(SoundOut::open(plan, self.dir, self.reporter)?);

@@ -5,6 +5,7 @@
 //! whoever copies finds out.
 
 use super::ffi;
+use super::foreseen::{Foreseen, foresee};
 use super::picture::{Hdr, Orientation};
 use super::report::{Reporter, Stop};
 use super::sniff::Container;
@@ -41,6 +42,8 @@ pub struct CopyPlan {
     pub rule: CutRule,
     /// Longest segment in seconds.
     pub longest: f64,
+    /// The key frames that files begin with, the first one's apart, as far as they were asked for.
+    pub foreseen: Vec<Foreseen>,
 }
 
 /// Where the files of a copy begin.
@@ -77,7 +80,8 @@ pub fn copy_plan(
     }
     let unsuited = Ok(Err(CopyVerdict::KeyFrames));
     let wanted = asked.encode.segment_seconds;
-    let found = CopyPlan { rule: CutRule::Found(wanted), longest: KEY_DISTANCE_MAX };
+    let found =
+        CopyPlan { rule: CutRule::Found(wanted), longest: KEY_DISTANCE_MAX, foreseen: Vec::new() };
     if source.is_streamed && file.is_arriving() {
         return Ok(Ok(found));
     }
@@ -107,8 +111,14 @@ pub fn copy_plan(
     let samples = samples.into_iter().take(looked_at);
     let (index, extradata) = (track.index, track.facts.extradata.clone());
     if samples.into_iter().all(|sample| begins_afresh(source, index, &extradata, sample)) {
-        let listed = CopyPlan { rule: CutRule::Listed(cuts), longest };
-        Ok(Ok(if is_streamed { found } else { listed }))
+        if is_streamed {
+            return Ok(Ok(found));
+        }
+        let foreseen = match file.is_arriving() {
+            true => foresee(source, file, index, &cuts),
+            false => Vec::new(),
+        };
+        Ok(Ok(CopyPlan { rule: CutRule::Listed(cuts), longest, foreseen }))
     } else {
         unsuited
     }

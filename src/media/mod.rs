@@ -28,6 +28,7 @@ mod encode;
 mod extras;
 mod feed;
 pub mod ffi;
+mod foreseen;
 mod index;
 mod job;
 mod keys;

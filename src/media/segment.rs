@@ -88,6 +88,8 @@ pub struct Segmenter<'w, 'r> {
     muxer_time_base: Rational,
     /// The packet before, held back until the next one tells how long it lasts.
     held: Option<Packet>,
+    /// When the next packet, with which a file begins, is decoded and shown, if that was foreseen.
+    foreseen: Option<(i64, i64)>,
     /// There are pictures, of which the first of a segment can be fetched alone.
     has_pictures: bool,
     announced: bool,
@@ -132,6 +134,7 @@ impl<'w, 'r> Segmenter<'w, 'r> {
             packet_time_base: time_base,
             muxer_time_base,
             held: None,
+            foreseen: None,
             has_pictures,
             announced: false,
             number: follows,
@@ -144,7 +147,7 @@ impl<'w, 'r> Segmenter<'w, 'r> {
     /// Takes the next packet; `begins` says that a new file starts with it.
     ///
     /// # Errors
-    /// As [`Segmenter::new`], and `Gone`.
+    /// As [`Segmenter::new`], and `Gone`, also if it isn't the packet that was foreseen.
     pub fn push(&mut self, mut packet: Packet, begins: bool) -> Result<(), Stop> {
         packet.set_stream(0);
         packet.set_position(-1);
@@ -156,11 +159,31 @@ impl<'w, 'r> Segmenter<'w, 'r> {
             if begins {
                 self.close_segment(shown_at)?;
             }
+        } else if let Some(foreseen) = self.foreseen.take() {
+            if !begins || foreseen != (packet.dts().unwrap_or(0), shown_at) {
+                return Err(unfit(self.reporter, &self.label.name));
+            }
         } else {
             self.begin(shown_at)?;
         }
         self.last_shown = self.last_shown.max(shown_at);
         self.held = Some(packet);
+        Ok(())
+    }
+
+    /// Ends the running file before the packet that the next one begins with is here, as it is
+    /// known when that is decoded and shown, in packet ticks.
+    ///
+    /// # Errors
+    /// As [`Segmenter::new`], and `Gone`.
+    pub fn end_before(&mut self, decoded: i64, shown: i64) -> Result<(), Stop> {
+        let Some(held) = self.held.take() else { return Ok(()) };
+        let own = |at| rescale(at, self.packet_time_base, self.muxer_time_base);
+        let (decoded, shown) = (own(decoded), own(shown));
+        let lasts = decoded.saturating_sub(held.dts().unwrap_or(0));
+        self.write(held, lasts)?;
+        self.close_segment(shown)?;
+        self.foreseen = Some((decoded, shown));
         Ok(())
     }
 
@@ -171,7 +194,22 @@ impl<'w, 'r> Segmenter<'w, 'r> {
     /// # Errors
     /// As [`Segmenter::push`].
     pub fn finish(mut self, last_lasts: i64, until: f64) -> Result<f64, Stop> {
-        let Some(held) = self.held.take() else { return Ok(0.0) };
+        let end = match self.held.take() {
+            Some(held) => self.end_with(held, last_lasts, until)?,
+            // It was foreseen that more would come.
+            None if self.announced => self.begun_at,
+            None => return Ok(0.0),
+        };
+        if self.number < self.label.kept.map_or(0, |kept| kept.segments) {
+            return Err(unlike(self.reporter, &self.label.name));
+        }
+        self.reporter.send(Report::Completed { rendition: self.label.name.clone() })?;
+        let base = self.muxer_time_base;
+        Ok(end as f64 * f64::from(base.numerator()) / f64::from(base.denominator()))
+    }
+
+    /// Ends the last file with its last packet, and returns where that is.
+    fn end_with(&mut self, held: Packet, last_lasts: i64, until: f64) -> Result<i64, Stop> {
         let lasts = match held.duration() {
             0 => rescale(last_lasts, self.packet_time_base, self.muxer_time_base),
             known => known,
@@ -188,12 +226,7 @@ impl<'w, 'r> Segmenter<'w, 'r> {
         let decoded = held.dts().unwrap_or(self.last_shown);
         self.write(held, end.saturating_sub(decoded))?;
         self.close_segment(end)?;
-        if self.number < self.label.kept.map_or(0, |kept| kept.segments) {
-            return Err(unlike(self.reporter, &self.label.name));
-        }
-        self.reporter.send(Report::Completed { rendition: self.label.name.clone() })?;
-        let base = self.muxer_time_base;
-        Ok(end as f64 * f64::from(base.numerator()) / f64::from(base.denominator()))
+        Ok(end)
     }
 
     /// Takes up the timeline with the first packet.

@@ -12,7 +12,7 @@ use super::report::{Reporter, Stop, out_of_memory};
 use super::segment::{Label, Segmenter, aac_codecs, unfit};
 use super::sound_fit::{FRAME_SAMPLES, Row, ends_with, plain_setup, samples};
 use super::sound_out::{SoundPlan, WAITING_BYTES_MAX};
-use super::source::Track;
+use super::source::{Source, Track};
 use super::timeline::{Boundaries, TICK, rescale};
 use ffmpeg_next::Rational;
 use ffmpeg_next::codec::packet::Packet;
@@ -29,18 +29,19 @@ pub struct SoundCopy<'w, 'r> {
     waiting_bytes: usize,
     segmenter: Segmenter<'w, 'r>,
     boundaries: Boundaries,
+    /// The last packet of each file but the last, and the first of the next, by where they begin.
+    ends: VecDeque<(i64, i64)>,
     reporter: &'w Reporter<'r>,
 }
 
 impl<'w, 'r> SoundCopy<'w, 'r> {
-    /// Opens the rendition for a track whose index has promised that its packets fit; `origin` is
-    /// the second of the source's own time at which the time line begins.
+    /// Opens the rendition for a track of `source` whose index has promised that its packets fit.
     ///
     /// # Errors
     /// `OutOfMemory`; `OutOfSpace`; `Internal`; `Gone` where the promise doesn't hold any more.
     pub fn open(
+        source: &Source,
         track: &Track,
-        origin: f64,
         plan: SoundPlan<'_>,
         dir: &'w OutputDir,
         reporter: &'w Reporter<'r>,
@@ -58,15 +59,17 @@ impl<'w, 'r> SoundCopy<'w, 'r> {
             target_ms: plan.target_ms,
             kept: plan.kept,
         };
+        let origin = samples(source.origin(), rate);
         let segmenter = Segmenter::new(label, &parameters, track.time_base, dir, reporter)?;
         Ok(Self {
             name,
             rate,
-            origin: samples(origin, rate),
+            origin,
             row: Row::default(),
             waiting: VecDeque::new(),
             waiting_bytes: 0,
             segmenter,
+            ends: ends(source, track, origin, plan.boundaries.clone())?,
             boundaries: plan.boundaries,
             reporter,
         })
@@ -116,9 +119,16 @@ impl<'w, 'r> SoundCopy<'w, 'r> {
     fn release_one(&mut self) -> Result<(), Stop> {
         let Some(packet) = self.waiting.pop_front() else { return Ok(()) };
         self.waiting_bytes -= packet.size();
-        let own = Rational(1, self.rate as i32);
-        let begins = self.boundaries.begins(rescale(packet.pts().unwrap_or(0), own, TICK))?;
-        self.segmenter.push(packet, begins)
+        let at = packet.pts().unwrap_or(0);
+        let begins = self.boundaries.begins(in_ticks(at, self.rate))?;
+        self.segmenter.push(packet, begins)?;
+        while let Some(&(last, next)) = self.ends.front().filter(|(last, _)| *last <= at) {
+            self.ends.pop_front();
+            if last == at {
+                self.segmenter.end_before(next, next)?;
+            }
+        }
+        Ok(())
     }
 
     /// Returns the second at which the sound ends.
@@ -151,4 +161,26 @@ impl<'w, 'r> SoundCopy<'w, 'r> {
         }
         self.segmenter.finish(FRAME_SAMPLES, 0.0)
     }
+}
+
+/// Returns the last packet of each file but the last, and the first of the next, as the container's
+/// index lists them: a file can be ended before that first one is here.
+fn ends(
+    source: &Source,
+    track: &Track,
+    origin: i64,
+    mut boundaries: Boundaries,
+) -> Result<VecDeque<(i64, i64)>, Stop> {
+    let (mut ends, mut before) = (VecDeque::new(), None);
+    for entry in ffi::index_entries(&source.input, track.index) {
+        let at = entry.dts.saturating_sub(origin);
+        let begins = boundaries.begins(in_ticks(at, track.facts.sample_rate))?;
+        ends.extend(before.filter(|_| begins).map(|before| (before, at)));
+        before = Some(at);
+    }
+    Ok(ends)
+}
+
+fn in_ticks(at: i64, rate: u32) -> i64 {
+    rescale(at, Rational(1, rate as i32), TICK)
 }

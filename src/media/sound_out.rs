@@ -116,11 +116,16 @@ impl<'w, 'r> SoundOut<'w, 'r> {
         self.encode_all(ready)
     }
 
-    /// Lets out what ends before a sample.
+    /// Lets out what ends before a sample, as far as is known where files begin.
     ///
     /// # Errors
     /// `OutOfSpace`, `Internal`, `Gone`.
     pub fn release(&mut self, until: i64) -> Result<(), Stop> {
+        let own = Rational(1, self.mixing.rate as i32);
+        self.release_all(until.saturating_sub(rescale(self.boundaries.early(), TICK, own)))
+    }
+
+    fn release_all(&mut self, until: i64) -> Result<(), Stop> {
         while let Some(packet) = self.waiting.front() {
             let at = packet.pts().unwrap_or(0);
             let ends_at = at.saturating_add(i64::from(FRAME_SAMPLES));
@@ -136,9 +141,14 @@ impl<'w, 'r> SoundOut<'w, 'r> {
         if let Some(packet) = self.waiting.pop_front() {
             self.waiting_bytes -= packet.size();
             let at = packet.pts().unwrap_or(0);
-            let at = rescale(at, Rational(1, self.mixing.rate as i32), TICK);
-            let begins = self.boundaries.begins(at)?;
+            let end = at.saturating_add(packet.duration());
+            let in_ticks = |at| rescale(at, Rational(1, self.mixing.rate as i32), TICK);
+            let begins = self.boundaries.begins(in_ticks(at))?;
             self.segmenter.push(packet, begins)?;
+            // The encoder's packets follow each other without a gap.
+            if self.boundaries.would_begin(in_ticks(end))? {
+                self.segmenter.end_before(end, end)?;
+            }
         }
         Ok(())
     }
@@ -157,7 +167,7 @@ impl<'w, 'r> SoundOut<'w, 'r> {
         }
         self.encoder.send_eof().map_err(|error| stop(error.into()))?;
         self.receive()?;
-        self.release(end)?;
+        self.release_all(end)?;
         // Of the packet at the end only the beginning is played.
         if let Some(last) = self.waiting.front_mut() {
             let left = end.saturating_sub(last.pts().unwrap_or(0));

@@ -174,6 +174,21 @@ impl Source {
         Ok(Self { is_streamed, place, size, ..chosen })
     }
 
+    /// Opens the container once more to ask what its index says of bytes that aren't here yet:
+    /// packets have their times, and zeros where that is so.
+    ///
+    /// # Errors
+    /// As [`Source::open`].
+    pub fn blank(&self, file: &SourceFile) -> Result<Input, Stop> {
+        let (reader, _) = Reader::of(&file.blank());
+        let io = StreamIo::from_read_seek_with_capacity(reader, READ_BYTES);
+        let io = io.map_err(|error| ffi_stop(error.into()))?;
+        let mut options = open_options(self.container);
+        // Nobody looks into the packets.
+        options.push(("fflags", "noparse+nofillin".to_owned()));
+        ffi::open_input(io, self.container.demuxer(), &options).map_err(ffi_stop)
+    }
+
     fn choose(mut input: Input, container: Container) -> Result<Self, Stop> {
         let SoundTracks { tracks: sounds, facts: sound_facts, unreadable } = choose_sounds(&input);
         let mut video = choose_video(&input, !sounds.is_empty())?;

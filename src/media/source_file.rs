@@ -22,6 +22,8 @@ pub struct SourceFile {
     pieces: Arc<Vec<Piece>>,
     /// What is here of a source that is still being uploaded.
     arrivals: Option<Arc<Arrivals>>,
+    /// Zeros are read for what isn't here yet, without waiting.
+    is_blank: bool,
     at: u64,
 }
 
@@ -43,12 +45,23 @@ impl SourceFile {
             end = end.saturating_add(extent.length.0);
             pieces.push(Piece { end, file: extent.file as usize });
         }
-        Self { files: Arc::new(files), pieces: Arc::new(pieces), arrivals: None, at: 0 }
+        Self {
+            files: Arc::new(files),
+            pieces: Arc::new(pieces),
+            arrivals: None,
+            is_blank: false,
+            at: 0,
+        }
     }
 
     /// Has readers wait for what isn't here yet.
     pub fn arriving(self, arrivals: Option<Arc<Arrivals>>) -> Self {
         Self { arrivals, ..self }
+    }
+
+    /// Returns a reader of the same that doesn't wait: it reads zeros for what isn't here yet.
+    pub fn blank(&self) -> Self {
+        Self { is_blank: true, ..self.clone() }
     }
 
     /// Says whether some of it isn't here yet.
@@ -87,7 +100,15 @@ impl Read for SourceFile {
         if most == 0 {
             return Ok(0);
         }
-        let here = self.arrivals.as_ref().map_or(u64::MAX, |it| it.wait_for(self.at) - self.at);
+        let arrivals = self.arrivals.as_ref();
+        let hole = arrivals.filter(|_| self.is_blank).and_then(|it| it.hole_at(self.at));
+        if let Some(hole) = hole {
+            let most = most.min(usize::try_from(hole - self.at).unwrap_or(usize::MAX));
+            into[..most].fill(0);
+            self.at += most as u64;
+            return Ok(most);
+        }
+        let here = arrivals.map_or(u64::MAX, |it| it.wait_for(self.at) - self.at);
         let most = most.min(usize::try_from(here).unwrap_or(usize::MAX));
         loop {
             match pread(file, &mut into[..most], at) {

@@ -52,8 +52,9 @@ enum Kind {
     Listed(Vec<i64>),
     /// Where the pictures that are copied are cut.
     Copied(Arc<Cuts>),
-    /// The same, asked by the copy's own thread, of places that the copy has passed.
-    Passed(Arc<Cuts>),
+    /// That long before the same, asked by the copy's own thread, of places that the copy has
+    /// passed by as long.
+    Passed(Arc<Cuts>, i64),
 }
 
 /// A picture this many ticks before a boundary counts as on it: half a millisecond, the rounding
@@ -76,10 +77,18 @@ impl Boundaries {
         Self { kind: Kind::Copied(cuts), next: 0 }
     }
 
-    /// Makes boundaries where a copy is cut, for what follows it on its own thread: it is never
-    /// asked of a place that the copy hasn't passed.
-    pub fn passed(cuts: Arc<Cuts>) -> Self {
-        Self { kind: Kind::Passed(cuts), next: 0 }
+    /// Makes boundaries some ticks before a copy is cut, for what follows it on its own thread: it
+    /// is never asked of a place that the copy hasn't passed by as many.
+    pub fn passed(cuts: Arc<Cuts>, early: i64) -> Self {
+        Self { kind: Kind::Passed(cuts, early), next: 0 }
+    }
+
+    /// Returns by how many ticks these boundaries lie before those of the pictures.
+    pub fn early(&self) -> i64 {
+        match &self.kind {
+            Kind::Passed(_, early) => *early,
+            _ => 0,
+        }
     }
 
     /// Returns where the next segment begins, if that's before `before`.
@@ -89,7 +98,10 @@ impl Boundaries {
     pub fn next_before(&self, before: i64) -> Result<Option<i64>, Stop> {
         let next = match &self.kind {
             Kind::Copied(cuts) => return cuts.before(self.next, before),
-            Kind::Passed(cuts) => cuts.told_before(self.next, before),
+            Kind::Passed(cuts, early) => {
+                let cut = cuts.told_before(self.next, before.saturating_add(*early));
+                cut.map(|cut| cut.saturating_sub(*early))
+            }
             Kind::Listed(ticks) => ticks.get(self.next).copied(),
             Kind::Grid { every, end } => {
                 i64::try_from(self.next).ok().and_then(|next| every.checked_mul(next)).map(|at| {
@@ -112,18 +124,26 @@ impl Boundaries {
         if begins {
             self.next = 1;
         }
-        while self.next_before(at.saturating_add(SLACK + 1))?.is_some() {
+        while self.would_begin(at)? {
             begins = true;
             self.next += 1;
         }
         Ok(begins)
     }
 
+    /// Says whether what is shown at `at` would begin a segment, and leaves it at that.
+    ///
+    /// # Errors
+    /// As [`Boundaries::next_before`].
+    pub fn would_begin(&self, at: i64) -> Result<bool, Stop> {
+        Ok(self.next_before(at.saturating_add(SLACK + 1))?.is_some())
+    }
+
     /// Returns the longest segment in seconds that these boundaries make of `duration` seconds.
     pub fn longest(&self, duration: f64) -> f64 {
         match &self.kind {
             // The copy's plan tells.
-            Kind::Copied(_) | Kind::Passed(_) => 0.0,
+            Kind::Copied(_) | Kind::Passed(..) => 0.0,
             Kind::Listed(list) => {
                 let end = ticks(duration);
                 let ends = list.iter().copied().skip(1).chain([end]);

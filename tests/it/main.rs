@@ -27,7 +27,6 @@ mod playback;
 mod power;
 mod service;
 mod sessions;
-mod survival;
 mod torture;
 mod tus;
 mod worker;

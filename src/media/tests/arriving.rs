@@ -2,6 +2,8 @@
 
 use super::*;
 use crate::media::arrivals::Arrivals;
+use crate::media::source::{Source, seconds};
+use crate::media::source_file::SourceFile;
 use crate::units::{ByteOffset, Ranges};
 use std::io::{Seek, SeekFrom, Write};
 use std::sync::Arc;
@@ -124,6 +126,86 @@ fn what_arrives_is_worked_on_along() {
 }
 
 /// Copies and sounds are the same byte by byte, and what is encoded picture by picture.
+/// Returns where the bytes end that an MP4's first segment needs: the copied pictures before the
+/// second one, and the sound up to there.
+fn first_segment(path: &Path, cut: f64) -> usize {
+    let film = SourceFile::new(
+        vec![fs::File::open(path).expect("the film").into()],
+        &Extent::whole(ByteCount(fs::metadata(path).expect("the film").len())),
+    );
+    let source = Source::open(&film, &order().limits).expect("a film");
+    let ends = source.video.iter().chain(&source.sounds).map(|track| {
+        let entries = ffi::index_entries(&source.input, track.index);
+        // Pictures are decoded some time before they're shown, sound isn't.
+        let begins = match track.facts.channels {
+            0 => seconds(entries.first().expect("an index").dts, track.time_base),
+            _ => source.origin(),
+        };
+        let at = |dts: i64| seconds(dts, track.time_base) - begins;
+        let before = entries.iter().filter(|entry| at(entry.dts) < cut - 0.001);
+        before.map(|entry| entry.end).max().expect("one at least")
+    });
+    ends.max().expect("a track") as usize
+}
+
+/// The first segment of a copy is there as soon as its own bytes are, without the key frame that
+/// the next one begins with; of a film in pieces with that, and without the sound behind it.
+#[test]
+fn a_segment_needs_no_byte_behind_it() {
+    for name in ["faststart.mp4", "moov-last.mp4"] {
+        let path = films().join(name);
+        let film = fs::read(&path).expect("the film is there");
+        let (whole, along) = (out_dir(), out_dir());
+        let expected = run_on(&path, whole.path(), order());
+        let needed = first_segment(&path, cut_of(&expected));
+        let (index, end) = index_of(&film);
+        let feed = |send: &mut dyn FnMut(usize, usize), told: Receiver<String>| {
+            send(0, 40);
+            send(index, end);
+            let copies: Vec<_> = expected.plan.iter().filter(|it| it.copied).cloned().collect();
+            send_in_order(film.len(), needed, &copies, send, &told);
+        };
+        let outcome = run_along(&film, along.path(), order(), feed);
+        assert_eq!(outcome.result, Some(Ok(())), "{name}");
+    }
+    let path = films().join("pieces.mp4");
+    let film = fs::read(&path).expect("the film is there");
+    let (whole, along) = (out_dir(), out_dir());
+    let expected = run_on(&path, whole.path(), order());
+    let needed = key_frame_after_first_segment(&path, &expected);
+    let feed = |send: &mut dyn FnMut(usize, usize), told: Receiver<String>| {
+        let first = expected.plan.iter().filter(|it| it.copied || it.kind == RenditionKind::Audio);
+        let first: Vec<_> = first.cloned().collect();
+        send_in_order(film.len(), needed, &first, send, &told);
+    };
+    let outcome = run_along(&film, along.path(), order(), feed);
+    assert_eq!(outcome.result, Some(Ok(())));
+}
+
+/// Returns where the key frame ends that a copy's second segment begins with.
+fn key_frame_after_first_segment(path: &Path, expected: &Outcome) -> usize {
+    let cut = cut_of(expected);
+    let of = fs::File::open(path).expect("the film");
+    let length = of.metadata().expect("the film").len();
+    let film = SourceFile::new(vec![of.into()], &Extent::whole(ByteCount(length)));
+    let mut source = Source::open(&film, &order().limits).expect("a film");
+    let (index, base) = source.video.as_ref().map(|it| (it.index, it.time_base)).expect("pictures");
+    while let Some(packet) = source.next_packet() {
+        let at = seconds(packet.pts().expect("a time"), base) - source.origin();
+        if packet.stream() == index && packet.is_key() && at > cut - 0.001 {
+            return packet.position() as usize + packet.size();
+        }
+    }
+    panic!("one segment only");
+}
+
+/// Returns the second at which the copy's first segment ends.
+fn cut_of(expected: &Outcome) -> f64 {
+    let copied = expected.plan.iter().find(|it| it.copied).expect("it is copied");
+    let made = &expected.made[&copied.name];
+    made.segments[0].ticks as f64 / f64::from(made.timescale)
+}
+
 fn is_the_same(name: &str, outcome: &Outcome, expected: &Outcome, along: &Path, whole: &Path) {
     assert_eq!(&outcome.plan, &expected.plan, "{name}");
     assert_eq!(outcome.warnings, expected.warnings, "{name}");
