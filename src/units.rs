@@ -211,7 +211,13 @@ impl Ranges {
 
     /// Adds everything that is in `other`.
     pub fn add(&mut self, other: &Ranges) {
-        other.0.iter().for_each(|&(start, end)| self.insert(ByteOffset(start), ByteOffset(end)));
+        self.add_at(ByteOffset(0), other);
+    }
+
+    /// Adds everything that is in `other`, which counts from `place` on.
+    pub fn add_at(&mut self, place: ByteOffset, other: &Ranges) {
+        let moved = |at: u64| ByteOffset(place.0.saturating_add(at));
+        other.0.iter().for_each(|&(start, end)| self.insert(moved(start), moved(end)));
     }
 
     /// Returns the ranges in order as `(start, end)`, end excluded.
@@ -290,6 +296,15 @@ mod tests {
         assert_eq!(left.overlap(&of(&[(5, 25), (30, 41)])), of(&[(5, 10), (20, 25), (40, 41)]));
         assert_eq!(left.overlap(&Ranges::default()), Ranges::default());
         assert_eq!(left.overlap(&left), left);
+    }
+
+    /// What counts from another place is added there.
+    #[test]
+    fn ranges_are_added_at_a_place() {
+        let (mut all, part) = (Ranges::up_to(ByteOffset(10)), Ranges::up_to(ByteOffset(5)));
+        all.add_at(ByteOffset(20), &part);
+        all.add_at(ByteOffset(8), &part);
+        assert_eq!(all.as_slice(), [(0, 13), (20, 25)]);
     }
 
     /// However wildly the parts of the largest upload arrive, two lists of them fit into a record.

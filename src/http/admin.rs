@@ -122,7 +122,7 @@ impl JobView {
 /// Returns how many seconds of film the work on an upload is behind the bytes that are here, were
 /// all seconds of one size.
 fn behind_seconds(video: &VideoRecord, progress: &Progress, parts: &AppParts) -> Option<f64> {
-    let upload = parts.state.upload(video.upload?).ok().flatten()?;
+    let upload = parts.uploads.so_far(parts.state.upload(video.upload?).ok().flatten()?);
     let all = upload.length.filter(|length| length.0 > 0)?.0 as f64;
     let here = upload.received.written.total().0 as f64;
     let duration = video.facts.as_ref()?.duration;

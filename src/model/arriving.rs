@@ -31,6 +31,9 @@ const TS_SYNC: u8 = 0x47;
 const TS_PACKETS: [(usize, usize); 2] = [(188, 0), (192, 4)];
 const TS_LOOKED_AT: usize = 5;
 
+/// Bytes of a film's beginning that tell what it is, unless it has fewer.
+pub const HEAD_BYTES_MAX: u64 = 1024;
+
 /// Most boxes that are looked at; cameras write a handful.
 const BOXES_MAX: u32 = 64;
 

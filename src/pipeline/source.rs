@@ -10,7 +10,7 @@ use crate::ids::{UploadId, VideoId};
 use crate::model::upload::Concat;
 use crate::state::{State, StateError, UploadRecord};
 use crate::units::ByteCount;
-use crate::upload::Uploads;
+use crate::upload::{Followed, Piece, Uploads};
 use crate::wire::{Extent, SOURCE_FILES_MAX};
 use std::os::fd::OwnedFd;
 
@@ -64,21 +64,26 @@ fn open_of(
             Err(DiskError::Missing) => (),
             Err(failed) => return Err(failed.into()),
         }
-        match open_parts(disk, state, video) {
-            Ok(Some(opened)) => return Ok(opened),
-            Ok(None) | Err(SourceError::Disk(DiskError::Missing)) => (),
-            Err(failed) => return Err(failed),
+        if let Some(uploads) = uploads
+            && let Some(opened) = if_there(open_arriving(disk, state, uploads, video))?
+        {
+            return Ok(opened);
         }
-        let Some(uploads) = uploads else { continue };
-        match open_arriving(disk, state, uploads, video) {
-            Ok(Some(opened)) => return Ok(opened),
-            Ok(None) | Err(SourceError::Disk(DiskError::Missing)) => (),
-            Err(failed) => return Err(failed),
+        if let Some(opened) = if_there(open_parts(disk, state, video))? {
+            return Ok(opened);
         }
     }
     // One that was deleted a moment ago has lost nothing.
     let is_deleted = state.video(video)?.is_none();
     Err(if is_deleted { StateError::Missing.into() } else { DiskError::Missing.into() })
+}
+
+/// What was found missing has just gone elsewhere.
+fn if_there(opened: Result<Option<Opened>, SourceError>) -> Result<Option<Opened>, SourceError> {
+    match opened {
+        Err(SourceError::Disk(DiskError::Missing)) => Ok(None),
+        opened => opened,
+    }
 }
 
 /// Opens the parts of a video's upload; `None` if they aren't all there, or it has none.
@@ -88,27 +93,16 @@ fn open_parts(disk: &Disk, state: &State, video: VideoId) -> Result<Option<Opene
     let Some(Concat::Final { parts, .. }) = upload(made)?.and_then(|upload| upload.concat) else {
         return Ok(None);
     };
-    let extents = Vec::with_capacity(parts.len());
-    let mut opened = Opened { files: Vec::new(), extents, along: None };
-    let mut known: Vec<UploadId> = Vec::new();
+    let mut pieces = Vec::with_capacity(parts.len());
     for id in parts {
         let Some((part, length)) = upload(id)?.and_then(complete) else { return Ok(None) };
-        let file = match known.iter().position(|&other| other == part.id) {
-            Some(file) => file,
-            None if known.len() == SOURCE_FILES_MAX => return Ok(None),
-            None => {
-                opened.files.push(disk.read_blob(id, length)?.into());
-                known.push(id);
-                known.len() - 1
-            }
-        };
-        opened.extents.push(Extent { file: file as u32, length });
+        pieces.push(Piece { upload: part.id, length });
     }
-    Ok(Some(opened))
+    open_pieces(disk, &pieces, |piece| piece.length)
 }
 
-/// Opens the file of a video's upload that is under way; `None` if that has ended, or doesn't know
-/// its length.
+/// Opens what a video's upload that is under way lies in; `None` if that has ended, or can't be
+/// followed.
 fn open_arriving(
     disk: &Disk,
     state: &State,
@@ -116,10 +110,32 @@ fn open_arriving(
     video: VideoId,
 ) -> Result<Option<Opened>, SourceError> {
     let Some(id) = state.video(video)?.and_then(|video| video.upload) else { return Ok(None) };
-    let Ok(news) = uploads.follow(id) else { return Ok(None) };
-    let Some(length) = state.upload(id)?.and_then(|upload| upload.length) else { return Ok(None) };
-    let (files, extents) = (vec![disk.read_blob(id, ByteCount(0))?.into()], Extent::whole(length));
-    Ok(Some(Opened { files, extents, along: Some(Along::new(news)) }))
+    let Ok(Some(Followed { news, pieces })) = uploads.follow(id) else { return Ok(None) };
+    let opened = open_pieces(disk, pieces.as_slice(), |_| ByteCount(0))?;
+    Ok(opened.map(|opened| Opened { along: Some(Along::new(news)), ..opened }))
+}
+
+/// Opens each file once, as long as it has `bytes`; `None` if they are too many.
+fn open_pieces(
+    disk: &Disk,
+    pieces: &[Piece],
+    bytes: impl Fn(&Piece) -> ByteCount,
+) -> Result<Option<Opened>, SourceError> {
+    let mut known: Vec<UploadId> = Vec::new();
+    let (mut files, mut extents) = (Vec::new(), Vec::with_capacity(pieces.len()));
+    for piece in pieces {
+        let file = match known.iter().position(|&other| other == piece.upload) {
+            Some(file) => file,
+            None if known.len() == SOURCE_FILES_MAX => return Ok(None),
+            None => {
+                files.push(disk.read_blob(piece.upload, bytes(piece))?.into());
+                known.push(piece.upload);
+                known.len() - 1
+            }
+        };
+        extents.push(Extent { file: file as u32, length: piece.length });
+    }
+    Ok(Some(Opened { files, extents, along: None }))
 }
 
 /// Returns a part with its length if all of its bytes are here.

@@ -179,8 +179,9 @@ impl State {
 
     /// Queues the video of an upload that is made of parts, before they are joined: all of them
     /// are complete and confirmed, so whatever happens to the joining, nothing of it can be lost.
-    /// The upload's length is their sum from now on. Does nothing for a video that was queued.
-    /// Returns the video and whether it was queued by this.
+    /// The upload's length is their sum from now on. A job that works on them already goes on as
+    /// the video's, instead of `job`. Does nothing for a video that was queued. Returns the video
+    /// and whether it was queued by this.
     ///
     /// # Errors
     /// `Missing`; `Stale` under an older lease; `Conflict` with the state if it isn't partial, or
@@ -192,6 +193,7 @@ impl State {
         id: UploadId,
         epoch: Epoch,
         job: JobRecord,
+        now: UnixMillis,
     ) -> Result<(VideoRecord, bool), StateError> {
         self.call(Promise::Synced, move |view| {
             let mut upload = open(view, id, epoch)?;
@@ -207,7 +209,7 @@ impl State {
             }
             video.size = length;
             put(view, &upload)?;
-            Ok((videos::queue(view, video, Some(job))?, true))
+            Ok((live::hand_over(view, video, Some(job), now)?, true))
         })
         .await
     }

@@ -1,14 +1,14 @@
 //! Work that runs along with an upload: when it can begin, and how it hears of what arrives.
 
-use super::{Engine, UploadError, Uploads};
-use crate::disk::DiskError;
+use super::pieces::Pieces;
+use super::{Engine, Film, UploadError, Uploads};
 use crate::events::{EventBody, EventKind};
 use crate::ids::{JobId, UploadId};
-use crate::model::arriving::{Index, find_index};
+use crate::model::arriving::{HEAD_BYTES_MAX, Index, find_index};
 use crate::model::upload::UploadState;
 use crate::state::{JobRecord, UploadRecord};
 use crate::units::{ByteCount, ByteOffset, Ranges};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::watch;
@@ -20,23 +20,55 @@ const BYTES_MIN: u64 = 4 << 20;
 /// How much has to be here before an upload is looked at first.
 const LOOK_BYTES: u64 = 64 << 10;
 
+/// How much of a box has to be here to tell how long it is.
+const BOX_HEAD_BYTES: u64 = 16;
+
 /// What of an upload is here.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Arrived {
-    /// Bytes that are in the file and count.
+    /// Bytes that are in the files and count.
     pub here: Ranges,
-    /// All of them are, and are the original of a video.
+    /// All of them are, and are those of a video that isn't being uploaded any more.
     pub finished: bool,
+}
+
+/// An upload that somebody follows.
+#[derive(Debug)]
+pub struct Followed {
+    /// What is here of it now, and what comes. The end of the channel, without word that it is
+    /// finished, is the end of the upload.
+    pub news: watch::Receiver<Arrived>,
+    /// What its bytes lie in.
+    pub pieces: Arc<Pieces>,
 }
 
 /// Uploads that somebody follows, and those that were looked at.
 #[derive(Debug, Default)]
 pub(super) struct Along {
     followed: Mutex<HashMap<UploadId, watch::Sender<Arrived>>>,
-    /// How much has to be here before an upload is looked at again; no end if work was begun.
-    looked: Mutex<HashMap<UploadId, u64>>,
+    /// What is to come before an upload is looked at again.
+    looked: Mutex<HashMap<UploadId, Look>>,
     /// Where the index is of which some is missing, by the last look.
     missing: Mutex<HashMap<UploadId, (u64, u64)>>,
+}
+
+/// A look at an upload, and what has to come before another one can find anything new.
+#[derive(Debug)]
+struct Look {
+    /// Once these bytes are here it is worth while.
+    hole: Option<(u64, u64)>,
+    /// And once there are so many; no end if work was begun.
+    total: u64,
+    /// It isn't over yet, and this came meanwhile.
+    running: Option<Ranges>,
+}
+
+impl Look {
+    fn is_due(&self, here: &Ranges) -> bool {
+        let is_filled =
+            |(start, end)| start < end && here.covers(ByteOffset(start), ByteOffset(end));
+        self.hole.is_some_and(is_filled) || here.total().0 >= self.total
+    }
 }
 
 impl Along {
@@ -45,7 +77,7 @@ impl Along {
         self.followed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn looked(&self) -> MutexGuard<'_, HashMap<UploadId, u64>> {
+    fn looked(&self) -> MutexGuard<'_, HashMap<UploadId, Look>> {
         self.looked.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -60,15 +92,73 @@ impl Along {
         missing.map_or(Vec::new(), |(start, end)| here.holes(ByteOffset(start), ByteOffset(end)))
     }
 
-    /// Forgets an upload that has ended; who follows it learns of that.
-    pub(super) fn forget(&self, id: UploadId) {
+    /// Says whether an upload of which these bytes are here is to be looked at now: a look begins.
+    fn begin_look(&self, id: UploadId, here: &Ranges) -> bool {
+        let mut looked = self.looked();
+        if let Some(look) = looked.get_mut(&id) {
+            if let Some(came) = &mut look.running {
+                came.clone_from(here);
+                return false;
+            }
+            if !look.is_due(here) {
+                return false;
+            }
+        }
+        let (total, running) = (here.total().0.saturating_mul(2), Some(here.clone()));
+        looked.insert(id, Look { hole: None, total, running });
+        true
+    }
+
+    /// Takes in that a look has failed.
+    fn break_look(&self, id: UploadId) {
+        if let Some(look) = self.looked().get_mut(&id) {
+            look.running = None;
+        }
+    }
+
+    /// Takes in what a look at `here` has to wait for now; returns what is here by now if that is
+    /// enough for another one.
+    fn end_look(&self, id: UploadId, here: &Ranges, waits: Option<(u64, u64)>) -> Option<Ranges> {
+        let mut looked = self.looked();
+        let came = looked.get_mut(&id).and_then(|look| look.running.take());
+        let total = here.total().0.saturating_mul(2);
+        let mut look = Look { hole: waits, total, running: None };
+        let again = came.filter(|came| came != here && look.is_due(came));
+        look.running.clone_from(&again);
+        looked.insert(id, look);
+        again
+    }
+
+    /// Notes that work on an upload was begun.
+    fn has_begun(&self, id: UploadId) {
+        self.looked().insert(id, Look { hole: None, total: u64::MAX, running: None });
+    }
+
+    /// Returns the uploads of which anything is known.
+    pub(super) fn known(&self) -> HashSet<UploadId> {
+        let mut known: HashSet<UploadId> = self.followed().keys().copied().collect();
+        known.extend(self.looked().keys());
+        known
+    }
+
+    /// Tells who follows an upload what is here of it.
+    fn tell(&self, id: UploadId, here: &Ranges) {
+        let mut followed = self.followed();
+        match followed.get(&id) {
+            Some(sender) if sender.is_closed() => drop(followed.remove(&id)),
+            Some(sender) => drop(sender.send_if_modified(|arrived| take_in(arrived, here))),
+            None => (),
+        }
+    }
+
+    fn forget(&self, id: UploadId) {
         self.followed().remove(&id);
         self.looked().remove(&id);
         self.missing().remove(&id);
     }
 
     /// Tells that an upload is finished.
-    pub(super) fn finish(&self, id: UploadId, size: ByteCount) {
+    fn finish(&self, id: UploadId, size: ByteCount) {
         let sender = self.followed().remove(&id);
         self.looked().remove(&id);
         self.missing().remove(&id);
@@ -80,27 +170,34 @@ impl Along {
 }
 
 impl Uploads {
-    /// Follows an upload: what is here of it now, and what comes. The end of the channel, without
-    /// word that it is finished, is the end of the upload.
+    /// Follows an upload; `None` if it can't be, because its length isn't known or it is made of
+    /// too many parts.
     ///
     /// # Errors
-    /// `Missing`; `Gone` once it has expired or was aborted.
-    pub fn follow(&self, id: UploadId) -> Result<watch::Receiver<Arrived>, UploadError> {
+    /// `Missing`; `Gone` once it has expired or was aborted; `PartMissing`, `PartUnfit`.
+    pub fn follow(&self, id: UploadId) -> Result<Option<Followed>, UploadError> {
         let engine = &self.engine;
-        // Held while the record is read, so that nothing comes in between unheard.
+        // Held while the records are read, so that nothing comes in between unheard.
         let mut followed = engine.along.followed();
         let record = engine.known(id)?;
-        let finished = record.state == UploadState::Finished;
-        let here = record.received.written;
+        let made = if record.is_final() { engine.made(id, None)? } else { None };
+        let (pieces, here, finished) = match (made, record.length) {
+            (Some(made), _) => (made.pieces, made.here, false),
+            (None, Some(length)) if !record.is_final() => {
+                let finished = record.state == UploadState::Finished;
+                (Arc::new(Pieces::own(id, length)), record.received.written, finished)
+            }
+            _ => return Ok(None),
+        };
         if let Some(sender) = followed.get(&id).filter(|_| !finished) {
             sender.send_if_modified(|arrived| take_in(arrived, &here));
-            return Ok(sender.subscribe());
+            return Ok(Some(Followed { news: sender.subscribe(), pieces }));
         }
-        let (sender, receiver) = watch::channel(Arrived { here, finished });
+        let (sender, news) = watch::channel(Arrived { here, finished });
         if !finished {
             followed.insert(id, sender);
         }
-        Ok(receiver)
+        Ok(Some(Followed { news, pieces }))
     }
 
     /// Has an upload whose job was parked looked at again with the next bytes that come.
@@ -114,10 +211,18 @@ impl Uploads {
     /// # Errors
     /// The disk's own.
     pub async fn wanted(&self, record: &UploadRecord) -> Result<Vec<(u64, u64)>, UploadError> {
-        let is_of_use = self.engine.limits.live && is_open(record);
-        let (true, Some(length)) = (is_of_use, record.length) else { return Ok(Vec::new()) };
-        let (id, here) = (record.id, record.received.written.clone());
-        let found = self.engine.clone().look(id, length, here.clone()).await?;
+        let engine = &self.engine;
+        if !engine.limits.live || !record.state.is_open() || record.is_part() {
+            return Ok(Vec::new());
+        }
+        let (pieces, here) = match (engine.made(record.id, None), record.length) {
+            (Ok(Some(made)), _) => (made.pieces, made.here),
+            (Ok(None), Some(length)) if !record.is_final() => {
+                (Arc::new(Pieces::own(record.id, length)), record.received.written.clone())
+            }
+            _ => return Ok(Vec::new()),
+        };
+        let found = engine.clone().look(pieces, here.clone()).await?;
         Ok(match found {
             Index::Wanted(start, end) => here.holes(ByteOffset(start), ByteOffset(end)),
             Index::Here | Index::Unknown => Vec::new(),
@@ -128,72 +233,88 @@ impl Uploads {
 impl Engine {
     /// Hears that bytes have come that count, and has work on them begun as soon as it can.
     pub(super) fn arrived(self: &Arc<Self>, record: &UploadRecord, here: &Ranges) {
-        let id = record.id;
-        {
-            let mut followed = self.along.followed();
-            match followed.get(&id) {
-                Some(sender) if sender.is_closed() => drop(followed.remove(&id)),
-                Some(sender) => drop(sender.send_if_modified(|arrived| take_in(arrived, here))),
-                None => (),
+        if record.is_part() {
+            return self.part_arrived(record.id, here);
+        }
+        match (Film::of(record), record.length) {
+            (Some(film), Some(length)) if record.state.is_open() => {
+                self.arrived_of(&film, &Arc::new(Pieces::own(record.id, length)), here);
             }
+            _ => self.along.tell(record.id, here),
         }
-        let Some(length) = record.length.filter(|_| self.limits.live && is_open(record)) else {
-            return;
-        };
-        let total = here.total().0;
-        let missing = length.0.saturating_sub(total);
-        let is_worth_it = length.0 >= BYTES_MIN && missing > 0 && total >= LOOK_BYTES;
-        if !is_worth_it || !self.is_due(record, total) {
+    }
+
+    /// As [`Engine::arrived`], for what becomes a film.
+    pub(super) fn arrived_of(self: &Arc<Self>, film: &Film, pieces: &Arc<Pieces>, here: &Ranges) {
+        self.along.tell(film.upload, here);
+        let (length, total) = (pieces.length().0, here.total().0);
+        let is_worth_it = length >= BYTES_MIN && total < length && total >= LOOK_BYTES;
+        if !self.limits.live || !is_worth_it || !self.along.begin_look(film.upload, here) {
             return;
         }
-        let (engine, record, here) = (self.clone(), record.clone(), here.clone());
+        let (engine, film) = (self.clone(), film.clone());
+        let (pieces, here) = (pieces.clone(), here.clone());
         self.tasks.spawn(async move {
-            if let Err(cause) = engine.begin_along(&record, length, here).await {
-                warn!(upload.id = %record.id, "no work runs along with {}: {cause}", record.id);
+            let id = film.upload;
+            if let Err(cause) = engine.look_along(film, &pieces, here).await {
+                engine.along.break_look(id);
+                warn!(upload.id = %id, "no work runs along with {id}: {cause}");
             }
         });
     }
 
-    /// Says whether an upload with so many bytes is to be looked at, and when next. What comes in
-    /// order is looked at when it has doubled; a part may bring what was missing.
-    fn is_due(&self, record: &UploadRecord, total: u64) -> bool {
-        let mut looked = self.along.looked();
-        if looked.get(&record.id).is_some_and(|&next| total < next) {
-            return false;
+    /// Looks at an upload, again if enough has come meanwhile, and queues a job on it if the film's
+    /// index is here.
+    async fn look_along(
+        self: &Arc<Self>,
+        film: Film,
+        pieces: &Arc<Pieces>,
+        mut here: Ranges,
+    ) -> Result<(), UploadError> {
+        let (id, size) = (film.upload, pieces.length());
+        loop {
+            let waits = match self.clone().look(pieces.clone(), here.clone()).await? {
+                Index::Here => return self.begin_along(&film).await,
+                Index::Unknown => hole(&here, 0, HEAD_BYTES_MAX.min(size.0)),
+                Index::Wanted(start, end) => {
+                    self.along.missing().insert(id, (start, end));
+                    let (received, size) = (here.total(), Some(size));
+                    let wanted = self.along.wanted(id, &here);
+                    let body = EventBody::Upload { upload: id, received, size, wanted };
+                    self.tell_of(EventKind::UploadProgress, &film, body);
+                    // Its head tells where it ends.
+                    hole(&here, start, end.min(start.saturating_add(BOX_HEAD_BYTES)))
+                        .or(Some((start, end)))
+                }
+            };
+            let Some(newer) = self.along.end_look(id, &here, waits) else { return Ok(()) };
+            here = newer;
         }
-        let next = if record.chunks.is_some() { total + 1 } else { total.saturating_mul(2) };
-        looked.insert(record.id, next);
-        true
     }
 
-    /// Queues a job on an upload if the film's index is here.
-    async fn begin_along(
-        self: &Arc<Self>,
-        record: &UploadRecord,
-        length: ByteCount,
-        here: Ranges,
-    ) -> Result<(), UploadError> {
-        let (id, now) = (record.id, self.clock.now());
-        let Some(video) = record.video else { return Ok(()) };
-        match self.clone().look(id, length, here.clone()).await? {
-            Index::Here => self.along.missing().remove(&id),
-            Index::Unknown => return Ok(()),
-            Index::Wanted(start, end) => {
-                self.along.missing().insert(id, (start, end));
-                let (received, size) = (here.total(), Some(length));
-                let wanted = self.along.wanted(id, &here);
-                let body = EventBody::Upload { upload: id, received, size, wanted };
-                self.tell(EventKind::UploadProgress, record, body);
-                return Ok(());
-            }
-        };
-        self.along.looked().insert(id, u64::MAX);
-        let job = JobRecord::new(JobId::fresh(now), video, record.owner.clone(), now);
+    /// Queues a job on an upload.
+    async fn begin_along(self: &Arc<Self>, film: &Film) -> Result<(), UploadError> {
+        let (id, video, now) = (film.upload, film.video, self.clock.now());
+        self.along.missing().remove(&id);
+        self.along.has_begun(id);
+        let job = JobRecord::new(JobId::fresh(now), video, film.owner.clone(), now);
         if self.state.begin_live(id, job, now).await? {
             debug!(upload.id = %id, video.id = %video, "work begins along with upload {id}");
             self.bell.notify_one();
         }
         Ok(())
+    }
+
+    /// Hears that an upload has ended; who follows it learns of that.
+    pub(super) fn forget_along(&self, id: UploadId) {
+        self.made.forget(id);
+        self.along.forget(id);
+    }
+
+    /// Hears that all bytes of an upload are here, and those of a video.
+    pub(super) fn finish_along(&self, id: UploadId, size: ByteCount) {
+        self.made.forget(id);
+        self.along.finish(id, size);
     }
 
     /// Ends the work along an upload whose bytes aren't what they should be, and removes what has
@@ -212,28 +333,26 @@ impl Engine {
     /// Looks where the index of a film is of which these bytes are here.
     async fn look(
         self: Arc<Self>,
-        id: UploadId,
-        length: ByteCount,
+        pieces: Arc<Pieces>,
         here: Ranges,
     ) -> Result<Index, UploadError> {
         self.blocking(move |engine| {
-            let blob = match engine.disk.open_blob(id) {
-                Ok(blob) => blob,
-                // Finished, or ended, meanwhile.
-                Err(DiskError::Missing) => return Ok(Index::Unknown),
-                Err(failed) => return Err(failed),
+            let mut open = HashMap::new();
+            let mut read = |at, into: &mut [u8]| {
+                let read = pieces.read_at(&engine.disk, &mut open, ByteOffset(at), into);
+                read.map_err(io::Error::other)
             };
-            let mut read =
-                |at, into: &mut [u8]| blob.read_at(ByteOffset(at), into).map_err(io::Error::other);
-            // A file that is shorter than its record says is found out elsewhere.
-            Ok(find_index(length.0, &here, &mut read).unwrap_or(Index::Unknown))
+            // A file may be gone, its upload having finished or ended meanwhile, or be shorter than
+            // its record says, which is found out elsewhere.
+            Ok(find_index(pieces.length().0, &here, &mut read).unwrap_or(Index::Unknown))
         })
         .await
     }
 }
 
-fn is_open(record: &UploadRecord) -> bool {
-    record.state == UploadState::Partial && !record.is_part() && !record.is_final()
+/// Returns these bytes unless all of them are here.
+fn hole(here: &Ranges, start: u64, end: u64) -> Option<(u64, u64)> {
+    (!here.covers(ByteOffset(start), ByteOffset(end))).then_some((start, end))
 }
 
 /// Adds what has come, and says whether that was anything.

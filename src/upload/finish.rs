@@ -42,7 +42,7 @@ impl Engine {
         let told = self.place(&record, video, size).await?;
         self.room.forget(id);
         self.confirmations.forget(id);
-        self.along.finish(id, size);
+        self.finish_along(id, size);
         self.correct_facts(told).await?;
         self.drop_rejected(video).await?;
         let at = self.clock.now();

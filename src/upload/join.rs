@@ -19,9 +19,10 @@ use crate::events::{Event, EventBody, EventKind};
 use crate::ids::{JobId, Owner, UploadId};
 use crate::model::upload::{Concat, UploadState};
 use crate::model::video::VideoState;
-use crate::state::{Conflict, JobRecord, StateError, UploadRecord};
+use crate::state::{Conflict, JobRecord, StateError, UploadRecord, VideoRecord};
 use crate::units::{ByteCount, ByteOffset, Ranges};
 use crate::wire::SOURCE_FILES_MAX;
+use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tracing::{info, warn};
@@ -32,15 +33,22 @@ const PIECE_BYTES: u64 = 256 * 1024 * 1024;
 /// The final uploads that aren't joined yet.
 #[derive(Debug, Default)]
 pub(super) struct Joins {
-    open: Mutex<HashMap<UploadId, Join>>,
+    open: Mutex<Open>,
     /// Held while a final upload chooses its parts, and while a part is ended: whichever comes
     /// second sees what the first has done.
     gate: tokio::sync::Mutex<()>,
 }
 
+#[derive(Debug, Default)]
+struct Open {
+    finals: HashMap<UploadId, Join>,
+    /// Which of them wait for a part.
+    waiting: HashMap<UploadId, Vec<UploadId>>,
+}
+
 #[derive(Debug)]
 struct Join {
-    parts: Vec<UploadId>,
+    parts: HashSet<UploadId>,
     /// A task looks after it.
     running: bool,
     /// Something has changed since that task has looked.
@@ -48,29 +56,46 @@ struct Join {
 }
 
 impl Joins {
-    fn open(&self) -> MutexGuard<'_, HashMap<UploadId, Join>> {
+    fn open(&self) -> MutexGuard<'_, Open> {
         // Every change is a single step, so a poisoned lock is still sound.
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn add(&self, id: UploadId, parts: Vec<UploadId>) {
-        self.open().entry(id).or_insert(Join { parts, running: false, again: false });
+        let mut open = self.open();
+        if open.finals.contains_key(&id) {
+            return;
+        }
+        let parts: HashSet<UploadId> = parts.into_iter().collect();
+        for &part in &parts {
+            open.waiting.entry(part).or_default().push(id);
+        }
+        open.finals.insert(id, Join { parts, running: false, again: false });
     }
 
     /// Forgets a final upload that was joined or given up.
     pub(super) fn forget(&self, id: UploadId) {
-        self.open().remove(&id);
+        let mut open = self.open();
+        let Some(join) = open.finals.remove(&id) else { return };
+        for part in join.parts {
+            if let Entry::Occupied(mut waiting) = open.waiting.entry(part) {
+                waiting.get_mut().retain(|&other| other != id);
+                if waiting.get().is_empty() {
+                    waiting.remove();
+                }
+            }
+        }
     }
 
-    fn waiting_for(&self, part: UploadId) -> Vec<UploadId> {
-        let open = self.open();
-        open.iter().filter(|(_, join)| join.parts.contains(&part)).map(|(id, _)| *id).collect()
+    /// Returns the final uploads that wait for a part.
+    pub(super) fn waiting_for(&self, part: UploadId) -> Vec<UploadId> {
+        self.open().waiting.get(&part).cloned().unwrap_or_default()
     }
 
     /// Says whether a task has to begin looking after the final upload: it is open, and none does.
     fn begin(&self, id: UploadId) -> bool {
         let mut open = self.open();
-        let Some(join) = open.get_mut(&id) else { return false };
+        let Some(join) = open.finals.get_mut(&id) else { return false };
         join.again = join.running;
         !std::mem::replace(&mut join.running, true)
     }
@@ -78,7 +103,7 @@ impl Joins {
     /// Says whether the task has to look again; otherwise it is over.
     fn go_on(&self, id: UploadId) -> bool {
         let mut open = self.open();
-        let Some(join) = open.get_mut(&id) else { return false };
+        let Some(join) = open.finals.get_mut(&id) else { return false };
         join.running = std::mem::take(&mut join.again);
         join.running
     }
@@ -171,14 +196,23 @@ impl Engine {
         new.length = sum.is_known.then_some(sum.bytes);
         let concat = Concat::Final { header, parts: parts.clone() };
         let upload = self.clone().create_as(new, Some(concat), None).await?;
+        let first = parts.first().copied();
         self.joins.add(upload.id, parts);
         drop(gate);
         self.join_later(upload.id);
+        if let Some(first) = first {
+            // Something of them may be here already.
+            self.part_arrived(first, &Ranges::default());
+        }
         Ok(upload)
     }
 
     /// Reads the parts that a final upload of `owner` names.
-    fn parts(&self, ids: &[UploadId], owner: &Owner) -> Result<Vec<UploadRecord>, UploadError> {
+    pub(super) fn parts(
+        &self,
+        ids: &[UploadId],
+        owner: &Owner,
+    ) -> Result<Vec<UploadRecord>, UploadError> {
         let part = |&id: &UploadId| match self.known(id) {
             Ok(part) if part.owner != *owner => Err(UploadError::PartMissing),
             Ok(part) if part.concat != Some(Concat::Partial) => Err(UploadError::PartUnfit),
@@ -186,19 +220,6 @@ impl Engine {
             other => other,
         };
         ids.iter().map(part).collect()
-    }
-
-    /// Returns a final upload's record as clients see it: with its length as soon as its parts
-    /// tell it, before it is recorded with the joining.
-    pub(super) async fn seen(&self, mut record: UploadRecord) -> Result<UploadRecord, UploadError> {
-        if let (None, Some(Concat::Final { parts, .. })) = (record.length, &record.concat)
-            && let Ok(parts) = self.parts(parts, &record.owner)
-        {
-            let sum = Sum::of(&parts);
-            record.length = sum.is_known.then_some(sum.bytes);
-        }
-        self.state.synced().await?;
-        Ok(record)
     }
 
     /// Keeps final uploads from naming a part that is about to be ended.
@@ -232,7 +253,7 @@ impl Engine {
     }
 
     /// Says whether a final upload's video was queued, and may have been published.
-    fn is_queued(&self, record: &UploadRecord) -> bool {
+    pub(super) fn is_queued(&self, record: &UploadRecord) -> bool {
         match record.video.map(|video| self.state.video(video)) {
             Some(Ok(video)) => video.is_some_and(|video| video.state != VideoState::Uploading),
             Some(Err(_)) => true,
@@ -271,7 +292,7 @@ impl Engine {
     /// Looks after every final upload that isn't joined yet: also what ended in an error, such
     /// as a full disk, is tried again by this.
     pub(super) fn join_all_later(self: &Arc<Self>) {
-        let ids: Vec<UploadId> = self.joins.open().keys().copied().collect();
+        let ids: Vec<UploadId> = self.joins.open().finals.keys().copied().collect();
         for id in ids {
             self.join_later(id);
         }
@@ -287,7 +308,10 @@ impl Engine {
         loop {
             match self.join(id).await {
                 Ok(true) => self.joins.forget(id),
-                Err(error) if error.is_over() => self.joins.forget(id),
+                Err(error) if error.is_over() => {
+                    self.joins.forget(id);
+                    self.forget_along(id);
+                }
                 Ok(false) | Err(UploadError::Stopping { .. } | UploadError::Taken { .. }) => (),
                 Err(failed) => warn!(upload.id = %id, "upload {id} isn't joined yet: {failed}"),
             }
@@ -395,11 +419,12 @@ impl Engine {
         }
         let now = self.clock.now();
         let job = JobRecord::new(JobId::fresh(now), video, record.owner.clone(), now);
-        match self.state.queue_final(record.id, record.epoch, job).await {
+        match self.state.queue_final(record.id, record.epoch, job, now).await {
             Ok((_, false)) => Ok(true),
-            Ok((_, true)) => {
+            Ok((VideoRecord { size, .. }, true)) => {
                 info!(upload.id = %record.id, video.id = %video,
                     "the parts of upload {} are here, video {video} is queued", record.id);
+                self.finish_along(record.id, size);
                 self.tell(EventKind::VideoState, record, EventBody::Video);
                 self.hub.publish(Event::of_queue(now));
                 self.bell.notify_one();
@@ -442,10 +467,6 @@ impl Engine {
         noted.await?;
         record.received.written = written;
         self.room.cover(id, record.received.end());
-        let received = ByteCount(record.received.end().0);
-        let body =
-            EventBody::Upload { upload: id, received, size: record.length, wanted: Vec::new() };
-        self.tell(EventKind::UploadProgress, record, body);
         Ok(())
     }
 }

@@ -20,6 +20,7 @@ mod join;
 mod metadata;
 mod part_writer;
 mod parts;
+mod pieces;
 mod room;
 mod turn;
 mod upkeep;
@@ -27,13 +28,14 @@ mod whole;
 mod writer;
 
 pub use admission::Refusal;
-pub use along::Arrived;
+pub use along::{Arrived, Followed};
 pub use append::{Append, Appended, Flagged};
 pub use checksum::{CHECKSUM_ALGORITHMS, Checksum};
 pub use complete::Completion;
 pub use error::{Fault, UploadError};
 pub use metadata::{METADATA_BYTES_MAX, METADATA_KEYS_MAX, Metadata, MetadataError, TAGS_MAX};
 pub use parts::{PartError, PutPart, StoredPart};
+pub use pieces::{Piece, Pieces};
 pub use upkeep::ENDED_REMEMBERED_MS;
 pub use whole::Created;
 
@@ -122,6 +124,21 @@ pub struct NewUpload {
     pub raw_metadata: Option<String>,
 }
 
+/// An upload and the video that it becomes.
+#[derive(Clone, Debug)]
+struct Film {
+    upload: UploadId,
+    video: VideoId,
+    owner: Owner,
+}
+
+impl Film {
+    fn of(record: &UploadRecord) -> Option<Self> {
+        let (upload, owner) = (record.id, record.owner.clone());
+        record.video.map(|video| Self { upload, video, owner })
+    }
+}
+
 struct Engine {
     disk: Disk,
     state: State,
@@ -140,6 +157,7 @@ struct Engine {
     bodies: Arc<admission::Bodies>,
     confirmations: confirm::Confirmations,
     joins: join::Joins,
+    made: pieces::AllMade,
     along: along::Along,
     bell: Arc<Notify>,
     failed: watch::Sender<Option<String>>,
@@ -172,6 +190,7 @@ impl Uploads {
             bodies: Arc::default(),
             confirmations: confirm::Confirmations::default(),
             joins: join::Joins::default(),
+            made: pieces::AllMade::default(),
             along: along::Along::default(),
             bell: Arc::default(),
             failed: watch::Sender::new(None),
@@ -246,7 +265,8 @@ impl Uploads {
             // Nobody but the joining writes to it, and looking mustn't disturb that. One that ended
             // in an error, such as a full disk, is tried again for whoever waits.
             self.engine.join_later(id);
-            return self.engine.seen(record).await;
+            self.engine.state.synced().await?;
+            return Ok(self.so_far(record));
         }
         let looked = self.run(move |engine| async move {
             let turn = engine.turn(id).await?;
@@ -272,16 +292,22 @@ impl Uploads {
     }
 
     /// Returns a record that was read beside the engine with no more in it than is promised by
-    /// then: for status.
+    /// then: for status. What has come of the parts that an upload is made of counts as come.
     ///
     /// # Errors
     /// The database's own.
     pub async fn told(&self, mut record: UploadRecord) -> Result<UploadRecord, UploadError> {
+        record = self.so_far(record);
         if self.engine.limits.durability == Durability::Chunk {
             record.received.written = record.received.durable.clone();
         }
         self.engine.state.synced().await?;
         Ok(record)
+    }
+
+    /// Returns a record with what has come of the parts that it is made of, and with their length.
+    pub fn so_far(&self, record: UploadRecord) -> UploadRecord {
+        self.engine.with_parts(record)
     }
 
     /// Returns an upload's record as it stands, without disturbing a running request: for status.
@@ -502,7 +528,7 @@ impl Engine {
         self.confirmations.forget(id);
         self.part_turns.let_go(|(upload, _)| upload == id);
         self.joins.forget(id);
-        self.along.forget(id);
+        self.forget_along(id);
         if record.state == UploadState::Finished {
             return Ok(None);
         }
@@ -532,10 +558,14 @@ impl Engine {
     }
 
     fn tell(&self, kind: EventKind, record: &UploadRecord, body: EventBody) {
-        if let Some(video) = record.video {
-            let event = Event::of_video(kind, self.clock.now(), video, record.owner.clone());
-            self.hub.publish(event.with(body));
+        if let Some(film) = Film::of(record) {
+            self.tell_of(kind, &film, body);
         }
+    }
+
+    fn tell_of(&self, kind: EventKind, film: &Film, body: EventBody) {
+        let event = Event::of_video(kind, self.clock.now(), film.video, film.owner.clone());
+        self.hub.publish(event.with(body));
     }
 
     /// Runs `work` where blocking is allowed, once it is its turn. Work that has begun goes on when

@@ -80,7 +80,7 @@ impl Uploads {
     pub async fn expire_due(&self) -> Result<usize, UploadError> {
         let engine = &self.engine;
         let now = engine.clock.now();
-        let promised = engine.room.promised();
+        let (promised, along) = (engine.room.promised(), engine.along.known());
         let state = engine.state.clone();
         let read = tokio::task::spawn_blocking(move || state.unfinished_uploads()).await;
         let records = read.map_err(|_| UploadError::Internal(Fault::Task))??;
@@ -105,6 +105,10 @@ impl Uploads {
         // way may be among them; its promise is made again with its first body.
         for id in promised.into_iter().filter(|id| !open.contains(id)) {
             engine.room.forget(id);
+        }
+        let is_over = |id: UploadId| engine.known(id).is_err_and(|error| error.is_over());
+        for id in along.into_iter().filter(|&id| !open.contains(&id) && is_over(id)) {
+            engine.forget_along(id);
         }
         engine.join_all_later();
         Ok(expired)

@@ -53,6 +53,14 @@ export class House {
     return { path, name, bytes, content, sha256: sha256(content) };
   }
 
+  /** Gives a file another name. */
+  async copy(from, name) {
+    const path = join(this.dir, name);
+    const content = await readFile(from);
+    await writeFile(path, content);
+    return { path, name, bytes: content.length, content, sha256: sha256(content) };
+  }
+
   /** A line to the server that a test can hold and cut. */
   async line() {
     const line = await Line.to(this.base);
@@ -98,7 +106,12 @@ export class House {
       ({ items }) => items.length > 0 && items.every(({ state }) => state !== "uploading"),
     );
     assert.equal(items.length, 1, `${file.name} is there once`);
-    const original = await this.ask(`/api/videos/${items[0].id}/original`);
+    // What is made of parts is joined while the video is made.
+    const original = await until(
+      `${file.name} is whole`,
+      () => this.ask(`/api/videos/${items[0].id}/original`),
+      (answer) => answer.status !== 409,
+    );
     assert.equal(sha256(Buffer.from(await original.arrayBuffer())), file.sha256, file.name);
     return items[0];
   }

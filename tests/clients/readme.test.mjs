@@ -6,7 +6,7 @@ import { execFile } from "node:child_process";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { House, MIB, here, python, site, visit } from "./clients.mjs";
-import { PATIENCE_MS, launch } from "../browser/slipway.mjs";
+import { PATIENCE_MS, launch, makeMedia, until } from "../browser/slipway.mjs";
 
 /** The code below `## Clients`, by the first words of the line that leads to it. */
 async function examples() {
@@ -56,9 +56,44 @@ describe("the README's examples", { timeout: 4 * PATIENCE_MS }, () => {
     });
   }
 
-  it("numbered parts in the contract, in Chromium", async () => {
+  /** The code in the contract that begins so. */
+  async function contracted(begins) {
     const contract = await readFile(join(here, "../../docs/API.md"), "utf8");
-    const code = contract.match(/^```js\n(.*?)```$/ms)[1];
+    const blocks = [...contract.matchAll(/^```js\n(.*?)```$/gms)].map(([, code]) => code);
+    return blocks.find((code) => code.startsWith(begins));
+  }
+
+  it("a film over tus that plays before its last byte, in Chromium", async () => {
+    const code = await contracted('import { Upload } from "tus-js-client"');
+    const [media, line] = await Promise.all([makeMedia({ long: true }), house.line()]);
+    const define = { SERVER: JSON.stringify(line.base), TOKEN: JSON.stringify(house.token) };
+    const [theirs, browser] = await Promise.all([site(code, define), launch()]);
+    try {
+      const file = await house.copy(media.at("longer-last.mp4"), "Früh zu sehen.mp4");
+      const held = line.holdAfter((file.bytes * 2) / 3);
+      const page = await visit(await browser.newContext(), theirs, [file]);
+      const release = await held;
+      const found = `/api/videos?q=${encodeURIComponent(file.name)}`;
+      const { items } = await until(
+        "it plays",
+        () => house.json(found),
+        ({ items }) => items[0]?.playback.playableSeconds > 0,
+      );
+      assert.deepEqual([items[0].state, items[0].playable], ["uploading", true]);
+      const master = await house.ask(items[0].playback.hls);
+      assert.equal(master.status, 200);
+      release();
+      await house.assertFound(file);
+      page.assertQuiet();
+    } finally {
+      await browser.close();
+      theirs.close();
+      await media.remove();
+    }
+  });
+
+  it("numbered parts in the contract, in Chromium", async () => {
+    const code = await contracted("const call");
     const define = { SERVER: JSON.stringify(house.base), TOKEN: JSON.stringify(house.token) };
     const theirs = await site(code, define);
     const browser = await launch();

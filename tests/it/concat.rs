@@ -6,11 +6,11 @@ use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
-const TUS: (&str, &str) = ("Tus-Resumable", "1.0.0");
+pub const TUS: (&str, &str) = ("Tus-Resumable", "1.0.0");
 const PARTIAL: (&str, &str) = ("Upload-Concat", "partial");
 
 /// Begins a part; returns its path.
-fn part(server: &Server, length: usize) -> String {
+pub fn part(server: &Server, length: usize) -> String {
     let length = length.to_string();
     let headers = [TUS, PARTIAL, ("Upload-Length", length.as_str())];
     let created = server.send("POST", "/files", &headers, b"");
@@ -20,7 +20,7 @@ fn part(server: &Server, length: usize) -> String {
 }
 
 /// Joins uploads under a name; returns the answer.
-fn join(server: &Server, parts: &[&str]) -> crate::harness::Answer {
+pub fn join(server: &Server, parts: &[&str]) -> crate::harness::Answer {
     let (concat, name) = (format!("final;{}", parts.join(" ")), base64("film.mp4"));
     let metadata = format!("filename {name}");
     let headers = [TUS, ("Upload-Concat", concat.as_str()), ("Upload-Metadata", metadata.as_str())];

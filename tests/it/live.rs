@@ -107,7 +107,7 @@ fn playlists(media: &Path) -> BTreeMap<String, String> {
 }
 
 /// The sums of all segments of a rung's first generation.
-fn sums(server: &Server, video: &str, rung: &str) -> Vec<String> {
+pub fn sums(server: &Server, video: &str, rung: &str) -> Vec<String> {
     let media = walk_for(&server.data.join("media"), video).expect("published");
     let list = fs::read_to_string(media.join(rung).join("media.m3u8")).expect("a playlist");
     let names = list.lines().filter(|line| line.ends_with(".m4s"));

@@ -19,6 +19,7 @@ mod hostile;
 mod ingest;
 mod ledger;
 mod live;
+mod live_concat;
 mod malformed;
 mod matrix;
 mod mutants;

@@ -331,7 +331,7 @@ async fn get(req: &HttpRequest, app: &App, upload: UploadRecord) -> Result<HttpR
     if wants_json(req) {
         let mut answer = HttpResponse::Ok();
         answer.insert_header((header::CACHE_CONTROL, "no-store"));
-        return Ok(answer.json(views::UploadView::of(&upload)));
+        return Ok(answer.json(views::UploadView::of(&app.parts.uploads.so_far(upload))));
     }
     match (upload.state, upload.video) {
         (UploadState::Finished, Some(video)) => {

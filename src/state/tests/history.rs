@@ -326,7 +326,7 @@ async fn queue_upload(it: &Fixture, model: &mut Upload, op: UploadOp) {
     match op {
         UploadOp::Queue { holder } => {
             let Some((epoch, holds)) = model.held(holder) else { return };
-            let queued = state.queue_final(id, epoch, job_record(model.video, 0, NOW)).await;
+            let queued = state.queue_final(id, epoch, job_record(model.video, 0, NOW), NOW).await;
             let is_new = model.job.is_none();
             assert_eq!(queued.ok().map(|it| it.1), (holds && open).then_some(is_new));
             if holds && open && is_new {

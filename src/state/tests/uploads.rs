@@ -251,14 +251,15 @@ async fn a_final_is_queued_before_it_is_joined() {
     let old = it.state.lease_upload(id).await.expect("leased").epoch;
     let epoch = it.state.lease_upload(id).await.expect("leased").epoch;
     let job = || job_record(video, 0, NOW);
-    assert_eq!(it.state.queue_final(id, old, job()).await, Err(StateError::Stale));
+    assert_eq!(it.state.queue_final(id, old, job(), NOW).await, Err(StateError::Stale));
     let first = job();
-    let (queued, is_new) = it.state.queue_final(id, epoch, first.clone()).await.expect("queued");
+    let (queued, is_new) =
+        it.state.queue_final(id, epoch, first.clone(), NOW).await.expect("queued");
     assert_eq!((queued.state, queued.size, is_new), (VideoState::Queued, ByteCount(12), true));
     assert_eq!((queued.job, queued.uploaded_at), (Some(first.id), None));
     let upload = it.upload_now(id);
     assert_eq!((upload.state, upload.length), (UploadState::Partial, Some(ByteCount(12))));
-    let (again, is_new) = it.state.queue_final(id, epoch, job()).await.expect("no harm");
+    let (again, is_new) = it.state.queue_final(id, epoch, job(), NOW).await.expect("no harm");
     assert_eq!((again, is_new), (queued, false));
     it.state.claim_job(NOW, 1000).await.expect("asked").expect("it is due");
     it.state.begin_finish(id, epoch, ByteCount(12)).await.expect("begun");
@@ -275,7 +276,7 @@ async fn a_final_is_queued_before_it_is_joined() {
     let Some(Concat::Final { parts, .. }) = it.upload_now(id).concat else { unreachable!() };
     let epoch = it.state.lease_upload(id).await.expect("leased").epoch;
     it.state.lower_upload(parts[1], "other", up_to(3)).await.expect("lowered");
-    let refused = it.state.queue_final(id, epoch, job()).await.map(drop);
+    let refused = it.state.queue_final(id, epoch, job(), NOW).await.map(drop);
     assert_eq!(refused, Err(StateError::Conflict(Conflict::Length)));
     assert_eq!(
         (it.video_now(video).state, it.upload_now(id).length),
@@ -283,8 +284,30 @@ async fn a_final_is_queued_before_it_is_joined() {
     );
     let (plain, _) = it.upload(10).await;
     let epoch = it.state.lease_upload(plain).await.expect("leased").epoch;
-    let refused = it.state.queue_final(plain, epoch, job()).await.map(drop);
+    let refused = it.state.queue_final(plain, epoch, job(), NOW).await.map(drop);
     assert_eq!(refused, Err(StateError::Missing));
+}
+
+/// A job on parts that are under way goes on as the video's when all of them are here, claimed or
+/// parked.
+#[tokio::test]
+async fn a_job_on_parts_is_handed_over() {
+    let it = fixture();
+    for (is_parked, state) in [(false, VideoState::Processing), (true, VideoState::Queued)] {
+        let (id, video) = it.final_of(&[7, 5]).await;
+        let job = job_record(video, 0, NOW);
+        assert!(it.state.begin_live(id, job.clone(), NOW).await.expect("begun"));
+        let (claimed, _) = it.state.claim_live_job(NOW, 1000).await.expect("asked").expect("due");
+        if is_parked {
+            it.state.park_live(claimed.id, claimed.epoch).await.expect("parked");
+        }
+        let epoch = it.state.lease_upload(id).await.expect("leased").epoch;
+        let another = job_record(video, 0, NOW);
+        let queued = it.state.queue_final(id, epoch, another, NOW).await.expect("handed over");
+        assert_eq!((queued.0.state, queued.0.job, queued.1), (state, Some(job.id), true));
+        let now = it.state.job(job.id).expect("read").expect("it is there");
+        assert!(!now.live && now.run_at <= NOW, "{now:?}");
+    }
 }
 
 /// Ending a final upload whose video is being worked on takes the video and ends its job.
@@ -293,7 +316,7 @@ async fn ending_an_unjoined_final_ends_its_job() {
     let it = fixture();
     let (id, video) = it.final_of(&[7]).await;
     let epoch = it.state.lease_upload(id).await.expect("leased").epoch;
-    it.state.queue_final(id, epoch, job_record(video, 0, NOW)).await.expect("queued");
+    it.state.queue_final(id, epoch, job_record(video, 0, NOW), NOW).await.expect("queued");
     let (job, _) = it.state.claim_job(NOW, 1000).await.expect("asked").expect("it is due");
     let ended = it.state.end_upload(id, UploadState::Aborted, NOW).await.expect("ended");
     assert_eq!(ended.and_then(|video| video.job), Some(job.id));

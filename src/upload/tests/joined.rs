@@ -129,6 +129,53 @@ fn the_work_needs_no_joining() {
     });
 }
 
+/// Who follows an upload that is made of parts hears of their bytes at their places, and that all
+/// are here before they are joined; there is nothing to follow while a length isn't known, nor of
+/// more parts than are read as one.
+#[test]
+fn an_upload_in_parts_is_followed() {
+    let house = House::new();
+    house.live(async |life: &Life| {
+        let (a, b) = (part(life, Some(1000)).await, part(life, None).await);
+        life.append(b, 0, b"of unknown length").await.expect("some of it");
+        let made = join(life, &[a, b, a]).await.expect("they are there");
+        assert!(life.uploads.follow(made.id).expect("it is open").is_none());
+        let told = life.uploads.so_far(made.clone());
+        assert_eq!((told.length, told.received.end().0), (None, 0));
+        let declare = crate::upload::Append { declared: Some(ByteCount(100)), ..to(b, 17) };
+        let one = body(pieces(b"!", 1), Then::End);
+        life.uploads.append(declare, one).await.expect("one more");
+        let followed = life.uploads.follow(made.id).expect("it is open").expect("it can be");
+        let lengths = followed.pieces.as_slice().iter().map(|piece| (piece.upload, piece.length.0));
+        assert_eq!(lengths.collect::<Vec<_>>(), [(a, 1000), (b, 100), (a, 1000)]);
+        let here = || followed.news.borrow().here.as_slice().to_vec();
+        assert_eq!(here(), [(1000, 1018)]);
+        life.append(a, 0, &content(300)).await.expect("a beginning");
+        assert_eq!(here(), [(0, 300), (1000, 1018), (1100, 1400)]);
+        let told = life.uploads.so_far(made.clone());
+        assert_eq!(told.received.written.as_slice(), here());
+        assert_eq!(told.length, Some(ByteCount(2100)));
+        life.append(b, 18, &content(82)).await.expect("the rest");
+        life.append(a, 300, &content(700)).await.expect("the rest");
+        while !followed.news.borrow().finished {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(here(), [(0, 2100)]);
+        assert!(life.uploads.follow(finished(life, made.id).await.id).expect("so").is_none());
+
+        let mut many = Vec::new();
+        for _ in 0..=crate::wire::SOURCE_FILES_MAX {
+            many.push(part(life, Some(1)).await);
+        }
+        let one_less = join(life, &many[1..]).await.expect("they are there").id;
+        let many = join(life, &many).await.expect("they are there").id;
+        assert!(life.uploads.follow(many).expect("it is open").is_none());
+        let followed = life.uploads.follow(one_less).expect("it is open").expect("it can be");
+        life.uploads.terminate(one_less).await.expect("ended");
+        assert!(followed.news.has_changed().is_err(), "the channel is closed");
+    });
+}
+
 /// Other owners' parts, other uploads and too much of it are refused before anything is made.
 #[test]
 fn wrong_parts_are_refused() {
