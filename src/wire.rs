@@ -56,6 +56,11 @@ impl Extent {
         vec![Self { file: 0, length }]
     }
 
+    /// Returns how many bytes these pieces are together.
+    pub fn total(extents: &[Self]) -> ByteCount {
+        ByteCount(extents.iter().fold(0, |sum, extent| sum.saturating_add(extent.length.0)))
+    }
+
     /// Returns how many files these pieces lie in.
     pub fn files(extents: &[Self]) -> u32 {
         extents.iter().map(|extent| extent.file.saturating_add(1)).max().unwrap_or(0)
@@ -76,6 +81,9 @@ pub struct Order {
     /// What of the source is here, while the rest is still being uploaded; without it all is.
     #[serde(default)]
     pub arrived: Option<Ranges>,
+    /// Nobody knows yet how large the source is. Its last piece is as long as it may become.
+    #[serde(default)]
+    pub is_open_ended: bool,
     /// Names of renditions that an earlier attempt completed; they aren't made again.
     pub renditions_done: Vec<String>,
     /// How many seconds the longest of those has, 0 without any.
@@ -155,6 +163,9 @@ pub enum Notice {
     Arrived {
         /// All that is here now. It only grows.
         here: Ranges,
+        /// How large the source is, once that is known.
+        #[serde(default)]
+        size: Option<ByteCount>,
     },
 }
 

@@ -1,7 +1,8 @@
 //! What of a source is here, while it is still being uploaded. One thread hears of it from the
-//! server, and the threads that read wait for the bytes that they are at.
+//! server, and the threads that read wait for the bytes that they are at. Where nobody knows yet
+//! how large it is, they wait for its end as well.
 
-use crate::units::{ByteOffset, Ranges};
+use crate::units::{ByteCount, ByteOffset, Ranges};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 /// The bytes that are here, and who waits for others. Bytes that are here stay, and stay the same.
@@ -14,29 +15,50 @@ pub struct Arrivals {
 #[derive(Debug, Default)]
 struct Inner {
     here: Ranges,
+    /// Where it ends, once that is known.
+    size: Option<u64>,
     /// The places of those who wait.
     wanted: Vec<u64>,
 }
 
+impl Inner {
+    /// Returns where the range ends that the byte at `at` is in: `at` itself at the source's end.
+    /// `None` if it isn't here.
+    fn end_around(&self, at: u64) -> Option<u64> {
+        match self.size {
+            Some(size) if size <= at => Some(at),
+            _ => self.here.end_around(ByteOffset(at)).map(|end| end.0),
+        }
+    }
+}
+
 impl Arrivals {
-    /// Begins with what is here already.
-    pub fn new(here: Ranges) -> Self {
-        let inner = Inner { here, wanted: Vec::new() };
+    /// Begins with what is here already, and how large the source is, if that is known.
+    pub fn new(here: Ranges, size: Option<ByteCount>) -> Self {
+        let inner = Inner { here, size: size.map(|size| size.0), wanted: Vec::new() };
         Self { inner: Mutex::new(inner), more: Condvar::new() }
     }
 
-    /// Hears that all of `here` is here now. Returns whether somebody waits for something else
-    /// still.
-    pub fn put(&self, here: Ranges) -> bool {
+    /// Hears that all of `here` is here now, and how large the source is, if that is known by now.
+    /// Returns whether somebody waits for something else still.
+    pub fn put(&self, here: Ranges, size: Option<ByteCount>) -> bool {
         let mut inner = self.lock();
         inner.here = here;
+        // What is known stays so.
+        inner.size = inner.size.or(size.map(|size| size.0));
         self.more.notify_all();
-        inner.wanted.iter().any(|&at| !inner.here.covers(ByteOffset(at), ByteOffset(at + 1)))
+        inner.wanted.iter().any(|&at| inner.end_around(at).is_none())
     }
 
-    /// Says whether all of `start..end` is here.
-    pub fn covers(&self, start: u64, end: u64) -> bool {
-        self.lock().here.covers(ByteOffset(start), ByteOffset(end))
+    /// Returns the source's size, once it is known.
+    pub fn size(&self) -> Option<u64> {
+        self.lock().size
+    }
+
+    /// Says whether everything is here.
+    pub fn is_over(&self) -> bool {
+        let inner = self.lock();
+        inner.size.is_some_and(|size| inner.here.covers(ByteOffset(0), ByteOffset(size)))
     }
 
     /// Returns where the hole ends that the byte at `at` is missing in; `None` if it's here.
@@ -47,17 +69,17 @@ impl Arrivals {
     }
 
     /// Waits until the byte at `at` is here, for as long as it takes: whoever tires of it ends the
-    /// process. Returns where the range that it is in ends.
+    /// process. Returns where the range that it is in ends, which is `at` at the source's end.
     pub fn wait_for(&self, at: u64) -> u64 {
         let mut inner = self.lock();
-        if let Some(end) = inner.here.end_around(ByteOffset(at)) {
-            return end.0;
+        if let Some(end) = inner.end_around(at) {
+            return end;
         }
         inner.wanted.push(at);
         let end = loop {
             inner = self.more.wait(inner).unwrap_or_else(PoisonError::into_inner);
-            if let Some(end) = inner.here.end_around(ByteOffset(at)) {
-                break end.0;
+            if let Some(end) = inner.end_around(at) {
+                break end;
             }
         };
         if let Some(ours) = inner.wanted.iter().position(|&wanted| wanted == at) {
@@ -87,21 +109,40 @@ mod tests {
     /// waits still.
     #[test]
     fn readers_wait_at_holes() {
-        let arrivals = Arrivals::new(ranges(&[(0, 5), (9, 12)]));
+        let size = Some(ByteCount(13));
+        let arrivals = Arrivals::new(ranges(&[(0, 5), (9, 12)]), size);
         assert_eq!((arrivals.wait_for(2), arrivals.wait_for(9)), (5, 12));
-        assert!(arrivals.covers(9, 12) && !arrivals.covers(4, 10));
-        let holes = [4, 5, 8, 9, 12].map(|at| arrivals.hole_at(at));
-        assert_eq!(holes, [None, Some(9), Some(9), None, Some(u64::MAX)]);
         let (tell, told) = channel();
         std::thread::scope(|scope| {
             scope.spawn(|| tell.send(arrivals.wait_for(5)));
-            while !arrivals.put(ranges(&[(0, 5), (9, 13)])) {
+            while !arrivals.put(ranges(&[(0, 5), (9, 13)]), size) {
                 std::thread::yield_now();
             }
-            assert!(told.try_recv().is_err());
-            assert!(!arrivals.put(ranges(&[(0, 13)])));
+            assert!(told.try_recv().is_err() && !arrivals.is_over());
+            assert!(!arrivals.put(ranges(&[(0, 13)]), size));
             assert_eq!(told.recv().expect("it goes on"), 13);
         });
-        assert!(!arrivals.put(ranges(&[(0, 13)])), "nobody is left");
+        assert!(!arrivals.put(ranges(&[(0, 13)]), size), "nobody is left");
+        assert!(arrivals.is_over());
+    }
+
+    /// Whoever has read all that is here of a source of unknown size waits until there is more, or
+    /// it has ended; the size that was told stays.
+    #[test]
+    fn readers_wait_for_the_end() {
+        let arrivals = Arrivals::new(ranges(&[(0, 5)]), None);
+        let (tell, told) = channel();
+        std::thread::scope(|scope| {
+            scope.spawn(|| tell.send(arrivals.wait_for(5)));
+            while !arrivals.put(ranges(&[(0, 5)]), None) {
+                std::thread::yield_now();
+            }
+            assert!(told.try_recv().is_err() && !arrivals.is_over());
+            assert!(!arrivals.put(ranges(&[(0, 5)]), Some(ByteCount(5))));
+            assert_eq!(told.recv().expect("it goes on"), 5, "it has ended");
+        });
+        assert!(!arrivals.put(ranges(&[(0, 5)]), Some(ByteCount(9))));
+        assert_eq!((arrivals.size(), arrivals.is_over()), (Some(5), true));
+        assert_eq!((arrivals.wait_for(4), arrivals.wait_for(70)), (5, 70));
     }
 }

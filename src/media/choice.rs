@@ -109,7 +109,7 @@ fn is_behind(found: &Found, seconds: f64, each: f64) -> bool {
 /// # Errors
 /// `UnsupportedMedia` for anything else, and for pictures that move; `TooLarge`; `DamagedMedia`.
 pub fn of_picture(file: &SourceFile, dir: &OutputDir, reporter: &Reporter<'_>) -> Result<(), Stop> {
-    if file.size().0 > BYTES_MAX {
+    if file.size_max().0 > BYTES_MAX {
         return Err(Stop::because(ProblemCode::TooLarge, "The picture's file is too large."));
     }
     let mut bytes = Vec::new();

@@ -30,7 +30,7 @@ pub struct Foreseen {
 pub fn foresee(source: &Source, file: &SourceFile, index: usize, cuts: &[i64]) -> Vec<Foreseen> {
     let entries = ffi::index_entries(&source.input, index);
     // Entries that lie over each other could ask for more than the whole file.
-    let mut left = file.size().0;
+    let mut left = file.size_max().0;
     let Ok(mut input) = source.blank(file) else { return Vec::new() };
     ffi::keep_streams(&mut input, &[index]);
     let mut foreseen = Vec::with_capacity(cuts.len());

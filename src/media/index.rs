@@ -27,7 +27,7 @@ const HOLDERS: [&[u8; 4]; 6] = [b"moov", b"trak", b"mdia", b"minf", b"stbl", b"e
 /// `DamagedMedia` for a table that can't be what it says; `TooManyStreams`.
 pub fn check(file: &SourceFile, limits: &Limits) -> Result<bool, Stop> {
     let mut walk = Walk { file: file.clone(), boxes: 0, tracks: 0, is_in_pieces: false, limits };
-    walk.boxes(0, file.size().0, 0)?;
+    walk.boxes(0, file.size_max().0, 0)?;
     Ok(walk.is_in_pieces)
 }
 
@@ -95,7 +95,7 @@ impl Walk<'_> {
                 let (each, count) = (count, number(&head[16..20]));
                 // Samples of one size have no table. Packed sound in old films counts what comes
                 // out of it, and the file may have been cut.
-                let of_file = self.file.size().0.saturating_mul(SAMPLES_PER_BYTE);
+                let of_file = self.file.size_max().0.saturating_mul(SAMPLES_PER_BYTE);
                 let (room, each) = if each == 0 { (size, 4) } else { (of_file, each) };
                 return if count.saturating_mul(each) > room { Err(untrue()) } else { Ok(()) };
             }

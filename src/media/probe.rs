@@ -72,13 +72,14 @@ pub fn probe(
     let verdict =
         looked.as_ref().map(|it| it.as_ref().map_or_else(|no| *no, |_| CopyVerdict::Fits));
     let copy = looked.and_then(Result::ok);
-    let bit_rate = if duration > 0.0 { (file.size().0 as f64 * 8.0 / duration) as u64 } else { 0 };
+    let bytes = file.size().map_or_else(|| source.indexed_bytes(), |size| size.0);
+    let bit_rate = if duration > 0.0 { (bytes as f64 * 8.0 / duration) as u64 } else { 0 };
     let hdr = hdr_of(source);
     let mut facts = facts(source, duration, shape, orientation, bit_rate);
     facts.copy = verdict;
     let tracks = source.sounds.iter().zip(&mut facts.sounds).zip(0..);
     for ((track, sound), _) in tracks.filter(|(_, n)| !order.sounds_unfit.contains(n)) {
-        sound.copy_rate = sound_fit::copy_rate(source, track, file.size().0);
+        sound.copy_rate = sound_fit::copy_rate(source, track, file.size_max().0);
     }
     let plan = plan(&facts, shape, order);
     let pictures = source.video.as_ref().and_then(declared_length).filter(|_| duration > 0.0);

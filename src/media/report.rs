@@ -2,6 +2,7 @@
 
 use super::Gone;
 use super::ffi::FfiError;
+use super::source_file::SourceFile;
 use crate::model::problem::{Problem, ProblemCode};
 use crate::model::video::Warning;
 use crate::wire::Report;
@@ -157,7 +158,7 @@ impl<'a> Reporter<'a> {
 }
 
 /// What tells how much of a film a reading has behind it.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub enum Ruler {
     /// The film has so many seconds.
     Seconds(f64),
@@ -165,8 +166,8 @@ pub enum Ruler {
     Bytes {
         /// The place that was read last.
         read: Arc<AtomicU64>,
-        /// The size of the source.
-        all: u64,
+        /// The source, which has a size at the latest when it is all here.
+        of: SourceFile,
     },
 }
 
@@ -175,7 +176,10 @@ impl Ruler {
     fn share(&self, seconds: f64) -> f64 {
         let share = match self {
             Self::Seconds(all) => seconds / all.max(0.001),
-            Self::Bytes { read, all } => read.load(Ordering::Relaxed) as f64 / (*all).max(1) as f64,
+            Self::Bytes { read, of } => {
+                let all = of.size().map_or(f64::INFINITY, |size| size.0.max(1) as f64);
+                read.load(Ordering::Relaxed) as f64 / all
+            }
         };
         share.clamp(0.0, 1.0)
     }

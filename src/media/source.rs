@@ -114,8 +114,8 @@ pub struct Source {
     pub is_streamed: bool,
     /// The place that was read last.
     place: Arc<AtomicU64>,
-    /// Size in bytes.
-    size: u64,
+    /// What it was opened from.
+    file: SourceFile,
     /// The pictures.
     pub video: Option<Track>,
     /// The sound tracks, the default one first.
@@ -156,22 +156,23 @@ impl Source {
             StreamIo::from_read_seek_with_capacity(reader, READ_BYTES)
         };
         let io = io.map_err(|error| ffi_stop(error.into()))?;
-        let mut input =
-            ffi::open_input(io, container.demuxer(), &open_options(container)).map_err(ffi_stop)?;
+        let mut options = open_options(container);
+        let flag = looks_no_further(container, file);
+        options.extend(flag.map(|flag| ("fflags", flag.to_owned())));
+        let mut input = ffi::open_input(io, container.demuxer(), &options).map_err(ffi_stop)?;
         if input.nb_streams() > limits.streams_max {
             return Err(too_many_streams(input.nb_streams(), limits));
         }
         check_pixels(&input, limits)?;
         ffi::find_stream_info(&mut input, &decoder_limits(limits)).map_err(ffi_stop)?;
         check_pixels(&input, limits)?;
-        let size = file.size().0;
-        let mut chosen = Self::choose(input, container)?;
+        let mut chosen = Self::choose(input, container, file)?;
         if let Some(video) = chosen.video.as_mut().filter(|_| is_streamed) {
             video.frame_rate = nominal_rate(&chosen.input, video);
             video.facts.bit_rate = 0;
             ffi::forget_bit_rate(&mut video.parameters);
         }
-        Ok(Self { is_streamed, place, size, ..chosen })
+        Ok(Self { is_streamed, place, ..chosen })
     }
 
     /// Opens the container once more to ask what its index says of bytes that aren't here yet:
@@ -185,11 +186,12 @@ impl Source {
         let io = io.map_err(|error| ffi_stop(error.into()))?;
         let mut options = open_options(self.container);
         // Nobody looks into the packets.
-        options.push(("fflags", "noparse+nofillin".to_owned()));
+        let flag = looks_no_further(self.container, file).unwrap_or_default();
+        options.push(("fflags", format!("noparse+nofillin{flag}")));
         ffi::open_input(io, self.container.demuxer(), &options).map_err(ffi_stop)
     }
 
-    fn choose(mut input: Input, container: Container) -> Result<Self, Stop> {
+    fn choose(mut input: Input, container: Container, file: &SourceFile) -> Result<Self, Stop> {
         let SoundTracks { tracks: sounds, facts: sound_facts, unreadable } = choose_sounds(&input);
         let mut video = choose_video(&input, !sounds.is_empty())?;
         let early_sound = video.as_mut().is_some_and(|video| begin_with_sound(video, &sounds));
@@ -219,7 +221,7 @@ impl Source {
             container,
             is_streamed: false,
             place: Arc::default(),
-            size: 0,
+            file: file.clone(),
             video,
             sounds,
             sound_facts,
@@ -231,12 +233,21 @@ impl Source {
         })
     }
 
+    /// Returns where the last packet that the index lists ends in the file; 0 without one.
+    pub fn indexed_bytes(&self) -> u64 {
+        let mut end = 0;
+        for track in self.video.iter().chain(&self.sounds) {
+            ffi::each_index_entry(&self.input, track.index, |entry| end = entry.end.max(end));
+        }
+        end
+    }
+
     /// Returns what tells how far a reading of a film of `seconds` is, which may be infinite.
     pub fn ruler(&self, seconds: f64) -> Ruler {
         if seconds.is_finite() {
             Ruler::Seconds(seconds)
         } else {
-            Ruler::Bytes { read: self.place.clone(), all: self.size }
+            Ruler::Bytes { read: self.place.clone(), of: self.file.clone() }
         }
     }
 
@@ -373,6 +384,13 @@ fn open_options(container: Container) -> Vec<(&'static str, String)> {
         ("probesize", PROBE_BYTES.to_string()),
         ("analyzeduration", PROBE_MICROSECONDS.to_string()),
     ]
+}
+
+/// Returns the flag for an MP4 that isn't all here, of which perhaps nobody knows how large it will
+/// be. With it the demuxer goes by the index and looks for nothing behind that and the pictures
+/// when it opens; without, it would look for the next box there, and wait for it.
+fn looks_no_further(container: Container, file: &SourceFile) -> Option<&'static str> {
+    (container == Container::Mov && file.is_arriving()).then_some("+ignidx")
 }
 
 fn check_pixels(input: &Input, limits: &Limits) -> Result<(), Stop> {

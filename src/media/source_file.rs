@@ -2,7 +2,9 @@
 //!
 //! Mostly it is one file. A source whose parts aren't joined yet is several, which are read as if
 //! they lay behind each other in one; nothing past this file knows of that. One that is still being
-//! uploaded is read up to where it has come, and there its reader waits.
+//! uploaded is read up to where it has come, and there its reader waits. Nobody may know yet how
+//! large that will be: then its reader waits for the end as well, and whoever asks for its size is
+//! told that there is none, never a wrong one.
 
 use super::arrivals::Arrivals;
 use super::sniff::SNIFF_BYTES;
@@ -66,22 +68,34 @@ impl SourceFile {
 
     /// Says whether some of it isn't here yet.
     pub fn is_arriving(&self) -> bool {
-        self.arrivals.as_ref().is_some_and(|arrivals| !arrivals.covers(0, self.size().0))
+        self.arrivals.as_ref().is_some_and(|arrivals| !arrivals.is_over())
     }
 
-    /// Returns the size.
-    pub fn size(&self) -> ByteCount {
-        ByteCount(self.pieces.last().map_or(0, |piece| piece.end))
+    /// Returns the size, once it is known.
+    pub fn size(&self) -> Option<ByteCount> {
+        match &self.arrivals {
+            Some(arrivals) => arrivals.size().map(ByteCount),
+            None => Some(self.size_max()),
+        }
+    }
+
+    /// Returns the size, or the largest that it can be while it isn't known.
+    pub fn size_max(&self) -> ByteCount {
+        let told = self.arrivals.as_ref().and_then(|arrivals| arrivals.size());
+        let end = self.pieces.last().map_or(0, |piece| piece.end);
+        ByteCount(told.map_or(end, |told| told.min(end)))
     }
 
     /// Returns the file that the next byte lies in, its place there, and how many bytes of that
     /// file follow from there on; `None` at the end.
     fn here(&self) -> io::Result<Option<(&OwnedFd, u64, u64)>> {
         let next = self.pieces.partition_point(|piece| piece.end <= self.at);
-        let Some(piece) = self.pieces.get(next) else { return Ok(None) };
+        let size = self.size_max().0;
+        let piece = self.pieces.get(next).filter(|_| self.at < size);
+        let Some(piece) = piece else { return Ok(None) };
         let begin = next.checked_sub(1).map_or(0, |before| self.pieces[before].end);
         let file = self.files.get(piece.file).ok_or(io::ErrorKind::InvalidInput)?;
-        Ok(Some((file, self.at - begin, piece.end - self.at)))
+        Ok(Some((file, self.at - begin, piece.end.min(size) - self.at)))
     }
 
     /// Reads as much of its beginning as tells which container it is.
@@ -110,6 +124,10 @@ impl Read for SourceFile {
         }
         let here = arrivals.map_or(u64::MAX, |it| it.wait_for(self.at) - self.at);
         let most = most.min(usize::try_from(here).unwrap_or(usize::MAX));
+        if most == 0 {
+            // It has ended just now.
+            return Ok(0);
+        }
         loop {
             match pread(file, &mut into[..most], at) {
                 Ok(read) => {
@@ -128,7 +146,11 @@ impl Seek for SourceFile {
         let target = match to {
             SeekFrom::Start(at) => Some(at),
             SeekFrom::Current(by) => self.at.checked_add_signed(by),
-            SeekFrom::End(by) => self.size().0.checked_add_signed(by),
+            // FFmpeg asks for the size like this, and goes without it.
+            SeekFrom::End(by) => {
+                let size = self.size().ok_or(io::ErrorKind::Unsupported)?;
+                size.0.checked_add_signed(by)
+            }
         };
         self.at = target.ok_or(io::ErrorKind::InvalidInput)?;
         Ok(self.at)
@@ -187,7 +209,7 @@ mod tests {
         let extents = extents.map(|(file, length)| extent(file, length));
         let whole = b"onetwooneone, ";
         let mut source = SourceFile::new(files, &extents);
-        assert_eq!(source.size(), ByteCount(whole.len() as u64));
+        assert_eq!(source.size(), Some(ByteCount(whole.len() as u64)));
         for at in 0..whole.len() + 2 {
             let place = source.seek(SeekFrom::Start(at as u64)).expect("any place");
             assert_eq!(place, at as u64);

@@ -138,6 +138,7 @@ fn order() -> Order {
         epoch: Epoch(1),
         source: Vec::new(),
         arrived: None,
+        is_open_ended: false,
         renditions_done: Vec::new(),
         seconds_done: 0.0,
         begun: Vec::new(),

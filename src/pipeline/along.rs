@@ -22,9 +22,9 @@ impl Along {
         Self { news, came: Instant::now() }
     }
 
-    /// Returns what is here by now.
-    pub(super) fn here(&mut self) -> Ranges {
-        self.news.borrow_and_update().here.clone()
+    /// Returns what is here by now. What else is known by then is news still.
+    pub(super) fn here(&self) -> Ranges {
+        self.news.borrow().here.clone()
     }
 
     /// Waits until more is here; `None` if the upload has ended without having finished.

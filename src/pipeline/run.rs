@@ -22,7 +22,7 @@ use crate::queue::Claim;
 use crate::state::{RenditionRecord, State, VideoRecord};
 use crate::units::UnixMillis;
 use crate::upload::Arrived;
-use crate::wire::{Order, Report, WIRE_VERSION};
+use crate::wire::{Extent, Order, Report, WIRE_VERSION};
 use crate::worker::{self, Ending, Launch};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -51,6 +51,8 @@ pub(super) async fn run_job(
 struct Running<'a> {
     pipeline: &'a Pipeline,
     claim: &'a Claim,
+    /// What the file holds, once that is known, and what is made of it.
+    facts: Option<SourceFacts>,
     plan: Vec<RenditionPlan>,
     duration: f64,
     /// What is worth telling of this attempt, beside what is of all that is published.
@@ -70,6 +72,7 @@ impl<'a> Running<'a> {
         Self {
             pipeline,
             claim,
+            facts: None,
             plan: Vec::new(),
             duration: 0.0,
             warnings: claim.job.left_out.iter().map(|extra| extra.left_out()).collect(),
@@ -84,7 +87,7 @@ impl<'a> Running<'a> {
     async fn work(mut self, stop: &CancellationToken) -> Result<(), Halt> {
         let (publisher, launch, along) = self.prepare().await?;
         self.along = along;
-        self.source_bytes = launch.order.source.iter().map(|extent| extent.length.0).sum();
+        self.source_bytes = Extent::total(&launch.order.source).0;
         let publisher = Arc::new(Mutex::new(publisher));
         let mut child = worker::start(launch).map_err(|cause| {
             error!("no worker can be started: {cause}");
@@ -107,9 +110,9 @@ impl<'a> Running<'a> {
                 event = child.next() => match event {
                     worker::Event::Report(report) => {
                         if let Report::Probed { facts, plan } = &report {
-                            let limits = &self.pipeline.limits;
-                            let source_bytes = self.source_bytes;
-                            child.narrow(bounds::of_child(facts, plan, source_bytes, limits));
+                            self.facts = Some(facts.clone());
+                            self.plan.clone_from(plan);
+                            self.narrow(&child);
                         }
                         self.take(report, &publisher).await
                     }
@@ -144,12 +147,25 @@ impl<'a> Running<'a> {
 
     /// Hears that more of the upload is here.
     fn arrived(&mut self, more: Option<Arrived>, child: &worker::Child) -> Result<(), Halt> {
-        let Some(Arrived { here, finished }) = more else { return Err(Halt::Stale) };
-        child.arrived(here);
+        let Some(Arrived { here, size, finished }) = more else { return Err(Halt::Stale) };
+        child.arrived(here, size);
+        if let Some(size) = size.filter(|size| size.0 < self.source_bytes) {
+            // It was the most that it could be, before.
+            self.source_bytes = size.0;
+            self.narrow(child);
+        }
         if finished {
             self.along = None;
         }
         Ok(())
+    }
+
+    /// Narrows what the child may use, and what may come of it, to what it works on.
+    fn narrow(&mut self, child: &worker::Child) {
+        let Some(facts) = &self.facts else { return };
+        let limits = &self.pipeline.limits;
+        child.narrow(bounds::of_child(facts, &self.plan, self.source_bytes, limits));
+        self.written_max = bounds::of_output(facts, &self.plan, self.source_bytes);
     }
 
     /// Waits until the upload is finished, should its last bytes be none of the film's.
@@ -187,7 +203,7 @@ impl<'a> Running<'a> {
         let left_out = self.claim.job.left_out.clone();
         let uploads = self.claim.job.live.then(|| self.pipeline.uploads.clone());
         let prepared = tokio::task::spawn_blocking(move || {
-            let mut source = match &uploads {
+            let source = match &uploads {
                 Some(uploads) => source::open_live(&disk, &state, uploads, video)?,
                 None => source::open(&disk, &state, video)?,
             };
@@ -200,7 +216,8 @@ impl<'a> Running<'a> {
                 job,
                 epoch,
                 source: source.extents,
-                arrived: source.along.as_mut().map(Along::here),
+                arrived: source.along.as_ref().map(Along::here),
+                is_open_ended: source.is_open_ended,
                 renditions_done: names_of(&publisher.complete()),
                 seconds_done: publisher.seconds_complete(),
                 begun: publisher.begun(),
@@ -327,9 +344,7 @@ impl<'a> Running<'a> {
             };
             return Err(Halt::Problem(Problem::new(ProblemCode::UnsupportedMedia, detail)));
         }
-        self.plan.clone_from(&plan);
         self.duration = facts.duration;
-        self.written_max = bounds::of_output(&facts, &plan, self.source_bytes);
         let (duration, planned) = (facts.duration, plan.clone());
         let earlier = blocking(publisher, move |p| {
             p.planned(duration, planned);

@@ -72,6 +72,7 @@ async fn prepare(pipeline: &Pipeline, claim: &Claim) -> Result<Launch, Halt> {
             epoch,
             source: extents,
             arrived: None,
+            is_open_ended: false,
             renditions_done: Vec::new(),
             seconds_done: 0.0,
             begun: Vec::new(),

@@ -21,6 +21,8 @@ const LOOKS: usize = 2;
 pub(super) struct Opened {
     pub(super) files: Vec<OwnedFd>,
     pub(super) extents: Vec<Extent>,
+    /// The last extent is as long as it may become: nobody knows yet.
+    pub(super) is_open_ended: bool,
     /// Tells what of it is here, if the upload is under way.
     pub(super) along: Option<Along>,
 }
@@ -59,7 +61,7 @@ fn open_of(
         match disk.open_original(video) {
             Ok((file, size)) => {
                 let (files, extents) = (vec![file.into()], Extent::whole(size));
-                return Ok(Opened { files, extents, along: None });
+                return Ok(Opened { files, extents, is_open_ended: false, along: None });
             }
             Err(DiskError::Missing) => (),
             Err(failed) => return Err(failed.into()),
@@ -112,7 +114,8 @@ fn open_arriving(
     let Some(id) = state.video(video)?.and_then(|video| video.upload) else { return Ok(None) };
     let Ok(Some(Followed { news, pieces })) = uploads.follow(id) else { return Ok(None) };
     let opened = open_pieces(disk, pieces.as_slice(), |_| ByteCount(0))?;
-    Ok(opened.map(|opened| Opened { along: Some(Along::new(news)), ..opened }))
+    let is_open_ended = pieces.length().is_none();
+    Ok(opened.map(|opened| Opened { is_open_ended, along: Some(Along::new(news)), ..opened }))
 }
 
 /// Opens each file once, as long as it has `bytes`; `None` if they are too many.
@@ -135,7 +138,7 @@ fn open_pieces(
         };
         extents.push(Extent { file: file as u32, length: piece.length });
     }
-    Ok(Some(Opened { files, extents, along: None }))
+    Ok(Some(Opened { files, extents, is_open_ended: false, along: None }))
 }
 
 /// Returns a part with its length if all of its bytes are here.

@@ -28,6 +28,8 @@ const BOX_HEAD_BYTES: u64 = 16;
 pub struct Arrived {
     /// Bytes that are in the files and count.
     pub here: Ranges,
+    /// How many it has, once that is known.
+    pub size: Option<ByteCount>,
     /// All of them are, and are those of a video that isn't being uploaded any more.
     pub finished: bool,
 }
@@ -142,11 +144,11 @@ impl Along {
     }
 
     /// Tells who follows an upload what is here of it.
-    fn tell(&self, id: UploadId, here: &Ranges) {
+    fn tell(&self, id: UploadId, here: &Ranges, size: Option<ByteCount>) {
         let mut followed = self.followed();
         match followed.get(&id) {
             Some(sender) if sender.is_closed() => drop(followed.remove(&id)),
-            Some(sender) => drop(sender.send_if_modified(|arrived| take_in(arrived, here))),
+            Some(sender) => drop(sender.send_if_modified(|arrived| take_in(arrived, here, size))),
             None => (),
         }
     }
@@ -164,14 +166,14 @@ impl Along {
         self.missing().remove(&id);
         if let Some(sender) = sender {
             let here = Ranges::up_to(ByteOffset(size.0));
-            sender.send_replace(Arrived { here, finished: true });
+            sender.send_replace(Arrived { here, size: Some(size), finished: true });
         }
     }
 }
 
 impl Uploads {
-    /// Follows an upload; `None` if it can't be, because its length isn't known or it is made of
-    /// too many parts.
+    /// Follows an upload; `None` if it can't be, because it is made of too many parts, or of one
+    /// whose length isn't known.
     ///
     /// # Errors
     /// `Missing`; `Gone` once it has expired or was aborted; `PartMissing`, `PartUnfit`.
@@ -181,19 +183,20 @@ impl Uploads {
         let mut followed = engine.along.followed();
         let record = engine.known(id)?;
         let made = if record.is_final() { engine.made(id, None)? } else { None };
-        let (pieces, here, finished) = match (made, record.length) {
-            (Some(made), _) => (made.pieces, made.here, false),
-            (None, Some(length)) if !record.is_final() => {
+        let (pieces, here, finished) = match made {
+            Some(made) => (made.pieces, made.here, false),
+            None if record.is_final() => return Ok(None),
+            None => {
                 let finished = record.state == UploadState::Finished;
-                (Arc::new(Pieces::own(id, length)), record.received.written, finished)
+                (engine.own(&record), record.received.written, finished)
             }
-            _ => return Ok(None),
         };
+        let size = pieces.length();
         if let Some(sender) = followed.get(&id).filter(|_| !finished) {
-            sender.send_if_modified(|arrived| take_in(arrived, &here));
+            sender.send_if_modified(|arrived| take_in(arrived, &here, size));
             return Ok(Some(Followed { news: sender.subscribe(), pieces }));
         }
-        let (sender, news) = watch::channel(Arrived { here, finished });
+        let (sender, news) = watch::channel(Arrived { here, size, finished });
         if !finished {
             followed.insert(id, sender);
         }
@@ -215,13 +218,17 @@ impl Uploads {
         if !engine.limits.live || !record.state.is_open() || record.is_part() {
             return Ok(Vec::new());
         }
-        let (pieces, here) = match (engine.made(record.id, None), record.length) {
-            (Ok(Some(made)), _) => (made.pieces, made.here),
-            (Ok(None), Some(length)) if !record.is_final() => {
-                (Arc::new(Pieces::own(record.id, length)), record.received.written.clone())
-            }
-            _ => return Ok(Vec::new()),
+        let (pieces, here) = match record.is_final() {
+            false => (engine.own(record), record.received.written.clone()),
+            true => match engine.made(record.id, None) {
+                Ok(Some(made)) => (made.pieces, made.here),
+                _ => return Ok(Vec::new()),
+            },
         };
+        // Nobody can send the end of what has none yet.
+        if pieces.length().is_none() {
+            return Ok(Vec::new());
+        }
         let found = engine.clone().look(pieces, here.clone()).await?;
         Ok(match found {
             Index::Wanted(start, end) => here.holes(ByteOffset(start), ByteOffset(end)),
@@ -236,19 +243,25 @@ impl Engine {
         if record.is_part() {
             return self.part_arrived(record.id, here);
         }
-        match (Film::of(record), record.length) {
-            (Some(film), Some(length)) if record.state.is_open() => {
-                self.arrived_of(&film, &Arc::new(Pieces::own(record.id, length)), here);
-            }
-            _ => self.along.tell(record.id, here),
+        match Film::of(record).filter(|_| record.state.is_open()) {
+            Some(film) => self.arrived_of(&film, &self.own(record), here),
+            None => self.along.tell(record.id, here, record.length),
         }
+    }
+
+    /// Returns what an upload lies in that has a file of its own.
+    fn own(&self, record: &UploadRecord) -> Arc<Pieces> {
+        Arc::new(Pieces::own(record.id, record.length, self.limits.max_size))
     }
 
     /// As [`Engine::arrived`], for what becomes a film.
     pub(super) fn arrived_of(self: &Arc<Self>, film: &Film, pieces: &Arc<Pieces>, here: &Ranges) {
-        self.along.tell(film.upload, here);
-        let (length, total) = (pieces.length().0, here.total().0);
-        let is_worth_it = length >= BYTES_MIN && total < length && total >= LOOK_BYTES;
+        self.along.tell(film.upload, here, pieces.length());
+        let total = here.total().0;
+        let is_worth_it = match pieces.length() {
+            Some(length) => length.0 >= BYTES_MIN && total < length.0 && total >= LOOK_BYTES,
+            None => total >= BYTES_MIN,
+        };
         if !self.limits.live || !is_worth_it || !self.along.begin_look(film.upload, here) {
             return;
         }
@@ -271,14 +284,16 @@ impl Engine {
         pieces: &Arc<Pieces>,
         mut here: Ranges,
     ) -> Result<(), UploadError> {
-        let (id, size) = (film.upload, pieces.length());
+        let id = film.upload;
         loop {
             let waits = match self.clone().look(pieces.clone(), here.clone()).await? {
                 Index::Here => return self.begin_along(&film).await,
-                Index::Unknown => hole(&here, 0, HEAD_BYTES_MAX.min(size.0)),
+                Index::Unknown => hole(&here, 0, HEAD_BYTES_MAX.min(pieces.length_max().0)),
+                // It comes when it comes.
+                Index::Wanted(..) if pieces.length().is_none() => None,
                 Index::Wanted(start, end) => {
                     self.along.missing().insert(id, (start, end));
-                    let (received, size) = (here.total(), Some(size));
+                    let (received, size) = (here.total(), pieces.length());
                     let wanted = self.along.wanted(id, &here);
                     let body = EventBody::Upload { upload: id, received, size, wanted };
                     self.tell_of(EventKind::UploadProgress, &film, body);
@@ -344,7 +359,7 @@ impl Engine {
             };
             // A file may be gone, its upload having finished or ended meanwhile, or be shorter than
             // its record says, which is found out elsewhere.
-            Ok(find_index(pieces.length().0, &here, &mut read).unwrap_or(Index::Unknown))
+            Ok(find_index(pieces.length_max().0, &here, &mut read).unwrap_or(Index::Unknown))
         })
         .await
     }
@@ -355,9 +370,10 @@ fn hole(here: &Ranges, start: u64, end: u64) -> Option<(u64, u64)> {
     (!here.covers(ByteOffset(start), ByteOffset(end))).then_some((start, end))
 }
 
-/// Adds what has come, and says whether that was anything.
-fn take_in(arrived: &mut Arrived, here: &Ranges) -> bool {
-    let before = arrived.here.total();
+/// Adds what has come and what is known, and says whether that was anything.
+fn take_in(arrived: &mut Arrived, here: &Ranges, size: Option<ByteCount>) -> bool {
+    let before = (arrived.here.total(), arrived.size);
     arrived.here.add(here);
-    arrived.here.total() != before
+    arrived.size = arrived.size.or(size);
+    (arrived.here.total(), arrived.size) != before
 }

@@ -27,33 +27,44 @@ pub struct Piece {
 
 /// The pieces of an upload, one behind the other.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Pieces(Vec<Piece>);
+pub struct Pieces {
+    all: Vec<Piece>,
+    /// The length isn't known yet: that of the last piece is what it may be at most.
+    is_open_ended: bool,
+}
 
 impl Pieces {
-    /// An upload that has a file of its own.
-    pub(super) fn own(upload: UploadId, length: ByteCount) -> Self {
-        Self(vec![Piece { upload, length }])
+    /// An upload that has a file of its own, of `length` or, while nobody knows it, up to `max`.
+    pub(super) fn own(upload: UploadId, length: Option<ByteCount>, max: ByteCount) -> Self {
+        let all = vec![Piece { upload, length: length.unwrap_or(max) }];
+        Self { all, is_open_ended: length.is_none() }
     }
 
     /// An upload that is made of `parts`; `None` while the length of one isn't known.
     pub(super) fn of(parts: &[UploadRecord]) -> Option<Self> {
         let piece = |part: &UploadRecord| Some(Piece { upload: part.id, length: part.length? });
-        parts.iter().map(piece).collect::<Option<_>>().map(Self)
+        let all = parts.iter().map(piece).collect::<Option<_>>();
+        all.map(|all| Self { all, is_open_ended: false })
     }
 
     /// Returns them in order.
     pub fn as_slice(&self) -> &[Piece] {
-        &self.0
+        &self.all
     }
 
-    /// Returns how many bytes they are together.
-    pub fn length(&self) -> ByteCount {
-        ByteCount(self.0.iter().fold(0, |sum, piece| sum.saturating_add(piece.length.0)))
+    /// Returns how many bytes they are together, at most if that isn't known yet.
+    pub fn length_max(&self) -> ByteCount {
+        ByteCount(self.all.iter().fold(0, |sum, piece| sum.saturating_add(piece.length.0)))
+    }
+
+    /// Returns how many bytes they are together, if that is known.
+    pub fn length(&self) -> Option<ByteCount> {
+        (!self.is_open_ended).then(|| self.length_max())
     }
 
     /// Returns where each begins.
     fn places(&self) -> impl Iterator<Item = (ByteOffset, &Piece)> {
-        self.0.iter().scan(0u64, |next, piece| {
+        self.all.iter().scan(0u64, |next, piece| {
             let at = std::mem::replace(next, next.saturating_add(piece.length.0));
             Some((ByteOffset(at), piece))
         })
@@ -171,7 +182,7 @@ impl Engine {
             && let Ok(parts) = self.parts(parts, &record.owner)
             && let Some(pieces) = Pieces::of(&parts)
         {
-            record.length = Some(pieces.length());
+            record.length = pieces.length();
             record.received = received(&pieces, &parts);
         }
         record
@@ -191,7 +202,7 @@ impl Engine {
 
 impl Engine {
     fn tell_progress_of(&self, Made { film, pieces, here }: &Made) {
-        let (upload, received, size) = (film.upload, here.total(), Some(pieces.length()));
+        let (upload, received, size) = (film.upload, here.total(), pieces.length());
         let wanted = self.along.wanted(upload, here);
         let body = EventBody::Upload { upload, received, size, wanted };
         self.tell_of(EventKind::UploadProgress, film, body);

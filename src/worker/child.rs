@@ -73,7 +73,8 @@ fn work(order: &Order) -> Result<(), Problem> {
         eprintln!("{error}");
         Problem::new(ProblemCode::SandboxUnavailable, "Processing can't be confined here.")
     })?;
-    let arrivals = order.arrived.clone().map(|here| Arc::new(Arrivals::new(here)));
+    let size = (!order.is_open_ended).then(|| Extent::total(&order.source));
+    let arrivals = order.arrived.clone().map(|here| Arc::new(Arrivals::new(here, size)));
     let heeding = arrivals.clone();
     // Only now, so that this thread is confined as well.
     thread::Builder::new()
@@ -104,11 +105,11 @@ fn say(report: &Report) -> Result<(), wire::WireError> {
 /// ends the process without a farewell: an orderly exit would wait for threads that may be stuck.
 fn heed_parent(arrivals: Option<&Arrivals>) {
     let mut stdin = io::stdin().lock();
-    while let (Ok(Some(Notice::Arrived { here })), Some(arrivals)) =
+    while let (Ok(Some(Notice::Arrived { here, size })), Some(arrivals)) =
         (wire::receive(&mut stdin), arrivals)
     {
         // Who waits can't tell that it is alive.
-        if arrivals.put(here) && say(&Report::Waiting).is_err() {
+        if arrivals.put(here, size) && say(&Report::Waiting).is_err() {
             break;
         }
     }

@@ -22,7 +22,7 @@ pub use self_check::{SelfCheck, probe_main, self_check, self_check_program};
 pub use watch::Bounds;
 
 use crate::model::problem::{Problem, ProblemCode};
-use crate::units::Ranges;
+use crate::units::{ByteCount, Ranges};
 use crate::wire::{self, Notice, Order, Report, WIRE_VERSION};
 use command_fds::FdMapping;
 use process::{Process, Said};
@@ -159,11 +159,11 @@ impl Child {
         pulse.waits && worked < self.stall / 2 && self.waited < WAITS_MAX
     }
 
-    /// Tells the child what of its source is here now.
-    pub fn arrived(&self, here: Ranges) {
+    /// Tells the child what of its source is here now, and how large that is, once it is known.
+    pub fn arrived(&self, here: Ranges, size: Option<ByteCount>) {
         let mut notice = Vec::new();
         // More holes than one message tells of: the child waits until there are fewer.
-        if wire::send(&mut notice, &Notice::Arrived { here }).is_ok() {
+        if wire::send(&mut notice, &Notice::Arrived { here, size }).is_ok() {
             self.process.tell(notice);
         }
     }

@@ -207,6 +207,53 @@ fn streams_play_before_their_upload_has_ended() {
     }
 }
 
+/// Films whose length nobody has told play while some of them is still to come, whether they are
+/// made to be read as they come or have their index first, over tus and over the draft; the length
+/// may be told later or only with the last byte.
+#[test]
+fn films_of_unknown_length_play_before_their_upload_has_ended() {
+    let server = server();
+    let tus = ("Tus-Resumable", "1.0.0");
+    let octets = ("Content-Type", "application/offset+octet-stream");
+    for (name, tells) in [("faststart.mp4", 2), ("streamed.mkv", 1), ("pieces.mp4", 2)] {
+        let film = fs::read(media(name)).expect("it was generated");
+        let made = server.send("POST", "/files", &[tus, ("Upload-Defer-Length", "1")], b"");
+        assert_eq!(made.status, 201, "{}", made.text());
+        let (path, video) = (made.header("location"), made.header("slipway-video"));
+        let (length, most) = (film.len().to_string(), film.len() * 17 / 20);
+        let mut at = 0;
+        for (round, end) in [most, film.len() - 1, film.len()].into_iter().enumerate() {
+            let offset = at.to_string();
+            let mut headers = vec![tus, octets, ("Upload-Offset", offset.as_str())];
+            if round == tells {
+                headers.push(("Upload-Length", length.as_str()));
+            }
+            assert_eq!(server.send("PATCH", path, &headers, &film[at..end]).status, 204);
+            at = end;
+            if round == 0 {
+                playable(&server, video, 1);
+                let id = path.rsplit('/').next().expect("an id");
+                let status = server.json(&format!("/api/videos/upload/{id}"));
+                assert_eq!((&status["size"], &status["wanted"]), (&json!(null), &json!([])));
+            }
+        }
+        let it = assert_right(&server, video);
+        assert_eq!(it["attempts"].as_u64().unwrap_or(1), 1, "{name}: {it}");
+        assert_eq!(it["size"], json!(film.len()), "{name}");
+    }
+    let film = fs::read(media("streamed.ts")).expect("it was generated");
+    let most = film.len() * 17 / 20;
+    let begun = server.send("POST", "/files", &[("Upload-Complete", "?0")], &film[..most]);
+    assert_eq!(begun.status, 201, "{}", begun.text());
+    let (path, video) = (begun.header("location"), begun.header("slipway-video"));
+    playable(&server, video, 1);
+    let offset = most.to_string();
+    let partial = ("Content-Type", "application/partial-upload");
+    let headers = [partial, ("Upload-Offset", offset.as_str()), ("Upload-Complete", "?1")];
+    assert_eq!(server.send("PATCH", path, &headers, &film[most..]).status, 201);
+    assert_right(&server, video);
+}
+
 /// A film whose key frames turn out to be too far apart to be copied, its container not having said
 /// so, is encoded, still along with its upload.
 #[test]

@@ -33,6 +33,7 @@ fn order(size: u64) -> Order {
         epoch: Epoch(1),
         source: Extent::whole(ByteCount(size)),
         arrived: None,
+        is_open_ended: false,
         renditions_done: Vec::new(),
         seconds_done: 0.0,
         begun: Vec::new(),

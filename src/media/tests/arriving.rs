@@ -21,8 +21,8 @@ fn index_of(film: &[u8]) -> (usize, usize) {
     }
 }
 
-/// Works on a film of which `sent` are sent one after the other, each when `heard` says so, and the
-/// rest when all is over.
+/// Works on a film that `feed` sends, while it hears of segments. Nobody knows how large it is
+/// before it is all sent if the order says so.
 fn run_along(
     film: &[u8],
     out: &Path,
@@ -30,9 +30,11 @@ fn run_along(
     feed: impl FnOnce(&mut dyn FnMut(usize, usize), Receiver<String>) + Send,
 ) -> Outcome {
     let mut source = tempfile::tempfile().expect("a file");
-    order.source = Extent::whole(ByteCount(film.len() as u64));
+    let length = ByteCount(film.len() as u64);
+    let size = (!order.is_open_ended).then_some(length);
+    order.source = Extent::whole(size.unwrap_or(ByteCount(50 << 30)));
     order.arrived = Some(Ranges::default());
-    let arrivals = Arc::new(Arrivals::default());
+    let arrivals = Arc::new(Arrivals::new(Ranges::default(), size));
     let dir = fs::File::open(out).expect("the output directory is there");
     let (tell, told) = channel();
     let mut tell = Some(tell);
@@ -45,9 +47,10 @@ fn run_along(
                 source.seek(SeekFrom::Start(from as u64)).expect("a place");
                 source.write_all(&film[from..to]).expect("written");
                 here.insert(ByteOffset(from as u64), ByteOffset(to as u64));
-                arrivals.put(here.clone());
+                arrivals.put(here.clone(), size);
             };
             feed(&mut send, told);
+            arrivals.put(here, Some(length));
         });
         let mut report = |report: Report| {
             if let Report::Segment { rendition, number, .. } = &report {
@@ -323,4 +326,69 @@ fn a_sound_that_is_left_is_made_along() {
     let sound = &outcome.made["audio"];
     assert!(outcome.made.len() == 1 && sound.complete, "{:?}", outcome.made.keys());
     assert_eq!(sound.segments.len(), expected.made["audio"].segments.len());
+}
+
+/// Of a film whose size nobody knows before its end, segments come as soon as their bytes are here,
+/// whatever else follows behind them; in the end copies and sounds are those of a film that was
+/// there. The same is true of an MP4 whose size is known, with something behind its pictures.
+#[test]
+fn the_end_need_not_be_known() {
+    let something = [&40u32.to_be_bytes(), b"free".as_slice(), &[7; 32]].concat();
+    for (name, tenths, is_open_ended) in [
+        ("faststart.mp4", 6, true),
+        ("faststart.mp4", 6, false),
+        ("pieces.mp4", 6, true),
+        ("streamed.ts", 8, true),
+    ] {
+        let mut film = fs::read(films().join(name)).expect("the film is there");
+        if name == "faststart.mp4" {
+            film.extend(&something);
+        }
+        let (whole, along) = (out_dir(), out_dir());
+        let path = whole.path().with_extension(name);
+        fs::write(&path, &film).expect("written");
+        let expected = run_on(&path, whole.path(), order());
+        fs::remove_file(&path).expect("it is there");
+        let feed = |send: &mut dyn FnMut(usize, usize), told: Receiver<String>| {
+            let most = film.len() * tenths / 10;
+            send_in_order(film.len(), most, &expected.plan, send, &told);
+        };
+        let order = Order { is_open_ended, ..order() };
+        let mut outcome = run_along(&film, along.path(), order, feed);
+        assert_eq!(outcome.result, Some(Ok(())), "{name}");
+        for (plan, expected) in outcome.plan.iter_mut().zip(&expected.plan) {
+            if plan.copied {
+                plan.bandwidth_cap = expected.bandwidth_cap;
+            }
+        }
+        is_the_same(name, &outcome, &expected, along.path(), whole.path());
+        let told = outcome.lasts.unwrap_or(outcome.facts.duration);
+        assert!((told - expected.facts.duration).abs() < 0.1, "{name}: {told}");
+    }
+}
+
+/// An MP4 of unknown size that ends before its index says is what is there of it.
+#[test]
+fn an_end_that_comes_early_is_the_end() {
+    let path = films().join("faststart.mp4");
+    let film = fs::read(&path).expect("the film is there");
+    let (whole, along) = (out_dir(), out_dir());
+    let expected = run_on(&path, whole.path(), order());
+    let cut = &film[..film.len() * 7 / 10];
+    let copies: Vec<_> = expected.plan.iter().filter(|it| it.copied).cloned().collect();
+    let feed = |send: &mut dyn FnMut(usize, usize), told: Receiver<String>| {
+        send_in_order(cut.len(), cut.len() - 1, &copies, send, &told);
+    };
+    let order = Order { is_open_ended: true, ..order() };
+    let outcome = run_along(cut, along.path(), order, feed);
+    assert_eq!(outcome.result, Some(Ok(())));
+    assert!(outcome.warnings.contains(&"truncated-source".to_owned()), "{:?}", outcome.warnings);
+    let name = &copies.first().expect("a copy").name;
+    let (some, all) = (&outcome.made[name].segments, &expected.made[name].segments);
+    assert!(some.len() > 1 && some.len() < all.len(), "{} of {}", some.len(), all.len());
+    for number in 1..some.len() {
+        let file = Path::new(name).join(segment_file(number));
+        let [some, all] = [&along, &whole].map(|of| fs::read(of.path().join(&file)).expect("it"));
+        assert!(some == all, "{number}");
+    }
 }
