@@ -11,7 +11,7 @@ import * as api from "./api";
 import { Problem } from "./api";
 import { neededFirst } from "./film";
 import { line, type Member } from "./line";
-import { inOrder, type Range } from "./plan";
+import { inOrder, partBytesUpTo, sendingAtOnce, type Range } from "./plan";
 import { put, type Put } from "./put";
 import type { Ears, Sending } from "./transport";
 import { words } from "./words";
@@ -70,7 +70,9 @@ class Carrier implements Member {
 
   async #begin(): Promise<void> {
     const { file, partBytes } = this.sending;
-    const begun = await api.beginInParts(file, partBytes ?? 0);
+    const [index] = this.#first.at(-1) ?? [0];
+    const bytes = partBytesUpTo(index, partBytes ?? 0, file.size);
+    const begun = await api.beginInParts(file, bytes);
     this.#url = api.partsUrl(begun.uploadId);
     if (this.#over) {
       // Nobody knows of it yet, and nobody should find it among the unfinished ones.
@@ -109,6 +111,11 @@ class Carrier implements Member {
     return Math.min(this.#bytes, this.sending.file.size - index * this.#bytes);
   }
 
+  /** How many parts have bytes that haven't left yet. */
+  get #sending(): number {
+    return [...this.#going].filter(([index, { sent }]) => sent < this.#sizeOf(index)).length;
+  }
+
   #tellSent(): void {
     let sent = this.#accepted;
     for (const going of this.#going.values()) sent += going.sent;
@@ -118,7 +125,8 @@ class Carrier implements Member {
   /** Begins as many parts as may be on their way, or ends it when none is left. */
   #pump(): void {
     if (this.#over || this.#trouble || this.#asking) return;
-    while (this.#going.size < line.shareOf(this)) {
+    const most = line.shareOf(this);
+    while (this.#going.size < most && this.#sending < sendingAtOnce(most)) {
       const index = this.#waiting.shift();
       if (index === undefined) break;
       void this.#carry(index);
@@ -134,6 +142,7 @@ class Carrier implements Member {
       if (this.#over) return;
       line.moved(moved);
       this.#tellSent();
+      if (going.sent >= bytes) this.#pump();
     });
     this.#going.set(index, going);
     let problem: Problem | null = null;

@@ -19,10 +19,12 @@ const CHUNK_AIM_MS = 7_500;
 export const PARTS_MAX = 10_000;
 const PART_MIN = CHUNK_MIN;
 const PART_MAX = 64 * 1024 * 1024;
-/** A part that breaks off is sent again whole, and nothing plays before the first has arrived. */
-const PART_AIM_MS = 5_000;
-/** While nothing is known of the line; also what nginx lets through unless it is told otherwise. */
-const PART_USUAL = 1024 * 1024;
+/** A part that breaks off is sent again whole, and nothing of it plays before all has arrived. */
+const PART_AIM_MS = 3_000;
+/** While nothing is known of the line. */
+const PART_USUAL = 512 * 1024;
+/** What nginx lets through unless it is told otherwise. */
+const BODY_USUAL = 1024 * 1024;
 /** Of a large file, so many more would only keep the server's records busy. */
 const PARTS_USUAL = 5_000;
 
@@ -70,10 +72,20 @@ export function partBytes(
   return least > bodyMax ? null : clamp(ideal, least, Math.max(least, Math.min(PART_MAX, bodyMax)));
 }
 
+/**
+ * Returns a part's size of `bytes` or less by which a part begins at `start`, or a few bytes before
+ * it: where a film's index stands behind all else, so little is sent along with it then.
+ */
+export function partBytesUpTo(start: number, bytes: number, size: number): number {
+  if (start < bytes) return bytes;
+  const fitting = Math.floor(start / Math.ceil(start / bytes));
+  return fitting >= PART_MIN && size / fitting <= PARTS_MAX ? fitting : bytes;
+}
+
 /** Returns how much one request may carry after one of `bytes` didn't get through. */
 export function smallerBody(bytes: number): number {
   // In big steps, for each costs an upload that is begun in vain; a megabyte nearly always passes.
-  if (bytes > PART_USUAL) return Math.max(PART_USUAL, Math.floor(bytes / 8));
+  if (bytes > BODY_USUAL) return Math.max(BODY_USUAL, Math.floor(bytes / 8));
   return Math.max(BODY_MIN, Math.floor(bytes / 4));
 }
 
@@ -188,6 +200,17 @@ export class Pace {
   reset(): void {
     this.#samples = [];
   }
+}
+
+/** Requests of which all bytes have left, and whose answer is waited for. */
+const ANSWERS_AWAITED = 2;
+
+/**
+ * Returns how many requests may be sending at once where so many may be on their way. Parts that
+ * share the line all arrive late, the one that a film's beginning waits for among them.
+ */
+export function sendingAtOnce(onTheirWay: number): number {
+  return Math.max(1, onTheirWay - ANSWERS_AWAITED);
 }
 
 export const LANES_FIRST = 3;

@@ -58,15 +58,29 @@ describe("the uploader's rules", () => {
     assert.deepEqual(inOrder([0, 1, 2], [[10, 20]], 10), [1, 0, 2]);
   });
 
+  it("cut a film so that its index begins a part", () => {
+    const { partBytesUpTo } = plan;
+    for (const start of [MIB, 3 * MIB + 17, 65_413_870, 10_000 * MIB - 1]) {
+      const bytes = start > 1000 * MIB ? 8 * MIB : MIB / 2;
+      const fitting = partBytesUpTo(start, bytes, start + 50_000);
+      assert.ok(fitting <= bytes && fitting >= bytes / 2, `${fitting} for ${start}`);
+      assert.ok(start % fitting < start / fitting, `${start % fitting} bytes before ${start}`);
+    }
+    assert.equal(partBytesUpTo(0, MIB, 9 * MIB), MIB, "it stands first");
+    assert.equal(partBytesUpTo(MIB - 1, MIB, 9 * MIB), MIB, "it stands in the first part");
+    assert.equal(partBytesUpTo(MIB / 4 + 1, MIB / 4, 9 * MIB), MIB / 4, "no part is that small");
+    assert.equal(partBytesUpTo(9999 * MIB + 1, MIB, 10_000 * MIB), MIB, "no more parts than that");
+  });
+
   it("cut a file as the line bears it", () => {
     const { partBytes } = plan;
     const free = Number.POSITIVE_INFINITY;
-    assert.equal(partBytes(100 * MIB, 0, 3, free), MIB, "nothing is known");
-    assert.equal(partBytes(1000 * MIB, 3_000_000, 3, free), 5_000_000);
-    assert.equal(partBytes(1000 * MIB, 3_000_000, 1, free), 15_000_000);
+    assert.equal(partBytes(100 * MIB, 0, 3, free), MIB / 2, "nothing is known");
+    assert.equal(partBytes(1000 * MIB, 3_000_000, 3, free), 3_000_000);
+    assert.equal(partBytes(1000 * MIB, 3_000_000, 1, free), 9_000_000);
     assert.equal(partBytes(128 * MIB, 3_000_000, 3, free), 2 * MIB, "its first seconds come soon");
     assert.equal(partBytes(64 * MIB, 3_000_000, 3, free), MIB);
-    assert.equal(partBytes(14 * MIB, 3_000_000, 3, free), 5_000_000, "it is over in a moment");
+    assert.equal(partBytes(8 * MIB, 3_000_000, 3, free), 3_000_000, "it is over in a moment");
     assert.equal(partBytes(100 * MIB, 10_000, 3, free), MIB / 4, "not below the server's least");
     assert.equal(partBytes(1000 * MIB, 1e10, 3, free), 64 * MIB);
     assert.equal(partBytes(100 * MIB, 1e10, 3, MIB), MIB, "not above what gets through");
