@@ -7,8 +7,9 @@ use crate::ids::{Epoch, JobId, Owner};
 use crate::model::manifest::{Manifest, Rung, Segment};
 use crate::model::rendition::RenditionPlan;
 use crate::model::upload::{Protocol, UploadState};
-use crate::model::video::VideoState;
-use crate::state::UploadRecord;
+use crate::model::video::{SourceFacts, VideoKind, VideoState};
+use crate::queue::Queue;
+use crate::state::{JobRecord, UploadRecord};
 use crate::units::{ByteCount, ByteOffset, UnixMillis};
 use crate::upload::{Append, Metadata, NewUpload, UploadLimits};
 use bytes::Bytes;
@@ -24,9 +25,6 @@ struct House {
 
 impl House {
     fn open(dir: &std::path::Path) -> Self {
-        let disk = Disk::open(dir).expect("the directory is ours");
-        let state = State::open(&disk.state_dir()).expect("the database opens");
-        let clock = Clock::by_hand(START);
         let limits = UploadLimits {
             max_size: ByteCount(1 << 20),
             expire_after_ms: 86_400_000,
@@ -38,6 +36,13 @@ impl House {
             admission: Default::default(),
             live: true,
         };
+        Self::with(dir, limits)
+    }
+
+    fn with(dir: &std::path::Path, limits: UploadLimits) -> Self {
+        let disk = Disk::open(dir).expect("the directory is ours");
+        let state = State::open(&disk.state_dir()).expect("the database opens");
+        let clock = Clock::by_hand(START);
         let hub = Hub::new(START);
         let (of_uploads, boot) = (state.clone(), "boot".to_owned());
         let uploads = Uploads::new(disk.clone(), of_uploads, hub, clock.clone(), limits, boot);
@@ -61,6 +66,12 @@ impl House {
         let body = stream::iter([Ok::<_, Infallible>(Bytes::from_static(sent))]);
         uploads.append(append, body).await.expect("it is stored");
         upload
+    }
+
+    /// The queue of jobs on the uploads of this house.
+    fn queue(&self) -> Queue {
+        let bell = self.janitor.uploads.finished();
+        Queue::new(self.janitor.state.clone(), Hub::new(START), self.clock.clone(), bell)
     }
 
     async fn close(self) {
@@ -184,4 +195,63 @@ async fn an_original_without_facts_is_private() {
     assert_eq!((back.visibility, back.size), (Visibility::Private, ByteCount(3)));
     assert_eq!(back.owner, Owner("unknown".into()));
     house.close().await;
+}
+
+/// An hour in which nothing comes of an upload takes nothing away, at the settings that a server
+/// has by default: no round of the janitor, no lease and no restart gives it up, what has been made
+/// of it stays, and its job waits until more comes.
+#[tokio::test]
+async fn an_hour_without_a_byte_takes_nothing_away() {
+    const MINUTE_MS: i64 = 60_000;
+    let loaded = crate::config::load(None, std::iter::empty(), &[]).expect("defaults are sound");
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let house = House::with(dir.path(), UploadLimits::of(&loaded.config));
+    let (janitor, clock) = (&house.janitor, house.clock.clone());
+    let upload = house.upload("paused", b"ab", 3).await;
+    let video = upload.video.expect("every upload has one");
+    let job = JobRecord::new(JobId::fresh(START), video, upload.owner.clone(), clock.now());
+    let fresh = job.clone();
+    assert!(janitor.state.begin_live(upload.id, job, clock.now()).await.expect("it is queued"));
+    let queue = house.queue();
+    let claim = queue.claim_live().await.expect("it answers").expect("there is work");
+    let (id, epoch) = (claim.job.id, claim.job.epoch);
+    let plan = vec![RenditionPlan::sample("360p")];
+    let (facts, kind) = (SourceFacts::default(), VideoKind::Video);
+    let probed = janitor.state.commit_probe(id, epoch, facts, kind, plan, clock.now()).await;
+    probed.expect("it holds the lease");
+    janitor.state.commit_playable(id, epoch, clock.now()).await.expect("it holds the lease");
+    write_manifest(&janitor.disk, video, &manifest(false));
+    queue.park(&claim).await.expect("it is parked");
+    queue.put_down(id);
+    let until = janitor.state.upload(upload.id).expect("it reads").expect("it is there").expires_at;
+
+    let rest = async |house: &House, queue: &Queue| {
+        for _ in 0..61 {
+            house.clock.advance_ms(MINUTE_MS);
+            assert_eq!(house.janitor.uploads.expire_due().await.expect("a round"), 0);
+            assert!(queue.claim_live().await.expect("it answers").is_none());
+            assert!(queue.claim().await.expect("it answers").is_none());
+        }
+        let record = house.janitor.state.video(video).expect("it reads").expect("it is there");
+        assert_eq!((record.state, record.playable), (VideoState::Uploading, true));
+        assert!(house.janitor.disk.manifest(video).expect("it reads").is_some());
+        let record = house.janitor.state.upload(upload.id).expect("it reads").expect("open");
+        assert_eq!((record.state, record.expires_at), (UploadState::Partial, until));
+        assert_eq!(record.received.end(), ByteOffset(2));
+    };
+    rest(&house, &queue).await;
+    drop(queue);
+    house.close().await;
+
+    // Another hour, after a restart.
+    let house = House::with(dir.path(), UploadLimits::of(&loaded.config));
+    house.clock.advance_ms(clock.now().0 - START.0);
+    let (janitor, queue) = (&house.janitor, house.queue());
+    assert_eq!(janitor.start().await.expect("it starts"), Swept::default());
+    queue.reclaim().await.expect("it answers");
+    rest(&house, &queue).await;
+    let now = house.clock.now();
+    assert!(janitor.state.begin_live(upload.id, fresh, now).await.expect("more has come"));
+    let again = queue.claim_live().await.expect("it answers").expect("there is work");
+    assert_eq!((again.job.id, again.job.attempt), (id, 1), "it goes on, and nothing failed");
 }

@@ -65,6 +65,9 @@ struct Running<'a> {
     source_bytes: u64,
     written: u64,
     written_max: u64,
+    /// Progress and speed by the child's last word, and how far the film played when it was told.
+    progress: (f64, f64),
+    told_seconds: f64,
 }
 
 impl<'a> Running<'a> {
@@ -81,6 +84,8 @@ impl<'a> Running<'a> {
             source_bytes: 0,
             written: 0,
             written_max: 0,
+            progress: (0.0, 0.0),
+            told_seconds: 0.0,
         }
     }
 
@@ -119,10 +124,7 @@ impl<'a> Running<'a> {
                     worker::Event::Ended(Ending::Done) => break None,
                     worker::Event::Ended(ending) => Err(self.halt_of(ending)),
                 },
-                _ = tick.tick() => {
-                    let now = self.pipeline.clock.now();
-                    blocking(&publisher, move |publisher| publisher.tick(now)).await
-                }
+                _ = tick.tick() => self.tick(&publisher).await,
             };
             if let Err(halt) = step {
                 break Some(halt);
@@ -143,6 +145,21 @@ impl<'a> Running<'a> {
                 self.finish(&publisher).await
             }
         }
+    }
+
+    /// Does what is due, and tells how far the film plays if that has changed: a child that waits
+    /// for bytes tells no progress, and its last word came before its last segments.
+    async fn tick(&mut self, publisher: &Arc<Mutex<Publisher>>) -> Result<(), Halt> {
+        let now = self.pipeline.clock.now();
+        let step = move |publisher: &mut Publisher| {
+            publisher.tick(now)?;
+            Ok(publisher.reached())
+        };
+        let reached = blocking(publisher, step).await?;
+        if reached.playable_seconds > self.told_seconds {
+            self.tell_progress(reached);
+        }
+        Ok(())
     }
 
     /// Hears that more of the upload is here.
@@ -303,8 +320,9 @@ impl<'a> Running<'a> {
                 if playable { self.playable().await } else { Ok(()) }
             }
             Report::Progress { progress, speed } => {
+                self.progress = (progress, speed);
                 let reached = blocking(publisher, |p| Ok(p.reached())).await?;
-                self.tell_progress(progress, speed, reached);
+                self.tell_progress(reached);
                 Ok(())
             }
             // It lives, and that is all.
@@ -511,7 +529,9 @@ impl<'a> Running<'a> {
         self.pipeline.tell(kind, video);
     }
 
-    fn tell_progress(&self, progress: f64, speed: f64, reached: Reached) {
+    fn tell_progress(&mut self, reached: Reached) {
+        let (progress, speed) = self.progress;
+        self.told_seconds = reached.playable_seconds;
         let left = self.duration * (1.0 - progress);
         // Nobody knows what is left of a film whose length isn't known.
         let eta_seconds = (speed > 0.0 && self.duration > 0.0).then(|| left / speed);

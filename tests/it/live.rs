@@ -1,6 +1,6 @@
-//! Films that play before their upload has ended, and what happens when it doesn't go well.
+//! Films that play before their upload has ended.
 
-use crate::crash::{kill_9, workers_of};
+use crate::crash::workers_of;
 use crate::harness::{Server, media, raw, sha256, wait_for};
 use crate::matrix::film_of;
 use crate::playback::{judged, walk_for};
@@ -10,11 +10,12 @@ use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 
-const JSON: (&str, &str) = ("Content-Type", "application/json");
-const PART: usize = 256 * 1024;
+pub const JSON: (&str, &str) = ("Content-Type", "application/json");
+/// The smallest part.
+pub const PART: usize = 256 * 1024;
 
 /// A server that takes small files in parts, too.
-fn server() -> Server {
+pub fn server() -> Server {
     Server::with(&[("SLIPWAY_UPLOAD__SINGLE_THRESHOLD", "0")])
 }
 
@@ -28,15 +29,15 @@ pub fn index_last() -> Vec<u8> {
 }
 
 /// An upload in numbered parts.
-struct Parts<'a> {
+pub struct Parts<'a> {
     server: &'a Server,
     film: &'a [u8],
-    id: String,
-    video: String,
+    pub id: String,
+    pub video: String,
 }
 
 impl<'a> Parts<'a> {
-    fn begin(server: &'a Server, film: &'a [u8], more: Value) -> Self {
+    pub fn begin(server: &'a Server, film: &'a [u8], more: Value) -> Self {
         let mut said = json!({"filename": "a.mp4", "size": film.len(), "chunkSize": PART});
         said.as_object_mut().expect("one").extend(more.as_object().expect("one").clone());
         let (path, said) = ("/api/videos/upload/initiate", said.to_string());
@@ -46,11 +47,11 @@ impl<'a> Parts<'a> {
         Self { server, film, id: of("uploadId"), video: of("videoId") }
     }
 
-    fn count(&self) -> usize {
+    pub fn count(&self) -> usize {
         self.film.len().div_ceil(PART)
     }
 
-    fn put(&self, index: usize) {
+    pub fn put(&self, index: usize) {
         let path = format!("/api/videos/upload/{}/parts/{index}", self.id);
         let part = self.film.chunks(PART).nth(index).expect("a part");
         let answer = self.server.send("PUT", &path, &[], part);
@@ -64,7 +65,7 @@ impl<'a> Parts<'a> {
     }
 
     /// Sends the first part and what is wanted until nothing is; returns which parts that were.
-    fn put_what_is_wanted(&self) -> Vec<usize> {
+    pub fn put_what_is_wanted(&self) -> Vec<usize> {
         self.put(0);
         let mut sent = vec![0];
         while let Some((from, to)) = self.wanted().first().copied() {
@@ -77,7 +78,7 @@ impl<'a> Parts<'a> {
         sent
     }
 
-    fn complete(&self) -> crate::harness::Answer {
+    pub fn complete(&self) -> crate::harness::Answer {
         let said = json!({"uploadId": self.id}).to_string();
         self.server.send("POST", "/api/videos/upload/complete", &[JSON], said.as_bytes())
     }
@@ -97,7 +98,7 @@ pub fn playable(server: &Server, video: &str, segments: usize) -> Value {
     })
 }
 
-fn playlists(media: &Path) -> BTreeMap<String, String> {
+pub fn playlists(media: &Path) -> BTreeMap<String, String> {
     let entries = fs::read_dir(media).into_iter().flatten().flatten();
     let rungs = entries.filter_map(|entry| {
         let list = fs::read_to_string(entry.path().join("media.m3u8")).ok()?;
@@ -267,99 +268,6 @@ fn a_copy_that_was_begun_in_vain_is_encoded() {
     assert_eq!(server.patch(&path, most, &film[most..]).status, 204);
     let it = assert_right(&server, &video);
     assert!(it["renditions"].as_array().is_some_and(|all| all.len() == 3), "{it}");
-}
-
-/// Parts in any order, over tus and over the other door, and a film whose index doesn't come before
-/// its end: each is right in the end.
-#[test]
-fn any_order_is_right_in_the_end() {
-    let server = server();
-    let film = index_last();
-    let upload = Parts::begin(&server, &film, json!({}));
-    let mut order: Vec<usize> = (0..upload.count()).collect();
-    order.sort_by_key(|index| index * 17 % upload.count());
-    order.iter().for_each(|&index| upload.put(index));
-    assert_eq!(upload.complete().status, 200);
-    assert_right(&server, &upload.video);
-    let (path, video) = server.create("b.mp4", film.len());
-    for at in (0..film.len()).step_by(3_000_000) {
-        let end = film.len().min(at + 3_000_000);
-        assert_eq!(server.patch(&path, at, &film[at..end]).status, 204);
-    }
-    assert_right(&server, &video);
-}
-
-/// The child killed, then the server, while a film is being uploaded: the work goes on, what was
-/// served stays, and the film is right.
-#[test]
-fn what_was_killed_along_an_upload_goes_on() {
-    let mut server =
-        Server::with(&[("SLIPWAY_BOOT_ID", "the same"), ("SLIPWAY_MEDIA__LADDER", "[240]")]);
-    let film = fs::read(media("one-key-60s.mp4")).expect("it was generated");
-    let (path, video) = server.create("a.mp4", film.len());
-    let mut at = 0;
-    let mut seen = Vec::new();
-    for (round, tenths) in [5, 7, 9].into_iter().enumerate() {
-        let end = film.len() * tenths / 10;
-        assert_eq!(server.patch(&path, at, &film[at..end]).status, 204);
-        at = end;
-        playable(&server, &video, 1 + round);
-        seen.push(sums(&server, &video, "audio-1").first().cloned().expect("a segment"));
-        match round {
-            0 => workers_of(server.pid()).into_iter().for_each(kill_9),
-            1 => {
-                server.kill();
-                server.restart();
-            }
-            _ => (),
-        }
-    }
-    assert_eq!(server.patch(&path, at, &film[at..]).status, 204);
-    let it = assert_right(&server, &video);
-    assert!(it["warnings"].as_array().is_none_or(Vec::is_empty), "{it}");
-    let first = sums(&server, &video, "audio-1").first().cloned();
-    assert!(seen.iter().all(|sum| Some(sum) == first.as_ref()), "what was served stays");
-}
-
-/// An upload that pauses lets its worker go and gets one again when it goes on; the length that it
-/// declares can't be contradicted at the end.
-#[test]
-fn a_paused_upload_gives_its_worker_back() {
-    let server = Server::with(&[("SLIPWAY_MEDIA__STALL_TIMEOUT", "5s")]);
-    let film = fs::read(media("faststart.mp4")).expect("it was generated");
-    let (path, video) = server.create("a.mp4", film.len());
-    let half = film.len() / 2;
-    assert_eq!(server.patch(&path, 0, &film[..half]).status, 204);
-    playable(&server, &video, 1);
-    wait_for("the worker to go", || workers_of(server.pid()).is_empty().then_some(()));
-    let it = server.json(&format!("/api/videos/{video}"));
-    assert_eq!((&it["state"], &it["playable"]), (&json!("uploading"), &json!(true)));
-    let most = film.len() * 9 / 10;
-    assert_eq!(server.patch(&path, half, &film[half..most]).status, 204);
-    wait_for("a worker again", || workers_of(server.pid()).first().copied());
-    assert_eq!(server.patch(&path, most, &[&film[most..], b"more"].concat()).status, 413);
-    let offset = server.offset(&path);
-    assert_eq!(server.patch(&path, offset, &film[offset..]).status, 204);
-    assert_right(&server, &video);
-}
-
-/// Who deletes an upload takes what plays of it along, also from a viewer in the middle of it.
-#[test]
-fn a_deleted_upload_leaves_nothing_to_play() {
-    let server = Server::start();
-    let film = fs::read(media("faststart.mp4")).expect("it was generated");
-    for by_video in [false, true] {
-        let (path, video) = server.create("a.mp4", film.len());
-        assert_eq!(server.patch(&path, 0, &film[..film.len() * 7 / 10]).status, 204);
-        let it = playable(&server, &video, 1);
-        let hls = it["playback"]["hls"].as_str().expect("an address").to_owned();
-        let path = if by_video { format!("/api/videos/{video}") } else { path };
-        assert_eq!(server.send("DELETE", &path, &[("Tus-Resumable", "1.0.0")], b"").status, 204);
-        assert_eq!(server.send("GET", &hls, &[], b"").status, 404);
-        wait_for("the worker to go", || workers_of(server.pid()).is_empty().then_some(()));
-        let published = server.data.join("media");
-        wait_for("its files to go", || walk_for(&published, &video).is_none().then_some(()));
-    }
 }
 
 /// A sum of the whole that is wrong takes back what was published; with the right one the film is

@@ -28,6 +28,7 @@ mod playback;
 mod power;
 mod service;
 mod sessions;
+mod survival;
 mod torture;
 mod tus;
 mod worker;
