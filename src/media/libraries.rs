@@ -105,7 +105,7 @@ doorsteps! {
         avcodec_receive_packet avcodec_send_frame avcodec_send_packet avcodec_version
     }
     avformat LIBAVFORMAT_VERSION_MAJOR {
-        av_find_input_format av_read_frame av_stream_get_side_data av_write_frame
+        av_find_input_format av_read_frame av_seek_frame av_stream_get_side_data av_write_frame
         avformat_alloc_context avformat_alloc_output_context2 avformat_close_input
         avformat_find_stream_info avformat_free_context avformat_index_get_entries_count
         avformat_index_get_entry avformat_new_stream avformat_open_input avformat_seek_file

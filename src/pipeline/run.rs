@@ -218,6 +218,7 @@ impl<'a> Running<'a> {
         let boot = self.pipeline.boot.clone();
         let formats = self.pipeline.formats;
         let left_out = self.claim.job.left_out.clone();
+        let anew = self.claim.job.anew;
         let uploads = self.claim.job.live.then(|| self.pipeline.uploads.clone());
         let prepared = tokio::task::spawn_blocking(move || {
             let source = match &uploads {
@@ -225,6 +226,10 @@ impl<'a> Running<'a> {
                 None => source::open(&disk, &state, video)?,
             };
             disk.remove_work(job)?;
+            if anew {
+                // Nobody else publishes meanwhile: this run has the video's turn.
+                disk.remove_media(video)?;
+            }
             let output = disk.make_work(job, epoch)?;
             let publisher =
                 Publisher::open(disk, state, video, job, epoch, &boot, now)?.in_formats(formats);

@@ -26,7 +26,7 @@ const PARKED: UnixMillis = UnixMillis(i64::MAX);
 impl State {
     /// Queues `job` on the video of an upload that is under way, or takes up again the one that was
     /// parked. Returns whether there is something to claim now that wasn't: not if a job waits
-    /// or runs already, or one was given up.
+    /// or runs already, or one was given up and not withdrawn.
     ///
     /// # Errors
     /// `Missing`; `Failed`.
@@ -47,18 +47,23 @@ impl State {
             if video.state != VideoState::Uploading {
                 return Ok(false);
             }
-            let Some(known) = video.job else {
-                let job = JobRecord { live: true, ..job };
-                put_new(view, &job)?;
-                video.job = Some(job.id);
-                videos::put(view, &video)?;
-                return Ok(true);
+            let known = match video.job {
+                Some(known) => Some(view.get::<JobRecord>(&keys::job(known))?),
+                None => None,
             };
-            let known: JobRecord = view.get(&keys::job(known))?;
-            if known.state != JobState::Queued || known.run_at <= now {
-                return Ok(false);
-            }
-            put(view, &JobRecord { run_at: now, ..known })?;
+            let job = JobRecord { live: true, ..job };
+            let job = match known {
+                Some(known) if known.state == JobState::Queued && known.run_at > now => {
+                    put(view, &JobRecord { run_at: now, ..known })?;
+                    return Ok(true);
+                }
+                Some(known) if known.is_open() || !known.anew => return Ok(false),
+                Some(withdrawn) => job.instead_of(&withdrawn),
+                None => job,
+            };
+            put_new(view, &job)?;
+            video.job = Some(job.id);
+            videos::put(view, &video)?;
             Ok(true)
         })
         .await
@@ -108,7 +113,8 @@ impl State {
     }
 
     /// Ends the job on an upload that is under way, and forgets all that has come of it: the bytes
-    /// aren't what they should be. Returns the video whose files may be removed now.
+    /// aren't what they should be. Returns the video whose files may be removed now. The next job
+    /// on it removes what has been published until it begins.
     ///
     /// # Errors
     /// `Missing`; `Failed`.
@@ -126,6 +132,8 @@ impl State {
                 return Ok(None);
             };
             cancel_open(view, job, now)?;
+            let job: JobRecord = view.get(&keys::job(job))?;
+            put(view, &JobRecord { anew: true, ..job })?;
             let video = VideoRecord {
                 playable: false,
                 playable_at: None,
@@ -156,8 +164,10 @@ pub(super) fn hand_over(
         Some(known) => view.find::<JobRecord>(&keys::job(known))?,
         None => None,
     };
-    let Some(mut known) = known.filter(JobRecord::is_open) else {
-        return videos::queue(view, video, job);
+    let mut known = match known {
+        Some(known) if known.is_open() => known,
+        Some(ended) => return videos::queue(view, video, job.map(|job| job.instead_of(&ended))),
+        None => return videos::queue(view, video, job),
     };
     known.live = false;
     known.run_at = known.run_at.min(now);

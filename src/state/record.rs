@@ -188,6 +188,9 @@ pub struct JobRecord {
     /// the video.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub live: bool,
+    /// What is published of the video was made of other bytes: it goes before anything is made.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub anew: bool,
     /// Whose video that is.
     pub owner: Owner,
     /// Where it stands.
@@ -344,6 +347,7 @@ impl JobRecord {
             video,
             task: Task::Film,
             live: false,
+            anew: false,
             owner,
             state: JobState::Queued,
             epoch: Epoch(0),
@@ -358,6 +362,12 @@ impl JobRecord {
             problem: None,
             left_out: Vec::new(),
         }
+    }
+
+    /// Makes it one that begins where `before`, which has ended, was withdrawn: no address that was
+    /// served under its leases comes again.
+    pub fn instead_of(self, before: &Self) -> Self {
+        Self { epoch: self.epoch.max(before.epoch), anew: before.anew, ..self }
     }
 
     /// Makes a small job that may begin at once.

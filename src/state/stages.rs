@@ -33,6 +33,8 @@ impl State {
             video.facts = Some(facts);
             video.kind = kind;
             video.renditions = merge(std::mem::take(&mut video.renditions), plan, epoch);
+            // What is published from here on is this job's own.
+            job.anew = false;
             set(job, Stage::Probe, StageState::Done, now);
             set(job, Stage::Poster, StageState::Running, now);
             set(job, Stage::Renditions, StageState::Running, now);

@@ -332,11 +332,30 @@ impl Engine {
         self.along.finish(id, size);
     }
 
+    /// Lowers the claims on an upload to `believed`. Where the file holds less than it has to, it
+    /// was damaged under whoever read it, nobody knows since when, and what is missing may come
+    /// back as something else: what was made along the upload is taken back, and begun anew with
+    /// the next bytes. What a power cut takes is no such damage: it was read while it was right.
+    pub(super) async fn lower(
+        self: &Arc<Self>,
+        record: &UploadRecord,
+        believed: Ranges,
+    ) -> Result<UploadRecord, UploadError> {
+        let id = record.id;
+        let certain = record.received.believed(&self.boot, ByteCount(u64::MAX));
+        if believed.overlap(&certain) != certain {
+            // Before the record: a kill in between is made good by the next look at the file.
+            self.withdraw_along(id).await?;
+        }
+        Ok(self.state.lower_upload(id, &self.boot, believed).await?)
+    }
+
     /// Ends the work along an upload whose bytes aren't what they should be, and removes what has
     /// come of it.
     pub(super) async fn withdraw_along(self: &Arc<Self>, id: UploadId) -> Result<(), UploadError> {
         let withdrawn = self.state.withdraw_live(id, self.clock.now()).await?;
-        self.along.followed().remove(&id);
+        // Who follows learns that what it has heard of doesn't count any more.
+        self.along.forget(id);
         match withdrawn {
             Some(video) => {
                 self.clone().blocking(move |engine| engine.disk.remove_media(video.id)).await

@@ -216,7 +216,7 @@ impl Engine {
         let (blob, file_bytes, space) = self.clone().open_for_append(id).await?;
         let believed = record.received.believed(&self.boot, file_bytes);
         if believed != record.received.written {
-            record = self.state.lower_upload(id, &self.boot, believed).await?;
+            record = self.lower(&record, believed).await?;
         }
         let actual = record.received.end();
         if append.at != actual {

@@ -2,6 +2,7 @@
 //! dropping it is a kill.
 
 mod admission;
+mod along;
 mod checked;
 mod flagged;
 mod histories;

@@ -219,7 +219,7 @@ impl Engine {
         let is_full = record.length == Some(ByteCount(end.0)) && is_done;
         let is_new = believed != record.received.written || record.received.boot != self.boot;
         if is_new || (record.state == UploadState::Finishing && !is_full) {
-            record = self.state.lower_upload(id, &self.boot, believed).await?;
+            record = self.lower(&record, believed).await?;
             info!(upload.id = %id, offset = end.0, "upload {id} goes on at {end}");
         }
         if is_full && !record.is_part() {

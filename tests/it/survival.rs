@@ -410,3 +410,39 @@ fn an_upload_deleted_while_a_viewer_plays_it_is_gone() {
         wait_for("its files to go", || walk_for(&published, &video).is_none().then_some(()));
     }
 }
+
+/// The file is cut under the server while a film plays, and its client sends another film instead:
+/// nothing of the first is to be seen any more, and no address that it had.
+#[test]
+fn a_file_cut_under_the_server_leaves_nothing_of_what_was_lost() {
+    let server = Server::with(&[("SLIPWAY_MEDIA__LADDER", "[720, 240]")]);
+    let film = faststart();
+    let (path, video) = server.create("a.mp4", film.len());
+    let half = film.len() / 2;
+    assert_eq!(server.patch(&path, 0, &film[..half]).status, 204);
+    let it = playable(&server, &video, 1);
+    let hls = it["playback"]["hls"].as_str().expect("an address").to_owned();
+    let lost = served(&server, &video);
+    let uploads = server.data.join("tmp/uploads");
+    let id = path.rsplit('/').next().expect("an id");
+    let blob = walk_for(&uploads, id).expect("its directory").join("blob");
+    fs::OpenOptions::new().write(true).open(blob).expect("a file").set_len(0).expect("it is ours");
+    let refused = server.patch(&path, half, &film[half..]);
+    assert_eq!((refused.status, refused.header("upload-offset")), (409, "0"));
+    assert_eq!(server.send("GET", &hls, &[], b"").status, 404);
+
+    let mut other = fs::read(media("one-key-5s.mp4")).expect("it was generated");
+    let most = other.len();
+    // As long as the other one: its last box gets longer.
+    let mdat = other.windows(4).position(|name| name == b"mdat").expect("the last box");
+    let size = u32::try_from(film.len() - (mdat - 4)).expect("a small one");
+    other[mdat - 4..mdat].copy_from_slice(&size.to_be_bytes());
+    other.resize(film.len(), 0);
+    assert_eq!(server.patch(&path, 0, &other[..most]).status, 204);
+    playable(&server, &video, 1);
+    assert_eq!(server.patch(&path, most, &other[most..]).status, 204);
+    let it = assert_right_of(&server, &video, &other);
+    assert!(it["source"]["duration"].as_f64().is_some_and(|seconds| seconds < 6.0), "{it}");
+    let now = served(&server, &video);
+    assert!(lost.keys().all(|rung| !now.contains_key(rung)), "{:?} {:?}", lost.keys(), now.keys());
+}

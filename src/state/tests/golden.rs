@@ -271,6 +271,11 @@ fn video_with_text() -> VideoRecord {
     }
 }
 
+/// A job on an upload whose file was damaged.
+fn job_anew() -> JobRecord {
+    JobRecord { live: true, anew: true, ..job() }
+}
+
 /// Reads the golden file of a type's present version and compares both ways.
 fn check<R: Record + PartialEq + Debug>(record: R) {
     check_kind("", record);
@@ -308,6 +313,7 @@ fn records_keep_their_bytes() {
     check(job());
     check_kind("-small", small_job());
     check_kind("-less", job_with_less());
+    check_kind("-anew", job_anew());
     check(token());
     check(login_code());
 }
