@@ -111,9 +111,11 @@ class Carrier implements Member {
     return Math.min(this.#bytes, this.sending.file.size - index * this.#bytes);
   }
 
-  /** How many parts have bytes that haven't left yet. */
+  /** How many parts have bytes that are leaving. */
   get #sending(): number {
-    return [...this.#going].filter(([index, { sent }]) => sent < this.#sizeOf(index)).length;
+    const isSending = ([index, part]: [number, Put]) =>
+      part.sent < this.#sizeOf(index) && !part.isQuiet;
+    return [...this.#going].filter(isSending).length;
   }
 
   #tellSent(): void {
@@ -142,7 +144,7 @@ class Carrier implements Member {
       if (this.#over) return;
       line.moved(moved);
       this.#tellSent();
-      if (going.sent >= bytes) this.#pump();
+      if (going.sent >= bytes || moved === 0) this.#pump();
     });
     this.#going.set(index, going);
     let problem: Problem | null = null;

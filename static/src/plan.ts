@@ -7,6 +7,8 @@
 export const FILES_AT_ONCE = 3;
 /** No byte moved for this long: the connection is dead, though nobody has said so. */
 export const STALL_MS = 20_000;
+/** No byte moved for this long: others needn't wait until that connection is known to be dead. */
+export const QUIET_MS = 2_000;
 /** All bytes are out and the server syncs them to disk: that may take longer. */
 export const ANSWER_MS = 120_000;
 

@@ -1,7 +1,7 @@
 /** One request that carries bytes, watched: XMLHttpRequest, for fetch doesn't tell of progress. */
 
 import { Problem, problemFrom } from "./api";
-import { ANSWER_MS, STALL_MS } from "./plan";
+import { ANSWER_MS, QUIET_MS, STALL_MS } from "./plan";
 import { words } from "./words";
 
 export interface Put {
@@ -9,15 +9,21 @@ export interface Put {
   readonly answer: Promise<string>;
   /** Bytes that have left so far. */
   readonly sent: number;
+  /** There are more, and none has left for a while. */
+  readonly isQuiet: boolean;
   stop(): void;
 }
 
-/** Sends `body`; `onMoved` hears of the bytes that have left since it last did. */
+/**
+ * Sends `body`; `onMoved` hears of the bytes that have left since it last did, and of none now and
+ * then while it is quiet.
+ */
 export function put(path: string, body: Blob, onMoved: (bytes: number) => void): Put {
   const request = new XMLHttpRequest();
   let moved = performance.now();
   let sent = 0;
   let stop = () => {};
+  const isQuiet = () => sent < body.size && performance.now() - moved > QUIET_MS;
   const answer = new Promise<string>((resolve, reject) => {
     const end = () => {
       window.clearInterval(watchdog);
@@ -36,7 +42,7 @@ export function put(path: string, body: Blob, onMoved: (bytes: number) => void):
       const patience = sent >= body.size ? ANSWER_MS : STALL_MS;
       if (performance.now() - moved > patience) {
         fail(new Problem(0, words.problem.stalled, words.problem.stalledDetail));
-      }
+      } else if (isQuiet()) onMoved(0);
     }, 1_000);
     request.upload.onprogress = ({ loaded }) => {
       if (loaded <= sent) return;
@@ -65,6 +71,9 @@ export function put(path: string, body: Blob, onMoved: (bytes: number) => void):
     answer,
     get sent() {
       return sent;
+    },
+    get isQuiet() {
+      return isQuiet();
     },
     stop: () => stop(),
   };
