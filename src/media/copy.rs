@@ -186,7 +186,7 @@ impl<'p, 'w, 'r> Pictures<'p, 'w, 'r> {
 
     fn write(&mut self, mut packet: Packet, dts: Option<i64>) -> Result<(), Stop> {
         let is_listed = self.is_listed(&packet);
-        let last = self.foreseen.as_slice().first().filter(|it| Some(it.last) == stamp(&packet));
+        let next = self.foreseen.as_slice().first().filter(|it| Some(it.last) == stamp(&packet));
         let (dts, pts) = self.placed(dts, packet.pts());
         self.last_dts = Some(dts);
         self.end = self.end.max(pts.saturating_add(packet.duration().max(self.frame_ticks)));
@@ -196,8 +196,8 @@ impl<'p, 'w, 'r> Pictures<'p, 'w, 'r> {
             return self.find(packet, dts);
         }
         self.push(packet, is_listed)?;
-        match last {
-            Some(last) => self.end_before(last),
+        match next {
+            Some(next) => self.end_before(next),
             None => Ok(()),
         }
     }

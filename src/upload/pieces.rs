@@ -198,9 +198,7 @@ impl Engine {
             }
         }
     }
-}
 
-impl Engine {
     fn tell_progress_of(&self, Made { film, pieces, here }: &Made) {
         let (upload, received, size) = (film.upload, here.total(), pieces.length());
         let wanted = self.along.wanted(upload, here);

@@ -58,6 +58,10 @@ describe("the uploader's rules", () => {
     assert.deepEqual(inOrder([0, 1, 2], [[10, 20]], 10), [1, 0, 2]);
   });
 
+  it("leave one after the other, their answers apart", () => {
+    assert.deepEqual([1, 2, 3, 4, 6].map(plan.sendingAtOnce), [1, 1, 1, 2, 4]);
+  });
+
   it("cut a film so that its index begins a part", () => {
     const { partBytesUpTo } = plan;
     for (const start of [MIB, 3 * MIB + 17, 65_413_870, 10_000 * MIB - 1]) {

@@ -129,14 +129,16 @@ fn what_arrives_is_worked_on_along() {
 }
 
 /// Copies and sounds are the same byte by byte, and what is encoded picture by picture.
+fn open(path: &Path) -> Source {
+    let film = fs::File::open(path).expect("the film");
+    let whole = Extent::whole(ByteCount(film.metadata().expect("its size").len()));
+    Source::open(&SourceFile::new(vec![film.into()], &whole), &order().limits).expect("a film")
+}
+
 /// Returns where the bytes end that an MP4's first segment needs: the copied pictures before the
 /// second one, and the sound up to there.
 fn first_segment(path: &Path, cut: f64) -> usize {
-    let film = SourceFile::new(
-        vec![fs::File::open(path).expect("the film").into()],
-        &Extent::whole(ByteCount(fs::metadata(path).expect("the film").len())),
-    );
-    let source = Source::open(&film, &order().limits).expect("a film");
+    let source = open(path);
     let ends = source.video.iter().chain(&source.sounds).map(|track| {
         let entries = ffi::index_entries(&source.input, track.index);
         // Pictures are decoded some time before they're shown, sound isn't.
@@ -188,10 +190,7 @@ fn a_segment_needs_no_byte_behind_it() {
 /// Returns where the key frame ends that a copy's second segment begins with.
 fn key_frame_after_first_segment(path: &Path, expected: &Outcome) -> usize {
     let cut = cut_of(expected);
-    let of = fs::File::open(path).expect("the film");
-    let length = of.metadata().expect("the film").len();
-    let film = SourceFile::new(vec![of.into()], &Extent::whole(ByteCount(length)));
-    let mut source = Source::open(&film, &order().limits).expect("a film");
+    let mut source = open(path);
     let (index, base) = source.video.as_ref().map(|it| (it.index, it.time_base)).expect("pictures");
     while let Some(packet) = source.next_packet() {
         let at = seconds(packet.pts().expect("a time"), base) - source.origin();
