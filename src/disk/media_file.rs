@@ -174,6 +174,13 @@ impl MediaFile {
         }
     }
 
+    /// Says whether players need it to play: it comes from the source alone, by its rungs.
+    pub fn is_of_rungs(&self) -> bool {
+        matches!(self, Self::Master | Self::Dash | Self::Film)
+            || matches!(self, Self::Playlist { .. } | Self::KeyPlaylist { .. })
+            || matches!(self, Self::Init { .. } | Self::Segment { .. })
+    }
+
     /// Says whether the bytes behind this name never change once they are there.
     pub fn is_immutable(&self) -> bool {
         matches!(

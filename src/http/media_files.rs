@@ -50,6 +50,9 @@ async fn file(
     let (video, named) = blocking(&app, move |parts| {
         let viewer = caller.as_ref().map(|caller| &caller.viewer);
         let video = parts.library.video(id, viewer).map_err(translate::library)?;
+        if is_withdrawn(&video, &wanted) {
+            return Err(Problem::not_found());
+        }
         let path = match stored(&video, wanted) {
             MediaFile::Caption { name } => {
                 let track = library::text_track(&video, &name).map_err(translate::library)?;
@@ -72,6 +75,12 @@ async fn file(
         weaken(headers);
     }
     Ok(answer)
+}
+
+/// Says whether a file is of a film that was made of wrong bytes: a worker that doesn't know yet
+/// may still put some there, for a moment.
+fn is_withdrawn(video: &VideoRecord, file: &MediaFile) -> bool {
+    video.state == VideoState::Uploading && !video.playable && file.is_of_rungs()
 }
 
 /// Returns which file lies behind an address: a chosen poster goes before the one that was found.

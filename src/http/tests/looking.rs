@@ -139,6 +139,23 @@ async fn media_files_are_served_rightly() {
     assert_eq!((own.status, own.header("cache-control")), (200, "private, max-age=60"));
 }
 
+/// What a worker still puts there of a film that was withdrawn isn't served: such a film is being
+/// uploaded and can't be played.
+#[tokio::test]
+async fn withdrawn_films_arent_served() {
+    let rig = Rig::start().await;
+    let at = rig.create(5).await;
+    let head = rig.tus(&format!("HEAD {at}"), &[], b"").await;
+    let video = crate::ids::VideoId::parse(head.header("slipway-video")).expect("an id");
+    let files: [(&str, &[u8]); 3] =
+        [("master.m3u8", b"#EXTM3U"), ("360p-1/1.m4s", b"0123456789"), ("poster.jpg", b"jpg")];
+    rig.publish(video, &files).await;
+    for (file, status) in [("master.m3u8", 404), ("360p-1/1.m4s", 404), ("poster.jpg", 200)] {
+        let line = format!("GET /media/{video}/{file}");
+        assert_eq!(rig.as_token(&rig.ann, &line, &[], b"").await.status, status, "{file}");
+    }
+}
+
 /// An original can be fetched by its owner, in parts, under its own name.
 #[tokio::test]
 async fn originals_are_their_owners() {
