@@ -244,25 +244,38 @@ impl Subscription {
     pub async fn next(&mut self) -> Option<News> {
         loop {
             self.newest.mark_unchanged();
-            let (news, due, closed, end) = self.shared.change(|ring| {
-                ring.release_due(Instant::now());
-                (ring.read(self.next), ring.due, ring.closed, ring.next)
-            });
-            match news {
-                Some(News::Event(event)) => {
-                    self.next = event.id + 1;
-                    return Some(News::Event(event));
-                }
-                Some(News::Missed) => {
-                    // Whoever missed something looks at the records, which are newer than any
-                    // event so far.
-                    self.next = end;
-                    return Some(News::Missed);
-                }
-                None if closed => return None,
-                None => self.wait(due).await,
+            match self.read() {
+                (Some(news), ..) => return Some(news),
+                (None, _, true) => return None,
+                (None, due, false) => self.wait(due).await,
             }
         }
+    }
+
+    /// Returns the next news if there are some already.
+    pub fn ready(&mut self) -> Option<News> {
+        self.read().0
+    }
+
+    /// Returns the id that the next event will have, if none is missed.
+    pub fn position(&self) -> u64 {
+        self.next
+    }
+
+    /// Reads what is there; else tells until when nothing is due, and whether nothing will come.
+    fn read(&mut self) -> (Option<News>, Option<Instant>, bool) {
+        let (news, due, closed, end) = self.shared.change(|ring| {
+            ring.release_due(Instant::now());
+            (ring.read(self.next), ring.due, ring.closed, ring.next)
+        });
+        self.next = match &news {
+            Some(News::Event(event)) => event.id + 1,
+            // Whoever missed something looks at the records, which are newer than any event so
+            // far.
+            Some(News::Missed) => end,
+            None => self.next,
+        };
+        (news, due, closed)
     }
 
     async fn wait(&mut self, due: Option<Instant>) {

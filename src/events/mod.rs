@@ -114,6 +114,12 @@ impl EventKind {
         matches!(self, Self::UploadProgress | Self::VideoProgress)
     }
 
+    /// Says whether of several events of this kind about one thing only the newest counts: what
+    /// it tells is all there is to know.
+    pub fn is_of_the_moment(self) -> bool {
+        self.is_progress() || matches!(self, Self::Queue | Self::VideoState)
+    }
+
     /// Says whether earlier progress of the same video has lost its meaning.
     fn ends_progress(self) -> bool {
         matches!(

@@ -12,8 +12,8 @@ use crate::model::pace::Pace;
 use actix_web::body::{BodySize, BoxBody, MessageBody};
 use actix_web::dev::{Payload, ServiceRequest};
 use actix_web::error::PayloadError;
-use actix_web::http::ConnectionType;
 use actix_web::http::header;
+use actix_web::http::{ConnectionType, StatusCode};
 use actix_web::{HttpRequest, HttpResponse, web};
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
@@ -55,16 +55,16 @@ struct Source {
     failed: bool,
     /// What is still to come, if the request said its length.
     left: Option<u64>,
-    pace: Pace,
+    pace: Option<Pace>,
     /// Since when the next piece is waited for, and when to look at the pace; set meanwhile.
     waiting: Option<Instant>,
     due: Option<Pin<Box<Sleep>>>,
 }
 
 impl Tap {
-    /// Puts a tap on a request's body, if it has one. A body that doesn't keep `pace` ends with an
-    /// error.
-    pub(super) fn install(req: &mut ServiceRequest, pace: Pace) -> Option<Self> {
+    /// Puts a tap on a request's body, if it has one. A body that doesn't keep `pace`, if it has to
+    /// keep one, ends with an error.
+    pub(super) fn install(req: &mut ServiceRequest, pace: Option<Pace>) -> Option<Self> {
         if matches!(req.parts_mut().1, Payload::None) {
             return None;
         }
@@ -101,6 +101,10 @@ impl Tap {
         req: &HttpRequest,
         answer: HttpResponse<BoxBody>,
     ) -> HttpResponse<BoxBody> {
+        if answer.status() == StatusCode::SWITCHING_PROTOCOLS {
+            // What comes from now on is no body, and has a reader.
+            return answer;
+        }
         let mut reader = Reader { shared: self.shared };
         if reader.is_worth_draining() {
             // Late or not, what was read is seen in the reader.
@@ -176,8 +180,10 @@ impl Source {
     /// Waits for the moment at which a body that is too slow is given up.
     fn poll_due(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, PayloadError>>> {
         loop {
+            let Some(patience) = self.pace.as_ref().map(Pace::patience) else {
+                return Poll::Pending;
+            };
             self.waiting.get_or_insert_with(Instant::now);
-            let patience = self.pace.patience();
             let due = self.due.get_or_insert_with(|| Box::pin(tokio::time::sleep(patience)));
             if due.as_mut().poll(cx).is_pending() {
                 return Poll::Pending;
@@ -196,7 +202,8 @@ impl Source {
     fn is_too_slow(&mut self) -> bool {
         self.due = None;
         let waited = self.waiting.take().map(|since| since.elapsed());
-        waited.is_some_and(|waited| self.pace.is_too_slow(waited))
+        let pace = self.pace.as_mut();
+        waited.zip(pace).is_some_and(|(waited, pace)| pace.is_too_slow(waited))
     }
 }
 
@@ -229,7 +236,9 @@ impl Stream for Reader {
         let is_too_slow = source.is_too_slow();
         if let Poll::Ready(Some(Ok(piece))) = &polled {
             let bytes = piece.len() as u64;
-            source.pace.came(bytes);
+            if let Some(pace) = &mut source.pace {
+                pace.came(bytes);
+            }
             source.left = source.left.map(|left| left.saturating_sub(bytes));
             // The piece goes too: whoever reads learns of a body that isn't whole.
             if is_too_slow {

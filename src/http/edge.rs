@@ -4,7 +4,7 @@
 use super::body::Tap;
 use super::problem::{Code, MEDIA_TYPE, Problem};
 use super::tus::headers::VERSION;
-use super::{Shared, draft, guard};
+use super::{Shared, draft, guard, live};
 use crate::config::AuthMode;
 use crate::model::pace::Pace;
 use actix_web::body::{BoxBody, MessageBody};
@@ -88,10 +88,14 @@ pub(super) async fn sound(
 
 /// Returns how slowly a body may come. Uploads have the configured pace; they notice first, as
 /// they know what to say about it.
-fn body_pace(req: &ServiceRequest) -> Pace {
+fn body_pace(req: &ServiceRequest) -> Option<Pace> {
+    if req.path() == live::SOCKET_PATH {
+        // Who listens needn't say anything.
+        return None;
+    }
     let app = req.app_data::<web::Data<Shared>>();
     let upload = app.map_or(0, |app| app.parts.config.upload.idle_timeout_ms);
-    Pace::behind(Duration::from_millis(upload), BODY_IDLE_MARGIN)
+    Some(Pace::behind(Duration::from_millis(upload), BODY_IDLE_MARGIN))
 }
 
 /// Returns what is wrong with a request's head.

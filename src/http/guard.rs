@@ -13,35 +13,85 @@ use std::net::IpAddr;
 /// The session cookie's name.
 pub(super) const COOKIE: &str = "slipway_session";
 
+/// What a request shows of who sends it. Kept by streams that outlive their request.
+pub(super) enum Credential {
+    /// Nothing is asked for: mode `open`.
+    Open,
+    /// A token.
+    Bearer(String),
+    /// A session cookie.
+    Cookie(String),
+    /// Nothing.
+    None,
+}
+
+impl Credential {
+    /// Reads a request's.
+    ///
+    /// # Errors
+    /// 401 for an `Authorization` that is no token.
+    pub(super) fn of(req: &HttpRequest, app: &Shared) -> Result<Self, Problem> {
+        if app.parts.access.open_caller().is_some() {
+            return Ok(Self::Open);
+        }
+        if let Some(authorization) = req.headers().get(header::AUTHORIZATION) {
+            let text = authorization.to_str().unwrap_or_default();
+            let token = bearer_of(text).ok_or_else(bad_credential)?;
+            return Ok(Self::Bearer(token.to_owned()));
+        }
+        let cookie = cookie(req.headers(), COOKIE).map(|value| Self::Cookie(value.to_owned()));
+        Ok(cookie.unwrap_or(Self::None))
+    }
+
+    /// Returns for whom it stands now, or none for somebody without a valid session.
+    ///
+    /// # Errors
+    /// 401 for a token that doesn't count.
+    pub(super) async fn caller(&self, app: &Shared) -> Result<Option<Caller>, Problem> {
+        match self {
+            Self::Open => Ok(app.parts.access.open_caller()),
+            Self::Bearer(token) => app.parts.access.bearer(token).await.map(Some).map_err(denied),
+            Self::Cookie(value) => match app.parts.access.cookie(value).await {
+                Ok(caller) => Ok(Some(caller)),
+                // An old session is no reason to refuse what everybody may see.
+                Err(Denied::Invalid) => Ok(None),
+                Err(denial) => Err(denied(denial)),
+            },
+            Self::None => Ok(None),
+        }
+    }
+}
+
 /// Returns who calls, or none for somebody without a valid session.
 ///
 /// # Errors
 /// 401 for a token that doesn't count; 403 for a session used by another site's page.
 pub(super) async fn optional(req: &HttpRequest, app: &Shared) -> Result<Option<Caller>, Problem> {
-    if let Some(caller) = app.parts.access.open_caller() {
-        return Ok(Some(caller));
+    let credential = Credential::of(req, app)?;
+    let caller = credential.caller(app).await?;
+    let by_session = matches!(credential, Credential::Cookie(_)) && caller.is_some();
+    if by_session && !effective_method(req).is_safe() && !is_same_origin(req, &app.parts.config) {
+        return Err(foreign_session());
     }
-    if let Some(authorization) = req.headers().get(header::AUTHORIZATION) {
-        let text = authorization.to_str().unwrap_or_default();
-        let token = bearer_of(text).ok_or_else(bad_credential)?;
-        return app.parts.access.bearer(token).await.map(Some).map_err(denied);
+    Ok(caller)
+}
+
+/// Refuses a session that another site's page uses for a request whose answer the browser would
+/// let it read: a WebSocket knows no rules for other sites but the server's.
+///
+/// # Errors
+/// 403 for such a session.
+pub(super) fn refuse_foreign_session(req: &HttpRequest, app: &Shared) -> Result<(), Problem> {
+    let by_session = matches!(Credential::of(req, app)?, Credential::Cookie(_));
+    if by_session && !is_same_origin(req, &app.parts.config) {
+        return Err(foreign_session());
     }
-    let Some(value) = cookie(req.headers(), COOKIE) else {
-        return Ok(None);
-    };
-    match app.parts.access.cookie(value).await {
-        Ok(caller) => {
-            let method = effective_method(req);
-            if !method.is_safe() && !is_same_origin(req, &app.parts.config) {
-                let detail = "A session can only be used from this server's own pages.";
-                return Err(Problem::new(Code::CrossSite, detail));
-            }
-            Ok(Some(caller))
-        }
-        // An old session is no reason to refuse what everybody may see.
-        Err(Denied::Invalid) => Ok(None),
-        Err(denial) => Err(denied(denial)),
-    }
+    Ok(())
+}
+
+fn foreign_session() -> Problem {
+    let detail = "A session can only be used from this server's own pages.";
+    Problem::new(Code::CrossSite, detail)
 }
 
 /// Returns who calls.

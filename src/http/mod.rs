@@ -44,6 +44,7 @@ use crate::units::UnixMillis;
 use crate::upload::Uploads;
 use actix_web::dev::ServerHandle;
 use actix_web::{App, HttpServer, middleware, web};
+use live::Board;
 use problem::Problem;
 use std::fmt;
 use std::io;
@@ -153,7 +154,9 @@ pub struct Served {
     /// Where it answers: `http://127.0.0.1:8080`, or `unix:/path`.
     pub addresses: Vec<String>,
     handle: ServerHandle,
+    /// Fires when live streams have to end.
     streams: CancellationToken,
+    told: JoinHandle<()>,
     task: JoinHandle<io::Result<()>>,
 }
 
@@ -172,8 +175,10 @@ impl Served {
 
     /// Takes no more connections, ends live streams, lets running requests finish for a few
     /// seconds, and closes everything.
-    pub async fn stop(&self) {
+    pub async fn stop(&mut self) {
         self.streams.cancel();
+        // It ends at once; that it panicked would have been told by the panic.
+        let _ = (&mut self.told).await;
         self.handle.stop(true).await;
     }
 }
@@ -187,7 +192,9 @@ impl fmt::Debug for Served {
 /// What every handler sees.
 struct Shared {
     parts: AppParts,
-    /// Fires when live streams have to end.
+    /// What live streams are read from.
+    board: Board,
+    /// Fires when what waits for something to happen has to end.
     streams: CancellationToken,
 }
 
@@ -197,7 +204,8 @@ struct Shared {
 /// `Socket` or `NoSocket`.
 pub fn serve(parts: AppParts, listeners: Listeners) -> Result<Served, ServeError> {
     let streams = CancellationToken::new();
-    let shared = web::Data::new(Shared { parts, streams: streams.clone() });
+    let board = Board::new(parts.clone());
+    let shared = web::Data::new(Shared { parts, board: board.clone(), streams: streams.clone() });
     let threads = std::thread::available_parallelism().map_or(2, usize::from).clamp(2, 16);
     let server = HttpServer::new(move || {
         let origins = &shared.parts.config.cors_origins;
@@ -241,7 +249,8 @@ pub fn serve(parts: AppParts, listeners: Listeners) -> Result<Served, ServeError
     }
     let server = server.run();
     let handle = server.handle();
-    Ok(Served { addresses, handle, streams, task: tokio::spawn(server) })
+    let told = tokio::spawn(board.run(streams.clone()));
+    Ok(Served { addresses, handle, streams, told, task: tokio::spawn(server) })
 }
 
 /// The table of addresses.

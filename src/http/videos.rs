@@ -72,9 +72,8 @@ impl Seen {
         parts: &AppParts,
         line: &Line<'_>,
     ) -> Self {
-        let progress = parts.hub.progress(video.id);
         if !caller.is_some_and(|caller| caller.viewer.is_over(&video.owner)) {
-            return Self::Part(Box::new(PublicView::of(video, progress.as_ref())));
+            return Self::Part(Box::new(part(video, parts)));
         }
         Self::Whole(Box::new(with_work(video, parts, line, |work| VideoView::of(video, work))))
     }
@@ -83,6 +82,11 @@ impl Seen {
 /// Makes the owner's view of a video.
 pub(super) fn whole(video: &VideoRecord, parts: &AppParts) -> VideoView {
     with_work(video, parts, &parts.queue.line(), |work| VideoView::of(video, work))
+}
+
+/// Makes everybody's view of a video.
+pub(super) fn part(video: &VideoRecord, parts: &AppParts) -> PublicView {
+    PublicView::of(video, parts.hub.progress(video.id).as_ref())
 }
 
 fn with_work<T>(

@@ -10,7 +10,7 @@ mod query;
 
 pub use captions::{NewCaption, caption_name, text_track};
 pub use change::{DESCRIPTION_BYTES_MAX, TAG_CHARS_MAX, TAGS_MAX, TITLE_CHARS_MAX};
-pub use query::{Page, Query, UPLOADS_MAX, UploadPage, UploadQuery, VIDEOS_MAX};
+pub use query::{Page, Query, UPLOADS_MAX, UploadPage, UploadQuery, VIDEOS_MAX, lists};
 
 use crate::clock::Clock;
 use crate::disk::{Disk, DiskError, MediaFile};

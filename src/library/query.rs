@@ -80,7 +80,7 @@ impl Library {
             let limit = query.limit.clamp(1, VIDEOS_MAX);
             let needle = query.text.as_ref().map(|text| text.to_lowercase());
             let keep = |video: &VideoRecord| {
-                finds(&viewer, video) && query.matches(video, needle.as_deref())
+                lists(&viewer, video) && query.matches(video, needle.as_deref())
             };
             let mut items = match query.oldest_first {
                 false => shelf.state.videos(query.cursor, limit + 1, &keep)?,
@@ -160,7 +160,7 @@ impl Query {
 }
 
 /// Says whether a video is listed for `viewer`. Unlisted ones aren't, except for their owner.
-fn finds(viewer: &Viewer, video: &VideoRecord) -> bool {
+pub fn lists(viewer: &Viewer, video: &VideoRecord) -> bool {
     let is_public = video.visibility == Visibility::Public && video.state != VideoState::Uploading;
     viewer.role == Role::Admin || video.owner == viewer.owner || is_public
 }

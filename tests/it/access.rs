@@ -19,6 +19,7 @@ fn strangers_see_only_the_public_routes() {
         ("GET", "/api/videos".to_owned()),
         ("GET", "/api/uploads?state=partial".to_owned()),
         ("GET", "/api/events".to_owned()),
+        ("GET", "/api/ws".to_owned()),
         ("GET", "/api/admin/status".to_owned()),
         ("GET", "/api/videos/processing/jobs".to_owned()),
         ("POST", "/api/videos".to_owned()),

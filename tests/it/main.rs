@@ -28,6 +28,7 @@ mod playback;
 mod power;
 mod service;
 mod sessions;
+mod status;
 mod survival;
 mod torture;
 mod tus;

@@ -205,7 +205,7 @@ async fn hear(stream: &mut TcpStream, enough: impl Fn(&str) -> bool) -> String {
 /// nobody hears of what isn't theirs.
 #[tokio::test]
 async fn events_are_told_to_those_who_may_know() {
-    let rig = Rig::start().await;
+    let mut rig = Rig::start().await;
     let at = rig.create(5).await;
     let head = rig.tus(&format!("HEAD {at}"), &[], b"").await;
     let video = head.header("slipway-video").to_owned();
@@ -231,7 +231,7 @@ async fn events_are_told_to_those_who_may_know() {
 /// Streams end when the server stops, and bob hears nothing of ann's.
 #[tokio::test]
 async fn streams_end_with_the_server() {
-    let rig = Rig::start().await;
+    let mut rig = Rig::start().await;
     let video = rig.bring(b"hello").await;
     let mut bob = begin_to_listen(&rig, "/api/events", &rig.bob, "").await;
     let begun = hear(&mut bob, |text| text.contains("\r\n\r\n")).await;
@@ -240,7 +240,8 @@ async fn streams_end_with_the_server() {
         rig.parts.queue.cancel(video).await.expect("cancelled");
         rig.served.stop().await;
     });
-    assert!(!(begun + &heard).contains("event:"), "{heard}");
+    let heard = begun + &heard;
+    assert!(heard.contains("event: snapshot\n") && !heard.contains("event: video"), "{heard}");
 }
 
 /// The operator sees the whole; nobody else does.

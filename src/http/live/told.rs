@@ -1,0 +1,290 @@
+//! An event in words, made once however many hear it.
+//!
+//! There are two kinds of listeners to a video: those whose it is, admins with them, and all
+//! others. So an event has at most two texts, and every listener of a kind sends the same bytes.
+
+use super::choice::Choice;
+use crate::events::{Event, EventBody, EventKind, Progress};
+use crate::http::{AppParts, admin, videos};
+use crate::ids::{Owner, VideoId};
+use crate::model::access::{Role, Viewer};
+use crate::model::video::{VideoState, Visibility};
+use crate::state::{StateError, VideoRecord};
+use bytes::Bytes;
+use serde::Serialize;
+use serde_json::{Value, json};
+
+/// The name of the event that ends a snapshot.
+const SNAPSHOT: &str = "snapshot";
+
+/// A text that is shared by all who send it.
+#[derive(Clone, Debug)]
+pub(super) struct Text {
+    /// As a block of an event stream.
+    block: Bytes,
+    /// The JSON inside that block.
+    json: Bytes,
+}
+
+impl Text {
+    /// Writes an event; the block has an `id` line if listeners may resume behind it. JSON never
+    /// holds a line end.
+    fn new(id: Option<u64>, name: &str, data: &Value) -> Self {
+        let id = id.map(|id| format!("id: {id}\n")).unwrap_or_default();
+        let head = format!("{id}event: {name}\ndata: ");
+        let block = Bytes::from(format!("{head}{data}\n\n"));
+        let json = block.slice(head.len()..block.len() - 2);
+        Self { block, json }
+    }
+
+    /// Returns the text as server-sent events have it.
+    pub(super) fn block(&self) -> Bytes {
+        self.block.clone()
+    }
+
+    /// Returns the bare JSON.
+    pub(super) fn json(&self) -> Bytes {
+        self.json.clone()
+    }
+}
+
+/// An event as those hear it who may.
+#[derive(Debug)]
+pub(super) struct Told {
+    video: Option<VideoId>,
+    /// Whose video it is; without one the event is for admins.
+    owner: Option<Owner>,
+    /// The video's session, and who else may hear of it; unknown for one that is gone.
+    record: Option<(Option<String>, Openness)>,
+    whole: Text,
+    part: Option<Text>,
+}
+
+/// Who besides its owner hears of a video.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Openness {
+    /// Nobody.
+    Closed,
+    /// Whoever knows its id.
+    Named,
+    /// Whoever has signed in.
+    Listed,
+}
+
+impl Openness {
+    fn of(video: &VideoRecord) -> Self {
+        match video.visibility {
+            _ if video.state == VideoState::Uploading => Self::Closed,
+            Visibility::Private => Self::Closed,
+            Visibility::Unlisted => Self::Named,
+            Visibility::Public => Self::Listed,
+        }
+    }
+}
+
+impl Told {
+    /// Puts an event into words: looks its video up, once for all listeners.
+    ///
+    /// # Errors
+    /// Those of the state.
+    pub(super) fn of(event: &Event, parts: &AppParts) -> Result<Self, StateError> {
+        let video = event.video.map(|id| parts.state.video(id)).transpose()?.flatten();
+        let at = event.at.to_rfc3339();
+        let head = Head { id: event.id, name: event.kind.name(), at: &at };
+        let text = |members| {
+            Text::new(Some(event.id), event.kind.name(), &head.with(event.video, members))
+        };
+        let (whole, part) = match &event.body {
+            EventBody::Video => (
+                text(member(video.as_ref().map(|video| videos::whole(video, parts)))),
+                video.as_ref().map(|video| text(member(Some(videos::part(video, parts))))),
+            ),
+            EventBody::Upload { upload, received, size, wanted } => {
+                let mut members = json!({
+                    "uploadId": upload.to_string(),
+                    "receivedBytes": received.0,
+                    "size": size.map(|size| size.0),
+                });
+                if !wanted.is_empty() {
+                    members["wanted"] = json!(wanted);
+                }
+                (text(members), None)
+            }
+            EventBody::Progress(progress) => (text(progress_members(progress)), None),
+            EventBody::Queue => {
+                let numbers = admin::queue_numbers(parts);
+                (text(numbers.map_or(Value::Null, |numbers| json!(numbers))), None)
+            }
+        };
+        let record = video.as_ref().map(|video| (video.session.clone(), Openness::of(video)));
+        let owner = video.map(|video| video.owner).or_else(|| event.owner.clone());
+        Ok(Self { video: event.video, owner, record, whole, part })
+    }
+
+    /// Puts the present state of a video into words. Who is away may not resume behind it, as
+    /// more of the snapshot follows.
+    pub(super) fn present(video: VideoRecord, id: u64, at: &str, parts: &AppParts) -> Self {
+        let name = EventKind::VideoState.name();
+        let head = Head { id, name, at };
+        let text = |members| Text::new(None, name, &head.with(Some(video.id), members));
+        Self {
+            whole: text(member(Some(videos::whole(&video, parts)))),
+            part: Some(text(member(Some(videos::part(&video, parts))))),
+            record: Some((video.session.clone(), Openness::of(&video))),
+            video: Some(video.id),
+            owner: Some(video.owner),
+        }
+    }
+
+    /// Returns what a listener hears, if they may and want to.
+    pub(super) fn text_for(&self, viewer: Option<&Viewer>, choice: &Choice) -> Option<&Text> {
+        if let (Some(videos), Some(video)) = (&choice.videos, &self.video)
+            && videos.binary_search(video).is_err()
+        {
+            return None;
+        }
+        let session = self.record.as_ref().map(|(session, _)| session);
+        if choice.session.is_some() && session.is_some_and(|session| *session != choice.session) {
+            return None;
+        }
+        let holds = viewer.is_some_and(|viewer| match &self.owner {
+            Some(owner) => viewer.is_over(owner),
+            None => viewer.role == Role::Admin,
+        });
+        if holds {
+            return Some(&self.whole);
+        }
+        let open = match self.record.as_ref()?.1 {
+            Openness::Closed => false,
+            Openness::Named => choice.videos.is_some(),
+            Openness::Listed => choice.videos.is_some() || viewer.is_some(),
+        };
+        self.part.as_ref().filter(|_| open)
+    }
+}
+
+/// Returns what ends a snapshot: the id of the last event that is part of it, and how many videos
+/// it told.
+pub(super) fn snapshot_end(id: u64, at: &str, videos: usize) -> Text {
+    let head = Head { id, name: SNAPSHOT, at };
+    Text::new(Some(id), SNAPSHOT, &head.with(None, json!({ "videos": videos })))
+}
+
+/// What every event says.
+struct Head<'a> {
+    id: u64,
+    name: &'a str,
+    at: &'a str,
+}
+
+impl Head<'_> {
+    fn with(&self, video: Option<VideoId>, more: Value) -> Value {
+        let mut data = json!({
+            "id": self.id,
+            "type": self.name,
+            "at": self.at,
+            "videoId": video.map(|id| id.to_string()),
+        });
+        if let (Value::Object(data), Value::Object(more)) = (&mut data, more) {
+            data.extend(more);
+        }
+        data
+    }
+}
+
+fn member(video: Option<impl Serialize>) -> Value {
+    json!({ "video": video })
+}
+
+fn progress_members(progress: &Progress) -> Value {
+    let renditions = progress.renditions.iter();
+    let renditions: Vec<Value> =
+        renditions.map(|(name, progress)| json!({ "name": name, "progress": progress })).collect();
+    json!({
+        "stage": progress.stage,
+        "progress": progress.progress,
+        "speed": progress.speed,
+        "etaSeconds": progress.eta_seconds,
+        "renditions": renditions,
+        "playableSeconds": progress.playable_seconds,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::units::UnixMillis;
+
+    /// An event is one block of lines, and text from users can't begin another.
+    #[test]
+    fn events_are_blocks_of_lines() {
+        let head = Head { id: 7, name: "video.state", at: "now" };
+        let data = head.with(None, json!({ "title": "a\n\nevent: evil\r\n" }));
+        let text = Text::new(Some(7), "video.state", &data);
+        let block = text.block();
+        let block = std::str::from_utf8(&block).expect("text");
+        assert!(block.starts_with("id: 7\nevent: video.state\ndata: {"), "{block}");
+        assert_eq!(block.matches('\n').count(), 4, "{block}");
+        assert!(block.ends_with("\n\n") && !block.contains('\r'));
+        assert_eq!(serde_json::from_slice::<Value>(&text.json()).expect("JSON"), data);
+    }
+
+    /// Each listener hears what is theirs to hear: the whole, the public part, or nothing.
+    #[test]
+    fn each_hears_what_they_may() {
+        let now = UnixMillis(1);
+        let id = VideoId::fresh(now);
+        let text = |word: &str| Text::new(None, word, &json!(word));
+        let told = |record: Option<(Option<String>, Openness)>| Told {
+            video: Some(id),
+            owner: Some(Owner("ann".into())),
+            record,
+            whole: text("whole"),
+            part: Some(text("part")),
+        };
+        let viewer = |name: &str, role| Viewer { owner: Owner(name.into()), role };
+        let (ann, bob) = (viewer("ann", Role::Uploader), viewer("bob", Role::Uploader));
+        let root = viewer("root", Role::Admin);
+        let all = Choice::new(None, None);
+        let named = Choice::new(Some(vec![id]), None);
+        let other = Choice::new(Some(vec![VideoId::fresh(now)]), None);
+        let of_session = Choice::new(None, Some("s".into()));
+        let heard = |told: &Told, viewer: Option<&Viewer>, choice: &Choice| {
+            let json = told.text_for(viewer, choice)?.json();
+            Some(serde_json::from_slice::<String>(&json).expect("a word"))
+        };
+        let (whole, part) = (Some("whole".to_owned()), Some("part".to_owned()));
+        let cases = [
+            (Openness::Closed, None, None, None),
+            (Openness::Named, None, part.clone(), part.clone()),
+            (Openness::Listed, part.clone(), part.clone(), part),
+        ];
+        for (openness, bobs, bobs_named, anyones_named) in cases {
+            let told = told(Some((None, openness)));
+            assert_eq!(heard(&told, Some(&ann), &all), whole, "{openness:?}");
+            assert_eq!(heard(&told, Some(&root), &named), whole, "{openness:?}");
+            assert_eq!(heard(&told, Some(&bob), &all), bobs, "{openness:?}");
+            assert_eq!(heard(&told, Some(&bob), &named), bobs_named, "{openness:?}");
+            assert_eq!(heard(&told, None, &named), anyones_named, "{openness:?}");
+            assert_eq!(heard(&told, None, &all), None, "{openness:?}");
+            assert_eq!(heard(&told, Some(&root), &other), None, "{openness:?}");
+            assert_eq!(heard(&told, Some(&ann), &of_session), None, "{openness:?}");
+        }
+        let gone = told(None);
+        assert_eq!(heard(&gone, Some(&ann), &named), whole);
+        assert_eq!(heard(&gone, Some(&bob), &named), None);
+        assert_eq!(heard(&gone, None, &named), None);
+    }
+
+    /// The queue is told to admins alone, whatever they chose.
+    #[test]
+    fn the_queue_is_for_admins() {
+        let text = Text::new(None, "queue", &Value::Null);
+        let told = Told { video: None, owner: None, record: None, whole: text, part: None };
+        let viewer = |role| Viewer { owner: Owner("ann".into()), role };
+        let named = Choice::new(Some(vec![VideoId::fresh(UnixMillis(1))]), None);
+        assert!(told.text_for(Some(&viewer(Role::Admin)), &named).is_some());
+        assert!(told.text_for(Some(&viewer(Role::Uploader)), &named).is_none());
+        assert!(told.text_for(None, &named).is_none());
+    }
+}
