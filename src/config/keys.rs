@@ -51,6 +51,7 @@ pub(super) fn blank() -> Config {
             loudness: false,
             formats: Formats::default(),
             workers: 0,
+            workers_per_user: None,
             live_workers: 0,
             max_pixels: 0,
             max_duration_ms: 0,
@@ -227,6 +228,14 @@ pub const KEYS: &[Key] = &[
         },
     },
     Key {
+        name: "upload.waiting_per_user",
+        default: "none",
+        allowed: "`none`, or 1 to 1000000",
+        meaning: "Films of one owner that may wait to be worked on; while so many do, no further \
+                  upload of theirs is taken.",
+        set: |c, x| v::count_or_none(x).map(|it| c.upload.admission.waiting_per_user = it),
+    },
+    Key {
         name: "upload.bodies_per_user",
         default: "2000",
         allowed: "1 to 100000",
@@ -282,6 +291,14 @@ pub const KEYS: &[Key] = &[
         allowed: "`auto` (one for each two cores), or 0 to 64",
         meaning: "Jobs at once; with 0 they wait in the queue, for another start.",
         set: |c, x| v::workers(x).map(|it| c.media.workers = it),
+    },
+    Key {
+        name: "media.workers_per_user",
+        default: "none",
+        allowed: "`none`, or 1 to 1000000",
+        meaning: "Of them, jobs at once on the films of one owner; others' films go before those \
+                  that are over it.",
+        set: |c, x| v::count_or_none(x).map(|it| c.media.workers_per_user = it),
     },
     Key {
         name: "media.live_workers",

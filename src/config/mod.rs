@@ -151,6 +151,8 @@ pub struct Admission {
     pub reserved_per_user: ByteCount,
     /// Uploads of an owner that haven't ended.
     pub open_per_user: usize,
+    /// Films of an owner that wait to be worked on, for the next upload to be taken.
+    pub waiting_per_user: Option<usize>,
     /// Bodies of an owner that are received at the same moment.
     pub bodies_per_user: usize,
     /// Kinds of files that are taken.
@@ -163,6 +165,7 @@ impl Default for Admission {
             quota_per_user: None,
             reserved_per_user: ByteCount(50 << 30),
             open_per_user: 10_000,
+            waiting_per_user: None,
             bodies_per_user: 2_000,
             accept: Accept::default(),
         }
@@ -212,6 +215,8 @@ pub struct MediaConfig {
     pub loudness: bool,
     /// Jobs at once.
     pub workers: usize,
+    /// Of them, jobs at once on one owner's films.
+    pub workers_per_user: Option<usize>,
     /// Jobs at once on films that are still being uploaded, beside the others.
     pub live_workers: usize,
     /// Largest picture in pixels.

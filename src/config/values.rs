@@ -81,6 +81,16 @@ pub(super) fn size_or_none(value: &Value) -> Read<Option<ByteCount>> {
     }
 }
 
+/// Reads a bound on how many, `none` for no bound.
+pub(super) fn count_or_none(value: &Value) -> Read<Option<usize>> {
+    match value.as_str() {
+        Some("none") => Ok(None),
+        _ => number(value, 1, 1_000_000)
+            .map(|it| Some(it as usize))
+            .map_err(|mend| format!("{mend}, or \"none\"")),
+    }
+}
+
 pub(super) fn boolean(value: &Value) -> Read<bool> {
     value.as_bool().ok_or_else(|| "needs true or false".to_owned())
 }

@@ -2,11 +2,11 @@
 
 use super::problem::{Code, Problem};
 use super::views::ErrorView;
-use super::{AppParts, Shared, blocking, guard, translate};
+use super::{AppParts, Shared, blocking, guard, translate, videos};
 use crate::events::Progress;
 use crate::ids::JobId;
 use crate::model::access::Role;
-use crate::model::job::{JobState, Stage, StageState};
+use crate::model::job::{JobState, PRIORITIES, Stage, StageState};
 use crate::model::problem::Problem as MediaProblem;
 use crate::model::upload::UploadState;
 use crate::state::{JobRecord, VideoRecord};
@@ -28,6 +28,8 @@ pub(super) fn routes(app: &mut web::ServiceConfig) {
     app.service(get("/api/admin/status", web::get().to(status)));
     app.service(get("/api/videos/processing/queue-status", web::get().to(queue_status)));
     app.service(get("/api/videos/processing/jobs", web::get().to(jobs)));
+    app.service(get("/api/admin/queue", web::put().to(set_queue)));
+    app.service(get("/api/videos/{id}/priority", web::put().to(set_priority)));
 }
 
 fn answer(said: impl Serialize) -> HttpResponse {
@@ -47,6 +49,8 @@ pub(super) struct QueueNumbers {
     /// Jobs finished in an hour.
     throughput: usize,
     eta_seconds: Option<f64>,
+    /// Nothing is begun until the queue goes on.
+    paused: bool,
 }
 
 /// Counts the queue.
@@ -68,6 +72,7 @@ pub(super) fn queue_numbers(parts: &AppParts) -> Result<QueueNumbers, Problem> {
         oldest_queued_seconds: counts.oldest_queued_ms.map(|ms| ms as f64 / 1000.0),
         throughput: counts.done_last_hour,
         eta_seconds,
+        paused: counts.is_paused,
     })
 }
 
@@ -78,7 +83,9 @@ struct JobView {
     id: String,
     video_id: String,
     title: Option<String>,
+    owner: String,
     state: JobState,
+    priority: i32,
     stage: Option<Stage>,
     progress: Option<f64>,
     speed: Option<f64>,
@@ -104,7 +111,9 @@ impl JobView {
             id: job.id.to_string(),
             video_id: job.video.to_string(),
             title: video.map(|video| video.title),
+            owner: job.owner.0.clone(),
             state: job.state,
+            priority: job.priority,
             stage: begun.map(|stage| stage.stage).or(progress.as_ref().map(|p| p.stage)),
             progress: progress.as_ref().map(|progress| progress.progress),
             speed: progress.as_ref().map(|progress| progress.speed),
@@ -135,6 +144,48 @@ async fn queue_status(req: HttpRequest, app: App) -> Answer {
 }
 
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct QueueChange {
+    paused: bool,
+}
+
+/// Pauses the queue, or has it go on.
+async fn set_queue(req: HttpRequest, app: App, change: web::Json<QueueChange>) -> Answer {
+    guard::at_least(&req, &app, Role::Admin).await?;
+    app.parts.queue.pause(change.paused).await.map_err(translate::queue)?;
+    Ok(answer(blocking(&app, queue_numbers).await?))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PriorityChange {
+    priority: i32,
+}
+
+/// Gives a video's open job another priority.
+async fn set_priority(
+    req: HttpRequest,
+    app: App,
+    id: web::Path<String>,
+    change: web::Json<PriorityChange>,
+) -> Answer {
+    guard::at_least(&req, &app, Role::Admin).await?;
+    let (id, priority) = (videos::id_of(&id)?, change.priority);
+    if !PRIORITIES.contains(&priority) {
+        let detail = "`priority` is a whole number from -100 to 100.";
+        return Err(Problem::new(Code::InvalidRequest, detail).field("priority"));
+    }
+    app.parts.queue.prioritise(id, priority).await.map_err(translate::queue)?;
+    let view = blocking(&app, move |parts| {
+        let video = parts.state.video(id).map_err(translate::state)?;
+        let job = video.and_then(|video| video.job).ok_or_else(Problem::not_found)?;
+        let job = parts.state.job(job).map_err(translate::state)?.ok_or_else(Problem::not_found)?;
+        Ok(JobView::of(&job, parts))
+    });
+    Ok(answer(view.await?))
+}
+
+#[derive(Deserialize)]
 struct Query {
     state: Option<JobState>,
     limit: Option<usize>,
@@ -156,11 +207,7 @@ async fn jobs(req: HttpRequest, app: App, query: web::Query<Query>) -> Answer {
     })?;
     let limit = limit.unwrap_or(JOBS_SHOWN).clamp(1, JOBS_MAX);
     let page = blocking(&app, move |parts| {
-        let keep = |job: &JobRecord| {
-            state.is_none_or(|state| job.state == state)
-                && before.is_none_or(|before| job.id < before)
-        };
-        let mut jobs = parts.state.jobs(&keep, limit + 1).map_err(translate::state)?;
+        let mut jobs = parts.state.jobs(state, before, limit + 1).map_err(translate::state)?;
         let more = jobs.len() > limit;
         jobs.truncate(limit);
         let next_cursor = jobs.last().filter(|_| more).map(|job| job.id.to_string());
@@ -225,7 +272,7 @@ fn status_of(parts: &AppParts) -> Result<Status, Problem> {
     let mut open = parts.state.unfinished_uploads().map_err(translate::state)?;
     open.retain(|upload| upload.state == UploadState::Partial);
     let received = open.iter().map(|upload| upload.received.written.total().0).sum();
-    let jobs = parts.state.jobs(&|_| true, JOBS_SHOWN).map_err(translate::state)?;
+    let jobs = parts.state.jobs(None, None, JOBS_SHOWN).map_err(translate::state)?;
     Ok(Status {
         version: env!("CARGO_PKG_VERSION"),
         started_at: parts.started_at.to_rfc3339(),

@@ -105,6 +105,7 @@ codes! {
     /// The owner has announced more than allowed that hasn't come.
     TooMuchAnnounced = "too-many-announced-bytes", 429, "Too much is announced already";
     /// The owner has too many uploads that haven't ended.
+    TooManyWaiting = "too-many-waiting", 429, "Too many videos wait to be processed";
     TooManyUploads = "too-many-uploads", 429, "Too many uploads are open";
     /// The owner sends too much at once.
     TooManyBodies = "too-many-bodies", 429, "Too many requests send bytes at once";

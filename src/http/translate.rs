@@ -113,6 +113,12 @@ fn refused(refusal: Refusal) -> Problem {
             let detail = format!("You may have {limit} uploads open. Finish or end some.");
             later(Code::TooManyUploads, detail, UPLOADS_SECONDS)
         }
+        Refusal::Waiting { limit } => {
+            let detail = format!(
+                "You have {limit} videos waiting to be processed. Send more when some are ready."
+            );
+            later(Code::TooManyWaiting, detail, UPLOADS_SECONDS)
+        }
         Refusal::Bodies { limit } => {
             let detail = format!("You may send {limit} bodies at the same moment.");
             later(Code::TooManyBodies, detail, BODIES_SECONDS)
@@ -294,6 +300,7 @@ mod tests {
             (Refusal::Quota { limit: ByteCount(1) }.into(), 413, false),
             (Refusal::Announced { limit: ByteCount(1) }.into(), 429, false),
             (Refusal::OpenUploads { limit: 1 }.into(), 429, false),
+            (Refusal::Waiting { limit: 1 }.into(), 429, false),
             (Refusal::Bodies { limit: 1 }.into(), 429, false),
             (Refusal::Kind { kind: "image/png".into() }.into(), 415, false),
         ];

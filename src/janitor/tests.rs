@@ -71,7 +71,7 @@ impl House {
     /// The queue of jobs on the uploads of this house.
     fn queue(&self) -> Queue {
         let bell = self.janitor.uploads.finished();
-        Queue::new(self.janitor.state.clone(), Hub::new(START), self.clock.clone(), bell)
+        Queue::new(self.janitor.state.clone(), Hub::new(START), self.clock.clone(), bell, None)
     }
 
     async fn close(self) {

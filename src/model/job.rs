@@ -125,17 +125,23 @@ pub enum StageState {
     Skipped,
 }
 
+/// Priorities that people may give a job; a higher one goes first, and 0 is usual.
+pub const PRIORITIES: std::ops::RangeInclusive<i32> = -100..=100;
+
 /// Attempts that a job gets before it fails for good.
 pub const ATTEMPTS_MAX: u32 = 5;
 
 /// How long a lease holds without being renewed. The parent renews at a third of it.
 pub const LEASE_MS: u64 = 30_000;
 
+/// Longest wait between two attempts.
+pub const BACKOFF_MS_MAX: u64 = 600_000;
+
 /// Returns how long to wait before attempt `attempt` + 1, in milliseconds: 2 s, 8 s, 32 s, …
 /// up to 10 minutes, less up to a quarter chosen by `jitter` (0.0 ..= 1.0).
 pub fn backoff_ms(attempt: u32, jitter: f64) -> u64 {
     let full = 2_000u64.saturating_mul(4u64.saturating_pow(attempt.saturating_sub(1)));
-    let full = full.min(600_000);
+    let full = full.min(BACKOFF_MS_MAX);
     full - (full as f64 * 0.25 * jitter.clamp(0.0, 1.0)) as u64
 }
 

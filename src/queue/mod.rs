@@ -5,6 +5,10 @@
 //! twice; its epoch makes sure that it has effect once. Called by `pipeline` for the work and by
 //! `http` for cancel, retry and numbers.
 
+mod places;
+
+pub use places::Line;
+
 use crate::clock::Clock;
 use crate::events::{Event, EventKind, Hub};
 use crate::ids::{Epoch, JobId, VideoId};
@@ -13,7 +17,7 @@ use crate::model::job::{ATTEMPTS_MAX, JobState, LEASE_MS, Task, backoff_ms};
 use crate::model::problem::{Problem, ProblemCode};
 use crate::state::{Conflict, JobRecord, State, StateError, VideoRecord};
 use crate::units::UnixMillis;
-use std::cell::OnceCell;
+use places::Places;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::Notify;
@@ -28,6 +32,9 @@ pub struct Queue {
     clock: Clock,
     bell: Arc<Notify>,
     running: Arc<Mutex<HashMap<JobId, CancellationToken>>>,
+    /// Films at once of one owner.
+    of_owner_max: Option<usize>,
+    places: Places,
 }
 
 /// A job under a lease of this process.
@@ -38,24 +45,6 @@ pub struct Claim {
     pub video: VideoRecord,
     /// Fires when somebody ends the job; the record has been moved on by then.
     pub ended: CancellationToken,
-}
-
-/// The waiting jobs in order, as they stood at one moment: a page with many of them asks once.
-pub struct Line<'a> {
-    state: &'a State,
-    places: OnceCell<HashMap<JobId, usize>>,
-}
-
-impl Line<'_> {
-    /// Returns how many jobs will be claimed before this one; `None` if it doesn't wait, or
-    /// waits behind more than are counted.
-    pub fn before(&self, job: JobId) -> Option<usize> {
-        let read = || {
-            let line = self.state.jobs_in_line(JOBS_COUNTED_MAX).unwrap_or_default();
-            line.into_iter().enumerate().map(|(before, job)| (job, before)).collect()
-        };
-        self.places.get_or_init(read).get(&job).copied()
-    }
 }
 
 /// How a failed job goes on.
@@ -78,8 +67,10 @@ pub struct Counts {
     pub failed: usize,
     /// Jobs done in the last hour.
     pub done_last_hour: usize,
-    /// How long the oldest waiting job has waited, in milliseconds.
+    /// How long the film has waited that has been in line longest, in milliseconds.
     pub oldest_queued_ms: Option<u64>,
+    /// Nothing is begun until somebody says so.
+    pub is_paused: bool,
 }
 
 /// Why the queue refused.
@@ -115,9 +106,17 @@ impl From<StateError> for QueueError {
 }
 
 impl Queue {
-    /// Makes the queue over the records in `state`. `bell` rings when a job may be waiting.
-    pub fn new(state: State, hub: Hub, clock: Clock, bell: Arc<Notify>) -> Self {
-        Self { state, hub, clock, bell, running: Arc::default() }
+    /// Makes the queue over the records in `state`. `bell` rings when a job may be waiting; of one
+    /// owner at most `of_owner_max` films are worked on at once.
+    pub fn new(
+        state: State,
+        hub: Hub,
+        clock: Clock,
+        bell: Arc<Notify>,
+        of_owner_max: Option<usize>,
+    ) -> Self {
+        let (running, places) = (Arc::default(), Places::default());
+        Self { state, hub, clock, bell, running, of_owner_max, places }
     }
 
     /// Returns the bell that rings when a job may be waiting. It is a hint: poll as well.
@@ -139,14 +138,15 @@ impl Queue {
         Ok(count)
     }
 
-    /// Takes the next job that is due, if there is one: highest priority first, then oldest.
+    /// Takes the film whose turn it is, if there is one: the highest priority first, among equals
+    /// one of each owner, and every fourth time the one that has waited longest.
     ///
     /// # Errors
     /// `State` when the database doesn't answer.
     /// # Durability
     /// The claim is synced before it is returned.
     pub async fn claim(&self) -> Result<Option<Claim>, QueueError> {
-        let claimed = self.state.claim_job(self.clock.now(), LEASE_MS).await?;
+        let claimed = self.state.claim_job(self.clock.now(), LEASE_MS, self.of_owner_max).await?;
         self.take_up(claimed).await
     }
 
@@ -360,33 +360,60 @@ impl Queue {
         Ok(record)
     }
 
+    /// Has nothing be begun any more, or again; what runs goes on to its end. It holds over a
+    /// restart. Says whether that is new.
+    ///
+    /// # Errors
+    /// `State` when the database doesn't answer.
+    pub async fn pause(&self, is_paused: bool) -> Result<bool, QueueError> {
+        let is_new = self.state.pause_jobs(is_paused).await?;
+        if is_new {
+            match is_paused {
+                true => info!("the queue is paused: no job is begun"),
+                false => info!("the queue goes on"),
+            }
+            self.hub.publish(Event::of_queue(self.clock.now()));
+        }
+        self.bell.notify_one();
+        Ok(is_new)
+    }
+
+    /// Gives the open job of a video another priority; one that runs already keeps it for its
+    /// next attempt.
+    ///
+    /// # Errors
+    /// `Missing` without such a video; `Conflict` when it has no job that waits or runs.
+    pub async fn prioritise(
+        &self,
+        video: VideoId,
+        priority: i32,
+    ) -> Result<VideoRecord, QueueError> {
+        let record = self.state.prioritise(video, priority).await?;
+        self.tell(EventKind::VideoState, &record);
+        Ok(record)
+    }
+
     /// Counts the jobs.
     ///
     /// # Errors
     /// `State` when the database can't be read.
     pub fn counts(&self) -> Result<Counts, QueueError> {
-        let now = self.clock.now();
-        let mut counts = Counts::default();
-        let recent = |at: Option<UnixMillis>, ms| at.is_some_and(|at| now.ms_since(at) < ms);
-        for job in self.state.jobs(&|_| true, JOBS_COUNTED_MAX)? {
-            match job.state {
-                JobState::Queued => {
-                    counts.queued += 1;
-                    let waited = now.ms_since(job.created_at);
-                    counts.oldest_queued_ms = counts.oldest_queued_ms.max(Some(waited));
-                }
-                JobState::Running => counts.running += 1,
-                JobState::Failed if recent(job.finished_at, 86_400_000) => counts.failed += 1,
-                JobState::Done if recent(job.finished_at, 3_600_000) => counts.done_last_hour += 1,
-                JobState::Failed | JobState::Done | JobState::Cancelled => {}
-            }
-        }
-        Ok(counts)
+        let (now, open) = (self.clock.now(), self.state.open_jobs());
+        let since = |ms: i64| UnixMillis(now.0.saturating_sub(ms));
+        let ended = |state, ms| self.state.count_ended(state, since(ms), ENDED_COUNTED_MAX);
+        Ok(Counts {
+            queued: open.films + open.live + open.small,
+            running: open.running,
+            failed: ended(JobState::Failed, 86_400_000)?,
+            done_last_hour: ended(JobState::Done, 3_600_000)?,
+            oldest_queued_ms: self.state.longest_waiting()?.map(|since| now.ms_since(since)),
+            is_paused: self.state.film_line()?.is_paused,
+        })
     }
 
-    /// Returns the line of waiting jobs. It is read once, when the first place is asked for.
+    /// Returns the line of films as it stands.
     pub fn line(&self) -> Line<'_> {
-        Line { state: &self.state, places: OnceCell::new() }
+        self.places.line(&self.state)
     }
 
     fn tell(&self, kind: EventKind, video: &VideoRecord) {
@@ -400,8 +427,8 @@ impl Queue {
     }
 }
 
-/// Jobs looked at for numbers; a queue longer than this is shown as this long.
-const JOBS_COUNTED_MAX: usize = 10_000;
+/// Ended jobs that are counted; more are shown as this many.
+const ENDED_COUNTED_MAX: usize = 10_000;
 
 /// Spreads retries of many jobs apart without a random source: the id's own random bits serve.
 fn jitter(job: JobId, attempt: u32) -> f64 {

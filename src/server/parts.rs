@@ -86,7 +86,13 @@ impl Parts {
         if let Err(cause) = disk.trust_again() {
             warn!("the word of a failed sync stays: {cause}");
         }
-        let queue = Queue::new(state.clone(), hub.clone(), clock.clone(), uploads.finished());
+        let queue = Queue::new(
+            state.clone(),
+            hub.clone(),
+            clock.clone(),
+            uploads.finished(),
+            config.media.workers_per_user,
+        );
         queue.reclaim().await.map_err(|cause| ServerError::State(cause.to_string()))?;
         Ok(Self {
             library: Library::new(state.clone(), disk.clone(), hub.clone(), clock.clone()),

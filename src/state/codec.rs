@@ -4,7 +4,9 @@
 //! bound is a rule and not a wish.
 
 use super::error::StateError;
-use super::record::{JobRecord, LoginCode, PartRecord, TokenRecord, UploadRecord, VideoRecord};
+use super::record::{
+    JobRecord, LineRecord, LoginCode, PartRecord, TokenRecord, UploadRecord, VideoRecord,
+};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -36,6 +38,11 @@ impl Record for VideoRecord {
 
 impl Record for JobRecord {
     const NAME: &'static str = "job";
+    const VERSION: u8 = 1;
+}
+
+impl Record for LineRecord {
+    const NAME: &'static str = "line";
     const VERSION: u8 = 1;
 }
 

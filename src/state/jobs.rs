@@ -116,6 +116,7 @@ impl State {
     ) -> Result<VideoRecord, StateError> {
         self.change_held(id, epoch, move |job, video| {
             job.run_at = run_at;
+            job.set_back = true;
             job.problem = Some(problem);
             put_back(job, video)
         })
@@ -260,6 +261,32 @@ impl State {
         .await
     }
 
+    /// Gives the open job of a video another priority, and returns the video.
+    ///
+    /// # Errors
+    /// `Missing`; `Conflict` with the video's state if no job is open; `Failed`.
+    /// # Durability
+    /// Synced.
+    pub async fn prioritise(
+        &self,
+        video: VideoId,
+        priority: i32,
+    ) -> Result<VideoRecord, StateError> {
+        self.call(Promise::Synced, move |view| {
+            let video = videos::get(view, video)?;
+            let job = match video.job {
+                Some(job) => view.find::<JobRecord>(&keys::job(job))?,
+                None => None,
+            };
+            let Some(job) = job.filter(JobRecord::is_open) else {
+                return Err(StateError::Conflict(Conflict::Video(video.state)));
+            };
+            put(view, &JobRecord { priority, ..job })?;
+            Ok(video)
+        })
+        .await
+    }
+
     /// Queues a video whose work has ended, however, with a new job. Qualities that are ready
     /// stay so.
     ///
@@ -288,26 +315,6 @@ impl State {
             videos::queue(view, video, Some(job))
         })
         .await
-    }
-
-    /// Reads a job.
-    ///
-    /// # Errors
-    /// `Unreadable`, `Failed`.
-    pub fn job(&self, id: JobId) -> Result<Option<JobRecord>, StateError> {
-        self.view().find(&keys::job(id))
-    }
-
-    /// Reads at most `limit` jobs that `keep` wants, the newest first.
-    ///
-    /// # Errors
-    /// `Unreadable`, `Failed`.
-    pub fn jobs(
-        &self,
-        keep: &dyn Fn(&JobRecord) -> bool,
-        limit: usize,
-    ) -> Result<Vec<JobRecord>, StateError> {
-        self.newest(keys::JOBS, &keys::behind(keys::JOBS), limit, keep)
     }
 }
 

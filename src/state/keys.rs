@@ -6,10 +6,15 @@
 //! p/<upload>/<index>                acknowledged parts of uploads that aren't finished
 //! v/<video>                         video records
 //! j/<job>                           job records
-//! q/<priority>/<run_at>/<job>       index: queued jobs, in the order in which they are claimed
-//! s/<run_at>/<job>                  index: queued small jobs, likewise
+//! q/<priority>/<turn>/<job>         index: films in line, by priority and turn
+//! a/<created_at>/<job>              index: films in line, by how long they have waited
+//! d/<run_at>/<job>                  index: films that were set back, by when they are due
+//! s/<run_at>/<job>                  index: queued small jobs, by when they are due
 //! i/<run_at>/<job>                  index: queued jobs on uploads that are under way, likewise
 //! r/<lease_until>/<job>             index: running jobs, by the end of their lease
+//! e/<how>/<finished_at>/<job>       index: jobs that have ended, by how and when
+//! n/<owner>                         the turn of the next film of an owner
+//! m/line                            about the line of films
 //! t/<token>                         token records
 //! h/<hash>                          index: tokens by their hash
 //! l/<hash>                          login codes
@@ -17,7 +22,7 @@
 //! ```
 
 use super::record::JobRecord;
-use crate::ids::{JobId, TokenId, UploadId, VideoId};
+use crate::ids::{JobId, Owner, TokenId, UploadId, VideoId};
 use crate::model::job::{JobState, Line};
 use crate::units::UnixMillis;
 
@@ -27,6 +32,11 @@ pub(super) const PARTS: &[u8] = b"p/";
 pub(super) const VIDEOS: &[u8] = b"v/";
 pub(super) const JOBS: &[u8] = b"j/";
 pub(super) const QUEUED: &[u8] = b"q/";
+pub(super) const AGE: &[u8] = b"a/";
+pub(super) const SET_BACK: &[u8] = b"d/";
+pub(super) const ENDED: &[u8] = b"e/";
+pub(super) const NEXT_TURNS: &[u8] = b"n/";
+pub(super) const LINE: &[u8] = b"m/line";
 pub(super) const SMALL: &[u8] = b"s/";
 pub(super) const LIVE: &[u8] = b"i/";
 pub(super) const RUNNING: &[u8] = b"r/";
@@ -75,50 +85,72 @@ pub(super) fn secret(name: &str) -> Vec<u8> {
     [b"m/secret/", name.as_bytes()].concat()
 }
 
-/// Returns the index key that a job in its present state has; an ended one has none.
-pub(super) fn of_job(job: &JobRecord) -> Option<Vec<u8>> {
+/// Returns the index keys that a job in its present state has.
+pub(super) fn of_job(job: &JobRecord) -> Vec<Vec<u8>> {
+    let at = |index: &[u8], moment| [index, &sortable(moment), b"/", job.id.as_bytes()].concat();
     match job.state {
-        JobState::Queued => {
-            let beginning = match job.line() {
-                Line::Films => queued_at(job.priority, job.run_at),
-                Line::Live => [LIVE, &sortable(job.run_at)].concat(),
-                Line::Small => [SMALL, &sortable(job.run_at)].concat(),
-            };
-            Some([&beginning, b"/".as_slice(), job.id.as_bytes()].concat())
-        }
-        JobState::Running => {
-            let until = sortable(job.lease_until);
-            Some([RUNNING, &until, b"/", job.id.as_bytes()].concat())
-        }
-        JobState::Done | JobState::Failed | JobState::Cancelled => None,
+        JobState::Queued => match job.line() {
+            Line::Films if job.set_back => vec![at(SET_BACK, job.run_at)],
+            Line::Films => {
+                let turn = job.turn.to_be_bytes();
+                let place = [&queued(job.priority), turn.as_slice(), b"/", job.id.as_bytes()];
+                vec![place.concat(), waited(job.created_at, job.id)]
+            }
+            Line::Live => vec![at(LIVE, job.run_at)],
+            Line::Small => vec![at(SMALL, job.run_at)],
+        },
+        JobState::Running => vec![at(RUNNING, job.lease_until)],
+        ended => vec![at(&ended_as(ended), job.finished_at.unwrap_or_default())],
     }
 }
 
-/// Returns the beginning of the keys of queued jobs of a priority; higher ones sort first.
+/// Returns the index key of a film in line, by when it was queued.
+pub(super) fn waited(since: UnixMillis, job: JobId) -> Vec<u8> {
+    [AGE, &sortable(since), b"/", job.as_bytes()].concat()
+}
+
+/// Returns the beginning of the keys of queued films of a priority; higher ones sort first.
 pub(super) fn queued(priority: i32) -> Vec<u8> {
     let descending = !(priority.cast_unsigned() ^ (1 << 31));
     [QUEUED, &descending.to_be_bytes(), b"/"].concat()
 }
 
-fn queued_at(priority: i32, run_at: UnixMillis) -> Vec<u8> {
-    [queued(priority), sortable(run_at).to_vec()].concat()
+/// Returns the beginning of the keys of jobs that ended in `state`.
+pub(super) fn ended_as(state: JobState) -> Vec<u8> {
+    let how = match state {
+        JobState::Failed => b"f/",
+        JobState::Cancelled => b"c/",
+        JobState::Done | JobState::Queued | JobState::Running => b"d/",
+    };
+    [ENDED, how].concat()
 }
 
-/// What a key of the queued jobs says.
+/// Returns the first key of jobs that ended in `state` at `moment` or later.
+pub(super) fn ended_since(state: JobState, moment: UnixMillis) -> Vec<u8> {
+    [ended_as(state).as_slice(), &sortable(moment)].concat()
+}
+
+/// Returns where the turn of the next film of an owner is kept.
+pub(super) fn next_turn(owner: &Owner) -> Vec<u8> {
+    [NEXT_TURNS, owner.0.as_bytes()].concat()
+}
+
+/// What a key of the queued films says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct QueuedKey {
     pub(super) priority: i32,
-    pub(super) run_at: UnixMillis,
+    pub(super) turn: u64,
     pub(super) job: JobId,
 }
 
-/// Reads a key that [`of_job`] wrote for a queued job.
+/// Reads a key that [`of_job`] wrote for a film in line.
 pub(super) fn parse_queued(key: &[u8]) -> Option<QueuedKey> {
     let rest = key.strip_prefix(QUEUED)?;
     let (descending, rest) = rest.split_first_chunk::<4>()?;
     let priority = (!u32::from_be_bytes(*descending) ^ (1 << 31)).cast_signed();
-    let (run_at, job) = parse_moment_and_job(rest.strip_prefix(b"/")?)?;
-    Some(QueuedKey { priority, run_at, job })
+    let (turn, rest) = rest.strip_prefix(b"/")?.split_first_chunk::<8>()?;
+    let job = rest.strip_prefix(b"/")?.try_into().ok()?;
+    Some(QueuedKey { priority, turn: u64::from_be_bytes(*turn), job: JobId::from_bytes(job) })
 }
 
 /// Reads a key that [`of_job`] wrote in the index `prefix` of jobs without priorities: when it is
@@ -158,34 +190,31 @@ mod tests {
     use super::*;
     use crate::ids::Owner;
 
-    fn queued_job(priority: i32, run_at: i64) -> Vec<u8> {
+    fn queued_job(priority: i32, turn: u64) -> Vec<u8> {
         let (id, video) = (JobId::fresh(UnixMillis(1)), VideoId::fresh(UnixMillis(1)));
-        let mut job = JobRecord::new(id, video, Owner("a".into()), UnixMillis(run_at));
-        job.priority = priority;
-        of_job(&job).expect("queued jobs have a key")
+        let job = JobRecord::new(id, video, Owner("a".into()), UnixMillis(1));
+        let mut keys = of_job(&JobRecord { priority, turn, ..job });
+        keys.swap_remove(0)
     }
 
-    /// Keys of queued jobs sort by falling priority, then rising time, at the extremes too.
+    /// Keys of queued jobs sort by falling priority, then rising turn, at the extremes too.
     #[test]
     fn queue_keys_sort_as_they_mean() {
-        let keys = [
-            queued_job(i32::MAX, 5),
-            queued_job(1, -9),
-            queued_job(1, 0),
-            queued_job(1, i64::MAX),
-            queued_job(0, i64::MIN),
-            queued_job(-1, 3),
-            queued_job(i32::MIN, 3),
-        ];
+        let places = [(i32::MAX, 5), (1, 0), (1, 9), (1, u64::MAX), (0, 0), (-1, 3), (i32::MIN, 3)];
+        let keys = places.map(|(priority, turn)| queued_job(priority, turn));
         assert!(keys.is_sorted());
-        let read: Vec<_> = keys.iter().map(|key| parse_queued(key).expect("a key")).collect();
-        let parts: Vec<_> = read.iter().map(|key| (key.priority, key.run_at.0)).collect();
-        assert_eq!(parts[0], (i32::MAX, 5));
-        assert_eq!(parts[1], (1, -9));
-        assert_eq!(parts[6], (i32::MIN, 3));
-        for (key, priority) in keys.iter().zip([i32::MAX, 1, 1, 1, 0, -1, i32::MIN]) {
+        for (key, (priority, turn)) in keys.iter().zip(places) {
+            let read = parse_queued(key).expect("a key");
+            assert_eq!((read.priority, read.turn), (priority, turn));
             assert!(key.starts_with(&queued(priority)));
             assert!(key < &behind(&queued(priority)));
         }
+    }
+
+    /// Moments sort as they mean, those before 1970 too.
+    #[test]
+    fn moments_sort_as_they_mean() {
+        let moments = [i64::MIN, -9, 0, 5, i64::MAX].map(|ms| sortable(UnixMillis(ms)));
+        assert!(moments.is_sorted());
     }
 }

@@ -1,25 +1,28 @@
-//! The line of jobs: who stands where, who is next, and when.
+//! The lines of jobs: who stands where, who is next, and when.
 //!
-//! A job is in one of two indexes while it is open, so that claiming looks at one entry for each
-//! priority in use, however many jobs have ended. Small jobs have a line of their own, and so have
-//! those on uploads that are under way.
+//! Indexes follow each record in the transaction that puts it, so that a claim looks at the first
+//! entries alone, however many jobs wait or have ended. Films have an order of their own
+//! (`order`); small jobs, and those on uploads that are under way, are begun as they are due.
 
 use super::error::{Conflict, StateError};
+use super::growing::Growing;
 use super::jobs::{cancel_open, end, put_back};
 use super::record::{JobRecord, VideoRecord};
+use super::usage::{Move, Standing};
 use super::view::{self, View};
 use super::writer::Promise;
-use super::{State, keys, stages, videos};
+use super::{State, keys, order, stages, videos};
 use crate::ids::JobId;
-use crate::model::job::{JobState, Line, SMALL_WAITING_MAX, is_claimable};
+use crate::model::job::{BACKOFF_MS_MAX, JobState, Line, SMALL_WAITING_MAX, is_claimable};
 use crate::model::video::VideoState;
 use crate::units::UnixMillis;
 
 impl State {
-    /// Takes the job that is to be worked on next, for `lease_ms` from `now`: the highest
-    /// priority, among those the one that has been due longest; first of all one whose lease has
-    /// run out. It has a new epoch and counts one attempt more, which the caller holds against
-    /// the bound on attempts; the video is processing. `None` if nothing is due.
+    /// Takes the film that is to be worked on next, for `lease_ms` from `now`: the one whose turn
+    /// it is (`order`), of an owner with fewer than `of_owner_max` under way; first of all one
+    /// whose lease has run out. It has a new epoch and counts one attempt more, which the caller
+    /// holds against the bound on attempts; the video is processing. `None` if nothing is due, or
+    /// the queue is paused.
     ///
     /// # Errors
     /// `Unreadable`, `Failed`.
@@ -29,8 +32,9 @@ impl State {
         &self,
         now: UnixMillis,
         lease_ms: u64,
+        of_owner_max: Option<usize>,
     ) -> Result<Option<(JobRecord, VideoRecord)>, StateError> {
-        self.claim_next(now, lease_ms, Line::Films).await
+        self.claim_next(now, lease_ms, Line::Films, of_owner_max).await
     }
 
     /// As [`State::claim_job`], for small jobs: the one that has been due longest. The video stays
@@ -45,7 +49,7 @@ impl State {
         now: UnixMillis,
         lease_ms: u64,
     ) -> Result<Option<(JobRecord, VideoRecord)>, StateError> {
-        self.claim_next(now, lease_ms, Line::Small).await
+        self.claim_next(now, lease_ms, Line::Small, None).await
     }
 
     /// As [`State::claim_small_job`], for jobs on uploads that are under way.
@@ -59,7 +63,7 @@ impl State {
         now: UnixMillis,
         lease_ms: u64,
     ) -> Result<Option<(JobRecord, VideoRecord)>, StateError> {
-        self.claim_next(now, lease_ms, Line::Live).await
+        self.claim_next(now, lease_ms, Line::Live, None).await
     }
 
     async fn claim_next(
@@ -67,9 +71,13 @@ impl State {
         now: UnixMillis,
         lease_ms: u64,
         line: Line,
+        of_owner_max: Option<usize>,
     ) -> Result<Option<(JobRecord, VideoRecord)>, StateError> {
         self.call(Promise::Synced, move |view| {
-            while let Some(mut job) = next_due(view, now, line)? {
+            if order::of(view)?.is_paused {
+                return Ok(None);
+            }
+            while let Some(mut job) = next_due(view, now, line, of_owner_max)? {
                 let video = view.find::<VideoRecord>(&keys::video(job.video))?;
                 let Some(mut video) = video else {
                     // Nothing to work on: the next one, then.
@@ -151,30 +159,10 @@ impl State {
                 }
                 put(view, &job)?;
             }
+            bring_near(view, now)?;
             Ok(running.len())
         })
         .await
-    }
-
-    /// Reads the waiting jobs in the order in which they will be claimed, at most `limit`.
-    ///
-    /// # Errors
-    /// `Failed`.
-    pub fn jobs_in_line(&self, limit: usize) -> Result<Vec<JobId>, StateError> {
-        let keys = self.inner.db.scan_prefix(keys::QUEUED).keys().take(limit);
-        keys.filter_map(|key| match key {
-            Ok(key) => keys::parse_queued(&key).map(|key| Ok(key.job)),
-            Err(cause) => Some(Err(view::failed(cause))),
-        })
-        .collect()
-    }
-
-    /// Returns how many jobs wait, those whose time hasn't come with them.
-    ///
-    /// # Errors
-    /// `Failed`.
-    pub fn jobs_waiting(&self) -> Result<usize, StateError> {
-        Ok(self.view().keys(keys::QUEUED)?.len())
     }
 
     /// Returns when the next job is due or the next lease ends; `None` if no job is open.
@@ -183,7 +171,7 @@ impl State {
     /// `Failed`.
     pub fn next_run_at(&self) -> Result<Option<UnixMillis>, StateError> {
         let view = self.view();
-        let queued = first_of_each_priority(&view)?.into_iter().map(|key| key.run_at).min();
+        let queued = order::next_due(&view)?;
         let lease = view.first(keys::RUNNING, &[])?;
         let lease = lease.and_then(|key| keys::parse_running(&key)).map(|(until, _)| until);
         let small = first_due(&view, keys::SMALL)?.map(|(run_at, _)| run_at);
@@ -192,16 +180,75 @@ impl State {
     }
 }
 
-/// Writes a record, and moves its index entry to where its state belongs.
+/// Writes a record, and moves its index entries to where its state belongs.
 pub(super) fn put(view: &mut View<'_>, job: &JobRecord) -> Result<(), StateError> {
     let stored: Option<JobRecord> = view.find(&keys::job(job.id))?;
-    let before = stored.as_ref().and_then(keys::of_job);
-    let after = keys::of_job(job);
+    let was_in_line = stored.as_ref().is_some_and(waits_among_films);
+    let job = match waits_among_films(job) {
+        true => order::enter(view, job)?,
+        false => job.clone(),
+    };
+    if was_in_line && !job.is_open() {
+        order::leave(view, &job)?;
+    }
+    let before = stored.as_ref().map(keys::of_job).unwrap_or_default();
+    let after = keys::of_job(&job);
     if before != after {
         before.into_iter().for_each(|key| view.remove(key));
         after.into_iter().for_each(|key| view.put_bytes(key, Vec::new()));
     }
-    view.put(keys::job(job.id), job)
+    let (owner, before) = (job.owner.clone(), stored.as_ref().and_then(Standing::of));
+    view.count(Move::Job { owner, before, after: Standing::of(&job) });
+    view.put(keys::job(job.id), &job)
+}
+
+/// Builds the indexes of jobs anew, in a database whose schema had others, and writes ours into it.
+pub(super) fn index_anew(db: &sled::Db) -> Result<(), StateError> {
+    let growing = Growing::default();
+    let mut view = View::of(db, &growing);
+    for index in [keys::QUEUED, keys::SMALL, keys::LIVE, keys::RUNNING] {
+        for key in view.keys(index)? {
+            view.remove(key);
+        }
+    }
+    let mut jobs = Vec::new();
+    for key in view.keys(keys::JOBS)? {
+        jobs.push(view.get::<JobRecord>(&key)?);
+    }
+    jobs.sort_by_key(|job| (std::cmp::Reverse(job.priority), job.run_at, job.id));
+    for mut job in jobs {
+        if waits_among_films(&job) {
+            job = order::enter(&mut view, &job)?;
+        }
+        keys::of_job(&job).into_iter().for_each(|key| view.put_bytes(key, Vec::new()));
+        view.put(keys::job(job.id), &job)?;
+    }
+    view.put_bytes(keys::SCHEMA.to_vec(), super::SCHEMA.to_be_bytes().to_vec());
+    let mut batch = sled::Batch::default();
+    for (key, value) in view.into_writes().0 {
+        match value {
+            Some(value) => batch.insert(key, value),
+            None => batch.remove(key),
+        }
+    }
+    db.apply_batch(batch).map_err(view::failed)
+}
+
+fn waits_among_films(job: &JobRecord) -> bool {
+    job.state == JobState::Queued && job.line() == Line::Films
+}
+
+/// Has nothing wait longer than it would after a failure: at a start, the clock may be another.
+fn bring_near(view: &mut View<'_>, now: UnixMillis) -> Result<(), StateError> {
+    let latest = now.plus_ms(BACKOFF_MS_MAX);
+    for key in view.keys(keys::SET_BACK)? {
+        let Some((run_at, id)) = keys::parse_due(&key, keys::SET_BACK) else { continue };
+        if run_at > latest {
+            let job: JobRecord = view.get(&keys::job(id))?;
+            put(view, &JobRecord { run_at: latest, ..job })?;
+        }
+    }
+    Ok(())
 }
 
 /// Puts a job that is new and waits.
@@ -215,27 +262,34 @@ pub(super) fn put_new(view: &mut View<'_>, job: &JobRecord) -> Result<(), StateE
     put(view, job)
 }
 
-/// Returns the job of a line that is to be worked on next.
-fn next_due(view: &View<'_>, now: UnixMillis, line: Line) -> Result<Option<JobRecord>, StateError> {
+/// Returns the job of a line that is to be worked on next, as it is before.
+fn next_due(
+    view: &mut View<'_>,
+    now: UnixMillis,
+    line: Line,
+    of_owner_max: Option<usize>,
+) -> Result<Option<JobRecord>, StateError> {
     // The lines share this index: whose lease ran out first may be of another one.
     let running = view.keys(keys::RUNNING)?;
     let leases = running.iter().filter_map(|key| keys::parse_running(key));
-    let abandoned = leases.take_while(|(until, _)| *until <= now).map(|(_, id)| id);
-    let due = match line {
-        Line::Small => first_due(view, keys::SMALL)?.map(|(_, job)| job),
-        Line::Live => first_due(view, keys::LIVE)?.map(|(_, job)| job),
-        Line::Films => {
-            let queued = first_of_each_priority(view)?;
-            queued.iter().find(|key| key.run_at <= now).map(|key| key.job)
-        }
-    };
-    for id in abandoned.chain(due) {
+    for (_, id) in leases.take_while(|(until, _)| *until <= now) {
         let job: JobRecord = view.get(&keys::job(id))?;
-        if job.line() == line && is_claimable(job.state, job.run_at, job.lease_until, now) {
+        if job.line() == line {
             return Ok(Some(job));
         }
     }
-    Ok(None)
+    let due = match line {
+        Line::Small => first_due(view, keys::SMALL)?,
+        Line::Live => first_due(view, keys::LIVE)?,
+        Line::Films => {
+            let Some(next) = order::next(view, now, of_owner_max)? else { return Ok(None) };
+            order::begin(view, &next)?;
+            return Ok(Some(next.job));
+        }
+    };
+    let Some((_, id)) = due else { return Ok(None) };
+    let job: JobRecord = view.get(&keys::job(id))?;
+    Ok(Some(job).filter(|job| is_claimable(job.state, job.run_at, job.lease_until, now)))
 }
 
 /// Returns the earliest queued job in an index without priorities, and when it is due.
@@ -243,18 +297,6 @@ fn first_due(view: &View<'_>, index: &[u8]) -> Result<Option<(UnixMillis, JobId)
     Ok(view.first(index, &[])?.and_then(|key| keys::parse_due(&key, index)))
 }
 
-/// Returns the earliest queued job of each priority in use, the highest priority first.
-fn first_of_each_priority(view: &View<'_>) -> Result<Vec<keys::QueuedKey>, StateError> {
-    let mut found = Vec::new();
-    let mut from = Vec::new();
-    while let Some(key) = view.first(keys::QUEUED, &from)? {
-        let parsed = keys::parse_queued(&key).ok_or_else(|| damaged("q"))?;
-        from = keys::behind(&keys::queued(parsed.priority));
-        found.push(parsed);
-    }
-    Ok(found)
-}
-
-fn damaged(index: &str) -> StateError {
+pub(super) fn damaged(index: &str) -> StateError {
     StateError::Unreadable(format!("a key of the index {index}/ has another shape"))
 }

@@ -16,8 +16,10 @@ mod growing;
 mod jobs;
 mod keys;
 mod line;
+mod listed;
 mod live;
 mod nudge;
+mod order;
 mod parts;
 pub mod record;
 mod stages;
@@ -29,10 +31,10 @@ mod writer;
 
 pub use error::{Conflict, OpenError, StateError};
 pub use record::{
-    JobRecord, LoginCode, PartRecord, RenditionRecord, StageRecord, TokenRecord, UploadRecord,
-    VideoChange, VideoRecord,
+    JobRecord, LineRecord, LoginCode, PartRecord, RenditionRecord, StageRecord, TokenRecord,
+    UploadRecord, VideoChange, VideoRecord,
 };
-pub use usage::{Allowance, Excess, Usage};
+pub use usage::{Allowance, Excess, OpenJobs, Usage};
 
 use crate::disk::{self, DiskError, SyncHandle};
 use crate::units::UnixMillis;
@@ -46,8 +48,9 @@ use tokio::sync::{mpsc, oneshot, watch};
 use view::View;
 use writer::{INBOX_MAX, Message, Promise, Writer};
 
-/// The schema that this program writes: which records there are and how keys are built.
-const SCHEMA: u32 = 1;
+/// The schema that this program writes: which records there are and how keys are built. The first
+/// one had other indexes of jobs.
+const SCHEMA: u32 = 2;
 
 /// Memory for pages. The database's own default is a gibibyte.
 const CACHE_BYTES: u64 = 64 * 1024 * 1024;
@@ -302,13 +305,14 @@ fn is_damage(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::UnexpectedEof | io::ErrorKind::InvalidData)
 }
 
-/// Refuses a later schema; writes ours into a new database.
+/// Refuses a later schema, brings an earlier one up to ours, and writes ours into a new database.
 fn check_schema(db: &sled::Db) -> Result<(), OpenError> {
     match db.get(keys::SCHEMA).map_err(not_opened)? {
         None => db.insert(keys::SCHEMA, &SCHEMA.to_be_bytes()).map(drop).map_err(not_opened),
         Some(bytes) => match <[u8; 4]>::try_from(bytes.as_ref()).map(u32::from_be_bytes) {
             Ok(schema) if schema > SCHEMA => Err(OpenError::NewerSchema(schema)),
-            Ok(_) => Ok(()),
+            Ok(SCHEMA) => Ok(()),
+            Ok(_) => line::index_anew(db).map_err(|error| OpenError::Broken(error.to_string())),
             Err(_) => Err(OpenError::Broken("its schema number has another length".to_owned())),
         },
     }

@@ -203,6 +203,13 @@ pub struct JobRecord {
     pub priority: i32,
     /// Not to be begun before.
     pub run_at: UnixMillis,
+    /// It was set back to that moment, and isn't in line before.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub set_back: bool,
+    /// When it is its owner's turn among films of one priority, in units of work begun; 0 before it
+    /// has come into that line.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub turn: u64,
     /// When the lease ends unless renewed. Means something only while it runs.
     pub lease_until: UnixMillis,
     /// When it was queued first.
@@ -233,6 +240,18 @@ pub struct StageRecord {
     pub started_at: Option<UnixMillis>,
     /// When that ended.
     pub finished_at: Option<UnixMillis>,
+}
+
+/// What is known of the line of films as a whole.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LineRecord {
+    /// The latest turn that has come.
+    pub turn: u64,
+    /// How many films were begun.
+    pub begun: u64,
+    /// Nothing is begun until somebody says so.
+    #[serde(default)]
+    pub is_paused: bool,
 }
 
 /// An access token. Only its hash is kept.
@@ -354,6 +373,8 @@ impl JobRecord {
             attempt: 0,
             priority: 0,
             run_at: now,
+            set_back: false,
+            turn: 0,
             lease_until: UnixMillis(0),
             created_at: now,
             started_at: None,
@@ -492,6 +513,10 @@ impl VideoRecord {
             ..Self::new(facts.video, facts.owner, facts.created_at)
         }
     }
+}
+
+fn is_zero(turn: &u64) -> bool {
+    *turn == 0
 }
 
 fn is_film(task: &Task) -> bool {

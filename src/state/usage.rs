@@ -8,11 +8,12 @@
 
 use super::State;
 use super::error::StateError;
-use super::keys;
-use super::record::{UploadRecord, VideoRecord};
+use super::record::{JobRecord, UploadRecord, VideoRecord};
 use super::view::View;
 use super::writer::Promise;
+use super::{keys, order};
 use crate::ids::{Owner, UploadId};
+use crate::model::job::{JobState, Line};
 use crate::model::upload::Concat;
 use crate::units::{ByteCount, ByteOffset};
 use std::collections::{BTreeSet, HashMap};
@@ -27,6 +28,21 @@ pub struct Usage {
     pub awaited: ByteCount,
     /// Uploads that haven't ended.
     pub open: usize,
+    /// Films that wait to be worked on.
+    pub waiting: usize,
+}
+
+/// How many jobs are open, of everybody.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct OpenJobs {
+    /// Films that wait.
+    pub films: usize,
+    /// Jobs that wait on uploads that are under way.
+    pub live: usize,
+    /// Small jobs that wait.
+    pub small: usize,
+    /// Jobs that a worker holds.
+    pub running: usize,
 }
 
 /// What one owner may have.
@@ -38,6 +54,8 @@ pub struct Allowance {
     pub awaited_max: ByteCount,
     /// Bound of [`Usage::open`].
     pub open_max: usize,
+    /// Bound of [`Usage::waiting`], for the next upload.
+    pub waiting_max: Option<usize>,
 }
 
 /// Which bound of an [`Allowance`] is in the way.
@@ -52,6 +70,9 @@ pub enum Excess {
     /// The owner has begun too much.
     #[error("the owner has too many open uploads")]
     Open,
+    /// Too much of the owner's waits to be worked on.
+    #[error("too many films of the owner wait")]
+    Waiting,
 }
 
 /// The totals, shared by the writer and whoever asks; none before they are counted.
@@ -65,6 +86,39 @@ pub(super) enum Move {
     Upload(UploadId, Option<Weight>),
     /// An original that came, or went.
     Original { owner: Owner, before: u64, after: u64 },
+    /// A job that came, moved on or ended.
+    Job { owner: Owner, before: Option<Standing>, after: Option<Standing> },
+}
+
+/// Where an open job stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// In a line, or beside it until its time comes.
+    Waiting(Line),
+    /// A worker holds it.
+    Running,
+}
+
+impl Standing {
+    /// Returns where a job stands; nowhere once it has ended.
+    pub(super) fn of(job: &JobRecord) -> Option<Self> {
+        match job.state {
+            JobState::Queued => Some(Self::Waiting(job.line())),
+            JobState::Running => Some(Self::Running),
+            JobState::Done | JobState::Failed | JobState::Cancelled => None,
+        }
+    }
+}
+
+impl OpenJobs {
+    fn at(&mut self, standing: Standing) -> &mut usize {
+        match standing {
+            Standing::Waiting(Line::Films) => &mut self.films,
+            Standing::Waiting(Line::Live) => &mut self.live,
+            Standing::Waiting(Line::Small) => &mut self.small,
+            Standing::Running => &mut self.running,
+        }
+    }
 }
 
 /// What an open upload weighs.
@@ -115,6 +169,7 @@ struct Sums {
     kept: u128,
     awaited: u128,
     open: usize,
+    waiting: usize,
 }
 
 impl Sums {
@@ -150,6 +205,7 @@ impl Sums {
 pub(super) struct Ledger {
     open: HashMap<UploadId, Weight>,
     owners: HashMap<Owner, Sums>,
+    jobs: OpenJobs,
 }
 
 impl Ledger {
@@ -185,6 +241,23 @@ impl Ledger {
             Move::Original { owner, before, after } => self.change(&owner, |sums| {
                 sums.kept = sums.kept + u128::from(after) - u128::from(before);
             }),
+            Move::Job { owner, before, after } => self.move_job(&owner, before, after),
+        }
+    }
+
+    fn move_job(&mut self, owner: &Owner, before: Option<Standing>, after: Option<Standing>) {
+        if before == after {
+            return;
+        }
+        let waits = |at: Option<Standing>| usize::from(at == Some(Standing::Waiting(Line::Films)));
+        if let Some(before) = before {
+            *self.jobs.at(before) -= 1;
+        }
+        if let Some(after) = after {
+            *self.jobs.at(after) += 1;
+        }
+        if waits(before) != waits(after) {
+            self.change(owner, |sums| sums.waiting = sums.waiting + waits(after) - waits(before));
         }
     }
 
@@ -193,6 +266,9 @@ impl Ledger {
         let mut sums = self.sums(&weight.owner);
         if sums.open >= allowance.open_max {
             return Err(Excess::Open);
+        }
+        if allowance.waiting_max.is_some_and(|max| sums.waiting >= max) {
+            return Err(Excess::Waiting);
         }
         // The bytes of its parts have been let in before.
         let counted: u128 = match &upload.concat {
@@ -283,7 +359,13 @@ impl State {
         let sums = self.accounts().lock().as_ref().map(|ledger| ledger.sums(owner));
         let sums = sums.unwrap_or_default();
         let bytes = |sum: u128| ByteCount(u64::try_from(sum).unwrap_or(u64::MAX));
-        Usage { kept: bytes(sums.kept), awaited: bytes(sums.awaited), open: sums.open }
+        let (open, waiting) = (sums.open, sums.waiting);
+        Usage { kept: bytes(sums.kept), awaited: bytes(sums.awaited), open, waiting }
+    }
+
+    /// Returns how many jobs are open; none before they were counted.
+    pub fn open_jobs(&self) -> OpenJobs {
+        self.accounts().lock().as_ref().map(|ledger| ledger.jobs).unwrap_or_default()
     }
 
     /// Lets an upload in that is about to be recorded, if its owner may have it; it counts at
@@ -342,6 +424,13 @@ fn count(view: &View<'_>) -> Result<Ledger, StateError> {
         let (owner, after) = (video.owner.clone(), original(&video));
         ledger.apply(Move::Original { owner, before: 0, after });
     }
+    for index in [keys::AGE, keys::SET_BACK, keys::LIVE, keys::SMALL, keys::RUNNING] {
+        for key in view.keys(index)? {
+            let job: JobRecord = view.get(&keys::job(order::job_of(&key)?))?;
+            let after = Standing::of(&job);
+            ledger.apply(Move::Job { owner: job.owner, before: None, after });
+        }
+    }
     Ok(ledger)
 }
 
@@ -356,6 +445,7 @@ impl State {
             let kept = kept.as_ref().expect("the totals were counted");
             assert_eq!(kept.owners, counted.owners, "the totals have drifted");
             assert_eq!(kept.open, counted.open, "the weights have drifted");
+            assert_eq!(kept.jobs, counted.jobs, "the counts of jobs have drifted");
             Ok(())
         });
         compared.await.expect("the same totals");

@@ -38,6 +38,12 @@ pub enum Refusal {
         /// How many are allowed.
         limit: usize,
     },
+    /// Too many films of the owner wait to be worked on.
+    #[error("the owner may have {limit} films waiting")]
+    Waiting {
+        /// How many are allowed.
+        limit: usize,
+    },
     /// The owner sends too many bodies at once.
     #[error("the owner may send {limit} bodies at once")]
     Bodies {
@@ -172,6 +178,7 @@ impl Engine {
             kept_max: admission.quota_per_user,
             awaited_max: admission.reserved_per_user,
             open_max: admission.open_per_user,
+            waiting_max: admission.waiting_per_user,
         }
     }
 
@@ -183,6 +190,9 @@ impl Engine {
             }
             Excess::Awaited => Refusal::Announced { limit: admission.reserved_per_user }.into(),
             Excess::Open => Refusal::OpenUploads { limit: admission.open_per_user }.into(),
+            Excess::Waiting => {
+                Refusal::Waiting { limit: admission.waiting_per_user.unwrap_or_default() }.into()
+            }
         }
     }
 

@@ -1,4 +1,4 @@
-//! Live status as browsers and programs hear it: event streams and sockets, with a real job's events.
+//! Live status as browsers and programs hear it: streams and sockets, with a real job's events.
 
 use crate::harness::{PATIENCE, Server, media, raw};
 use serde_json::Value;

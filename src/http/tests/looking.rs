@@ -264,6 +264,43 @@ async fn the_operators_view() {
     }
 }
 
+/// The operator pauses the queue and moves videos in it; nobody else does.
+#[tokio::test]
+async fn the_operator_moves_the_queue() {
+    let rig = Rig::start().await;
+    let videos = [rig.bring(b"one").await, rig.bring(b"two").await];
+    let kind = [("Content-Type", "application/json")];
+    let position = async |at: usize| {
+        let line = format!("GET /api/videos/{}/processing-status", videos[at]);
+        rig.as_token(&rig.ann, &line, &[], b"").await.json()["queuePosition"].clone()
+    };
+    let (first, second) = if position(0).await == json!(1) { (0, 1) } else { (1, 0) };
+    let line = format!("PUT /api/videos/{}/priority", videos[second]);
+    for bad in ["{\"priority\":101}", "{\"priority\":1.5}", "{}"] {
+        let answer = rig.as_token(&rig.admin, &line, &kind, bad.as_bytes()).await;
+        assert_eq!(answer.status, 400, "{bad}");
+    }
+    let body = br#"{"priority":7}"#;
+    assert_eq!(rig.as_token(&rig.ann, &line, &kind, body).await.status, 403);
+    let job = rig.as_token(&rig.admin, &line, &kind, body).await.json();
+    assert_eq!((&job["priority"], &job["owner"]), (&json!(7), &json!("ann")));
+    assert_eq!((position(second).await, position(first).await), (json!(1), json!(2)));
+    let pause = "PUT /api/admin/queue";
+    let body = br#"{"paused":true}"#;
+    assert_eq!(rig.as_token(&rig.ann, pause, &kind, body).await.status, 403);
+    let numbers = rig.as_token(&rig.admin, pause, &kind, body).await.json();
+    assert_eq!((&numbers["paused"], &numbers["queued"]), (&json!(true), &json!(2)));
+    assert!(rig.parts.queue.claim().await.expect("asked").is_none());
+    rig.as_token(&rig.admin, pause, &kind, br#"{"paused":false}"#).await;
+    let claimed = rig.parts.queue.claim().await.expect("asked").expect("one is next");
+    assert_eq!(claimed.video.id, videos[second]);
+    assert_eq!(rig.as_token(&rig.admin, &line, &kind, br#"{"priority":0}"#).await.status, 200);
+    rig.parts.queue.cancel(videos[first]).await.expect("it waits");
+    let gone = format!("PUT /api/videos/{}/priority", videos[first]);
+    let answer = rig.as_token(&rig.admin, &gone, &kind, br#"{"priority":0}"#).await;
+    assert_eq!(answer.status, 409);
+}
+
 /// Readiness ends before the server does; health doesn't.
 #[tokio::test]
 async fn readiness_can_be_withdrawn() {

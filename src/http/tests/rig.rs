@@ -77,7 +77,7 @@ impl Rig {
         config.upload.max_size = ByteCount(64 << 20);
         config.upload.reserve_free_space = config::Reserve::Bytes(ByteCount(0));
         change(&mut config);
-        let parts = parts(&directory, config);
+        let parts = parts(&directory, config).await;
         let socket = TcpListener::bind("127.0.0.1:0").expect("a port");
         let at = socket.local_addr().expect("an address");
         let listeners = Listeners { tcp: vec![socket], unix: Vec::new() };
@@ -179,7 +179,7 @@ impl Rig {
 /// The header that goes with an upload's bytes.
 pub(super) const BYTES: (&str, &str) = ("Content-Type", "application/offset+octet-stream");
 
-fn parts(directory: &TempDir, config: Config) -> AppParts {
+async fn parts(directory: &TempDir, config: Config) -> AppParts {
     let clock = Clock::system();
     let disk = Disk::open(&directory.path().join("data")).expect("a data directory");
     let state = State::open(&disk.state_dir()).expect("a database");
@@ -197,7 +197,8 @@ fn parts(directory: &TempDir, config: Config) -> AppParts {
     };
     let (d, s, h, c) = (disk.clone(), state.clone(), hub.clone(), clock.clone());
     let uploads = Uploads::new(d, s, h, c, limits, "boot".to_owned());
-    let queue = Queue::new(state.clone(), hub.clone(), clock.clone(), uploads.finished());
+    state.count_usage().await.expect("counted");
+    let queue = Queue::new(state.clone(), hub.clone(), clock.clone(), uploads.finished(), None);
     AppParts {
         access: Access::new(state.clone(), clock.clone(), config.auth_mode),
         library: Library::new(state.clone(), disk.clone(), hub.clone(), clock.clone()),

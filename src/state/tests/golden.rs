@@ -200,6 +200,11 @@ fn small_job() -> JobRecord {
     JobRecord::small(JobId::from_bytes(bytes(6)), video, owner(), task, NOW)
 }
 
+/// A job that has its turn, and was set back.
+fn job_set_back() -> JobRecord {
+    JobRecord { state: JobState::Queued, turn: 193, set_back: true, ..job() }
+}
+
 /// A job whose process broke down over a picture.
 fn job_with_less() -> JobRecord {
     JobRecord { left_out: vec![ExtraKind::Storyboard], ..job() }
@@ -314,6 +319,8 @@ fn records_keep_their_bytes() {
     check_kind("-small", small_job());
     check_kind("-less", job_with_less());
     check_kind("-anew", job_anew());
+    check_kind("-turn", job_set_back());
+    check(LineRecord { turn: 193, begun: 7, is_paused: true });
     check(token());
     check(login_code());
 }

@@ -10,9 +10,9 @@ const LEASE_MS: u64 = 20;
 /// What may happen to the queue. A holder is any claim ever granted, however stale.
 #[derive(Clone, Debug)]
 enum QueueOp {
-    Add { priority: i32, delay: u64 },
+    Add { owner: usize, priority: i32, delay: u64 },
     Pass { ms: u64 },
-    Claim,
+    Claim { of_owner_max: Option<usize> },
     Renew { holder: usize },
     Finish { holder: usize },
     Retry { holder: usize, delay: u64 },
@@ -20,16 +20,19 @@ enum QueueOp {
     Release { holder: usize },
     Cancel { job: usize },
     Requeue { job: usize },
+    Prioritise { job: usize, priority: i32 },
+    Pause { is_paused: bool },
     Restart,
 }
 
 fn queue_ops() -> impl Strategy<Value = Vec<QueueOp>> {
     let holder = || 0..8usize;
     let op = prop_oneof![
-        4 => (-1..2i32, 0..30u64)
-            .prop_map(|(priority, delay)| QueueOp::Add { priority, delay }),
+        4 => (0..3usize, -1..2i32, 0..30u64)
+            .prop_map(|(owner, priority, delay)| QueueOp::Add { owner, priority, delay }),
         3 => (0..30u64).prop_map(|ms| QueueOp::Pass { ms }),
-        6 => Just(QueueOp::Claim),
+        6 => proptest::option::of(1..3usize)
+            .prop_map(|of_owner_max| QueueOp::Claim { of_owner_max }),
         2 => holder().prop_map(|holder| QueueOp::Renew { holder }),
         3 => holder().prop_map(|holder| QueueOp::Finish { holder }),
         2 => (holder(), 0..30u64).prop_map(|(holder, delay)| QueueOp::Retry { holder, delay }),
@@ -37,9 +40,20 @@ fn queue_ops() -> impl Strategy<Value = Vec<QueueOp>> {
         1 => holder().prop_map(|holder| QueueOp::Release { holder }),
         1 => (0..8usize).prop_map(|job| QueueOp::Cancel { job }),
         1 => (0..8usize).prop_map(|job| QueueOp::Requeue { job }),
+        1 => (0..8usize, -1..2i32)
+            .prop_map(|(job, priority)| QueueOp::Prioritise { job, priority }),
+        1 => proptest::bool::weighted(0.3).prop_map(|is_paused| QueueOp::Pause { is_paused }),
         1 => Just(QueueOp::Restart),
     ];
     proptest::collection::vec(op, 1..60)
+}
+
+/// Why a job is claimed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Why {
+    Expired,
+    Longest,
+    Turn,
 }
 
 /// A job as the model knows it.
@@ -47,11 +61,15 @@ fn queue_ops() -> impl Strategy<Value = Vec<QueueOp>> {
 struct Job {
     id: JobId,
     video: VideoId,
+    owner: usize,
     state: JobState,
     epoch: u32,
     attempt: u32,
     priority: i32,
+    created_at: u64,
     run_at: u64,
+    is_set_back: bool,
+    turn: u64,
     lease_until: u64,
     finished: u32,
 }
@@ -62,28 +80,77 @@ struct Queue {
     jobs: Vec<Job>,
     /// Every claim ever granted: which job, under which epoch.
     claims: Vec<(usize, u32)>,
+    is_paused: bool,
+    /// Films begun, the latest turn that has come, and that of each owner's next film.
+    begun: u64,
+    turn: u64,
+    next_turns: [u64; 3],
 }
 
+/// What each film of these weighs.
+const WEIGHT: u64 = 64;
+
 impl Queue {
-    /// Which job has to be claimed next, told by looking at all of them.
-    fn next(&self) -> Option<usize> {
-        let expired = |job: &Job| job.state == JobState::Running && job.lease_until <= self.now;
-        let due = |job: &Job| job.state == JobState::Queued && job.run_at <= self.now;
-        let all = || 0..self.jobs.len();
-        let first_expired = all()
-            .filter(|&at| expired(&self.jobs[at]))
-            .min_by_key(|&at| (self.jobs[at].lease_until, self.jobs[at].id));
-        first_expired.or_else(|| {
-            all().filter(|&at| due(&self.jobs[at])).min_by_key(|&at| {
-                let job = &self.jobs[at];
-                (-job.priority, job.run_at, job.id)
-            })
-        })
+    /// Which job has to be claimed next, told by looking at all of them, and why.
+    fn next(&self, of_owner_max: Option<usize>) -> Option<(usize, Why)> {
+        if self.is_paused {
+            return None;
+        }
+        let all = || self.jobs.iter().enumerate();
+        let expired =
+            all().filter(|(_, job)| job.state == JobState::Running && job.lease_until <= self.now);
+        if let Some((at, _)) = expired.min_by_key(|(_, job)| (job.lease_until, job.id)) {
+            return Some((at, Why::Expired));
+        }
+        let running = |owner| {
+            all().filter(|(_, job)| job.owner == owner && job.state == JobState::Running).count()
+        };
+        let fits = |job: &Job| {
+            let is_due = job.state == JobState::Queued && job.run_at <= self.now;
+            is_due && of_owner_max.is_none_or(|max| running(job.owner) < max)
+        };
+        let due = || all().filter(|(_, job)| fits(job));
+        if self.begun % 4 == 3 {
+            let longest = due().min_by_key(|(_, job)| (job.created_at, job.id));
+            return longest.map(|(at, _)| (at, Why::Longest));
+        }
+        let first = due().min_by_key(|(_, job)| (-job.priority, job.turn, job.id));
+        first.map(|(at, _)| (at, Why::Turn))
+    }
+
+    /// What becomes of the line when a job is asked for: those come back whose time has come.
+    fn claim(&mut self, of_owner_max: Option<usize>) -> Option<usize> {
+        let (now, is_paused) = (self.now, self.is_paused);
+        let expired = |job: &Job| job.state == JobState::Running && job.lease_until <= now;
+        if !is_paused && !self.jobs.iter().any(expired) {
+            let due = |job: &&mut Job| job.state == JobState::Queued && job.run_at <= now;
+            self.jobs.iter_mut().filter(due).for_each(|job| job.is_set_back = false);
+        }
+        let (at, why) = self.next(of_owner_max)?;
+        self.begun += u64::from(why != Why::Expired);
+        if why == Why::Turn {
+            self.turn = self.turn.max(self.jobs[at].turn);
+        }
+        Some(at)
+    }
+
+    /// The turn of a film that comes into line.
+    fn enter(&mut self, owner: usize) -> u64 {
+        let turn = self.next_turns[owner].max(self.turn).max(1);
+        self.next_turns[owner] = turn + WEIGHT;
+        turn
+    }
+
+    /// What becomes of its owner's turns when a film leaves the line unbegun.
+    fn leave(&mut self, owner: usize) {
+        let next = self.next_turns[owner].saturating_sub(WEIGHT);
+        self.next_turns[owner] = if next > self.turn { next } else { 0 };
     }
 
     fn next_run_at(&self) -> Option<u64> {
         let moment = |job: &Job| match job.state {
-            JobState::Queued => Some(job.run_at),
+            JobState::Queued if job.is_set_back => Some(job.run_at),
+            JobState::Queued => Some(job.created_at),
             JobState::Running => Some(job.lease_until),
             _ => None,
         };
@@ -109,25 +176,31 @@ fn problem() -> Problem {
 /// Does what an operation says to the database and to the model, and compares the answers.
 async fn do_queue(it: Fixture, model: &mut Queue, op: QueueOp) -> Fixture {
     match op {
-        QueueOp::Add { priority, delay } => {
+        QueueOp::Add { owner, priority, delay } => {
             let run_at = model.now + delay;
-            let (video, id) = it.queued(priority, at(run_at)).await;
+            let (video, id) = it.queued_by(&format!("owner-{owner}"), priority, at(run_at)).await;
+            let turn = model.enter(owner);
             model.jobs.push(Job {
                 id,
                 video,
+                owner,
                 state: JobState::Queued,
                 epoch: 0,
                 attempt: 0,
                 priority,
+                created_at: run_at,
                 run_at,
+                is_set_back: false,
+                turn,
                 lease_until: 0,
                 finished: 0,
             });
         }
         QueueOp::Pass { ms } => model.now += ms,
-        QueueOp::Claim => {
-            let claimed = it.state.claim_job(at(model.now), LEASE_MS).await.expect("asked");
-            let expected = model.next();
+        QueueOp::Claim { of_owner_max } => {
+            let claimed = it.state.claim_job(at(model.now), LEASE_MS, of_owner_max).await;
+            let claimed = claimed.expect("asked");
+            let expected = model.claim(of_owner_max);
             let ids = (claimed.as_ref().map(|(job, _)| job.id), expected.map(|n| model.jobs[n].id));
             assert_eq!(ids.0, ids.1);
             if let Some(n) = expected {
@@ -139,14 +212,22 @@ async fn do_queue(it: Fixture, model: &mut Queue, op: QueueOp) -> Fixture {
                 model.claims.push((n, job.epoch));
             }
         }
+        QueueOp::Pause { is_paused } => {
+            let is_new = model.is_paused != is_paused;
+            assert_eq!(it.state.pause_jobs(is_paused).await, Ok(is_new));
+            model.is_paused = is_paused;
+        }
         QueueOp::Renew { .. }
         | QueueOp::Finish { .. }
         | QueueOp::Retry { .. }
         | QueueOp::Fail { .. }
         | QueueOp::Release { .. } => do_held(&it, model, op).await,
-        QueueOp::Cancel { .. } | QueueOp::Requeue { .. } => do_to_job(&it, model, op).await,
+        QueueOp::Cancel { .. } | QueueOp::Requeue { .. } | QueueOp::Prioritise { .. } => {
+            do_to_job(&it, model, op).await;
+        }
         QueueOp::Restart => {
             let it = it.reopen();
+            it.state.count_usage().await.expect("counted");
             let running = model.jobs.iter_mut().filter(|job| job.state == JobState::Running);
             let mut count = 0;
             for job in running {
@@ -191,7 +272,7 @@ async fn do_held(it: &Fixture, model: &mut Queue, op: QueueOp) {
         }
         QueueOp::Retry { delay, .. } => {
             if holds {
-                job.run_at = model.now + delay;
+                (job.run_at, job.is_set_back) = (model.now + delay, true);
             }
             let run_at = at(model.now + delay);
             let answer = state.retry_job(id, epoch, run_at, problem()).await;
@@ -219,7 +300,10 @@ async fn do_held(it: &Fixture, model: &mut Queue, op: QueueOp) {
 
 /// What people do to a job.
 async fn do_to_job(it: &Fixture, model: &mut Queue, op: QueueOp) {
-    let (QueueOp::Cancel { job } | QueueOp::Requeue { job }) = op else { return };
+    let (QueueOp::Cancel { job } | QueueOp::Requeue { job } | QueueOp::Prioritise { job, .. }) = op
+    else {
+        return;
+    };
     let Some(n) = job.checked_rem(model.jobs.len()) else { return };
     let newest = model.jobs.iter().rposition(|other| other.video == model.jobs[n].video);
     let n = newest.unwrap_or(n);
@@ -228,27 +312,39 @@ async fn do_to_job(it: &Fixture, model: &mut Queue, op: QueueOp) {
     if matches!(op, QueueOp::Cancel { .. }) {
         assert_eq!(it.state.cancel_job(video, at(model.now)).await.is_ok(), open);
         if open {
+            if model.jobs[n].state == JobState::Queued {
+                model.leave(model.jobs[n].owner);
+            }
             model.jobs[n].state = JobState::Cancelled;
             model.jobs[n].epoch += 1;
         }
         return;
     }
-    let record = job_record(video, 0, at(model.now));
+    if let QueueOp::Prioritise { priority, .. } = op {
+        assert_eq!(it.state.prioritise(video, priority).await.is_ok(), open);
+        if open {
+            model.jobs[n].priority = priority;
+        }
+        return;
+    }
+    let mut record = job_record(video, 0, at(model.now));
+    record.owner = Owner(format!("owner-{}", model.jobs[n].owner));
     let id = record.id;
     assert_eq!(it.state.requeue(video, record).await.is_ok(), !open);
     if !open {
-        let (run_at, epoch, attempt) = (model.now, 0, 0);
-        let state = JobState::Queued;
         let template = model.jobs[n].clone();
-        let finished = 0;
+        let turn = model.enter(template.owner);
         model.jobs.push(Job {
             id,
-            state,
-            epoch,
-            attempt,
-            run_at,
+            state: JobState::Queued,
+            epoch: 0,
+            attempt: 0,
+            created_at: model.now,
+            run_at: model.now,
+            is_set_back: false,
             priority: 0,
-            finished,
+            turn,
+            finished: 0,
             ..template
         });
     }
@@ -263,8 +359,37 @@ fn check_queue(it: &Fixture, model: &Queue) {
     }
     let expected = model.next_run_at().map(at);
     assert_eq!(it.state.next_run_at(), Ok(expected));
-    let waiting = model.jobs.iter().filter(|job| job.state == JobState::Queued).count();
-    assert_eq!(it.state.jobs_waiting(), Ok(waiting));
+    let count = |state| model.jobs.iter().filter(|job| job.state == state).count();
+    let open = it.state.open_jobs();
+    assert_eq!((open.films, open.running), (count(JobState::Queued), count(JobState::Running)));
+    check_lists(it, model);
+}
+
+/// Each state lists its own jobs, page by page, and the line holds who is in it once.
+fn check_lists(it: &Fixture, model: &Queue) {
+    let ids = |keep: &dyn Fn(&Job) -> bool| {
+        let mut ids: Vec<_> = model.jobs.iter().filter(|job| keep(job)).map(|job| job.id).collect();
+        ids.sort();
+        ids
+    };
+    use JobState::{Cancelled, Done, Failed, Queued, Running};
+    for state in [Queued, Running, Done, Failed, Cancelled] {
+        let (mut listed, mut before) = (Vec::new(), None);
+        loop {
+            let page = it.state.jobs(Some(state), before, 2).expect("read");
+            assert!(page.iter().all(|job| job.state == state));
+            listed.extend(page.iter().map(|job| job.id));
+            before = page.last().map(|job| job.id);
+            if page.len() < 2 {
+                break;
+            }
+        }
+        listed.sort();
+        assert_eq!(listed, ids(&|job| job.state == state), "{state:?}");
+    }
+    let mut line = it.state.films_in_line().expect("read");
+    line.sort();
+    assert_eq!(line, ids(&|job| job.state == Queued && !job.is_set_back));
 }
 
 /// What may happen to one upload of 100 bytes, made of one part. A holder is any lease ever
@@ -423,7 +548,8 @@ fn check_upload(it: &Fixture, model: &Upload) {
     assert_eq!((stored.state, stored.epoch), (model.state, Epoch(model.epoch)));
     assert_eq!(stored.received.written, up_to(model.written));
     assert_eq!(stored.received.durable, up_to(model.durable));
-    let jobs = it.state.jobs(&|job| job.video == model.video, 9).expect("read");
+    let jobs = it.state.jobs(None, None, 99).expect("read");
+    let jobs: Vec<_> = jobs.into_iter().filter(|job| job.video == model.video).collect();
     let jobs: Vec<JobState> = jobs.into_iter().map(|job| job.state).collect();
     assert_eq!(jobs, Vec::from_iter(model.job), "an upload queues exactly one job");
     let expected = model.has_video.then_some(match model.job {
@@ -455,11 +581,13 @@ proptest! {
     fn queue_histories_agree_with_the_model(ops in queue_ops()) {
         block_on(async {
             let mut it = fixture();
+            it.state.count_usage().await.expect("counted");
             let mut model = Queue::default();
             for op in ops {
                 it = do_queue(it, &mut model, op).await;
                 check_queue(&it, &model);
             }
+            it.state.assert_usage().await;
         });
     }
 

@@ -2,16 +2,17 @@
 
 use super::*;
 use crate::model::extra::{Chosen, Extra, ExtraKind};
-use crate::model::job::{JobState, Stage, StageState};
+use crate::model::job::{BACKOFF_MS_MAX, JobState, Stage, StageState};
 use crate::model::job::{PosterSource, Task};
 use crate::model::manifest::Picture;
 use crate::model::problem::{Problem, ProblemCode};
 use crate::model::rendition::{RenditionPlan, RenditionState};
 use crate::model::storyboard::Storyboard;
 use crate::model::video::SourceFacts;
+use crate::state::order;
 
 async fn claim(it: &Fixture, now: UnixMillis) -> Option<JobRecord> {
-    it.state.claim_job(now, 30).await.expect("asked").map(|(job, _)| job)
+    it.state.claim_job(now, 30, None).await.expect("asked").map(|(job, _)| job)
 }
 
 fn rendition(name: &str, state: RenditionState, generation: Epoch) -> RenditionRecord {
@@ -27,23 +28,96 @@ fn stage(job: &JobRecord, which: Stage) -> StageState {
     job.stages.iter().find(|stage| stage.stage == which).expect("every job has it").state
 }
 
-/// Higher priorities go first, then those due longest; what isn't due waits.
+/// Higher priorities go first, then those queued first; what isn't due waits.
 #[tokio::test]
 async fn jobs_are_claimed_in_order() {
     let it = fixture();
-    let at = |ms: i64| UnixMillis(NOW.0 + ms);
-    let (_, late) = it.queued(0, at(-1)).await;
-    let (_, early) = it.queued(0, at(-2)).await;
-    let (_, urgent) = it.queued(5, at(0)).await;
-    let (_, future) = it.queued(9, at(100)).await;
-    assert_eq!(it.state.next_run_at(), Ok(Some(at(-2))));
-    assert_eq!(it.state.jobs_waiting(), Ok(4));
-    for expected in [urgent, early, late] {
+    it.state.count_usage().await.expect("counted");
+    let (_, first) = it.queued(0, NOW).await;
+    let (_, second) = it.queued(0, NOW).await;
+    let (_, urgent) = it.queued(5, NOW).await;
+    let (_, future) = it.queued(9, NOW.plus_ms(100)).await;
+    assert_eq!(it.state.next_run_at(), Ok(Some(NOW)));
+    assert_eq!(it.state.open_jobs().films, 4);
+    for expected in [urgent, first, second] {
         assert_eq!(claim(&it, NOW).await.map(|job| job.id), Some(expected));
     }
     assert_eq!(claim(&it, NOW).await, None);
-    assert_eq!(it.state.next_run_at(), Ok(Some(at(30))));
+    assert_eq!(it.state.next_run_at(), Ok(Some(NOW.plus_ms(30))));
     assert_eq!(it.job_now(future).state, JobState::Queued);
+}
+
+/// Who brings one film among somebody's many is next, and who brings many has them in order.
+#[tokio::test]
+async fn owners_take_turns() {
+    let it = fixture();
+    let mut many = Vec::new();
+    for _ in 0..6 {
+        many.push(it.queued_by("ann", 0, NOW).await.1);
+    }
+    assert_eq!(claim(&it, NOW).await.map(|job| job.id), Some(many[0]));
+    let (_, one) = it.queued_by("bob", 0, NOW.plus_ms(1)).await;
+    let (_, other) = it.queued_by("bob", 0, NOW.plus_ms(1)).await;
+    let line = it.state.films_in_line().expect("read");
+    assert_eq!((line.len(), line[0]), (7, one));
+    let at = line.iter().position(|job| *job == other).expect("in line");
+    assert!(at <= 3, "bob's second film waits for one of ann's, and who has waited longest: {at}");
+    let now = NOW.plus_ms(2);
+    for expected in line {
+        assert_eq!(claim(&it, now).await.map(|job| job.id), Some(expected));
+    }
+}
+
+/// What is least important is begun as well, however much comes that is more so.
+#[tokio::test]
+async fn nobody_waits_for_ever() {
+    let it = fixture();
+    let (_, humble) = it.queued_by("ann", -100, NOW).await;
+    let mut claims = 0;
+    while it.job_now(humble).state == JobState::Queued {
+        claims += 1;
+        it.queued_by("bob", 100, NOW.plus_ms(claims)).await;
+        claim(&it, NOW.plus_ms(claims)).await.expect("somebody is next");
+    }
+    assert_eq!(claims, order::LONGEST_EVERY);
+}
+
+/// Of an owner no more is begun at once than is allowed; others go before, and the rest follows.
+#[tokio::test]
+async fn owners_have_limits() {
+    let it = fixture();
+    let mut films = Vec::new();
+    for (owner, priority) in [("ann", 2), ("ann", 1), ("bob", 0)] {
+        films.push(it.queued_by(owner, priority, NOW).await.1);
+    }
+    let claim = async || {
+        let claimed = it.state.claim_job(NOW, 30, Some(1)).await.expect("asked");
+        claimed.map(|(job, _)| (job.id, job.epoch))
+    };
+    let first = claim().await.expect("one");
+    assert_eq!(first.0, films[0]);
+    assert_eq!(claim().await.map(|(id, _)| id), Some(films[2]));
+    assert_eq!(claim().await, None);
+    it.state.finish_job(first.0, first.1, NOW, 1.0, Vec::new()).await.expect("held");
+    assert_eq!(claim().await.map(|(id, _)| id), Some(films[1]));
+}
+
+/// A pause holds over a restart, and what was set back by another clock comes near at a start.
+#[tokio::test]
+async fn pauses_hold_and_clocks_jump() {
+    let it = fixture();
+    let (_, waits) = it.queued(0, NOW).await;
+    let (_, fails) = it.queued(1, NOW).await;
+    let epoch = claim(&it, NOW).await.expect("due").epoch;
+    let day = NOW.plus_ms(86_400_000);
+    it.state.retry_job(fails, epoch, day, problem()).await.expect("held");
+    assert_eq!(it.state.pause_jobs(true).await, Ok(true));
+    let it = it.reopen();
+    assert_eq!(claim(&it, NOW).await, None);
+    assert_eq!(it.state.pause_jobs(false).await, Ok(true));
+    assert_eq!(claim(&it, NOW).await.map(|job| job.id), Some(waits));
+    it.state.reclaim_jobs(NOW).await.expect("a start");
+    assert!(it.job_now(fails).run_at <= NOW.plus_ms(BACKOFF_MS_MAX));
 }
 
 /// A lease that runs out is taken over; its old holder is stale in everything.
@@ -218,13 +292,13 @@ async fn abandoned_jobs_are_found_behind_the_other_line() {
         let small = JobRecord::small(JobId::fresh(NOW), video, owner(), task, NOW);
         it.state.queue_small(small.clone(), NOW).await.expect("queued");
         let (film_ms, small_ms) = if small_first { (30, 20) } else { (20, 30) };
-        it.state.claim_job(NOW, film_ms).await.expect("asked").expect("due");
+        it.state.claim_job(NOW, film_ms, None).await.expect("asked").expect("due");
         it.state.claim_small_job(NOW, small_ms).await.expect("asked").expect("due");
         let later = NOW.plus_ms(25);
         let (early, none) = if small_first {
-            (it.state.claim_small_job(later, 1).await, it.state.claim_job(later, 1).await)
+            (it.state.claim_small_job(later, 1).await, it.state.claim_job(later, 1, None).await)
         } else {
-            (it.state.claim_job(later, 1).await, it.state.claim_small_job(later, 1).await)
+            (it.state.claim_job(later, 1, None).await, it.state.claim_small_job(later, 1).await)
         };
         assert_eq!((early.expect("asked").is_some(), none), (true, Ok(None)));
         let later = NOW.plus_ms(30);

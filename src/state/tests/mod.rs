@@ -68,8 +68,13 @@ impl Fixture {
 
     /// Records a finished upload whose video waits for a job.
     async fn queued(&self, priority: i32, run_at: UnixMillis) -> (VideoId, JobId) {
+        self.queued_by("ann", priority, run_at).await
+    }
+
+    async fn queued_by(&self, owner: &str, priority: i32, run_at: UnixMillis) -> (VideoId, JobId) {
         let (upload, video) = self.upload(10).await;
-        let job = job_record(video, priority, run_at);
+        let mut job = job_record(video, priority, run_at);
+        job.owner = Owner(owner.to_owned());
         let id = job.id;
         let leased = self.state.lease_upload(upload).await.expect("leased");
         let size = ByteCount(10);

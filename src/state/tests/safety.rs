@@ -3,6 +3,7 @@
 use super::*;
 use crate::ids::TokenId;
 use crate::model::access::Role;
+use crate::model::job::JobState;
 use std::fs;
 
 fn token(hash: [u8; 32]) -> TokenRecord {
@@ -110,6 +111,47 @@ async fn a_failed_sync_is_final() {
     drop(state);
     let state = State::open(&path).expect("it opens again");
     assert_eq!(state.upload(id).expect("read").expect("there").epoch, Epoch(1));
+}
+
+/// A database of the first schema, with other indexes of jobs, is brought up to date: its jobs are
+/// claimed in order, and its ended ones are listed.
+#[tokio::test]
+async fn the_first_schema_is_brought_up() {
+    let it = fixture();
+    let (_, late) = it.queued(0, NOW.plus_ms(1)).await;
+    let (_, early) = it.queued(0, NOW).await;
+    let (_, urgent) = it.queued(7, NOW.plus_ms(2)).await;
+    let (ended, _) = it.queued(0, NOW).await;
+    it.state.cancel_job(ended, NOW).await.expect("it waits");
+    let Fixture { state, dir } = it;
+    drop(state);
+    let path = dir.path().join("state");
+    let db = sled::open(&path).expect("it opens");
+    for index in ["q/", "a/", "d/", "e/", "n/", "m/line"] {
+        for key in db.scan_prefix(index).keys() {
+            db.remove(key.expect("read")).expect("removed");
+        }
+    }
+    for (job, priority, run_at) in [(late, 0, 1), (early, 0, 0), (urgent, 7, 2)] {
+        let run_at = NOW.plus_ms(run_at).0.cast_unsigned() ^ (1 << 63);
+        let old = [&keys::queued(priority), &run_at.to_be_bytes()[..], b"/", job.as_bytes()];
+        db.insert(old.concat(), b"").expect("written");
+        let mut record: JobRecord =
+            codec::decode(&db.get(keys::job(job)).unwrap().unwrap()).unwrap();
+        record.turn = 0;
+        db.insert(keys::job(job), codec::encode(&record).expect("small")).expect("written");
+    }
+    db.insert(keys::SCHEMA, &1u32.to_be_bytes()).expect("written");
+    drop(db);
+    let it = Fixture { state: State::open(&path).expect("it opens"), dir };
+    let cancelled = it.state.jobs(Some(JobState::Cancelled), None, 9).expect("read");
+    assert_eq!(cancelled.len(), 1);
+    for expected in [urgent, early, late] {
+        let claimed = it.state.claim_job(NOW.plus_ms(9), 30, None).await.expect("asked");
+        assert_eq!(claimed.map(|(job, _)| job.id), Some(expected));
+    }
+    let it = it.reopen();
+    assert_eq!(it.state.film_line().expect("read").begun, 3, "it is done once");
 }
 
 /// Damaged files, a later schema and a second opener are told apart; only damage is set aside.

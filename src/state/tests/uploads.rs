@@ -59,7 +59,7 @@ async fn finishing_has_effect_once() {
     let after = it.video_now(video);
     assert_eq!((after.state, after.job), (VideoState::Queued, Some(first.id)));
     assert_eq!(after.uploaded_at, Some(NOW));
-    assert_eq!(it.state.jobs(&|_| true, 9).expect("read"), [first]);
+    assert_eq!(it.state.jobs(None, None, 9).expect("read"), [JobRecord { turn: 1, ..first }]);
     assert_eq!(it.state.unfinished_uploads().expect("read"), []);
     assert_eq!(it.state.uploads().expect("read").len(), 1);
 }
@@ -193,7 +193,8 @@ async fn deletion_ends_everything() {
 
     let (video, job) = it.queued(0, NOW).await;
     let upload = it.video_now(video).upload.expect("its upload");
-    let (claimed, _) = it.state.claim_job(NOW, 10).await.expect("claimed").expect("one is due");
+    let (claimed, _) =
+        it.state.claim_job(NOW, 10, None).await.expect("claimed").expect("one is due");
     it.state.delete_video(video, NOW).await.expect("deleted");
     assert_eq!(it.upload_now(upload).state, UploadState::Aborted);
     let renewed = it.state.renew_lease(job, claimed.epoch, NOW.plus_ms(9)).await;
@@ -261,7 +262,7 @@ async fn a_final_is_queued_before_it_is_joined() {
     assert_eq!((upload.state, upload.length), (UploadState::Partial, Some(ByteCount(12))));
     let (again, is_new) = it.state.queue_final(id, epoch, job(), NOW).await.expect("no harm");
     assert_eq!((again, is_new), (queued, false));
-    it.state.claim_job(NOW, 1000).await.expect("asked").expect("it is due");
+    it.state.claim_job(NOW, 1000, None).await.expect("asked").expect("it is due");
     it.state.begin_finish(id, epoch, ByteCount(12)).await.expect("begun");
     for _ in 0..2 {
         let size = ByteCount(12);
@@ -270,7 +271,7 @@ async fn a_final_is_queued_before_it_is_joined() {
     let after = it.video_now(video);
     assert_eq!((after.state, after.job), (VideoState::Processing, Some(first.id)));
     assert_eq!((after.uploaded_at, it.upload_now(id).state), (Some(NOW), UploadState::Finished));
-    assert_eq!(it.state.jobs(&|_| true, 9).expect("read").len(), 1);
+    assert_eq!(it.state.jobs(None, None, 9).expect("read").len(), 1);
 
     let (id, video) = it.final_of(&[3, 4]).await;
     let Some(Concat::Final { parts, .. }) = it.upload_now(id).concat else { unreachable!() };
@@ -317,7 +318,7 @@ async fn ending_an_unjoined_final_ends_its_job() {
     let (id, video) = it.final_of(&[7]).await;
     let epoch = it.state.lease_upload(id).await.expect("leased").epoch;
     it.state.queue_final(id, epoch, job_record(video, 0, NOW), NOW).await.expect("queued");
-    let (job, _) = it.state.claim_job(NOW, 1000).await.expect("asked").expect("it is due");
+    let (job, _) = it.state.claim_job(NOW, 1000, None).await.expect("asked").expect("it is due");
     let ended = it.state.end_upload(id, UploadState::Aborted, NOW).await.expect("ended");
     assert_eq!(ended.and_then(|video| video.job), Some(job.id));
     assert_eq!(it.state.video(video).expect("read"), None);

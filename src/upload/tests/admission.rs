@@ -33,7 +33,12 @@ fn narrow() -> House {
 }
 
 fn usage(kept: u64, awaited: u64, open: usize) -> Usage {
-    Usage { kept: ByteCount(kept), awaited: ByteCount(awaited), open }
+    Usage { kept: ByteCount(kept), awaited: ByteCount(awaited), open, waiting: 0 }
+}
+
+/// What an owner has here, but for what waits to be worked on.
+fn used(life: &Life, who: usize) -> Usage {
+    Usage { waiting: 0, ..life.state.usage(&owner(who)) }
 }
 
 /// What is to happen.
@@ -256,7 +261,7 @@ proptest! {
                     step(life, &mut known, next).await;
                     life.state.assert_usage().await;
                     for who in 0..OWNERS.len() {
-                        assert_eq!(life.state.usage(&owner(who)), usage_of(&known, who));
+                        assert_eq!(used(life, who), usage_of(&known, who));
                     }
                     if is_kill {
                         break;
@@ -279,7 +284,7 @@ fn parallel_creations_see_each_other() {
         let refused = one.err().or(other.err()).expect("one was refused");
         let limit = ByteCount(QUOTA);
         assert!(matches!(refused, UploadError::Refused(Refusal::Quota { limit: l }) if l == limit));
-        assert_eq!(life.state.usage(&owner(0)), usage(600, 600, 1));
+        assert_eq!(used(life, 0), usage(600, 600, 1));
         assert_eq!(life.disk.uploads().expect("listed").len(), 1);
         // Another owner isn't concerned.
         life.uploads.create(new_of(1, Some(600))).await.expect("there is room");
@@ -300,11 +305,11 @@ fn announced_bytes_are_bounded() {
         let small = life.uploads.create(new_of(0, Some(1))).await;
         assert!(refused(&small), "{small:?}");
         life.append(large.id, 0, &content(301)).await.expect("stored");
-        assert_eq!(life.state.usage(&owner(0)), usage(800, 499, 1));
+        assert_eq!(used(life, 0), usage(800, 499, 1));
         let small = life.uploads.create(new_of(0, Some(1))).await.expect("there is room");
         assert!(refused(&life.uploads.create(new_of(0, Some(1))).await));
         life.uploads.terminate(large.id).await.expect("ended");
-        assert_eq!(life.state.usage(&owner(0)), usage(1, 1, 1));
+        assert_eq!(used(life, 0), usage(1, 1, 1));
         life.uploads.terminate(small.id).await.expect("ended");
         for _ in 0..OPEN {
             life.uploads.create(new_of(0, None)).await.expect("few are open");
@@ -352,7 +357,7 @@ fn joining_counts_the_bytes_once_more() {
         while state() != UploadState::Finished {
             tokio::task::yield_now().await;
         }
-        assert_eq!(life.state.usage(&owner(0)), usage(1200, 0, 1));
+        assert_eq!(used(life, 0), usage(1200, 0, 1));
         life.state.assert_usage().await;
     });
 }
@@ -408,7 +413,7 @@ fn strangers_are_refused_early() {
             assert_eq!(life.state.video(video), Ok(None));
         }
         assert_eq!(life.disk.uploads().expect("listed"), []);
-        assert_eq!(life.state.usage(&owner(0)), Usage::default());
+        assert_eq!(used(life, 0), Usage::default());
         let upload = life.create(Some(30)).await;
         life.append(upload.id, 0, b"\x89").await.expect("a byte alone says nothing");
         life.append(upload.id, 1, &png(20)[1..]).await.expect("it is too late to refuse");
