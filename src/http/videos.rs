@@ -2,9 +2,7 @@
 
 use super::problem::{Code, Problem};
 use super::recommend::Recommendations;
-use super::views::{
-    ErrorView, PlaybackView, PublicView, StatusView, ThumbnailView, VideoView, Work,
-};
+use super::views::{PlaybackView, PublicView, StatusView, ThumbnailView, VideoView, Work};
 use super::{AppParts, Shared, blocking, body, form, guard, media_files, translate};
 use crate::access::Caller;
 use crate::ids::{Owner, VideoId};
@@ -258,7 +256,7 @@ async fn status(req: HttpRequest, app: App, id: web::Path<String>) -> Answer {
         if !caller.viewer.is_over(&video.owner) {
             return Err(Problem::not_found());
         }
-        Ok(with_work(&video, parts, &parts.queue.line(), |work| StatusView::of(&video, work)))
+        Ok(WorkOf::of(&video, parts, &parts.queue.line()))
     });
     Ok(answer(status.await?))
 }
@@ -274,18 +272,27 @@ struct Wanted {
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Batch {
-    items: Vec<BatchItem>,
+    items: Vec<WorkOf>,
     next_cursor: Option<String>,
 }
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct BatchItem {
+struct WorkOf {
     video_id: String,
     playable: bool,
     #[serde(flatten)]
     status: StatusView,
-    error: Option<ErrorView>,
+}
+
+impl WorkOf {
+    fn of(video: &VideoRecord, parts: &AppParts, line: &Line<'_>) -> Self {
+        Self {
+            video_id: video.id.to_string(),
+            playable: video.playable,
+            status: with_work(video, parts, line, |work| StatusView::of(video, work)),
+        }
+    }
 }
 
 async fn batch(req: HttpRequest, app: App, wanted: web::Query<Wanted>) -> Answer {
@@ -315,12 +322,7 @@ async fn batch(req: HttpRequest, app: App, wanted: web::Query<Wanted>) -> Answer
         videos.truncate(BATCH_MAX);
         let next = videos.last().map(|video| video.id.to_string()).filter(|_| has_more);
         let line = parts.queue.line();
-        let item = |video: &VideoRecord| BatchItem {
-            video_id: video.id.to_string(),
-            playable: video.playable,
-            status: with_work(video, parts, &line, |work| StatusView::of(video, work)),
-            error: video.problem.as_ref().map(ErrorView::of),
-        };
+        let item = |video| WorkOf::of(video, parts, &line);
         Ok(Batch { items: videos.iter().map(item).collect(), next_cursor: next })
     });
     Ok(answer(batch.await?))

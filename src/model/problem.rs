@@ -54,6 +54,44 @@ impl ProblemCode {
         }
     }
 
+    /// Returns what the person who uploaded it can do.
+    pub fn advice(self) -> &'static str {
+        match self {
+            Self::UnsupportedMedia => {
+                "Send a film or a sound in a common format, such as MP4, MOV, MKV or MP3."
+            }
+            Self::DamagedMedia => {
+                "See whether the file plays on your own machine; copy or export it again, and send \
+                 it again."
+            }
+            Self::TooLarge => "Export it with a smaller picture, and send it again.",
+            Self::TooLong => "Cut it into shorter pieces, and send those.",
+            Self::TooManyStreams => "Export it with fewer tracks, and send it again.",
+            Self::TimeOutOfRange => "Choose a time within the film.",
+            Self::TimedOut => {
+                "Try again. If it happens again, export the file anew, and send it again."
+            }
+            Self::OutOfSpace => {
+                "Nothing of your file is lost. Try again when the server's operator has made room."
+            }
+            Self::OutOfMemory => {
+                "Export it with a smaller picture or in a simpler format, and send it again."
+            }
+            Self::WorkerCrashed => {
+                "Try again. If it happens again, export the file in another format, and send it \
+                 again."
+            }
+            Self::SandboxUnavailable => {
+                "The server's operator must mend this (see `slipway doctor`). Then try again."
+            }
+            Self::Cancelled => "Try again whenever you like.",
+            Self::Internal => {
+                "Try again. If it happens again, tell the server's operator, whose log has the \
+                 cause."
+            }
+        }
+    }
+
     /// Says whether the same file may succeed when tried again.
     pub fn is_retryable(self) -> bool {
         matches!(
@@ -81,5 +119,37 @@ impl Problem {
     /// Makes a problem of its code and a sentence.
     pub fn new(code: ProblemCode, detail: impl Into<String>) -> Self {
         Self { code, detail: detail.into() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whoever is told that another try may help is told to try again, and nobody else is.
+    #[test]
+    fn advice_fits_the_problem() {
+        let all = [
+            ProblemCode::UnsupportedMedia,
+            ProblemCode::DamagedMedia,
+            ProblemCode::TooLarge,
+            ProblemCode::TooLong,
+            ProblemCode::TooManyStreams,
+            ProblemCode::TimeOutOfRange,
+            ProblemCode::TimedOut,
+            ProblemCode::OutOfSpace,
+            ProblemCode::OutOfMemory,
+            ProblemCode::WorkerCrashed,
+            ProblemCode::SandboxUnavailable,
+            ProblemCode::Cancelled,
+            ProblemCode::Internal,
+        ];
+        for code in all {
+            let advice = code.advice();
+            let retry = advice.to_lowercase().contains("try again");
+            // More memory may be allowed later, but the same file needs as much.
+            assert_eq!(retry, code.is_retryable(), "{code:?}: {advice}");
+            assert!(advice.ends_with('.'), "{advice}");
+        }
     }
 }

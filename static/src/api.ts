@@ -61,7 +61,14 @@ export interface VideoError {
   code: string;
   title: string;
   detail?: string | null;
+  /** What one can do. */
+  advice?: string;
   retryable?: boolean;
+}
+
+/** What is said of an error beneath its title. */
+export function explained(error: VideoError): string {
+  return [error.detail, error.advice].filter(Boolean).join(" ");
 }
 
 /** A video. Somebody who isn't its owner gets fewer fields, so nearly all may be missing. */

@@ -179,7 +179,9 @@ export class SlipwayPlayer extends HTMLElement {
   #explain(video: api.Video): void {
     const share = shareOf(video.processing);
     if (video.state === "failed") {
-      const why = [video.error?.title, video.error?.detail].filter(Boolean).join(". ");
+      const why = [video.error?.title, video.error && api.explained(video.error)]
+        .filter(Boolean)
+        .join(". ");
       this.#curtainSays("alert", w.failed, why);
     } else if (video.kind === "file") this.#curtainSays("file", w.file, "");
     else if (video.state === "uploading")

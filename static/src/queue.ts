@@ -500,7 +500,10 @@ export class Queue {
       this.#set(item, {
         phase: "failed",
         retryable: error?.retryable ?? true,
-        problem: { title: error?.title ?? words.problem.unknown, detail: error?.detail ?? "" },
+        problem: {
+          title: error?.title ?? words.problem.unknown,
+          detail: error ? api.explained(error) : "",
+        },
       });
     }
     if (item.phase !== before) this.#follow();

@@ -143,7 +143,7 @@ impl SourceView {
 mod tests {
     use super::*;
     use crate::ids::{Epoch, JobId, Owner, VideoId};
-    use crate::model::job::{Stage, StageState};
+    use crate::model::job::{JobState, Stage, StageState};
     use crate::model::manifest::Picture;
     use crate::model::problem::{Problem, ProblemCode};
     use crate::model::rendition::{RenditionPlan, RenditionState};
@@ -251,5 +251,33 @@ mod tests {
         let error = shown(&record, &idle)["error"].clone();
         assert_eq!(error["code"], "unsupported-media");
         assert_eq!(error["retryable"], json!(false));
+        assert!(error["advice"].as_str().is_some_and(|advice| advice.contains("MP4")), "{error}");
+    }
+
+    /// Work that waits for another attempt tells why and until when; once it goes on there is
+    /// nothing to complain of.
+    #[test]
+    fn another_attempt_is_announced() {
+        let now = UnixMillis(1_700_000_000_000);
+        let mut record = video();
+        record.state = VideoState::Queued;
+        let mut job = JobRecord::new(JobId::fresh(now), record.id, record.owner.clone(), now);
+        job.attempt = 2;
+        job.run_at = now.plus_ms(8000);
+        job.problem = Some(Problem::new(ProblemCode::OutOfSpace, "The disk is full."));
+        let status = |record: &VideoRecord, job: &JobRecord| {
+            let work = Work { job: Some(job), progress: None, position: None, choice: None };
+            shown(record, &work)["processing"].clone()
+        };
+        let waits = status(&record, &job);
+        assert_eq!(
+            (&waits["attempt"], &waits["error"]["code"]),
+            (&json!(2), &json!("out-of-space"))
+        );
+        assert_eq!(waits["retryAt"], json!("2023-11-14T22:13:28.000Z"), "{waits}");
+        record.state = VideoState::Processing;
+        job.state = JobState::Running;
+        let goes_on = status(&record, &job);
+        assert_eq!((&goes_on["error"], &goes_on["retryAt"]), (&Value::Null, &Value::Null));
     }
 }

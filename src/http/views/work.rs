@@ -1,7 +1,7 @@
 //! How far the work on a video is, and why it failed.
 
 use crate::events::Progress;
-use crate::model::job::{Stage, StageState};
+use crate::model::job::{JobState, Stage, StageState};
 use crate::model::problem::{Problem, ProblemCode};
 use crate::model::video::VideoState;
 use crate::state::{JobRecord, StageRecord, VideoRecord};
@@ -18,6 +18,12 @@ pub(in crate::http) struct StatusView {
     queue_position: Option<usize>,
     eta_seconds: Option<f64>,
     speed: Option<f64>,
+    /// How often the work was begun.
+    attempt: u32,
+    /// When the next attempt may begin, while the work waits for one.
+    retry_at: Option<String>,
+    /// Why the last attempt failed, while it counts.
+    error: Option<ErrorView>,
 }
 
 #[derive(Debug, Serialize)]
@@ -38,6 +44,8 @@ pub(in crate::http) struct ErrorView {
     code: ProblemCode,
     title: &'static str,
     detail: String,
+    /// What the person can do.
+    advice: &'static str,
     retryable: bool,
 }
 
@@ -64,6 +72,10 @@ impl StatusView {
             VideoState::Uploading | VideoState::Queued => 0.0,
             VideoState::Processing | VideoState::Failed => overall(&stages),
         };
+        // A job that goes on has nothing to complain of any more.
+        let waits = work.job.filter(|job| job.state == JobState::Queued && job.attempt > 0);
+        let failed = waits.and_then(|job| job.problem.as_ref()).or(video.problem.as_ref());
+        let retry_at = waits.filter(|job| job.problem.is_some()).map(|job| job.run_at.to_rfc3339());
         let running = work.progress.filter(|_| video.state == VideoState::Processing);
         Self {
             state: video.state,
@@ -72,6 +84,9 @@ impl StatusView {
             queue_position: work.position.filter(|_| video.state == VideoState::Queued),
             eta_seconds: running.and_then(|progress| progress.eta_seconds),
             speed: running.map(|progress| progress.speed),
+            attempt: work.job.map_or(0, |job| job.attempt),
+            retry_at,
+            error: failed.map(ErrorView::of),
         }
     }
 }
@@ -118,6 +133,7 @@ impl ErrorView {
             code: problem.code,
             title: problem.code.title(),
             detail: problem.detail.clone(),
+            advice: problem.code.advice(),
             retryable: problem.code.is_retryable(),
         }
     }
