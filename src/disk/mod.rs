@@ -15,6 +15,7 @@ mod media;
 mod media_file;
 mod originals;
 mod paths;
+mod room;
 mod sidecar;
 mod texts;
 mod uploads;
@@ -28,6 +29,7 @@ pub use fail_at::{FailAt, fail_at};
 pub use files::{SyncHandle, make_private_directory, rename_directory, sync_directory};
 pub use handed::Handed;
 pub use media_file::{MediaFile, RungName};
+pub use room::Room;
 pub use sidecar::{FACTS_VERSION, Facts, UPLOAD_META_VERSION, UploadMeta};
 pub use texts::is_text;
 

@@ -3,6 +3,7 @@
 use super::problem::{Code, Problem};
 use super::views::ErrorView;
 use super::{AppParts, Shared, blocking, guard, translate, videos};
+use crate::disk::Room;
 use crate::events::Progress;
 use crate::ids::JobId;
 use crate::model::access::Role;
@@ -306,6 +307,15 @@ fn warnings(parts: &AppParts, disk: &Disk) -> Vec<Warning> {
     if disk.free_bytes <= disk.reserve_bytes {
         let detail = "The disk is full up to its reserve: no new uploads are taken.".to_owned();
         warnings.push(Warning { code: "out-of-space", detail });
+    }
+    if parts.queue.is_paused().unwrap_or(false) {
+        let detail = "The queue is paused: nothing is begun until it goes on.".to_owned();
+        warnings.push(Warning { code: "queue-paused", detail });
+    }
+    let room = Room::beside(parts.config.upload.reserve_free_space);
+    if matches!(room.is_enough(&parts.disk), Ok(false)) {
+        let detail = "Videos wait to be processed until the disk has room again.".to_owned();
+        warnings.push(Warning { code: "no-room-for-work", detail });
     }
     if let Some(problem) = parts.worker_status.get().and_then(|worker| worker.problem.clone()) {
         let detail = format!("Videos can't be processed: {problem}");

@@ -59,8 +59,7 @@ impl From<PublishError> for Halt {
 impl From<DiskError> for Halt {
     fn from(error: DiskError) -> Self {
         if matches!(error, DiskError::NoSpace) {
-            let detail = "There is no room for the finished video.";
-            return Self::Problem(Problem::new(ProblemCode::OutOfSpace, detail));
+            return Self::Problem(no_room());
         }
         error!("disk: {error}");
         Self::Problem(internal("The server couldn't write its files."))
@@ -86,6 +85,12 @@ impl From<LibraryError> for Halt {
             other => Self::Problem(internal(&other.to_string())),
         }
     }
+}
+
+/// What is told of work that waits for room.
+pub(super) fn no_room() -> Problem {
+    let detail = "The server's disk is full. The work goes on by itself when there is room again.";
+    Problem::new(ProblemCode::OutOfSpace, detail)
 }
 
 /// Says in the API's words how a child ended.

@@ -18,7 +18,7 @@ mod texts;
 mod turns;
 
 use crate::clock::Clock;
-use crate::disk::Disk;
+use crate::disk::{Disk, Room};
 use crate::events::{Event, EventKind, Hub};
 use crate::library::Library;
 use crate::model::accept::Accept;
@@ -33,7 +33,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, error, warn};
+use tracing::{debug, error, info, warn};
 use turns::Turns;
 
 /// What the loop works with.
@@ -66,6 +66,8 @@ pub struct Pipeline {
     pub workers: usize,
     /// Jobs at once on films that are still being uploaded, beside the others.
     pub live_workers: usize,
+    /// Room on the disk that is left.
+    pub room: Room,
     /// Which files are taken.
     pub accept: Accept,
     /// The originals of others stay.
@@ -96,10 +98,12 @@ impl Pipeline {
         let mut running = Running::default();
         let bell = shared.queue.bell();
         let (turns, small_turns) = (Turns::default(), Turns::default());
+        let mut waits_for_room = false;
         loop {
             // Armed before looking, so that a job queued in between isn't slept over.
             let rung = bell.notified();
-            match shared.claim(&running).await {
+            let has_room = shared.has_room(&mut waits_for_room).await;
+            match shared.claim(&running, has_room).await {
                 Ok(Some(claim)) => {
                     let (work, stop) = (Arc::clone(&shared), stop.clone());
                     match claim.job.line() {
@@ -144,16 +148,31 @@ impl Pipeline {
         debug!("no child is left");
     }
 
-    /// Takes a job that there is room for beside those that run: each line has room of its own.
-    async fn claim(&self, running: &Running) -> Result<Option<Claim>, QueueError> {
+    /// Says whether the disk has room for work on films, and in the log when that changes.
+    async fn has_room(&self, waits: &mut bool) -> bool {
+        let (disk, room) = (self.disk.clone(), self.room);
+        let measured = tokio::task::spawn_blocking(move || room.is_enough(&disk)).await;
+        // Who can't measure finds out by working.
+        let is_enough = !matches!(measured, Ok(Ok(false)));
+        match (is_enough, *waits) {
+            (false, false) => warn!("the disk is nearly full: no film is begun until it has room"),
+            (true, true) => info!("the disk has room again: work goes on"),
+            _ => {}
+        }
+        *waits = !is_enough;
+        is_enough
+    }
+
+    /// Takes a job that there is a worker for beside those that run: each line has its own.
+    async fn claim(&self, running: &Running, has_room: bool) -> Result<Option<Claim>, QueueError> {
         let mut claimed = None;
         if running.small.len() < SMALL_WORKERS.min(self.workers) {
             claimed = self.queue.claim_small().await?;
         }
-        if claimed.is_none() && running.live.len() < self.live_workers {
+        if claimed.is_none() && has_room && running.live.len() < self.live_workers {
             claimed = self.queue.claim_live().await?;
         }
-        if claimed.is_none() && running.films.len() < self.workers {
+        if claimed.is_none() && has_room && running.films.len() < self.workers {
             claimed = self.queue.claim().await?;
         }
         Ok(claimed)

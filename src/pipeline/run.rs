@@ -3,7 +3,7 @@
 use super::Pipeline;
 use super::along::{self, Along};
 use super::bounds;
-use super::ending::{Halt, broke, problem_of, settle};
+use super::ending::{Halt, broke, no_room, problem_of, settle};
 use super::film::FilmError;
 use super::publish::{PublishError, Publisher, Start};
 use super::reached::Reached;
@@ -150,12 +150,15 @@ impl<'a> Running<'a> {
     /// Does what is due, and tells how far the film plays if that has changed: a child that waits
     /// for bytes tells no progress, and its last word came before its last segments.
     async fn tick(&mut self, publisher: &Arc<Mutex<Publisher>>) -> Result<(), Halt> {
-        let now = self.pipeline.clock.now();
+        let (now, room) = (self.pipeline.clock.now(), self.pipeline.room);
         let step = move |publisher: &mut Publisher| {
             publisher.tick(now)?;
-            Ok(publisher.reached())
+            Ok((publisher.reached(), room.is_over(&publisher.disk)?))
         };
-        let reached = blocking(publisher, step).await?;
+        let (reached, is_full) = blocking(publisher, step).await?;
+        if is_full {
+            return Err(Halt::Problem(no_room()));
+        }
         if reached.playable_seconds > self.told_seconds {
             self.tell_progress(reached);
         }

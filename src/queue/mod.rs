@@ -237,6 +237,9 @@ impl Queue {
     pub async fn settle(&self, claim: &Claim, problem: Problem) -> Result<Settled, QueueError> {
         let now = self.clock.now();
         let (job, attempt) = (claim.job.id, claim.job.attempt);
+        if problem.code == ProblemCode::OutOfSpace {
+            return self.wait_for_room(claim, problem).await;
+        }
         if problem.code.is_retryable() && attempt < ATTEMPTS_MAX {
             let run_at = now.plus_ms(backoff_ms(attempt, jitter(job, attempt)));
             warn!(job.id = %job, attempt, code = ?problem.code,
@@ -254,6 +257,15 @@ impl Queue {
         let small = claim.job.task.is_small();
         self.tell(if small { EventKind::VideoState } else { EventKind::VideoFailed }, &video);
         Ok(Settled::ForGood)
+    }
+
+    /// Sets a job aside that the disk has no room for; the attempt doesn't count.
+    async fn wait_for_room(&self, claim: &Claim, problem: Problem) -> Result<Settled, QueueError> {
+        let (job, run_at) = (claim.job.id, self.clock.now().plus_ms(ROOM_MS));
+        warn!(job.id = %job, "job {job} waits for room on the disk");
+        let video = self.state.set_back_job(job, claim.job.epoch, run_at, problem).await?;
+        self.tell(EventKind::VideoState, &video);
+        Ok(Settled::Again(run_at))
     }
 
     /// Records that a job's process broke down over `extra`, and gives it another attempt at once
@@ -378,6 +390,14 @@ impl Queue {
         Ok(is_new)
     }
 
+    /// Says whether the queue is paused.
+    ///
+    /// # Errors
+    /// `State` when the database can't be read.
+    pub fn is_paused(&self) -> Result<bool, QueueError> {
+        Ok(self.state.film_line()?.is_paused)
+    }
+
     /// Gives the open job of a video another priority; one that runs already keeps it for its
     /// next attempt.
     ///
@@ -426,6 +446,9 @@ impl Queue {
         self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+/// How long a job waits at least that the disk had no room for.
+const ROOM_MS: u64 = 15_000;
 
 /// Ended jobs that are counted; more are shown as this many.
 const ENDED_COUNTED_MAX: usize = 10_000;

@@ -5,7 +5,7 @@ use crate::access::Access;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::control;
-use crate::disk::Disk;
+use crate::disk::{Disk, Room};
 use crate::events::Hub;
 use crate::http::{AppParts, Readiness, WorkerStatus};
 use crate::janitor::{Janitor, JanitorError};
@@ -195,6 +195,7 @@ impl Parts {
             workers: media.workers,
             live_workers: if media.workers > 0 { media.live_workers } else { 0 },
             uploads: self.uploads.clone(),
+            room: Room::beside(self.config.upload.reserve_free_space),
             accept: self.config.upload.admission.accept,
             keep_rejected: self.config.upload.keep_rejected,
         }

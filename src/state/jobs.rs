@@ -123,6 +123,29 @@ impl State {
         .await
     }
 
+    /// As [`State::retry_job`], for what is no fault of the job: the attempt doesn't count.
+    ///
+    /// # Errors
+    /// As [`State::finish_job`].
+    /// # Durability
+    /// Synced.
+    pub async fn set_back_job(
+        &self,
+        id: JobId,
+        epoch: Epoch,
+        run_at: UnixMillis,
+        problem: Problem,
+    ) -> Result<VideoRecord, StateError> {
+        self.change_held(id, epoch, move |job, video| {
+            job.attempt = job.attempt.saturating_sub(1);
+            job.run_at = run_at;
+            job.set_back = true;
+            job.problem = Some(problem);
+            put_back(job, video)
+        })
+        .await
+    }
+
     /// Puts a job back for another attempt at once, which won't try to make `extra`; the video is
     /// queued again.
     ///

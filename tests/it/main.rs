@@ -26,6 +26,7 @@ mod mutants;
 mod pictures;
 mod playback;
 mod power;
+mod queue;
 mod service;
 mod sessions;
 mod status;

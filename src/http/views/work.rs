@@ -73,9 +73,9 @@ impl StatusView {
             VideoState::Processing | VideoState::Failed => overall(&stages),
         };
         // A job that goes on has nothing to complain of any more.
-        let waits = work.job.filter(|job| job.state == JobState::Queued && job.attempt > 0);
+        let waits = work.job.filter(|job| job.state == JobState::Queued && job.problem.is_some());
         let failed = waits.and_then(|job| job.problem.as_ref()).or(video.problem.as_ref());
-        let retry_at = waits.filter(|job| job.problem.is_some()).map(|job| job.run_at.to_rfc3339());
+        let retry_at = waits.map(|job| job.run_at.to_rfc3339());
         let running = work.progress.filter(|_| video.state == VideoState::Processing);
         Self {
             state: video.state,
