@@ -11,7 +11,7 @@ use crate::model::job::{JobState, PRIORITIES, Stage, StageState};
 use crate::model::problem::Problem as MediaProblem;
 use crate::model::upload::UploadState;
 use crate::state::{JobRecord, VideoRecord};
-use crate::units::UnixMillis;
+use crate::units::{ByteCount, UnixMillis};
 use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde::{Deserialize, Serialize};
@@ -312,7 +312,7 @@ fn warnings(parts: &AppParts, disk: &Disk) -> Vec<Warning> {
         let detail = "The queue is paused: nothing is begun until it goes on.".to_owned();
         warnings.push(Warning { code: "queue-paused", detail });
     }
-    let room = Room::beside(parts.config.upload.reserve_free_space);
+    let room = Room::beside(ByteCount(disk.reserve_bytes));
     if matches!(room.is_enough(&parts.disk), Ok(false)) {
         let detail = "Videos wait to be processed until the disk has room again.".to_owned();
         warnings.push(Warning { code: "no-room-for-work", detail });

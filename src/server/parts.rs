@@ -13,7 +13,7 @@ use crate::library::Library;
 use crate::pipeline::Pipeline;
 use crate::queue::Queue;
 use crate::state::State;
-use crate::units::UnixMillis;
+use crate::units::{ByteCount, UnixMillis};
 use crate::upload::{UploadLimits, Uploads};
 use crate::wire::{EncodeOptions, Limits};
 use crate::worker;
@@ -40,6 +40,8 @@ pub(super) struct Parts {
     pub(super) queue: Queue,
     pub(super) readiness: Readiness,
     pub(super) admin_token_path: Option<PathBuf>,
+    /// Bytes of the disk that uploads leave alone.
+    reserve: ByteCount,
     /// The kernel's boot id, or a fresh one after a sync has failed.
     boot_id: String,
     janitor: Janitor,
@@ -94,7 +96,9 @@ impl Parts {
             config.media.workers_per_user,
         );
         queue.reclaim().await.map_err(|cause| ServerError::State(cause.to_string()))?;
+        let space = disk.free_space().map_err(|cause| ServerError::Disk(cause.to_string()))?;
         Ok(Self {
+            reserve: config.upload.reserve_free_space.of(space.total),
             library: Library::new(state.clone(), disk.clone(), hub.clone(), clock.clone()),
             started_at: clock.now(),
             admin_token_path: admin.map(|token| token.path),
@@ -195,7 +199,7 @@ impl Parts {
             workers: media.workers,
             live_workers: if media.workers > 0 { media.live_workers } else { 0 },
             uploads: self.uploads.clone(),
-            room: Room::beside(self.config.upload.reserve_free_space),
+            room: Room::beside(self.reserve),
             accept: self.config.upload.admission.accept,
             keep_rejected: self.config.upload.keep_rejected,
         }
