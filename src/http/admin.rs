@@ -1,6 +1,7 @@
 //! What the operator sees: the server's state, its queue and its jobs. Admins only.
 
 use super::problem::{Code, Problem};
+use super::routes::table;
 use super::views::ErrorView;
 use super::{AppParts, Shared, blocking, guard, translate, videos};
 use crate::disk::Room;
@@ -15,6 +16,7 @@ use crate::units::{ByteCount, UnixMillis};
 use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
 
 /// Jobs on the status page.
 const JOBS_SHOWN: usize = 50;
@@ -24,13 +26,12 @@ const JOBS_MAX: usize = 200;
 type App = web::Data<Shared>;
 type Answer = Result<HttpResponse, Problem>;
 
-pub(super) fn routes(app: &mut web::ServiceConfig) {
-    let get = |path, route| web::resource::<&str>(path).route(route);
-    app.service(get("/api/admin/status", web::get().to(status)));
-    app.service(get("/api/videos/processing/queue-status", web::get().to(queue_status)));
-    app.service(get("/api/videos/processing/jobs", web::get().to(jobs)));
-    app.service(get("/api/admin/queue", web::put().to(set_queue)));
-    app.service(get("/api/videos/{id}/priority", web::put().to(set_priority)));
+table! { "operations";
+    "/api/admin/status" => get(status);
+    "/api/admin/queue" => put(set_queue);
+    "/api/videos/processing/queue-status" => get(queue_status);
+    "/api/videos/processing/jobs" => get(jobs);
+    "/api/videos/{id}/priority" => put(set_priority);
 }
 
 fn answer(said: impl Serialize) -> HttpResponse {
@@ -38,8 +39,9 @@ fn answer(said: impl Serialize) -> HttpResponse {
 }
 
 /// The queue in numbers.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = QueueStatus)]
 pub(super) struct QueueNumbers {
     queued: usize,
     running: usize,
@@ -78,8 +80,9 @@ pub(super) fn queue_numbers(parts: &AppParts) -> Result<QueueNumbers, Problem> {
 }
 
 /// One job.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = Job)]
 struct JobView {
     id: String,
     video_id: String,
@@ -139,31 +142,41 @@ fn behind_seconds(video: &VideoRecord, progress: &Progress, parts: &AppParts) ->
     (duration > 0.0).then(|| (here / all * duration - progress.made_seconds).max(0.0))
 }
 
+/// Tells the queue in numbers.
+#[utoipa::path(get, path = "/api/videos/processing/queue-status", operation_id = "getQueueStatus",
+    responses((status = 200, body = QueueNumbers, description = "The queue in numbers")))]
 async fn queue_status(req: HttpRequest, app: App) -> Answer {
     guard::at_least(&req, &app, Role::Admin).await?;
     Ok(answer(blocking(&app, queue_numbers).await?))
 }
 
-#[derive(Deserialize)]
+/// What is to be different about the queue.
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct QueueChange {
     paused: bool,
 }
 
 /// Pauses the queue, or has it go on.
+#[utoipa::path(put, path = "/api/admin/queue", operation_id = "changeQueue",
+    responses((status = 200, body = QueueNumbers, description = "The queue in numbers")))]
 async fn set_queue(req: HttpRequest, app: App, change: web::Json<QueueChange>) -> Answer {
     guard::at_least(&req, &app, Role::Admin).await?;
     app.parts.queue.pause(change.paused).await.map_err(translate::queue)?;
     Ok(answer(blocking(&app, queue_numbers).await?))
 }
 
-#[derive(Deserialize)]
+/// How urgent a video is.
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct PriorityChange {
+    /// -100 to 100; the higher one goes first.
     priority: i32,
 }
 
 /// Gives a video's open job another priority.
+#[utoipa::path(put, path = "/api/videos/{id}/priority", operation_id = "setPriority",
+    responses((status = 200, body = JobView, description = "The job as it is now")))]
 async fn set_priority(
     req: HttpRequest,
     app: App,
@@ -186,20 +199,26 @@ async fn set_priority(
     Ok(answer(view.await?))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 struct Query {
     state: Option<JobState>,
     limit: Option<usize>,
     cursor: Option<String>,
 }
 
-#[derive(Serialize)]
+/// Some of the jobs.
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = JobPage)]
 struct Page {
     items: Vec<JobView>,
     next_cursor: Option<String>,
 }
 
+/// Lists jobs.
+#[utoipa::path(get, path = "/api/videos/processing/jobs", operation_id = "listJobs", params(Query),
+    responses((status = 200, body = Page, description = "The newest first")))]
 async fn jobs(req: HttpRequest, app: App, query: web::Query<Query>) -> Answer {
     guard::at_least(&req, &app, Role::Admin).await?;
     let Query { state, limit, cursor } = query.into_inner();
@@ -218,8 +237,10 @@ async fn jobs(req: HttpRequest, app: App, query: web::Query<Query>) -> Answer {
     Ok(answer(page.await?))
 }
 
-#[derive(Serialize)]
+/// The state of the server.
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = ServerStatus)]
 struct Status {
     version: &'static str,
     started_at: String,
@@ -233,13 +254,13 @@ struct Status {
     warnings: Vec<Warning>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct Sandbox {
     layers: Vec<String>,
     detail: Option<String>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct Disk {
     free_bytes: u64,
@@ -248,19 +269,24 @@ struct Disk {
     used_bytes: u64,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = OpenUploads)]
 struct Uploads {
     open: usize,
     receiving_bytes: u64,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = ServerWarning)]
 struct Warning {
     code: &'static str,
     detail: String,
 }
 
+/// Tells all that the status page shows.
+#[utoipa::path(get, path = "/api/admin/status", operation_id = "getServerStatus",
+    responses((status = 200, body = Status, description = "All that the status page shows")))]
 async fn status(req: HttpRequest, app: App) -> Answer {
     guard::at_least(&req, &app, Role::Admin).await?;
     Ok(answer(blocking(&app, status_of).await?))

@@ -1,6 +1,7 @@
 //! `/api/videos/{id}/captions/{lang}`: text tracks that a video's owner adds, fetches and removes.
 
 use super::problem::{Code, Problem};
+use super::routes::table;
 use super::views::CaptionView;
 use super::{Shared, blocking, body, translate, videos};
 use crate::library::{self, NewCaption};
@@ -12,21 +13,19 @@ use actix_files::NamedFile;
 use actix_web::http::header::{self, HeaderValue};
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde::Deserialize;
+use utoipa::IntoParams;
 
 type App = web::Data<Shared>;
 type Answer = Result<HttpResponse, Problem>;
 
-pub(super) fn routes(app: &mut web::ServiceConfig) {
-    app.service(
-        web::resource("/api/videos/{id}/captions/{lang}")
-            .route(web::get().to(one))
-            .route(web::put().to(put))
-            .route(web::delete().to(delete)),
-    );
+table! { "videos";
+    "/api/videos/{id}/captions/{lang}" => get(one), put(put), delete(delete);
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 struct Wanted {
+    /// `subtitles` (if nothing is said), `captions` or `forced`.
     kind: Option<String>,
     label: Option<String>,
 }
@@ -41,6 +40,11 @@ impl Wanted {
     }
 }
 
+/// Adds or replaces a text track (WebVTT or SRT).
+#[utoipa::path(put, path = "/api/videos/{id}/captions/{lang}", operation_id = "putCaptions",
+    params(Wanted),
+    request_body(content = String, content_type = "text/vtt"),
+    responses((status = 200, body = CaptionView, description = "The track")))]
 async fn put(
     req: HttpRequest,
     app: App,
@@ -72,6 +76,10 @@ async fn track_of(
     Ok((video, viewer, name))
 }
 
+/// Gives a text track as WebVTT.
+#[utoipa::path(get, path = "/api/videos/{id}/captions/{lang}", operation_id = "getCaptions",
+    params(Wanted),
+    responses((status = 200, body = String, content_type = "text/vtt", description = "The track")))]
 async fn one(
     req: HttpRequest,
     app: App,
@@ -95,6 +103,10 @@ async fn one(
     Ok(answer)
 }
 
+/// Removes a text track.
+#[utoipa::path(delete, path = "/api/videos/{id}/captions/{lang}", operation_id = "deleteCaptions",
+    params(Wanted),
+    responses((status = 204, description = "It is gone")))]
 async fn delete(
     req: HttpRequest,
     app: App,

@@ -21,6 +21,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
+use utoipa::ToSchema;
 
 /// Longest field besides the part.
 const FIELD_BYTES_MAX: usize = 4 << 10;
@@ -29,11 +30,28 @@ const FIELDS_MAX: usize = 16;
 
 type App = web::Data<Shared>;
 
-#[derive(Serialize)]
+/// How much has come.
+#[derive(Serialize, ToSchema)]
+#[schema(as = ChunkTaken)]
 struct Taken {
     received: u32,
     total: u32,
     percentage: f64,
+}
+
+/// The fields: `uploadId` and `chunkIndex` stand before `chunk`, the others anywhere.
+#[derive(ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = ChunkForm)]
+#[expect(dead_code, reason = "a form is read field by field; this describes it")]
+struct ChunkFields {
+    upload_id: String,
+    chunk_index: u32,
+    #[schema(value_type = String, format = Binary)]
+    chunk: Vec<u8>,
+    total_chunks: Option<u32>,
+    /// SHA-256 in hex or base64.
+    checksum: Option<String>,
 }
 
 /// What a form has said so far.
@@ -51,6 +69,9 @@ struct Said {
 }
 
 /// Takes a form with one part.
+#[utoipa::path(post, path = "/api/videos/upload/chunk", operation_id = "putChunkForm",
+    request_body(content = ChunkFields, content_type = "multipart/form-data"),
+    responses((status = 200, body = Taken, description = "The part is here")))]
 pub(super) async fn take(
     req: HttpRequest,
     app: App,

@@ -5,6 +5,7 @@
 //! which then is all the authorisation that it needs and has.
 
 use super::problem::{Code, Problem};
+use super::routes::table;
 use super::tus::find;
 use super::views::VideoView;
 use super::{Shared, blocking, body, chunk_form, digest, guard, translate, videos};
@@ -22,6 +23,7 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use serde::{Deserialize, Serialize};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
+use utoipa::{IntoParams, ToSchema};
 
 /// Addresses that one answer signs.
 const SIGNED_MAX: usize = 1_000;
@@ -33,27 +35,25 @@ const COMPLETE_BYTES_MAX: usize = 2 << 20;
 type App = web::Data<Shared>;
 type Answer = Result<HttpResponse, Problem>;
 
-pub(super) fn routes(app: &mut web::ServiceConfig) {
-    let at = web::resource::<&str>;
-    app.service(at("/api/videos/upload/initiate").route(web::post().to(initiate)));
-    app.service(at("/api/videos/upload/chunk").route(web::post().to(chunk_form::take)));
-    app.service(at("/api/videos/upload/complete").route(web::post().to(complete)));
-    app.service(at("/api/videos/upload/{id}/part-urls").route(web::post().to(part_urls)));
-    app.service(at("/api/videos/upload/{id}/parts/{index}").route(web::put().to(put_part)));
-    app.service(
-        at("/api/videos/upload/{id}").route(web::get().to(status)).route(web::delete().to(abort)),
-    );
+table! { "uploads";
+    "/api/videos/upload/initiate" => post(initiate);
+    "/api/videos/upload/chunk" => post(chunk_form::take);
+    "/api/videos/upload/complete" => post(complete);
+    "/api/videos/upload/{id}/part-urls" => post(part_urls);
+    "/api/videos/upload/{id}/parts/{index}" => put(put_part);
+    "/api/videos/upload/{id}" => get(status), delete(abort);
 }
 
 /// Tags as a list, or separated by commas.
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(untagged)]
 enum Tags {
     List(Vec<String>),
     Text(String),
 }
 
-#[derive(Deserialize)]
+/// A file that is going to come in parts.
+#[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct Initiate {
     #[serde(default)]
@@ -63,17 +63,22 @@ struct Initiate {
     title: Option<String>,
     description: Option<String>,
     tags: Option<Tags>,
+    #[schema(value_type = Option<crate::model::video::Visibility>)]
     visibility: Option<String>,
     session_id: Option<String>,
+    /// A wish: 256 KiB to 512 MiB.
     chunk_size: Option<u64>,
+    /// Of the whole file, in hex or base64.
     sha256: Option<String>,
 }
 
-#[derive(Serialize)]
+/// How the file is cut.
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct Initiated {
     upload_id: String,
     video_id: Option<String>,
+    /// `single` (one part) or `chunked`.
     method: &'static str,
     chunk_size: u64,
     total_chunks: u32,
@@ -81,7 +86,7 @@ struct Initiated {
     expires_at: String,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct PartUrl {
     index: u32,
@@ -89,6 +94,10 @@ struct PartUrl {
     expires_at: String,
 }
 
+/// Begins an upload in numbered parts.
+#[utoipa::path(post, path = "/api/videos/upload/initiate", operation_id = "initiateUpload",
+    request_body = Initiate,
+    responses((status = 201, body = Initiated, description = "Where the parts go")))]
 async fn initiate(req: HttpRequest, app: App, payload: web::Payload) -> Answer {
     let caller = guard::at_least(&req, &app, Role::Uploader).await?;
     let said: Initiate = body::json(&req, payload).await?;
@@ -186,17 +195,24 @@ async fn signer(app: &App) -> Result<PartSigner, Problem> {
     app.parts.access.part_signer().await.map_err(translate::state)
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
+#[schema(as = PartUrlsWanted)]
 struct Wanted {
     indexes: Vec<u32>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = PartUrls)]
 struct Signed {
     part_urls: Vec<PartUrl>,
 }
 
+/// Signs addresses of parts again.
+#[utoipa::path(post, path = "/api/videos/upload/{id}/part-urls", operation_id = "signPartUrls",
+    request_body = Wanted,
+    responses((status = 200, body = Signed,
+        description = "Addresses that need no other authorisation")))]
 async fn part_urls(
     req: HttpRequest,
     app: App,
@@ -227,19 +243,41 @@ fn in_parts(upload: &UploadRecord) -> Result<(&Chunks, ByteCount), Problem> {
     plan.ok_or_else(|| translate::upload(PartError::NotInParts.into()))
 }
 
-#[derive(Deserialize)]
+/// What makes an address good for its part.
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 struct Signature {
     expires: Option<String>,
     signature: Option<String>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = PartPut)]
 struct Put {
     index: u32,
     size: u64,
     etag: String,
 }
 
+/// The sum of a body; one of them is enough.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Header)]
+#[expect(dead_code, reason = "headers are read where they are needed; this describes them")]
+struct DigestHeaders {
+    /// `sha-256=:BASE64:` (RFC 9530).
+    #[param(rename = "Content-Digest")]
+    content_digest: Option<String>,
+    /// SHA-256 in hex or base64.
+    #[param(rename = "x-chunk-sha256")]
+    sha256: Option<String>,
+}
+
+/// Takes a part: exactly `chunkSize` bytes, the last one what is left.
+#[utoipa::path(put, path = "/api/videos/upload/{id}/parts/{index}", operation_id = "putPart",
+    request_body(content = Vec<u8>, content_type = "application/octet-stream"),
+    params(Signature, DigestHeaders), security((), ("bearer" = []), ("cookie" = [])),
+    responses((status = 200, body = Put, description = "The part is here",
+        headers(("ETag" = String, description = "As in the body")))))]
 async fn put_part(
     req: HttpRequest,
     app: App,
@@ -299,17 +337,22 @@ async fn allowed(
     app.parts.uploads.peek(upload).map_err(translate::upload)
 }
 
-#[derive(Serialize)]
+/// What of an upload is here.
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = UploadStatus)]
 struct Status {
     upload_id: String,
     video_id: Option<String>,
     state: UploadState,
     size: Option<u64>,
+    /// Ranges of bytes that are here, each with its first byte and the one behind its last.
+    #[schema(value_type = Vec<Vec<u64>>)]
     received: Vec<(u64, u64)>,
     received_bytes: u64,
     missing_chunks: Vec<u32>,
-    /// What the server would like first.
+    /// Ranges that the server would like first.
+    #[schema(value_type = Vec<Vec<u64>>)]
     wanted: Vec<(u64, u64)>,
     chunk_size: Option<u64>,
     total_chunks: Option<u32>,
@@ -341,12 +384,17 @@ impl Status {
     }
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 struct Look {
+    /// Also name the parts that are acknowledged.
     #[serde(default)]
     parts: bool,
 }
 
+/// Says what of an upload is here.
+#[utoipa::path(get, path = "/api/videos/upload/{id}", operation_id = "getUpload", params(Look),
+    responses((status = 200, body = Status, description = "What is here, and what is missing")))]
 async fn status(
     req: HttpRequest,
     app: App,
@@ -374,6 +422,9 @@ async fn status(
     Ok(answer.json(status))
 }
 
+/// Ends an upload.
+#[utoipa::path(delete, path = "/api/videos/upload/{id}", operation_id = "abortUpload",
+    responses((status = 204, description = "The upload and its video are gone")))]
 async fn abort(req: HttpRequest, app: App, id: web::Path<String>) -> Answer {
     let caller = guard::required(&req, &app).await?;
     let upload = find(&app, &caller, &id)?;
@@ -382,7 +433,7 @@ async fn abort(req: HttpRequest, app: App, id: web::Path<String>) -> Answer {
     Ok(HttpResponse::NoContent().finish())
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct Complete {
     upload_id: String,
@@ -392,19 +443,25 @@ struct Complete {
 }
 
 /// A part as the client knows it, or is told.
-#[derive(Deserialize, Serialize)]
+#[derive(Deserialize, Serialize, ToSchema)]
+#[schema(as = Part)]
 struct Named {
     index: u32,
     etag: String,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = CompletedUpload)]
 struct Completed {
     video_id: String,
     video: VideoView,
 }
 
+/// Completes an upload, as often as it is asked.
+#[utoipa::path(post, path = "/api/videos/upload/complete", operation_id = "completeUpload",
+    request_body = Complete, params(PreferHeader),
+    responses((status = 200, body = Completed, description = "All is here")))]
 async fn complete(req: HttpRequest, app: App, payload: web::Payload) -> Answer {
     let caller = guard::required(&req, &app).await?;
     let said: Complete = body::json_of(&req, payload, COMPLETE_BYTES_MAX).await?;
@@ -434,6 +491,16 @@ async fn complete(req: HttpRequest, app: App, payload: web::Payload) -> Answer {
         Ok(Completed { video_id: video.to_string(), video: videos::whole(&record, parts) })
     });
     Ok(HttpResponse::Ok().insert_header((header::CACHE_CONTROL, "no-store")).json(completed.await?))
+}
+
+/// How long to wait for the work.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Header)]
+#[expect(dead_code, reason = "the header is read where it is needed; this describes it")]
+pub(super) struct PreferHeader {
+    /// `wait=N`: seconds, 60 at most (RFC 7240).
+    #[param(rename = "Prefer")]
+    prefer: Option<String>,
 }
 
 /// Returns how long the client would wait (RFC 7240): `Prefer: wait=N`.

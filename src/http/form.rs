@@ -19,6 +19,7 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 /// Longest field besides the file.
 const FIELD_BYTES_MAX: usize = 32 << 10;
@@ -33,14 +34,37 @@ const KNOWN: &[&str] =
 
 type App = web::Data<Shared>;
 
-#[derive(Serialize)]
+/// A video that has just come.
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = CreatedVideo)]
 struct Created {
     video_id: String,
     video: super::views::VideoView,
 }
 
-/// Takes a form.
+/// The fields, in any order; those that are known of them.
+#[derive(ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = VideoForm)]
+#[expect(dead_code, reason = "a form is read field by field; this describes it")]
+struct FormFields {
+    #[schema(value_type = String, format = Binary)]
+    file: Vec<u8>,
+    filename: Option<String>,
+    filetype: Option<String>,
+    title: Option<String>,
+    description: Option<String>,
+    /// Separated by commas, or several fields.
+    tags: Option<String>,
+    visibility: Option<crate::model::video::Visibility>,
+    session_id: Option<String>,
+}
+
+/// Takes a file and what is said of it in one form, streamed to the disk.
+#[utoipa::path(post, path = "/api/videos", operation_id = "createVideo",
+    request_body(content = FormFields, content_type = "multipart/form-data"),
+    responses((status = 201, body = Created, description = "The file is here, its work waits")))]
 pub(super) async fn create(
     req: HttpRequest,
     app: App,

@@ -2,18 +2,27 @@
 
 use super::Shared;
 use super::problem::Problem;
+use super::routes::table;
 use actix_web::http::header;
 use actix_web::{HttpResponse, web};
 
-pub(super) fn routes(app: &mut web::ServiceConfig) {
-    app.route("/healthz", web::get().to(alive)).route("/healthz", web::head().to(alive));
-    app.route("/readyz", web::get().to(ready)).route("/readyz", web::head().to(ready));
+table! { "server";
+    "/healthz" => get(alive) + head;
+    "/readyz" => get(ready) + head;
 }
 
+/// Says that the process lives.
+#[utoipa::path(method(get, head), path = "/healthz", operation_id = "getHealth", security(()),
+    responses((status = 200, body = String, content_type = "text/plain",
+        description = "The process lives")))]
 async fn alive() -> HttpResponse {
     said("ok\n")
 }
 
+/// Says whether the server takes work.
+#[utoipa::path(method(get, head), path = "/readyz", operation_id = "getReadiness", security(()),
+    responses((status = 200, body = String, content_type = "text/plain",
+        description = "It takes work")))]
 async fn ready(app: web::Data<Shared>) -> Result<HttpResponse, Problem> {
     if !app.parts.readiness.holds() {
         return Err(Problem::unavailable("The server is stopping.", 5));

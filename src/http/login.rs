@@ -4,22 +4,27 @@
 //! link by a chat program doesn't use it up.
 
 use super::problem::Problem;
+use super::routes::table;
 use super::{Shared, guard, pages};
 use crate::access::{Denied, SESSION_MS};
 use crate::config::AuthMode;
 use actix_web::http::{StatusCode, header};
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, web};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 type App = web::Data<Shared>;
 type Answer = Result<HttpResponse, Problem>;
 
-pub(super) fn routes(app: &mut web::ServiceConfig) {
-    app.service(web::resource("/login").route(web::get().to(show)).route(web::post().to(open)));
-    app.service(web::resource("/logout").route(web::post().to(close)));
-    app.service(web::resource("/api/session").route(web::get().to(session)));
+table! { "server";
+    "/login" => get(show), post(open);
+    "/logout" => post(close);
+    "/api/session" => get(session);
 }
 
+/// Shows the page to sign in.
+#[utoipa::path(get, path = "/login", operation_id = "getLoginPage", security(()),
+    responses((status = 200, body = String, content_type = "text/html", description = "A page")))]
 async fn show(req: HttpRequest, app: App) -> Answer {
     if app.parts.access.mode() == AuthMode::Open {
         return Ok(see_other("/"));
@@ -32,13 +37,17 @@ async fn show(req: HttpRequest, app: App) -> Answer {
     Ok(page)
 }
 
-#[derive(Deserialize)]
+/// A code of a login link, or a token.
+#[derive(Deserialize, ToSchema)]
 struct Login {
     code: Option<String>,
     token: Option<String>,
     next: Option<String>,
 }
 
+/// Signs a browser in.
+#[utoipa::path(post, path = "/login", operation_id = "logIn", security(()),
+    responses((status = 303, description = "Leads on, with a cookie or an error in the address")))]
 async fn open(req: HttpRequest, app: App, form: web::Form<Login>) -> Answer {
     guard::refuse_other_sites(&req, &app.parts.config)?;
     let Login { code, token, next } = form.into_inner();
@@ -62,6 +71,9 @@ async fn open(req: HttpRequest, app: App, form: web::Form<Login>) -> Answer {
     }
 }
 
+/// Signs a browser out.
+#[utoipa::path(post, path = "/logout", operation_id = "logOut", security(()),
+    responses((status = 303, description = "Leads to the login page")))]
 async fn close(req: HttpRequest, app: App) -> Answer {
     guard::refuse_other_sites(&req, &app.parts.config)?;
     let mut answer = see_other("/login");
@@ -69,7 +81,7 @@ async fn close(req: HttpRequest, app: App) -> Answer {
     Ok(answer)
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct Session {
     mode: &'static str,
     role: Option<&'static str>,
@@ -77,13 +89,17 @@ struct Session {
     limits: Limits,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct Limits {
     max_size: u64,
     chunk_size: u64,
 }
 
+/// Says who calls, and what may be sent.
+#[utoipa::path(get, path = "/api/session", operation_id = "getSession",
+    security((), ("bearer" = []), ("cookie" = [])),
+    responses((status = 200, body = Session, description = "Who calls, and what may be sent")))]
 async fn session(req: HttpRequest, app: App) -> Answer {
     let caller = guard::optional(&req, &app).await?;
     let upload = &app.parts.config.upload;

@@ -4,6 +4,7 @@
 //! address; playlists do. Playlists and text tracks are compressed.
 
 use super::problem::Problem;
+use super::routes::{self, Routes, Table};
 use super::tus::headers::attachment;
 use super::{Shared, blocking, guard, translate, videos};
 use crate::disk::MediaFile;
@@ -13,30 +14,41 @@ use crate::model::video::{VideoState, Visibility};
 use crate::state::VideoRecord;
 use actix_files::NamedFile;
 use actix_web::http::header::{self, HeaderValue};
-use actix_web::{HttpRequest, HttpResponse, guard as route, middleware, web};
+use actix_web::{HttpRequest, HttpResponse, guard as route, web};
+use utoipa::OpenApi;
 
 type App = web::Data<Shared>;
 
 /// Bytes from users are shown by players only, never as a page of this server.
 const SANDBOX: &str = "default-src 'none'; sandbox";
 
-pub(super) fn routes(app: &mut web::ServiceConfig) {
+/// The addresses; what is text among them is compressed.
+pub(super) const TABLE: Table = Table { tag: "media", add, describe: Addresses::openapi };
+
+#[derive(OpenApi)]
+#[openapi(paths(file))]
+struct Addresses;
+
+fn add(routes: &mut Routes<'_>) {
     // A part of a compressed file means something else than a part of the file.
     let whole = route::fn_guard(|ctx| !ctx.head().headers().contains_key(header::RANGE));
-    app.service(
-        web::resource(r"/media/{id}/{file:.*\.(?:m3u8|mpd|vtt)}")
-            .guard(whole)
-            .wrap(middleware::Compress::default())
-            .route(web::get().to(file))
-            .route(web::head().to(file)),
-    );
-    app.service(
-        web::resource("/media/{id}/{file:.*}")
-            .route(web::get().to(file))
-            .route(web::head().to(file)),
-    );
+    let text = web::resource(r"/media/{id}/{file:.*\.(?:m3u8|mpd|vtt)}")
+        .guard(whole)
+        .wrap(routes::compressed())
+        .route(web::get().to(file))
+        .route(web::head().to(file));
+    let any = web::resource("/media/{id}/{file:.*}")
+        .route(web::get().to(file))
+        .route(web::head().to(file));
+    routes.add("/media/{id}/{file}", &["get", "head"], text);
+    routes.add("/media/{id}/{file}", &["get", "head"], any);
 }
 
+/// Gives a file of a published video.
+#[utoipa::path(method(get, head), path = "/media/{id}/{file}", operation_id = "getMedia",
+    security((), ("bearer" = []), ("cookie" = [])),
+    responses((status = 200, body = Vec<u8>, content_type = "application/octet-stream",
+        description = "A playlist, segment, picture or text track; ranges work")))]
 async fn file(
     req: HttpRequest,
     app: App,

@@ -22,10 +22,12 @@ mod health;
 mod live;
 mod login;
 mod media_files;
+mod openapi;
 mod pages;
 mod poster;
 mod problem;
 mod recommend;
+mod routes;
 mod translate;
 mod tus;
 mod uploads;
@@ -46,6 +48,7 @@ use actix_web::dev::ServerHandle;
 use actix_web::{App, HttpServer, middleware, web};
 use live::Board;
 use problem::Problem;
+use routes::{Routes, Table};
 use std::fmt;
 use std::io;
 use std::net::TcpListener;
@@ -211,7 +214,7 @@ pub fn serve(parts: AppParts, listeners: Listeners) -> Result<Served, ServeError
         let origins = &shared.parts.config.cors_origins;
         App::new()
             .app_data(shared.clone())
-            .configure(routes)
+            .configure(register)
             .default_service(web::to(nothing_here))
             .wrap(middleware::from_fn(edge::sound))
             .wrap(cors::rules(origins))
@@ -253,20 +256,26 @@ pub fn serve(parts: AppParts, listeners: Listeners) -> Result<Served, ServeError
     Ok(Served { addresses, handle, streams, told, task: tokio::spawn(server) })
 }
 
-/// The table of addresses.
-fn routes(app: &mut web::ServiceConfig) {
-    health::routes(app);
-    tus::routes(app);
-    uploads::routes(app);
-    chunks::routes(app);
-    admin::routes(app);
-    live::routes(app);
-    login::routes(app);
-    poster::routes(app);
-    videos::routes(app);
-    captions::routes(app);
-    media_files::routes(app);
-    pages::routes(app);
+/// The addresses of all modules.
+const TABLES: &[Table] = &[
+    health::TABLE,
+    openapi::TABLE,
+    tus::TABLE,
+    uploads::TABLE,
+    chunks::TABLE,
+    admin::TABLE,
+    live::TABLE,
+    login::TABLE,
+    poster::TABLE,
+    videos::TABLE,
+    captions::TABLE,
+    media_files::TABLE,
+    pages::TABLE,
+];
+
+fn register(app: &mut web::ServiceConfig) {
+    let mut routes = Routes::of(app);
+    TABLES.iter().for_each(|table| (table.add)(&mut routes));
 }
 
 async fn nothing_here() -> Result<actix_web::HttpResponse, Problem> {

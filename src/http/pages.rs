@@ -5,13 +5,14 @@
 
 use super::login::{login_address, no_store};
 use super::problem::Problem;
+use super::routes::table;
 use super::{Shared, guard, translate, videos};
 use crate::access::Caller;
 use crate::library::LibraryError;
 use crate::model::access::Role;
 use actix_web::http::header::{self, EntityTag, IfNoneMatch};
 use actix_web::http::{StatusCode, header::Header};
-use actix_web::{HttpRequest, HttpResponse, middleware, web};
+use actix_web::{HttpRequest, HttpResponse, web};
 use rust_embed::RustEmbed;
 
 /// What the browser code's build made.
@@ -28,31 +29,32 @@ const POLICY: &str = "default-src 'self'; script-src 'self'; style-src 'self'; \
 type App = web::Data<Shared>;
 type Answer = Result<HttpResponse, Problem>;
 
-pub(super) fn routes(app: &mut web::ServiceConfig) {
-    let page = |path: &'static str, route: actix_web::Route| {
-        web::resource(path).wrap(middleware::Compress::default()).route(route)
-    };
-    app.service(page("/", web::get().to(upload)));
-    app.service(page("/library", web::get().to(library)));
-    app.service(page("/admin", web::get().to(admin)));
-    app.service(page("/watch/{id}", web::get().to(watch)));
-    app.service(page("/embed/{id}", web::get().to(embed)));
-    app.service(
-        web::resource("/static/{file:.*}")
-            .wrap(middleware::Compress::default())
-            .route(web::get().to(file))
-            .route(web::head().to(file)),
-    );
+table! { "pages";
+    "/" compressed => get(upload);
+    "/library" compressed => get(library);
+    "/admin" compressed => get(admin);
+    "/watch/{id}" compressed => get(watch);
+    "/embed/{id}" compressed => get(embed);
+    "/static/{file:.*}" compressed => get(file) + head;
 }
 
+/// Shows the page to upload with.
+#[utoipa::path(get, path = "/", operation_id = "getUploadPage",
+    responses((status = 200, body = String, content_type = "text/html", description = "A page")))]
 async fn upload(req: HttpRequest, app: App) -> Answer {
     for_members(&req, &app, "upload.html", Role::Viewer).await
 }
 
+/// Shows the library.
+#[utoipa::path(get, path = "/library", operation_id = "getLibraryPage",
+    responses((status = 200, body = String, content_type = "text/html", description = "A page")))]
 async fn library(req: HttpRequest, app: App) -> Answer {
     for_members(&req, &app, "library.html", Role::Viewer).await
 }
 
+/// Shows the status page.
+#[utoipa::path(get, path = "/admin", operation_id = "getAdminPage",
+    responses((status = 200, body = String, content_type = "text/html", description = "A page")))]
 async fn admin(req: HttpRequest, app: App) -> Answer {
     for_members(&req, &app, "admin.html", Role::Admin).await
 }
@@ -65,6 +67,9 @@ async fn for_members(req: &HttpRequest, app: &App, name: &str, role: Role) -> An
     page(req, name, StatusCode::OK, "'none'")
 }
 
+/// Shows a player.
+#[utoipa::path(get, path = "/watch/{id}", operation_id = "getWatchPage", security(()),
+    responses((status = 200, body = String, content_type = "text/html", description = "A page")))]
 async fn watch(req: HttpRequest, app: App, id: web::Path<String>) -> Answer {
     let caller = guard::optional(&req, &app).await?;
     match (is_seen(&app, caller.as_ref(), &id)?, caller) {
@@ -75,6 +80,9 @@ async fn watch(req: HttpRequest, app: App, id: web::Path<String>) -> Answer {
     }
 }
 
+/// Shows a player for an iframe.
+#[utoipa::path(get, path = "/embed/{id}", operation_id = "getEmbedPage", security(()),
+    responses((status = 200, body = String, content_type = "text/html", description = "A page")))]
 async fn embed(req: HttpRequest, app: App, id: web::Path<String>) -> Answer {
     let caller = guard::optional(&req, &app).await?;
     let seen = is_seen(&app, caller.as_ref(), &id)?;
@@ -97,6 +105,11 @@ fn to_login(req: &HttpRequest) -> HttpResponse {
         .finish()
 }
 
+/// Gives a file that pages need.
+#[utoipa::path(method(get, head), path = "/static/{file}", operation_id = "getStaticFile",
+    security(()),
+    responses((status = 200, body = Vec<u8>, content_type = "application/octet-stream",
+        description = "What pages need")))]
 async fn file(req: HttpRequest, name: web::Path<String>) -> Answer {
     // Pages have addresses of their own, with their rules.
     if name.ends_with(".html") {

@@ -4,6 +4,8 @@
 //! answer waits a few seconds for it, which is mostly enough.
 
 use super::problem::{Code, Problem};
+use super::routes::table;
+use super::views::VideoView;
 use super::{Shared, blocking, body, chunks, translate, videos};
 use crate::disk::Handed;
 use crate::events::Subscription;
@@ -18,6 +20,7 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use futures_util::StreamExt;
 use serde::Deserialize;
 use std::time::Duration;
+use utoipa::ToSchema;
 
 type App = web::Data<Shared>;
 type Answer = Result<HttpResponse, Problem>;
@@ -31,17 +34,24 @@ const PIECE_BYTES: usize = 256 << 10;
 /// How long the answer waits for the work unless the client says otherwise.
 const WAIT: Duration = Duration::from_secs(5);
 
-pub(super) fn routes(app: &mut web::ServiceConfig) {
-    app.service(web::resource("/api/videos/{id}/poster").route(web::put().to(choose)));
+table! { "videos";
+    "/api/videos/{id}/poster" => put(choose);
 }
 
 /// A moment of the film.
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct Moment {
     time: f64,
 }
 
+/// Chooses the poster: a moment of the film, or a picture.
+#[utoipa::path(put, path = "/api/videos/{id}/poster", operation_id = "choosePoster",
+    params(chunks::PreferHeader),
+    request_body(content((Moment = "application/json"), (Vec<u8> = "image/jpeg"),
+        (Vec<u8> = "image/png"), (Vec<u8> = "image/webp"))),
+    responses((status = 200, body = VideoView, description = "It is done"),
+        (status = 202, body = VideoView, description = "It isn't done yet")))]
 async fn choose(
     req: HttpRequest,
     app: App,

@@ -9,23 +9,30 @@ use actix_web::{HttpResponse, HttpResponseBuilder, ResponseError};
 use serde::Serialize;
 use std::borrow::Cow;
 use std::fmt;
+use utoipa::ToSchema;
 
 /// The media type of every problem.
 pub(super) const MEDIA_TYPE: &str = "application/problem+json";
 
 macro_rules! codes {
-    ($($(#[$doc:meta])* $name:ident = $code:literal, $status:literal, $title:literal;)*) => {
+    ($(
+        $(#[doc = $doc:literal])+
+        $name:ident = $code:literal, $status:literal, $title:literal;
+    )*) => {
         /// The codes that the API answers with; their text form never changes.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-        pub(super) enum Code { $($(#[$doc])* $name,)* }
+        pub(super) enum Code { $($(#[doc = $doc])+ $name,)* }
 
         impl Code {
-            /// All of them, for the tests that hold the table together.
-            #[cfg(test)]
             const ALL: &[Code] = &[$(Code::$name,)*];
 
             fn parts(self) -> (&'static str, u16, &'static str) {
                 match self { $(Code::$name => ($code, $status, $title),)* }
+            }
+
+            /// Says what it means, in a sentence or two.
+            fn about(self) -> &'static str {
+                match self { $(Code::$name => concat!($($doc,)+),)* }
             }
         }
     };
@@ -104,8 +111,9 @@ codes! {
     DamagedPicture = "damaged-media", 422, "The picture is damaged";
     /// The owner has announced more than allowed that hasn't come.
     TooMuchAnnounced = "too-many-announced-bytes", 429, "Too much is announced already";
-    /// The owner has too many uploads that haven't ended.
+    /// The owner has too many videos that wait for their work.
     TooManyWaiting = "too-many-waiting", 429, "Too many videos wait to be processed";
+    /// The owner has too many uploads that haven't ended.
     TooManyUploads = "too-many-uploads", 429, "Too many uploads are open";
     /// The owner sends too much at once.
     TooManyBodies = "too-many-bodies", 429, "Too many requests send bytes at once";
@@ -122,6 +130,29 @@ codes! {
     Unavailable = "unavailable", 503, "The server can't take this right now";
     /// The disk is full.
     OutOfSpace = "out-of-space", 507, "The server's disk is full";
+}
+
+/// A code as the documentation lists it.
+#[derive(Debug)]
+pub(super) struct Listed {
+    /// Its stable text form.
+    pub(super) word: &'static str,
+    /// The status that it comes with.
+    pub(super) status: u16,
+    /// Its title.
+    pub(super) title: &'static str,
+    /// What it means.
+    pub(super) about: &'static str,
+}
+
+impl Code {
+    /// Lists all of them.
+    pub(super) fn all() -> impl Iterator<Item = Listed> {
+        Self::ALL.iter().map(|code| {
+            let (word, status, title) = code.parts();
+            Listed { word, status, title, about: code.about().trim() }
+        })
+    }
 }
 
 /// What a client is told when something isn't done.
@@ -292,21 +323,29 @@ impl Problem {
     }
 }
 
-/// The members of a problem document.
-#[derive(Serialize)]
+/// Why something wasn't done (RFC 9457).
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-struct Said<'a> {
+#[schema(as = Problem)]
+pub(super) struct Said<'a> {
     #[serde(rename = "type")]
     kind: &'a str,
+    /// What happened, in few words; the same for each `code`.
     title: &'a str,
     status: u16,
+    /// What happened here, in a sentence for people.
     detail: &'a str,
+    #[schema(value_type = super::openapi::ErrorCode)]
     code: &'a str,
+    /// The same request may succeed later.
     retryable: bool,
+    /// In how many seconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     retry_after: Option<u32>,
+    /// The header, parameter or key that is at fault.
     #[serde(skip_serializing_if = "Option::is_none")]
     field: Option<&'a str>,
+    /// Parts that haven't come.
     #[serde(skip_serializing_if = "Option::is_none")]
     missing_chunks: Option<&'a [u32]>,
     #[serde(rename = "expected-offset", skip_serializing_if = "Option::is_none")]

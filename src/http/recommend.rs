@@ -5,9 +5,10 @@ use crate::model::ladder::{Decision, Verdict, choose};
 use crate::model::rendition::RenditionKind;
 use crate::state::VideoRecord;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 /// What would be made of a video, and why.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Recommendations {
     video_id: String,
@@ -16,15 +17,16 @@ pub(super) struct Recommendations {
     rungs: Vec<RungView>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 #[serde(untagged)]
 enum Ladder {
     Auto(&'static str),
     Heights(Vec<u32>),
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = Rung)]
 struct RungView {
     name: String,
     kind: RenditionKind,

@@ -1,6 +1,7 @@
 //! `GET /api/uploads`: the caller's uploads of every kind, so that any page can go on with them.
 
 use super::problem::{Code, Problem};
+use super::routes::table;
 use super::views::UploadView;
 use super::{Shared, guard, translate};
 use crate::ids::UploadId;
@@ -9,14 +10,17 @@ use crate::model::upload::UploadState;
 use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
 
-pub(super) fn routes(app: &mut web::ServiceConfig) {
-    app.route("/api/uploads", web::get().to(list));
+table! { "uploads";
+    "/api/uploads" => get(list);
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
 #[serde(rename_all = "camelCase")]
+#[into_params(parameter_in = Query)]
 struct Filter {
+    #[param(value_type = Option<UploadState>)]
     state: Option<String>,
     session_id: Option<String>,
     limit: Option<usize>,
@@ -24,13 +28,18 @@ struct Filter {
     filename: Option<String>,
 }
 
-#[derive(Serialize)]
+/// Some of the uploads.
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = UploadPage)]
 struct Listed {
     items: Vec<UploadView>,
     next_cursor: Option<String>,
 }
 
+/// Lists the caller's uploads of every kind.
+#[utoipa::path(get, path = "/api/uploads", operation_id = "listUploads", params(Filter),
+    responses((status = 200, body = Listed, description = "The newest first")))]
 async fn list(
     req: HttpRequest,
     app: web::Data<Shared>,

@@ -2,6 +2,7 @@
 
 use super::problem::{Code, Problem};
 use super::recommend::Recommendations;
+use super::routes::table;
 use super::views::{PlaybackView, PublicView, StatusView, ThumbnailView, VideoView, Work};
 use super::{AppParts, Shared, blocking, body, form, guard, media_files, translate};
 use crate::access::Caller;
@@ -15,6 +16,7 @@ use crate::state::{VideoChange, VideoRecord};
 use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
 
 /// Videos in one page of a list, unless the caller wants fewer or more.
 const LIMIT_DEFAULT: usize = 50;
@@ -24,32 +26,23 @@ const BATCH_MAX: usize = 200;
 type App = web::Data<Shared>;
 type Answer = Result<HttpResponse, Problem>;
 
-pub(super) fn routes(app: &mut web::ServiceConfig) {
-    let at = web::resource::<&str>;
-    app.service(at("/api/videos").route(web::get().to(list)).route(web::post().to(form::create)));
-    app.service(at("/api/videos/status").route(web::get().to(batch)));
-    app.service(
-        at("/api/videos/{id}")
-            .route(web::get().to(one))
-            .route(web::patch().to(change))
-            .route(web::delete().to(delete)),
-    );
-    app.service(at("/api/videos/{id}/processing-status").route(web::get().to(status)));
-    app.service(at("/api/videos/{id}/recommendations").route(web::get().to(recommendations)));
-    app.service(at("/api/videos/{id}/preview").route(web::get().to(preview)));
-    app.service(at("/api/videos/{id}/thumbnails").route(web::get().to(thumbnails)));
-    app.service(at("/api/videos/{id}/retry-processing").route(web::post().to(retry)));
-    app.service(at("/api/videos/{id}/cancel-processing").route(web::post().to(cancel)));
-    app.service(
-        at("/api/videos/{id}/original")
-            .route(web::get().to(original))
-            .route(web::head().to(original)),
-    );
+table! { "videos";
+    "/api/videos" => get(list), post(form::create);
+    "/api/videos/status" => get(batch);
+    "/api/videos/{id}" => get(one), patch(change), delete(delete);
+    "/api/videos/{id}/processing-status" => get(status);
+    "/api/videos/{id}/recommendations" => get(recommendations);
+    "/api/videos/{id}/preview" => get(preview);
+    "/api/videos/{id}/thumbnails" => get(thumbnails);
+    "/api/videos/{id}/retry-processing" => post(retry);
+    "/api/videos/{id}/cancel-processing" => post(cancel);
+    "/api/videos/{id}/original" => get(original) + head;
 }
 
 /// A video as this caller may see it.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(untagged)]
+#[schema(as = VideoOrPart)]
 pub(super) enum Seen {
     /// All of it.
     Whole(Box<VideoView>),
@@ -140,26 +133,35 @@ pub(super) fn answer(said: impl Serialize) -> HttpResponse {
     HttpResponse::Ok().insert_header((header::CACHE_CONTROL, "no-store")).json(said)
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
 #[serde(rename_all = "camelCase")]
+#[into_params(parameter_in = Query)]
 struct Query {
     state: Option<VideoState>,
+    /// Words of the title, description, tags or file name.
     q: Option<String>,
     tag: Option<String>,
     session_id: Option<String>,
     owner: Option<String>,
+    /// `-createdAt` (what counts if nothing is said) or `createdAt`.
     sort: Option<String>,
     limit: Option<usize>,
+    /// `nextCursor` of the page before.
     cursor: Option<String>,
 }
 
-#[derive(Serialize)]
+/// Some of the videos.
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = VideoPage)]
 struct Page {
     items: Vec<Seen>,
     next_cursor: Option<String>,
 }
 
+/// Lists videos.
+#[utoipa::path(get, path = "/api/videos", operation_id = "listVideos", params(Query),
+    responses((status = 200, body = Page, description = "The newest first")))]
 async fn list(req: HttpRequest, app: App, query: web::Query<Query>) -> Answer {
     let caller = guard::required(&req, &app).await?;
     let query = query.into_inner();
@@ -193,6 +195,11 @@ async fn list(req: HttpRequest, app: App, query: web::Query<Query>) -> Answer {
     Ok(answer(shown.await?))
 }
 
+/// Describes a video.
+#[utoipa::path(get, path = "/api/videos/{id}", operation_id = "getVideo",
+    security((), ("bearer" = []), ("cookie" = [])),
+    responses((status = 200, body = Seen,
+        description = "All of it for its owner, else its public part")))]
 async fn one(req: HttpRequest, app: App, id: web::Path<String>) -> Answer {
     let caller = guard::optional(&req, &app).await?;
     let id = id_of(&id)?;
@@ -204,8 +211,9 @@ async fn one(req: HttpRequest, app: App, id: web::Path<String>) -> Answer {
 }
 
 /// What somebody wants to say differently; what isn't named stays.
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schema(as = VideoChange)]
 struct Change {
     title: Option<String>,
     description: Option<String>,
@@ -213,6 +221,10 @@ struct Change {
     visibility: Option<Visibility>,
 }
 
+/// Changes what is said of a video.
+#[utoipa::path(patch, path = "/api/videos/{id}", operation_id = "changeVideo",
+    request_body = Change,
+    responses((status = 200, body = VideoView, description = "The video as it is now")))]
 async fn change(
     req: HttpRequest,
     app: App,
@@ -228,6 +240,9 @@ async fn change(
     Ok(answer(seen.await?))
 }
 
+/// Deletes a video and its bytes.
+#[utoipa::path(delete, path = "/api/videos/{id}", operation_id = "deleteVideo",
+    responses((status = 204, description = "It is gone")))]
 async fn delete(req: HttpRequest, app: App, id: web::Path<String>) -> Answer {
     let (video, viewer) = held(&req, &app, &id).await?;
     app.parts.library.delete(video.id, &viewer).await.map_err(translate::library)?;
@@ -236,18 +251,28 @@ async fn delete(req: HttpRequest, app: App, id: web::Path<String>) -> Answer {
     Ok(HttpResponse::NoContent().finish())
 }
 
+/// Queues the work on a video again.
+#[utoipa::path(post, path = "/api/videos/{id}/retry-processing", operation_id = "retryProcessing",
+    responses((status = 200, body = VideoView, description = "It is queued again")))]
 async fn retry(req: HttpRequest, app: App, id: web::Path<String>) -> Answer {
     let (video, _) = held(&req, &app, &id).await?;
     let video = app.parts.queue.retry(video.id).await.map_err(translate::queue)?;
     Ok(answer(blocking(&app, move |parts| Ok(whole(&video, parts))).await?))
 }
 
+/// Ends the work on a video.
+#[utoipa::path(post, path = "/api/videos/{id}/cancel-processing", operation_id = "cancelProcessing",
+    responses((status = 200, body = VideoView, description = "The work is ended")))]
 async fn cancel(req: HttpRequest, app: App, id: web::Path<String>) -> Answer {
     let (video, _) = held(&req, &app, &id).await?;
     let video = app.parts.queue.cancel(video.id).await.map_err(translate::queue)?;
     Ok(answer(blocking(&app, move |parts| Ok(whole(&video, parts))).await?))
 }
 
+/// Says how far the work on a video is.
+#[utoipa::path(get, path = "/api/videos/{id}/processing-status",
+    operation_id = "getProcessingStatus",
+    responses((status = 200, body = WorkOf, description = "How far the work is")))]
 async fn status(req: HttpRequest, app: App, id: web::Path<String>) -> Answer {
     let caller = guard::required(&req, &app).await?;
     let id = id_of(&id)?;
@@ -261,23 +286,28 @@ async fn status(req: HttpRequest, app: App, id: web::Path<String>) -> Answer {
     Ok(answer(status.await?))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
 #[serde(rename_all = "camelCase")]
+#[into_params(parameter_in = Query)]
 struct Wanted {
+    /// Ids, separated by commas; 200 at most.
     video_ids: Option<String>,
     session_id: Option<String>,
     cursor: Option<String>,
 }
 
-#[derive(Serialize)]
+/// How far the work on several videos is.
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = ProcessingStatusPage)]
 struct Batch {
     items: Vec<WorkOf>,
     next_cursor: Option<String>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = VideoProcessingStatus)]
 struct WorkOf {
     video_id: String,
     playable: bool,
@@ -295,6 +325,10 @@ impl WorkOf {
     }
 }
 
+/// Says how far the work on several videos is.
+#[utoipa::path(get, path = "/api/videos/status", operation_id = "listProcessingStatus",
+    params(Wanted),
+    responses((status = 200, body = Batch, description = "How far the work on each is")))]
 async fn batch(req: HttpRequest, app: App, wanted: web::Query<Wanted>) -> Answer {
     let caller = guard::required(&req, &app).await?;
     let Wanted { video_ids, session_id, cursor } = wanted.into_inner();
@@ -345,7 +379,7 @@ pub(super) fn ids_of(list: &str) -> Result<Vec<VideoId>, Problem> {
     })
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct Preview {
     id: String,
@@ -356,6 +390,10 @@ struct Preview {
     playback: PlaybackView,
 }
 
+/// Names the pictures of a video, and where it plays.
+#[utoipa::path(get, path = "/api/videos/{id}/preview", operation_id = "getPreview",
+    security((), ("bearer" = []), ("cookie" = [])),
+    responses((status = 200, body = Preview, description = "What there is to look at")))]
 async fn preview(req: HttpRequest, app: App, id: web::Path<String>) -> Answer {
     let caller = guard::optional(&req, &app).await?;
     let video = seen_by(&app.parts, caller.as_ref(), id_of(&id)?)?;
@@ -370,11 +408,15 @@ async fn preview(req: HttpRequest, app: App, id: web::Path<String>) -> Answer {
     }))
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct Thumbnails {
     items: Vec<ThumbnailView>,
 }
 
+/// Lists stills to choose a poster from.
+#[utoipa::path(get, path = "/api/videos/{id}/thumbnails", operation_id = "listThumbnails",
+    security((), ("bearer" = []), ("cookie" = [])),
+    responses((status = 200, body = Thumbnails, description = "The poster, then the stills")))]
 async fn thumbnails(req: HttpRequest, app: App, id: web::Path<String>) -> Answer {
     let caller = guard::optional(&req, &app).await?;
     let video = seen_by(&app.parts, caller.as_ref(), id_of(&id)?)?;
@@ -382,6 +424,10 @@ async fn thumbnails(req: HttpRequest, app: App, id: web::Path<String>) -> Answer
     Ok(answer(Thumbnails { items: poster.chain(ThumbnailView::all(&video)).collect() }))
 }
 
+/// Says which qualities would be made now, and why.
+#[utoipa::path(get, path = "/api/videos/{id}/recommendations", operation_id = "getRecommendations",
+    responses((status = 200, body = Recommendations,
+        description = "Every quality that was thought of, and why it is made or not")))]
 async fn recommendations(req: HttpRequest, app: App, id: web::Path<String>) -> Answer {
     let (video, _) = held(&req, &app, &id).await?;
     let media = &app.parts.config.media;
@@ -389,6 +435,10 @@ async fn recommendations(req: HttpRequest, app: App, id: web::Path<String>) -> A
     Ok(answer(Recommendations::of(&video, heights, media.loudness)?))
 }
 
+/// Gives the file as it was sent.
+#[utoipa::path(method(get, head), path = "/api/videos/{id}/original", operation_id = "getOriginal",
+    responses((status = 200, body = Vec<u8>, content_type = "application/octet-stream",
+        description = "The file as it was sent; ranges work")))]
 async fn original(req: HttpRequest, app: App, id: web::Path<String>) -> Answer {
     let caller = guard::required(&req, &app).await?;
     let video = seen_by(&app.parts, Some(&caller), id_of(&id)?)?;

@@ -2,9 +2,10 @@
 
 use crate::units::UnixMillis;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// Where a job stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum JobState {
     /// Waits for its time and a free worker.
@@ -78,7 +79,7 @@ pub enum Line {
 pub const SMALL_WAITING_MAX: usize = 256;
 
 /// The stages of a job, in the order that people see.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Stage {
     /// Finding out what the file holds.
@@ -109,7 +110,7 @@ impl Stage {
 }
 
 /// Where one stage stands.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum StageState {
     /// Not begun.

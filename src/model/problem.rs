@@ -1,9 +1,10 @@
 //! What can be wrong with a video, said once for the API, the pages and the log.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// Why a video failed. The text form (kebab-case) is the stable `code` of the API.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum ProblemCode {
     /// The file isn't a video or sound that can be read.

@@ -1,9 +1,10 @@
 //! A rendition (or rung): one quality of a video, or its sound.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// What a rendition carries.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum RenditionKind {
     /// Pictures without sound.
@@ -13,7 +14,7 @@ pub enum RenditionKind {
 }
 
 /// Where a rendition stands.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum RenditionState {
     /// Planned.

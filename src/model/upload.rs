@@ -3,6 +3,7 @@
 use crate::ids::UploadId;
 use crate::units::{ByteCount, ByteOffset, Ranges};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// Which door an upload came through; fixed at its creation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -84,7 +85,7 @@ impl Chunks {
 }
 
 /// Where an upload stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum UploadState {
     /// Bytes are missing.

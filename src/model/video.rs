@@ -2,9 +2,10 @@
 
 use super::rendition::SoundPurpose;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// Where a video stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum VideoState {
     /// Its upload hasn't finished.
@@ -34,7 +35,7 @@ impl VideoState {
 }
 
 /// What a file turned out to hold.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum VideoKind {
     /// Pictures, with or without sound.
@@ -47,7 +48,7 @@ pub enum VideoKind {
 }
 
 /// Who may see a video.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Visibility {
     /// Anybody; it may be listed.
@@ -174,7 +175,7 @@ pub enum CopyVerdict {
 }
 
 /// Something worth telling that didn't stop the work.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Warning {
     /// Stable kebab-case word.
     pub code: String,

@@ -188,6 +188,11 @@ impl<'a> Request<'a> {
 }
 
 /// Creates an upload, with all of its bytes, some or none.
+#[utoipa::path(put, path = "/files", operation_id = "createFileByDraft",
+    params(tus::described::Creation, tus::described::Body),
+    request_body(content = Option<Vec<u8>>, content_type = "application/octet-stream"),
+    responses((status = 201, description = "It is begun", headers(("Location"), ("Slipway-Video"),
+        ("Upload-Offset"), ("Upload-Complete"), ("Upload-Limit")))))]
 pub(super) async fn create(
     req: &HttpRequest,
     body: web::Payload,

@@ -14,6 +14,7 @@ pub(super) use socket::PATH as SOCKET_PATH;
 
 use super::guard::{self, Credential};
 use super::problem::{Code, Problem};
+use super::routes::table;
 use super::{Shared, videos};
 use crate::access::Caller;
 use actix_web::http::header;
@@ -28,6 +29,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Interval, MissedTickBehavior, interval};
 use told::Text;
+use utoipa::IntoParams;
 
 /// How often a quiet stream says that it lives; shorter than what proxies wait for.
 const HEARTBEAT: Duration = Duration::from_secs(15);
@@ -38,21 +40,28 @@ const STILL_HERE: &[u8] = b": still here\n\n";
 
 type App = web::Data<Shared>;
 
-pub(super) fn routes(app: &mut web::ServiceConfig) {
-    app.service(web::resource("/api/events").route(web::get().to(events)));
-    app.service(web::resource(SOCKET_PATH).route(web::get().to(socket::socket)));
+table! { "live";
+    "/api/events" => get(events);
+    "/api/ws" => get(socket::socket);
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
 #[serde(rename_all = "camelCase")]
+#[into_params(parameter_in = Query)]
 struct Query {
+    /// Ids, separated by commas.
     video_ids: Option<String>,
     session_id: Option<String>,
     /// The last event that the listener had, for those who can't send a header.
     last_event_id: Option<u64>,
 }
 
-/// `GET /api/events`: server-sent events.
+/// Tells what happens, as server-sent events: the present state first, then every change.
+#[utoipa::path(get, path = "/api/events", operation_id = "listenToEvents",
+    params(Query, ("Last-Event-ID" = Option<u64>, Header, description = "Where to go on")),
+    security((), ("bearer" = []), ("cookie" = [])),
+    responses((status = 200, body = String, content_type = "text/event-stream",
+        description = "A stream without an end")))]
 async fn events(
     req: HttpRequest,
     app: App,

@@ -21,6 +21,10 @@ pub(in crate::http) const PATH: &str = "/api/ws";
 /// Longest message that a client may send. They have nothing to say.
 const MESSAGE_BYTES_MAX: usize = 4 << 10;
 
+/// Tells the same over a WebSocket, one JSON object in a message.
+#[utoipa::path(get, path = "/api/ws", operation_id = "openSocket", params(Query),
+    security((), ("bearer" = []), ("cookie" = [])),
+    responses((status = 101, description = "From here on WebSocket (RFC 6455)")))]
 pub(super) async fn socket(
     req: HttpRequest,
     app: App,

@@ -7,6 +7,7 @@
 //! is decided by the upload engine; here headers become arguments and results become headers.
 
 pub(in crate::http) mod concat;
+pub(super) mod described;
 pub(super) mod headers;
 
 use super::problem::{Code, Problem};
@@ -23,16 +24,11 @@ use crate::upload::{
 };
 use actix_web::http::{Method, header};
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, web};
+pub(super) use described::TABLE;
+use described::{Body, Creation, Offset, Version};
 use headers::{BODY_TYPE, EXTENSIONS, VERSION};
 
 type App = web::Data<Shared>;
-
-/// Adds the protocol's addresses. One handler for each takes every method, because
-/// `X-HTTP-Method-Override` decides which one it really is.
-pub(super) fn routes(app: &mut web::ServiceConfig) {
-    app.service(web::resource(["/files", "/files/"]).to(collection));
-    app.service(web::resource("/files/{id}").to(single));
-}
 
 async fn collection(
     req: HttpRequest,
@@ -106,6 +102,9 @@ pub(super) fn wrong_method(allowed: &'static str) -> Problem {
 }
 
 /// Says what the server can do, in both protocols (tus, OPTIONS; the draft, limits).
+#[utoipa::path(options, path = "/files", operation_id = "getUploadOptions", security(()),
+    responses((status = 204, description = "What both protocols can do here",
+        headers(("Tus-Version"), ("Tus-Extension"), ("Tus-Max-Size"), ("Upload-Limit")))))]
 fn options(req: &HttpRequest, app: &Shared) -> HttpResponse {
     HttpResponse::NoContent()
         .insert_header(("Tus-Version", VERSION))
@@ -162,6 +161,11 @@ pub(super) fn content_length(req: &HttpRequest) -> Result<Option<ByteCount>, Pro
 }
 
 /// Creates an upload, and takes what of it comes along.
+#[utoipa::path(post, path = "/files", operation_id = "createFile",
+    params(Version, Creation, Body),
+    request_body(content = Option<Vec<u8>>, content_type = "application/offset+octet-stream"),
+    responses((status = 201, description = "It is begun", headers(("Location"), ("Slipway-Video"),
+        ("Upload-Offset"), ("Upload-Expires"), ("Upload-Limit"), ("Upload-Complete")))))]
 async fn create(
     req: &HttpRequest,
     body: web::Payload,
@@ -244,6 +248,12 @@ fn wrong_type() -> Problem {
 }
 
 /// Tells where the upload goes on. A request that is still writing lets go first.
+#[utoipa::path(head, path = "/files/{id}", operation_id = "getFileOffset",
+    params(("id" = String, Path), Version),
+    responses((status = 200, description = "Where it goes on; 204 by the draft",
+        headers(("Upload-Offset"), ("Upload-Length"), ("Upload-Defer-Length"),
+        ("Upload-Expires"), ("Upload-Concat"), ("Upload-Metadata"),
+        ("Upload-Complete"), ("Upload-Limit"), ("Slipway-Video")))))]
 async fn look(app: &App, id: UploadId) -> Result<HttpResponse, Problem> {
     let record = app.parts.uploads.look(id).await.map_err(translate::upload)?;
     let mut answer = HttpResponse::Ok();
@@ -282,6 +292,13 @@ pub(super) fn offset_of(record: &UploadRecord) -> ByteOffset {
 }
 
 /// Takes the next bytes.
+#[utoipa::path(patch, path = "/files/{id}", operation_id = "appendToFile",
+    params(("id" = String, Path), Version, Offset, Body),
+    request_body(content(
+        (Vec<u8> = "application/offset+octet-stream"), (Vec<u8> = "application/partial-upload"))),
+    responses((status = 204,
+        description = "The bytes count; 201 by the draft if they were the last",
+        headers(("Upload-Offset"), ("Upload-Expires"), ("Upload-Complete"), ("Slipway-Video")))))]
 async fn append(
     req: &HttpRequest,
     body: web::Payload,
@@ -319,6 +336,11 @@ async fn append(
     Ok(answer.finish())
 }
 
+/// Ends an upload.
+#[utoipa::path(delete, path = "/files/{id}", operation_id = "endFile",
+    params(("id" = String, Path), Version),
+    responses((status = 204,
+        description = "An open upload is gone, with its video; a finished one is forgotten")))]
 async fn terminate(app: &App, caller: &Caller, id: UploadId) -> Result<HttpResponse, Problem> {
     guard::needs(caller, Role::Uploader)?;
     let job = app.parts.uploads.terminate(id).await.map_err(translate::upload)?;
@@ -327,6 +349,12 @@ async fn terminate(app: &App, caller: &Caller, id: UploadId) -> Result<HttpRespo
 }
 
 /// Gives the owner the bytes of a finished upload, or the description of any.
+#[utoipa::path(get, path = "/files/{id}", operation_id = "getFile",
+    params(("id" = String, Path)),
+    responses((status = 200,
+        description = "The bytes, or with `Accept: application/json` their upload",
+        content((views::UploadView = "application/json"),
+            (Vec<u8> = "application/octet-stream")))))]
 async fn get(req: &HttpRequest, app: &App, upload: UploadRecord) -> Result<HttpResponse, Problem> {
     if wants_json(req) {
         let mut answer = HttpResponse::Ok();

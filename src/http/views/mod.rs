@@ -17,10 +17,12 @@ use crate::units::UnixMillis;
 use pictures::ChoiceView;
 use playback::RenditionView;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 /// A video as its owner sees it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = Video)]
 pub(super) struct VideoView {
     id: String,
     kind: VideoKind,
@@ -49,8 +51,9 @@ pub(super) struct VideoView {
 }
 
 /// What everybody may know of a video that isn't private.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = PublicVideo)]
 pub(super) struct PublicView {
     id: String,
     title: String,
@@ -60,8 +63,9 @@ pub(super) struct PublicView {
     playback: PlaybackView,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = Source)]
 struct SourceView {
     container: String,
     duration: f64,

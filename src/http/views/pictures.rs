@@ -5,9 +5,11 @@ use crate::model::extra::{POSTER_FILE, Thumbnail, thumbnail_file};
 use crate::model::job::{JobState, PosterSource, Task};
 use crate::state::{JobRecord, VideoRecord};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 /// What somebody has chosen as the poster.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = PosterChoice)]
 pub(super) struct ChoiceView {
     state: ChoiceState,
     time: Option<f64>,
@@ -15,8 +17,9 @@ pub(super) struct ChoiceView {
 }
 
 /// How far that is.
-#[derive(Debug, PartialEq, Eq, Serialize)]
+#[derive(Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
+#[schema(as = PosterChoiceState)]
 enum ChoiceState {
     Pending,
     Set,
@@ -51,7 +54,8 @@ pub(super) fn poster_url(video: &VideoRecord) -> Option<String> {
 }
 
 /// A still to choose a poster from.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Thumbnail)]
 pub(in crate::http) struct ThumbnailView {
     url: String,
     width: u32,

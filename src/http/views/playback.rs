@@ -10,9 +10,11 @@ use crate::model::text::{CHAPTERS_FILE, Chapter, TextTrack, shown};
 use crate::model::video::VideoState;
 use crate::state::{RenditionRecord, VideoRecord};
 use serde::Serialize;
+use utoipa::ToSchema;
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = Rendition)]
 pub(super) struct RenditionView {
     name: String,
     kind: RenditionKind,
@@ -28,8 +30,9 @@ pub(super) struct RenditionView {
 }
 
 /// Where a video can be played; an address is null until something answers there.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = Playback)]
 pub(in crate::http) struct PlaybackView {
     hls: Option<String>,
     dash: Option<String>,
@@ -43,7 +46,8 @@ pub(in crate::http) struct PlaybackView {
 }
 
 /// A text track.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Captions)]
 pub(in crate::http) struct CaptionView {
     lang: String,
     label: String,
@@ -52,13 +56,15 @@ pub(in crate::http) struct CaptionView {
 }
 
 /// The chapters, and where they are as a text track.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Chapters)]
 struct ChaptersView {
     url: String,
     items: Vec<ChapterView>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Chapter)]
 struct ChapterView {
     start: f64,
     end: f64,

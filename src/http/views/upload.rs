@@ -3,10 +3,12 @@
 use crate::model::upload::UploadState;
 use crate::state::UploadRecord;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 /// An upload as its owner sees it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = Upload)]
 pub(in crate::http) struct UploadView {
     upload_id: String,
     video_id: Option<String>,

@@ -7,10 +7,12 @@ use crate::model::video::VideoState;
 use crate::state::{JobRecord, StageRecord, VideoRecord};
 use crate::units::UnixMillis;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 /// How far the work on a video is.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = ProcessingStatus)]
 pub(in crate::http) struct StatusView {
     state: VideoState,
     progress: f64,
@@ -26,8 +28,9 @@ pub(in crate::http) struct StatusView {
     error: Option<ErrorView>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = StageStatus)]
 struct StageView {
     name: Stage,
     state: StageState,
@@ -39,7 +42,8 @@ struct StageView {
 }
 
 /// Why something failed, in the words of the API.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = VideoError)]
 pub(in crate::http) struct ErrorView {
     code: ProblemCode,
     title: &'static str,
