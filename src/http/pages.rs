@@ -33,6 +33,7 @@ table! { "pages";
     "/" compressed => get(upload);
     "/library" compressed => get(library);
     "/admin" compressed => get(admin);
+    "/docs" compressed => get(docs);
     "/watch/{id}" compressed => get(watch);
     "/embed/{id}" compressed => get(embed);
     "/static/{file:.*}" compressed => get(file) + head;
@@ -57,6 +58,13 @@ async fn library(req: HttpRequest, app: App) -> Answer {
     responses((status = 200, body = String, content_type = "text/html", description = "A page")))]
 async fn admin(req: HttpRequest, app: App) -> Answer {
     for_members(&req, &app, "admin.html", Role::Admin).await
+}
+
+/// Shows the API's document.
+#[utoipa::path(get, path = "/docs", operation_id = "getDocsPage", security(()),
+    responses((status = 200, body = String, content_type = "text/html", description = "A page")))]
+async fn docs(req: HttpRequest) -> Answer {
+    page(&req, "docs.html", StatusCode::OK, "'none'")
 }
 
 async fn for_members(req: &HttpRequest, app: &App, name: &str, role: Role) -> Answer {

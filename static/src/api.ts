@@ -1,5 +1,6 @@
 /** The server's answers as types, and one function for each question a page asks. */
 
+import type { Document } from "./document";
 import { ANSWER_MS } from "./plan";
 import { words } from "./words";
 
@@ -292,6 +293,9 @@ export async function partialUploads(): Promise<PartialUpload[]> {
   }
   return found;
 }
+
+/** Describes the API. */
+export const openApi = () => json<Document>("/openapi.json");
 
 export const adminStatus = () => json<AdminStatus>("/api/admin/status");
 

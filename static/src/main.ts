@@ -16,3 +16,9 @@ customElements.define("slipway-watch", SlipwayWatch);
 customElements.define("slipway-embed", SlipwayEmbed);
 customElements.define("slipway-admin", SlipwayAdmin);
 customElements.define("slipway-login", SlipwayLogin);
+// Only one page has it, and no other should wait for it.
+if (document.querySelector("slipway-docs")) {
+  void import("./docs").then(({ SlipwayDocs }) =>
+    customElements.define("slipway-docs", SlipwayDocs),
+  );
+}
