@@ -527,6 +527,7 @@ fn manifest() -> Manifest {
         complete: true,
         durable: 0,
         sealed: false,
+        stale: false,
         segments: vec![Segment { ticks: 288_000, bytes: 96_000, key: None }],
     };
     let poster = Some(Picture { width: 640, height: 360 });

@@ -9,6 +9,7 @@ use crate::access::Caller;
 use crate::ids::{Owner, VideoId};
 use crate::library;
 use crate::model::access::Viewer;
+use crate::model::job::Stage;
 use crate::model::job::Task;
 use crate::model::video::{VideoState, Visibility};
 use crate::queue::Line;
@@ -251,12 +252,28 @@ async fn delete(req: HttpRequest, app: App, id: web::Path<String>) -> Answer {
     Ok(HttpResponse::NoContent().finish())
 }
 
-/// Queues the work on a video again.
+/// What is to be made anew.
+#[derive(Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct Redo {
+    /// Only what is missing, without.
+    stage: Option<Stage>,
+}
+
+/// Queues the work on a video again: for what is missing, and for one stage anew.
 #[utoipa::path(post, path = "/api/videos/{id}/retry-processing", operation_id = "retryProcessing",
+    request_body = Option<Redo>,
     responses((status = 200, body = VideoView, description = "It is queued again")))]
-async fn retry(req: HttpRequest, app: App, id: web::Path<String>) -> Answer {
+async fn retry(req: HttpRequest, app: App, id: web::Path<String>, body: web::Bytes) -> Answer {
     let (video, _) = held(&req, &app, &id).await?;
-    let video = app.parts.queue.retry(video.id).await.map_err(translate::queue)?;
+    let redo = match body.is_empty() {
+        true => Redo::default(),
+        false => serde_json::from_slice(&body).map_err(|_| {
+            let detail = "The body is empty, or `{\"stage\": …}` with the name of a stage.";
+            Problem::new(Code::InvalidRequest, detail).field("stage")
+        })?,
+    };
+    let video = app.parts.queue.retry(video.id, redo.stage).await.map_err(translate::queue)?;
     Ok(answer(blocking(&app, move |parts| Ok(whole(&video, parts))).await?))
 }
 

@@ -89,6 +89,7 @@ fn manifest(complete: bool) -> Manifest {
         complete,
         durable: 0,
         sealed: false,
+        stale: false,
         segments: vec![
             Segment { ticks: 100, bytes: 1000, key: None },
             Segment { ticks: 50, bytes: 900, key: None },

@@ -3,7 +3,7 @@
 //! `manifest.json` beside the segments holds it; the HLS playlists and the DASH manifest are pure
 //! functions of it. It grows while a job runs and is replaced by rename.
 
-use crate::ids::Epoch;
+use crate::ids::{Epoch, JobId};
 use crate::model::extra::Thumbnail;
 use crate::model::rendition::{RenditionKind, RenditionPlan};
 use crate::model::storyboard::Storyboard;
@@ -70,6 +70,9 @@ pub struct Manifest {
     /// A few moving seconds, once there are some.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub preview: Option<Picture>,
+    /// The newest job that was to make something of this anew, and has forgotten it for that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub redone_by: Option<JobId>,
 }
 
 /// In which forms a film is published.
@@ -118,6 +121,9 @@ pub struct Rung {
     /// Nothing can follow these segments any more; the rung is made anew beside them.
     #[serde(default, skip_serializing_if = "is_false")]
     pub sealed: bool,
+    /// It is to be made anew, and plays until that is whole.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub stale: bool,
     /// Segments in order, the first is number 1.
     pub segments: Vec<Segment>,
 }
@@ -167,6 +173,7 @@ impl Manifest {
             thumbnails: Vec::new(),
             storyboard: None,
             preview: None,
+            redone_by: None,
         }
     }
 
@@ -196,6 +203,11 @@ impl Manifest {
 }
 
 impl Rung {
+    /// Says whether it is there as it should be: no attempt makes it again.
+    pub fn is_done(&self) -> bool {
+        self.complete && !self.stale
+    }
+
     /// Returns the directory of the rung's files, relative to the video's: `{name}-{generation}`.
     pub fn directory(&self) -> String {
         format!("{}-{}", self.plan.name, self.generation)

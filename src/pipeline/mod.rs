@@ -11,6 +11,7 @@ mod film;
 mod growing;
 mod publish;
 mod reached;
+mod redo;
 mod run;
 mod small;
 mod source;

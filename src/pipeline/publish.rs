@@ -160,12 +160,12 @@ impl Publisher {
 
     /// Returns the rungs that are complete on disk; no attempt makes them again.
     pub(super) fn complete(&self) -> Vec<Rung> {
-        self.manifest.rungs.iter().filter(|rung| rung.complete).cloned().collect()
+        self.manifest.rungs.iter().filter(|rung| rung.is_done()).cloned().collect()
     }
 
     /// Returns how many seconds the longest complete rung has.
     pub(super) fn seconds_complete(&self) -> f64 {
-        let complete = self.manifest.rungs.iter().filter(|rung| rung.complete);
+        let complete = self.manifest.rungs.iter().filter(|rung| rung.is_done());
         complete.map(Rung::seconds).fold(0.0, f64::max)
     }
 
@@ -288,6 +288,7 @@ impl Publisher {
             complete: false,
             durable: 0,
             sealed: false,
+            stale: false,
             segments: Vec::new(),
         };
         self.move_file(&rung, INIT_FILE)?;
@@ -417,7 +418,7 @@ impl Publisher {
     /// Returns how many seconds the film has, after all, and what is worth telling of it.
     pub(super) fn finish(&mut self, now: UnixMillis) -> Result<(f64, Vec<Warning>), PublishError> {
         let planned = self.plan.len();
-        let complete = self.manifest.rungs.iter().filter(|rung| rung.complete).count();
+        let complete = self.manifest.rungs.iter().filter(|rung| rung.is_done()).count();
         if complete < planned || planned == 0 {
             return Err(PublishError::Nonsense("the end before all renditions were complete"));
         }
@@ -509,9 +510,10 @@ impl Publisher {
         };
         let (ours, known) = (&self.catching_up[at], &mut self.manifest.rungs);
         let old = known.iter().position(|rung| rung.plan.name == name);
-        match old.map(|old| (old, known[old].segments.len())) {
-            Some((_, more)) if !ours.complete && ours.segments.len() < more => {}
-            Some((old, _)) => known[old] = self.catching_up.swap_remove(at),
+        let waits = |old: &Rung| old.complete || ours.segments.len() < old.segments.len();
+        match old {
+            Some(old) if !ours.complete && waits(&known[old]) => {}
+            Some(old) => known[old] = self.catching_up.swap_remove(at),
             None => known.push(self.catching_up.swap_remove(at)),
         }
     }
@@ -572,7 +574,7 @@ impl Publisher {
         Ok(self.disk.prune_cut_texts(self.video, &self.manifest)?)
     }
 
-    fn write_manifest(&mut self, sync: bool) -> Result<(), PublishError> {
+    pub(super) fn write_manifest(&mut self, sync: bool) -> Result<(), PublishError> {
         let disk = self.disk.clone();
         let _turn = disk.publishing(self.video);
         self.refresh_texts()?;

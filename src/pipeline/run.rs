@@ -221,6 +221,7 @@ impl<'a> Running<'a> {
         let boot = self.pipeline.boot.clone();
         let formats = self.pipeline.formats;
         let left_out = self.claim.job.left_out.clone();
+        let redo = self.claim.job.redo.clone();
         let anew = self.claim.job.anew;
         let uploads = self.claim.job.live.then(|| self.pipeline.uploads.clone());
         let prepared = tokio::task::spawn_blocking(move || {
@@ -234,8 +235,9 @@ impl<'a> Running<'a> {
                 disk.remove_media(video)?;
             }
             let output = disk.make_work(job, epoch)?;
-            let publisher =
+            let mut publisher =
                 Publisher::open(disk, state, video, job, epoch, &boot, now)?.in_formats(formats);
+            publisher.redo(job, &redo)?;
             let order = Order {
                 version: WIRE_VERSION,
                 job,

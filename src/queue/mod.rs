@@ -13,7 +13,7 @@ use crate::clock::Clock;
 use crate::events::{Event, EventKind, Hub};
 use crate::ids::{Epoch, JobId, VideoId};
 use crate::model::extra::ExtraKind;
-use crate::model::job::{ATTEMPTS_MAX, JobState, LEASE_MS, Task, backoff_ms};
+use crate::model::job::{ATTEMPTS_MAX, JobState, LEASE_MS, Stage, Task, backoff_ms};
 use crate::model::problem::{Problem, ProblemCode};
 use crate::state::{Conflict, JobRecord, State, StateError, VideoRecord};
 use crate::units::UnixMillis;
@@ -336,15 +336,20 @@ impl Queue {
         }
     }
 
-    /// Puts a failed or ready video in line again.
+    /// Puts a failed or ready video in line again, for what is missing, and for `redo` anew.
     ///
     /// # Errors
     /// `Missing` without such a video; `Conflict` while a job of it waits or runs, or while its
     /// upload goes on.
-    pub async fn retry(&self, video: VideoId) -> Result<VideoRecord, QueueError> {
+    pub async fn retry(
+        &self,
+        video: VideoId,
+        redo: Option<Stage>,
+    ) -> Result<VideoRecord, QueueError> {
         let record = self.state.video(video)?.ok_or(QueueError::Missing)?;
         let now = self.clock.now();
         let job = JobRecord::new(JobId::fresh(now), video, record.owner.clone(), now);
+        let job = JobRecord { redo: Vec::from_iter(redo), ..job };
         let record = self.state.requeue(video, job).await?;
         self.tell(EventKind::VideoState, &record);
         self.bell.notify_one();

@@ -222,6 +222,9 @@ pub struct JobRecord {
     pub stages: Vec<StageRecord>,
     /// Why the last attempt failed.
     pub problem: Option<Problem>,
+    /// What it makes anew though it is there.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub redo: Vec<Stage>,
     /// What its attempts broke down over; the next one doesn't try to make it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub left_out: Vec<ExtraKind>,
@@ -381,6 +384,7 @@ impl JobRecord {
             finished_at: None,
             stages: Stage::ALL.into_iter().map(stage).collect(),
             problem: None,
+            redo: Vec::new(),
             left_out: Vec::new(),
         }
     }

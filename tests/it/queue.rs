@@ -115,3 +115,60 @@ fn cancelled_work_ends_at_once() {
     assert_eq!(job_of(&server, &film)["state"], "cancelled");
     assert_eq!(server.json("/api/videos/processing/queue-status")["running"], 0);
 }
+
+/// One stage is made anew where somebody asks for it: pictures in place, qualities under new
+/// addresses while the old ones play on; the rest stays as it is, and a kill in between loses
+/// nothing of either.
+#[test]
+fn one_stage_is_made_anew() {
+    let mut server = Server::with(&[("SLIPWAY_MEDIA__LADDER", "[360, 240]")]);
+    let video = server.upload(&media("faststart.mp4"));
+    server.settled(&video);
+    let directory = server.data.join("media").join(&video[34..]).join(&video);
+    let manifest = || -> Value {
+        let bytes = fs::read(directory.join("manifest.json")).expect("it is published");
+        serde_json::from_slice(&bytes).expect("JSON")
+    };
+    let made = |name: &str| fs::metadata(directory.join(name)).expect("made").modified().ok();
+    let rungs = |manifest: &Value| -> Vec<(Value, Value)> {
+        let rungs = manifest["rungs"].as_array().expect("rungs");
+        let mut rungs: Vec<_> = rungs
+            .iter()
+            .map(|rung| (rung["plan"]["name"].clone(), rung["generation"].clone()))
+            .collect();
+        rungs.sort_by_key(|(name, _)| name.to_string());
+        rungs
+    };
+    let retry = |server: &Server, stage: &str| {
+        let path = format!("/api/videos/{video}/retry-processing");
+        let body = json!({"stage": stage}).to_string();
+        let answer = server.send("POST", &path, &[JSON], body.as_bytes());
+        assert_eq!(answer.status, 200, "{}", answer.text());
+    };
+    let path = format!("/api/videos/{video}/retry-processing");
+    server
+        .send("POST", &path, &[JSON], b"{\"stage\":\"x\"}")
+        .assert_problem(400, "invalid-request");
+    let (first, poster, storyboard) = (manifest(), made("poster.jpg"), made("storyboard.vtt"));
+    retry(&server, "poster");
+    assert_eq!(server.settled(&video)["state"], "ready");
+    assert!(made("poster.jpg") > poster && made("storyboard.vtt") == storyboard);
+    assert_eq!(rungs(&manifest()), rungs(&first));
+    let master = format!("/media/{video}/master.m3u8");
+    let before = server.send("GET", &master, &[], b"").text();
+    retry(&server, "renditions");
+    wait_for("a child", || (!workers_of(server.pid()).is_empty()).then_some(()));
+    server.kill();
+    server.restart();
+    assert!(!before.is_empty() && server.send("GET", &master, &[], b"").status == 200);
+    assert_eq!(server.settled(&video)["state"], "ready");
+    let (old, new) = (rungs(&first), rungs(&manifest()));
+    assert_eq!(old.len(), new.len());
+    for ((name, old), (again, new)) in old.iter().zip(&new) {
+        assert!(name == again && old.as_u64() < new.as_u64(), "{name}: {old} {new}");
+        let gone = directory.join(format!("{}-{old}", name.as_str().expect("a name")));
+        assert!(!gone.exists(), "{}", gone.display());
+    }
+    assert!(made("storyboard.vtt") == storyboard);
+    crate::live::assert_right(&server, &video);
+}

@@ -28,6 +28,7 @@ fn rung(name: &str, kind: RenditionKind, bits_per_second: u64) -> Rung {
         complete: true,
         durable: 0,
         sealed: false,
+        stale: false,
         segments: vec![segment(4000), segment(4000), segment(2500)],
     }
 }
