@@ -7,13 +7,14 @@ use super::tus::headers::VERSION;
 use super::{Shared, draft, guard, live};
 use crate::config::AuthMode;
 use crate::model::pace::Pace;
+use crate::telemetry::measures;
 use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::Method;
 use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use actix_web::middleware::Next;
 use actix_web::{Error, HttpResponse, ResponseError, web};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tracing::error;
 
 /// Longest header, name and value together.
@@ -53,6 +54,7 @@ pub(super) async fn frame(
     let id = request_id(req.headers());
     let method = guard::overridden(req.path(), req.method(), req.headers());
     let path = req.path().to_owned();
+    let begun = Instant::now();
     let pace = body_pace(&req);
     let tap = Tap::install(&mut req, pace);
     let answer = match not_ours(&req) {
@@ -60,6 +62,9 @@ pub(super) async fn frame(
         None => next.call(req).await?.map_into_boxed_body(),
     };
     let (req, answer) = answer.into_parts();
+    let route = req.match_pattern();
+    let route = route.as_deref().unwrap_or("none");
+    measures::answered(route, method.as_str(), answer.status().as_u16(), begun.elapsed());
     log_failure(&answer, &id, &method, &path);
     let mut answer = as_problem(answer);
     finish_headers(answer.headers_mut(), &id);

@@ -65,13 +65,20 @@ impl Credential {
 /// Returns who calls, or none for somebody without a valid session.
 ///
 /// # Errors
-/// 401 for a token that doesn't count; 403 for a session used by another site's page.
+/// 401 for a token that doesn't count; 403 for a session used by another site's page, and for a
+/// token that is good for something else alone.
 pub(super) async fn optional(req: &HttpRequest, app: &Shared) -> Result<Option<Caller>, Problem> {
     let credential = Credential::of(req, app)?;
     let caller = credential.caller(app).await?;
     let by_session = matches!(credential, Credential::Cookie(_)) && caller.is_some();
     if by_session && !effective_method(req).is_safe() && !is_same_origin(req, &app.parts.config) {
         return Err(foreign_session());
+    }
+    if let Some(Caller { scopes, .. }) = &caller
+        && !scopes.is_empty()
+    {
+        let detail = format!("This token is good for `{}` alone.", scopes.join("`, `"));
+        return Err(Problem::new(Code::Forbidden, detail));
     }
     Ok(caller)
 }

@@ -28,6 +28,7 @@ mod poster;
 mod problem;
 mod recommend;
 mod routes;
+mod scrape;
 mod translate;
 mod tus;
 mod uploads;
@@ -265,6 +266,7 @@ const TABLES: &[Table] = &[
     chunks::TABLE,
     admin::TABLE,
     live::TABLE,
+    scrape::TABLE,
     login::TABLE,
     poster::TABLE,
     videos::TABLE,

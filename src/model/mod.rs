@@ -4,6 +4,7 @@ pub mod accept;
 pub mod access;
 pub mod arriving;
 pub mod extra;
+pub mod figures;
 pub mod job;
 pub mod ladder;
 pub mod manifest;

@@ -1,16 +1,17 @@
 //! How the work on a job ends: why it stopped, what is recorded of that, and what is put away.
 
-use super::Pipeline;
 use super::publish::PublishError;
 use super::source::SourceError;
+use super::{Pipeline, measured};
 use crate::disk::DiskError;
 use crate::events::EventKind;
 use crate::library::LibraryError;
 use crate::model::extra::ExtraKind;
 use crate::model::problem::{Problem, ProblemCode};
 use crate::model::video::VideoState;
-use crate::queue::{Claim, QueueError, internal};
+use crate::queue::{Claim, QueueError, Settled, internal};
 use crate::state::StateError;
+use crate::telemetry::measures::{self, Attempt};
 use crate::worker::Ending;
 use tracing::{error, info, warn};
 
@@ -118,36 +119,49 @@ pub(super) fn broke(panic: &tokio::task::JoinError) -> Halt {
 /// Records how the work on a job ended, and puts away what it leaves behind.
 pub(super) async fn settle(pipeline: &Pipeline, claim: &Claim, outcome: Result<(), Halt>) {
     let (id, queue) = (claim.job.id, &pipeline.queue);
+    if let Err(Halt::Problem(problem) | Halt::Without(_, problem)) = &outcome {
+        measures::job_error(problem.code);
+    }
     let settled = match outcome {
-        Ok(()) => Ok(()),
+        Ok(()) => Ok(Attempt::Done),
         Err(Halt::Stale) => {
             info!(job.id = %id, "job {id} has passed out of our hands");
-            Ok(())
+            Ok(Attempt::Dropped)
         }
-        Err(Halt::Parked) => park(pipeline, claim).await,
-        Err(Halt::Stopping) => queue.release(claim).await,
+        Err(Halt::Parked) => park(pipeline, claim).await.map(|()| Attempt::PutBack),
+        Err(Halt::Stopping) => queue.release(claim).await.map(|()| Attempt::PutBack),
         Err(Halt::Again) => {
             info!(job.id = %id, "job {id} can't go on with all that is there");
-            queue.release(claim).await
+            queue.release(claim).await.map(|()| Attempt::PutBack)
         }
         Err(Halt::Without(extra, problem)) => {
-            queue.leave_out(claim, extra, problem).await.map(|_| ())
+            queue.leave_out(claim, extra, problem).await.map(attempt_of)
         }
         Err(Halt::Problem(problem)) => {
             let is_strange = problem.code == ProblemCode::UnsupportedMedia;
             if is_strange && !claim.job.task.is_small() {
                 settle_stranger(pipeline, claim, problem).await
             } else {
-                queue.settle(claim, problem).await.map(|_| ())
+                queue.settle(claim, problem).await.map(attempt_of)
             }
         }
     };
     match settled {
-        Ok(()) | Err(QueueError::Stale | QueueError::Missing) => {}
+        Ok(attempt) => measured::count(pipeline, claim, attempt),
+        Err(QueueError::Stale | QueueError::Missing) => {
+            measured::count(pipeline, claim, Attempt::Dropped);
+        }
         Err(cause) => error!(job.id = %id, "job {id} can't be settled: {cause}"),
     }
     queue.put_down(id);
     sweep(pipeline, claim).await;
+}
+
+fn attempt_of(settled: Settled) -> Attempt {
+    match settled {
+        Settled::Again(_) => Attempt::Again,
+        Settled::ForGood => Attempt::Failed,
+    }
 }
 
 /// Parks a job whose upload has stalled, and has the next bytes bring it back.
@@ -167,9 +181,9 @@ async fn settle_stranger(
     pipeline: &Pipeline,
     claim: &Claim,
     problem: Problem,
-) -> Result<(), QueueError> {
+) -> Result<Attempt, QueueError> {
     if pipeline.queue.give_up_live(claim, &problem).await? {
-        return Ok(());
+        return Ok(Attempt::Again);
     }
     let (job, epoch, id) = (claim.job.id, claim.job.epoch, claim.video.id);
     if pipeline.accept.any {
@@ -177,10 +191,10 @@ async fn settle_stranger(
         let video = pipeline.state.finish_as_file(job, epoch, now).await?;
         info!(job.id = %job, video.id = %id, "job {job} done, {id} is kept as a file");
         pipeline.tell(EventKind::VideoReady, &video);
-        return Ok(());
+        return Ok(Attempt::Done);
     }
     if pipeline.keep_rejected {
-        return pipeline.queue.settle(claim, problem).await.map(|_| ());
+        return pipeline.queue.settle(claim, problem).await.map(attempt_of);
     }
     pipeline.queue.reject(claim, problem).await?;
     let disk = pipeline.disk.clone();
@@ -190,7 +204,7 @@ async fn settle_stranger(
         Ok(Err(cause)) => warn!(video.id = %id, "the original of {id} stays for now: {cause}"),
         Err(panic) => error!("removing an original broke: {panic}"),
     }
-    Ok(())
+    Ok(Attempt::Failed)
 }
 
 /// Removes what a job leaves behind when its work has ended.

@@ -9,6 +9,7 @@ mod bounds;
 mod ending;
 mod film;
 mod growing;
+mod measured;
 mod publish;
 mod reached;
 mod redo;

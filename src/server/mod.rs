@@ -14,7 +14,7 @@ use crate::control::{self, Reply, Request};
 use crate::disk::{self, Disk};
 use crate::http;
 use crate::state::{self, State};
-use crate::telemetry;
+use crate::telemetry::{self, measures};
 use parts::Parts;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
@@ -195,6 +195,7 @@ fn give_up_reserve(disk: &Disk) -> bool {
 }
 
 async fn serve(config: Config, disk: Disk, state: State, rebuilt: bool) -> Result<(), ServerError> {
+    measures::start();
     let stop = CancellationToken::new();
     let parts = Parts::build(config, disk, state, rebuilt).await?;
     let listeners = systemd::listeners(&parts.config.listen)

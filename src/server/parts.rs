@@ -13,12 +13,14 @@ use crate::library::Library;
 use crate::pipeline::Pipeline;
 use crate::queue::Queue;
 use crate::state::State;
+use crate::telemetry::measures;
 use crate::units::{ByteCount, UnixMillis};
 use crate::upload::{UploadLimits, Uploads};
 use crate::wire::{EncodeOptions, Limits};
 use crate::worker;
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -26,6 +28,9 @@ use tracing::{info, warn};
 
 /// Tracks that one file may hold; films with many languages stay well below.
 const STREAMS_MAX: u32 = 64;
+
+/// How often what is measured is put in order.
+const MEASURES_EVERY: Duration = Duration::from_secs(10);
 
 /// The rooms.
 pub(super) struct Parts {
@@ -159,6 +164,7 @@ impl Parts {
             check_worker(&status).await;
             until.cancelled().await;
         });
+        tasks.spawn(keep_measures(stop.clone()));
         if let Some(every) = systemd::watchdog_every() {
             tasks.spawn(watch(self.state.clone(), self.queue.clone(), every, stop.clone()));
         }
@@ -202,6 +208,17 @@ impl Parts {
             room: Room::beside(self.reserve),
             accept: self.config.upload.admission.accept,
             keep_rejected: self.config.upload.keep_rejected,
+        }
+    }
+}
+
+/// Keeps what is measured small, whoever reads it or doesn't.
+async fn keep_measures(stop: CancellationToken) {
+    let mut timer = tokio::time::interval(MEASURES_EVERY);
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            _ = timer.tick() => measures::tidy(),
         }
     }
 }

@@ -150,6 +150,14 @@ impl State {
         Ok(aside)
     }
 
+    /// Returns how many bytes the database has on disk; blocks.
+    ///
+    /// # Errors
+    /// `Failed`.
+    pub fn size_on_disk(&self) -> Result<u64, StateError> {
+        self.inner.db.size_on_disk().map_err(view::failed)
+    }
+
     /// Tells when the database can't go on, and why. It stays so: the server has to stop taking
     /// work, end, and be started again; everything acknowledged is there then.
     pub fn failed(&self) -> watch::Receiver<Option<String>> {

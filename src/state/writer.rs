@@ -11,8 +11,10 @@ use super::nudge::Flushes;
 use super::usage::Accounts;
 use super::view::{Overlay, View};
 use crate::disk::SyncHandle;
+use crate::telemetry::measures::{self, Synced};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::time::Instant;
 use tokio::sync::{mpsc, oneshot, watch};
 
 /// Transactions that wait in line; more callers wait outside.
@@ -161,7 +163,9 @@ impl Writer {
 
     fn sync(&mut self) -> Result<(), String> {
         if self.unsynced {
+            let begun = Instant::now();
             self.log.sync_data().map_err(|error| error.to_string())?;
+            measures::synced(Synced::Database, begun.elapsed());
             self.unsynced = false;
         }
         Ok(())

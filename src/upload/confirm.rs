@@ -6,14 +6,15 @@
 
 use super::{Engine, UploadError, is_overtaken};
 use crate::config::Durability;
-use crate::disk::Blob;
+use crate::disk::{Blob, DiskError};
 use crate::ids::UploadId;
 use crate::model::upload::UploadState;
 use crate::state::{StateError, UploadRecord};
+use crate::telemetry::measures::{self, Synced};
 use crate::units::{ByteOffset, Ranges};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 use tracing::warn;
 
@@ -115,7 +116,7 @@ impl Engine {
                 () = self.turns.stopped() => (),
             }
             let Some((blob, written)) = self.confirmations.next(id, &hurry) else { return };
-            if self.clone().blocking(move |_| blob.sync_data()).await.is_err() {
+            if self.clone().blocking(move |_| confirm(&blob)).await.is_err() {
                 self.confirmations.forget(id);
                 return;
             }
@@ -179,9 +180,16 @@ impl Engine {
             self.state.synced().await?;
             return Ok(record);
         }
-        let opened = move |engine: &Self| engine.disk.open_blob(id)?.sync_data();
+        let opened = move |engine: &Self| confirm(&engine.disk.open_blob(id)?);
         self.clone().blocking(opened).await?;
         self.note_confirmed(id, written).await?;
         self.known(id)
     }
+}
+/// Has the disk confirm a file's bytes; blocks.
+pub(super) fn confirm(blob: &Blob) -> Result<(), DiskError> {
+    let begun = Instant::now();
+    blob.sync_data()?;
+    measures::synced(Synced::Upload, begun.elapsed());
+    Ok(())
 }

@@ -3,6 +3,7 @@
 //! Each step can be repeated, so a finish that was cut off anywhere is simply done again: by the
 //! next request on the upload, or at the next start.
 
+use super::confirm::confirm;
 use super::turn::Turn;
 use super::{Engine, Fault, UploadError};
 use crate::disk::{Blob, FailAt, fail_at};
@@ -10,6 +11,7 @@ use crate::events::{Event, EventBody, EventKind};
 use crate::ids::{JobId, UploadId, VideoId};
 use crate::model::upload::UploadState;
 use crate::state::{JobRecord, UploadRecord, VideoRecord};
+use crate::telemetry::measures;
 use crate::units::ByteCount;
 use std::sync::Arc;
 use tracing::info;
@@ -47,6 +49,7 @@ impl Engine {
         self.drop_rejected(video).await?;
         let at = self.clock.now();
         info!(upload.id = %id, video.id = %video, size_bytes = size.0, "upload {id} complete");
+        measures::upload_finished(record.protocol, size.0, at.ms_since(record.created_at));
         let body =
             EventBody::Upload { upload: id, received: size, size: Some(size), wanted: Vec::new() };
         self.tell(EventKind::UploadCompleted, &record, body);
@@ -62,7 +65,7 @@ impl Engine {
         blob: Option<Arc<Blob>>,
     ) -> Result<(), UploadError> {
         match blob {
-            Some(blob) => self.blocking(move |_| blob.sync_data()).await,
+            Some(blob) => self.blocking(move |_| confirm(&blob)).await,
             None => Ok(()),
         }
     }

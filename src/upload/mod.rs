@@ -47,6 +47,7 @@ use crate::ids::{JobId, Owner, UploadId, VideoId};
 use crate::model::upload::{Chunks, Concat, Protocol, Received, UploadState};
 use crate::model::video::Visibility;
 use crate::state::{State, StateError, UploadRecord, VideoRecord};
+use crate::telemetry::measures::{self, Outcome};
 use crate::units::{ByteCount, ByteOffset, UnixMillis};
 use std::future::Future;
 use std::sync::Arc;
@@ -542,6 +543,13 @@ impl Engine {
         });
         removed.await?;
         info!(upload.id = %id, "upload {id} {to:?}");
+        measures::upload_lost(
+            record.protocol,
+            match to {
+                UploadState::Expired => Outcome::Expired,
+                _ => Outcome::Aborted,
+            },
+        );
         match to {
             UploadState::Expired => {
                 self.tell(EventKind::UploadExpired, record, self.progress_of(record));

@@ -8,7 +8,9 @@ use crate::config::Durability;
 use crate::disk::{Blob, DiskError, FailAt, fail_at};
 use crate::events::EventKind;
 use crate::ids::UploadId;
+use crate::model::upload::Protocol;
 use crate::state::{Conflict, PartRecord, StateError, UploadRecord};
+use crate::telemetry::measures::{self, Break};
 use crate::units::{ByteCount, ByteOffset};
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
@@ -104,6 +106,7 @@ impl PartWriter {
             Ok((hasher, pieces))
         });
         let (hasher, pieces) = storing.await?;
+        measures::upload_stored(Protocol::Chunks, bytes);
         outlet.give_back(pieces);
         self.hasher = hasher;
         self.hinted = if look.is_some() { self.done } else { self.hinted };
@@ -115,14 +118,14 @@ impl PartWriter {
         match ended {
             End::Whole if self.done == size.0 => (),
             End::Whole | End::TooLong => return Err(PartError::Size { size }.into()),
-            End::Broken => return Err(PartError::Broken.into()),
-            End::Idle => return Err(PartError::Idle.into()),
+            End::Broken => return Err(broke(Break::Cut, PartError::Broken)),
+            End::Idle => return Err(broke(Break::Idle, PartError::Idle)),
             End::Taken => return Err(self.engine.part_let_go(self.part.upload)),
             End::Stranger(kind) => return Err(self.reject(kind).await),
         }
         let sha256: [u8; 32] = std::mem::take(&mut self.hasher).finalize().into();
         if self.part.sha256.get().is_some_and(|meant| *meant != sha256) {
-            return Err(PartError::Checksum.into());
+            return Err(broke(Break::Checksum, PartError::Checksum));
         }
         if self.known.is_some_and(|known| known != sha256) {
             return Err(PartError::Differs.into());
@@ -190,4 +193,10 @@ impl PartWriter {
         }
         Ok(())
     }
+}
+
+/// Counts a part that has to be sent again.
+fn broke(why: Break, error: PartError) -> UploadError {
+    measures::upload_broke(Protocol::Chunks, why);
+    error.into()
 }

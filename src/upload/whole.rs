@@ -11,6 +11,7 @@ use crate::events::{Event, EventBody, EventKind};
 use crate::ids::JobId;
 use crate::model::upload::{Received, UploadState};
 use crate::state::{JobRecord, StateError, UploadRecord};
+use crate::telemetry::measures;
 use crate::units::{ByteCount, ByteOffset, Ranges};
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt, stream};
@@ -140,6 +141,8 @@ impl Engine {
         }
         fail_at(FailAt::AfterRecord);
         info!(upload.id = %id, video.id = %at, size_bytes = end.0, "upload {id} came whole");
+        measures::upload_stored(upload.protocol, end.0);
+        measures::upload_finished(upload.protocol, end.0, self.clock.now().ms_since(now));
         let size = ByteCount(end.0);
         let body =
             EventBody::Upload { upload: id, received: size, size: Some(size), wanted: Vec::new() };

@@ -14,6 +14,7 @@ use crate::config::Durability;
 use crate::disk::{Blob, DiskError, FailAt, fail_at};
 use crate::events::{EventBody, EventKind};
 use crate::state::UploadRecord;
+use crate::telemetry::measures::{self, Break};
 use crate::units::{ByteCount, ByteOffset, Ranges};
 use bytes::Bytes;
 use std::sync::Arc;
@@ -214,6 +215,7 @@ impl Writer {
         });
         let (summing, pieces) = writing.await?;
         outlet.give_back(pieces);
+        measures::upload_stored(self.record.protocol, bytes.0);
         fail_at(FailAt::AfterWriteBeforeRecord);
         self.end = end;
         self.hinted = if hint_from.is_some() { end } else { self.hinted };
@@ -321,6 +323,7 @@ impl Writer {
             return Err(engine.refuse(&turn, &record, kind).await);
         }
         let ended = self.settle(ended).await;
+        self.count(&ended);
         let is_whole = matches!(ended, Ok(End::Whole));
         let is_full = match self.record.is_by_flag() {
             true => self.flagged.last && is_whole,
@@ -372,6 +375,18 @@ impl Writer {
             }
             End::Taken => Err(self.engine.let_go(offset)),
         }
+    }
+
+    /// Counts a body that ended early.
+    fn count(&self, ended: &Result<End, UploadError>) {
+        let why = match ended {
+            Ok(End::Broken) => Break::Cut,
+            Ok(End::Idle) => Break::Idle,
+            Ok(End::Taken) => Break::TakenOver,
+            Err(UploadError::ChecksumMismatch { .. }) => Break::Checksum,
+            Ok(End::Whole | End::TooLong | End::Stranger(_)) | Err(_) => return,
+        };
+        measures::upload_broke(self.record.protocol, why);
     }
 
     /// Checks what the client of a draft upload says about the whole file, which is all here by

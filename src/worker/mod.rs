@@ -22,6 +22,7 @@ pub use self_check::{SelfCheck, probe_main, self_check, self_check_program};
 pub use watch::Bounds;
 
 use crate::model::problem::{Problem, ProblemCode};
+use crate::telemetry::measures;
 use crate::units::{ByteCount, Ranges};
 use crate::wire::{self, Notice, Order, Report, WIRE_VERSION};
 use command_fds::FdMapping;
@@ -85,6 +86,8 @@ pub struct Child {
     heard: Instant,
     /// Computing time that it had used when it was last heard.
     used: Duration,
+    /// The most memory that it held, as far as it was looked at: at each report.
+    peak_bytes: u64,
     /// How often in a row it was only waiting for its turn.
     waited: u32,
     /// The child has said that it is confined, in our version.
@@ -120,6 +123,7 @@ pub fn start_program(program: &Path, launch: Launch) -> Result<Child, StartError
         stall: Duration::from_millis(launch.stall_ms),
         heard: Instant::now(),
         used: Duration::ZERO,
+        peak_bytes: 0,
         waited: 0,
         confined: false,
         ending: None,
@@ -138,6 +142,7 @@ impl Child {
             match said.map(|said| self.judge(said)) {
                 Ok(Ok(report)) => {
                     self.used = watch::pulse(self.id()).map_or(self.used, |pulse| pulse.used);
+                    self.peak_bytes = watch::peak_bytes(self.id()).unwrap_or(self.peak_bytes);
                     self.waited = 0;
                     return Event::Report(report);
                 }
@@ -148,6 +153,9 @@ impl Child {
         }
         // The last word has been said: nothing that the child could still do is wanted.
         self.process.kill().await;
+        if self.peak_bytes > 0 {
+            measures::child_memory(std::mem::take(&mut self.peak_bytes));
+        }
         Event::Ended(self.ending.clone().unwrap_or(Ending::Stalled))
     }
 

@@ -27,6 +27,18 @@ pub(super) fn pulse(id: u32) -> Option<Pulse> {
     Some(Pulse { used, waits: stats.any(|stat| matches!(state(&stat), Some("R" | "D"))) })
 }
 
+/// Returns the most memory that a process has held so far, in bytes.
+pub(super) fn peak_bytes(id: u32) -> Option<u64> {
+    peak(&fs::read_to_string(format!("/proc/{id}/status")).ok()?)
+}
+
+/// Reads the line of it, as in `VmHWM:     5124 kB`.
+fn peak(status: &str) -> Option<u64> {
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let kib: u64 = line.split_whitespace().next()?.parse().ok()?;
+    kib.checked_mul(1024)
+}
+
 /// The words behind a process's name, which stands in brackets and may hold anything.
 fn words(stat: &str) -> impl Iterator<Item = &str> {
     stat.rsplit_once(')').map_or("", |(_, rest)| rest).split_whitespace()
@@ -83,6 +95,8 @@ mod tests {
         let ticks = rustix::param::clock_ticks_per_second();
         assert_eq!(used(stat), Some(Duration::from_millis(300 * 1000 / ticks)));
         assert_eq!(used("7 (a) S 1"), None);
+        assert_eq!(peak("Name:\tx\nVmPeak:\t  9 kB\nVmHWM:\t  5124 kB\n"), Some(5124 * 1024));
+        assert!(peak_bytes(std::process::id()).is_some_and(|bytes| bytes > 1 << 20));
         let own = pulse(std::process::id()).expect("it runs");
         assert!(own.waits, "the thread that asks is running");
     }

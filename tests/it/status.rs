@@ -309,3 +309,45 @@ fn revoked_tokens_hear_no_more() {
     socket.stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
     assert_eq!(socket.frame(), Frame::Close(Some(1001)));
 }
+
+/// What a job did is measured; only admins and tokens for that alone read it, and such a token is
+/// good for nothing else.
+#[test]
+fn metrics_tell_of_a_job() {
+    let server = Server::start();
+    let video = server.upload(&media("faststart.mp4"));
+    assert_eq!(server.settled(&video)["state"], "ready");
+    let _listens = Socket::of(&server, "", &server.token);
+    let read = |headers: &[(&str, &str)]| server.send_as_anyone("GET", "/metrics", headers, b"");
+    let answer = server.send("GET", "/metrics", &[], b"");
+    assert_eq!(answer.header("content-type"), "text/plain; version=0.0.4; charset=utf-8");
+    let text = answer.text();
+    let value = |series: &str| -> f64 {
+        let line = text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
+        line.unwrap_or_else(|| panic!("{series}: {text}")).parse().expect("a number")
+    };
+    assert_eq!(value("slipway_uploads_total{door=\"tus\",outcome=\"finished\"}"), 1.0);
+    let size = std::fs::metadata(media("faststart.mp4")).expect("a file").len();
+    assert_eq!(value("slipway_upload_bytes_total{door=\"tus\"}"), size as f64);
+    let done = ["films", "live"]
+        .map(|line| value(&format!("slipway_jobs_total{{line=\"{line}\",outcome=\"done\"}}")));
+    assert_eq!(done[0] + done[1], 1.0);
+    assert_eq!(value("slipway_stage_duration_seconds_count{stage=\"probe\"}"), 1.0);
+    assert!(value("slipway_worker_memory_peak_bytes_sum") > 1e6);
+    assert!(value("slipway_sync_duration_seconds_count{what=\"upload\"}") >= 1.0);
+    assert!(value("slipway_sync_duration_seconds_count{what=\"database\"}") >= 1.0);
+    assert!(value("slipway_database_bytes") > 0.0 && value("slipway_disk_free_bytes") > 0.0);
+    assert_eq!(value("slipway_live_listeners"), 1.0);
+    let route = "route=\"/files/{id}\",method=\"PATCH\",status=\"2xx\"";
+    assert_eq!(value(&format!("slipway_http_requests_total{{{route}}}")), 1.0);
+    assert!(!text.contains(&video), "ids are no labels");
+
+    let with = |token: &str| format!("Bearer {token}");
+    let scraper = with(&server.token_of("viewer", &["--scope", "metrics"]));
+    assert_eq!(read(&[("Authorization", &scraper)]).status, 200);
+    let list = server.send_as_anyone("GET", "/api/videos", &[("Authorization", &scraper)], b"");
+    list.assert_problem(403, "forbidden");
+    read(&[]).assert_problem(401, "unauthenticated");
+    let uploader = with(&server.token_of("uploader", &[]));
+    read(&[("Authorization", &uploader)]).assert_problem(403, "forbidden");
+}

@@ -1,4 +1,8 @@
-//! Log set-up: one line an event, on standard error, as the journal and people read it.
+//! Log set-up: one line an event, on standard error, as the journal and people read it. What is
+//! measured is in [`measures`].
+
+pub mod measures;
+pub mod names;
 
 use tracing_subscriber::EnvFilter;
 
