@@ -59,12 +59,10 @@ pub(super) struct QueueNumbers {
 /// Counts the queue.
 pub(super) fn queue_numbers(parts: &AppParts) -> Result<QueueNumbers, Problem> {
     let counts = parts.queue.counts().map_err(translate::queue)?;
-    let open = counts.queued + counts.running;
-    // At the pace of the last hour, if there was any.
-    let eta_seconds = match (open, counts.done_last_hour) {
-        (0, _) => Some(0.0),
-        (_, 0) => None,
-        (open, done) => Some(open as f64 * 3600.0 / done as f64),
+    let workers = parts.config.media.workers.max(1) as f64;
+    let eta_seconds = match counts.queued + counts.running {
+        0 => Some(0.0),
+        open => counts.usual_job_seconds.map(|seconds| open as f64 * seconds / workers),
     };
     Ok(QueueNumbers {
         queued: counts.queued,

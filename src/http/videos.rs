@@ -91,6 +91,8 @@ fn with_work<T>(
     let job = video.job.and_then(|job| parts.state.job(job).ok().flatten());
     let waits = job.as_ref().filter(|_| video.state == VideoState::Queued);
     let position = waits.and_then(|job| line.before(job.id)).map(|before| before + 1);
+    let workers = parts.config.media.workers;
+    let ready_in = position.and_then(|position| parts.queue.ready_in(video, position - 1, workers));
     let progress = parts.hub.progress(video.id);
     let small = video.small_jobs.iter().filter_map(|&job| parts.state.job(job).ok().flatten());
     let choice = small.into_iter().find(|job| matches!(job.task, Task::Poster { .. }));
@@ -98,6 +100,7 @@ fn with_work<T>(
         job: job.as_ref(),
         progress: progress.as_ref(),
         position,
+        ready_in,
         choice: choice.as_ref(),
     })
 }

@@ -3,6 +3,7 @@
 pub mod accept;
 pub mod access;
 pub mod arriving;
+pub mod estimate;
 pub mod extra;
 pub mod figures;
 pub mod job;

@@ -11,6 +11,7 @@ use super::source;
 use super::turns::Turns;
 use crate::events::{Event, EventBody, EventKind, Progress};
 use crate::ids::{Epoch, JobId};
+use crate::model::estimate::{Course, Load};
 use crate::model::extra::{Extra, ExtraKind};
 use crate::model::job::{Stage, Task};
 use crate::model::manifest::{FILM_FILE, Rung};
@@ -65,6 +66,10 @@ struct Running<'a> {
     source_bytes: u64,
     written: u64,
     written_max: u64,
+    /// When this attempt began, how it goes, and what it has to do if it does all of it.
+    began: Instant,
+    course: Course,
+    load: Option<Load>,
     /// Progress and speed by the child's last word, and how far the film played when it was told.
     progress: (f64, f64),
     told_seconds: f64,
@@ -84,6 +89,9 @@ impl<'a> Running<'a> {
             source_bytes: 0,
             written: 0,
             written_max: 0,
+            began: Instant::now(),
+            course: Course::default(),
+            load: None,
             progress: (0.0, 0.0),
             told_seconds: 0.0,
         }
@@ -142,7 +150,9 @@ impl<'a> Running<'a> {
             None => {
                 self.wait_for_upload(stop).await?;
                 self.make_film(&publisher, stop).await?;
-                self.finish(&publisher).await
+                self.finish(&publisher).await?;
+                self.note_pace().await;
+                Ok(())
             }
         }
     }
@@ -331,6 +341,7 @@ impl<'a> Running<'a> {
             }
             Report::Progress { progress, speed } => {
                 self.progress = (progress, speed);
+                self.course.reached(self.began.elapsed().as_secs_f64(), progress);
                 let reached = blocking(publisher, |p| Ok(p.reached())).await?;
                 self.tell_progress(reached);
                 Ok(())
@@ -373,6 +384,7 @@ impl<'a> Running<'a> {
             return Err(Halt::Problem(Problem::new(ProblemCode::UnsupportedMedia, detail)));
         }
         self.duration = facts.duration;
+        self.expect(&facts, &plan);
         let (duration, planned) = (facts.duration, plan.clone());
         let earlier = blocking(publisher, move |p| {
             p.planned(duration, planned);
@@ -387,6 +399,29 @@ impl<'a> Running<'a> {
             self.commit_rung(&rung).await?;
         }
         Ok(())
+    }
+
+    /// Tells how long the work will take from what was measured here before.
+    fn expect(&mut self, facts: &SourceFacts, plan: &[RenditionPlan]) {
+        let load = Load::of(facts, plan, &self.pipeline.encode.preset);
+        let expected = self.pipeline.state.paces().ok().and_then(|paces| paces.expected(&load));
+        // Along an upload it takes as long as that does.
+        if self.along.is_none() {
+            self.course = Course::new(expected);
+            let is_whole = self.claim.job.attempt == 1 && self.claim.job.redo.is_empty();
+            self.load = Some(load).filter(|_| is_whole);
+        }
+    }
+
+    /// Has this machine's pace remembered, if all of the work was done in one go.
+    async fn note_pace(&mut self) {
+        let Some(load) = self.load.take() else { return };
+        let seconds = self.began.elapsed().as_secs_f64();
+        let bytes = self.claim.video.size;
+        let (state, qualities) = (&self.pipeline.state, self.course.moved_at());
+        if let Err(cause) = state.note_pace(load, bytes, seconds, qualities).await {
+            debug!("how long a job took isn't remembered: {cause}");
+        }
     }
 
     async fn lasts(&mut self, seconds: f64, to: &Arc<Mutex<Publisher>>) -> Result<(), Halt> {
@@ -542,9 +577,13 @@ impl<'a> Running<'a> {
     fn tell_progress(&mut self, reached: Reached) {
         let (progress, speed) = self.progress;
         self.told_seconds = reached.playable_seconds;
-        let left = self.duration * (1.0 - progress);
         // Nobody knows what is left of a film whose length isn't known.
-        let eta_seconds = (speed > 0.0 && self.duration > 0.0).then(|| left / speed);
+        let is_known = self.duration > 0.0;
+        let eta_seconds = match &self.along {
+            Some(_) => (speed > 0.0).then(|| self.duration * (1.0 - progress) / speed),
+            None => self.course.left(self.began.elapsed().as_secs_f64()),
+        };
+        let eta_seconds = eta_seconds.filter(|_| is_known);
         let Reached { shares: renditions, playable_seconds, made_seconds } = reached;
         let stage = Stage::Renditions;
         let body = Progress {

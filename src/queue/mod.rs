@@ -57,7 +57,7 @@ pub enum Settled {
 }
 
 /// Numbers for people who watch the queue.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Counts {
     /// Jobs that wait.
     pub queued: usize,
@@ -71,6 +71,8 @@ pub struct Counts {
     pub oldest_queued_ms: Option<u64>,
     /// Nothing is begun until somebody says so.
     pub is_paused: bool,
+    /// How long a job takes on average, if one was ever done.
+    pub usual_job_seconds: Option<f64>,
 }
 
 /// Why the queue refused.
@@ -433,12 +435,29 @@ impl Queue {
             done_last_hour: ended(JobState::Done, 3_600_000)?,
             oldest_queued_ms: self.state.longest_waiting()?.map(|since| now.ms_since(since)),
             is_paused: self.state.film_line()?.is_paused,
+            usual_job_seconds: self.state.paces()?.usual_job(),
         })
     }
 
     /// Returns the line of films as it stands.
     pub fn line(&self) -> Line<'_> {
         self.places.line(&self.state)
+    }
+
+    /// Returns the seconds until a waiting film will be ready, where it has so many before it and
+    /// `workers` work, as far as earlier work tells.
+    pub fn ready_in(&self, video: &VideoRecord, before: usize, workers: usize) -> Option<f64> {
+        let paces = self.state.paces().ok()?;
+        let (usual, own) = (paces.usual_job()?, paces.expected_of(video.size)?);
+        let running = self.signals().len();
+        let left = self.state.jobs(Some(JobState::Running), None, running).ok()?;
+        let films = left.iter().filter(|job| !job.task.is_small() && !job.live);
+        let left: f64 = films
+            .map(|job| self.hub.progress(job.video).and_then(|told| told.eta_seconds))
+            .map(|left| left.unwrap_or(usual / 2.0))
+            .sum();
+        let before = left + before as f64 * usual;
+        Some(before / workers.max(1) as f64 + own)
     }
 
     fn tell(&self, kind: EventKind, video: &VideoRecord) {

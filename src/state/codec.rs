@@ -7,6 +7,7 @@ use super::error::StateError;
 use super::record::{
     JobRecord, LineRecord, LoginCode, PartRecord, TokenRecord, UploadRecord, VideoRecord,
 };
+use crate::model::estimate::Paces;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -43,6 +44,11 @@ impl Record for JobRecord {
 
 impl Record for LineRecord {
     const NAME: &'static str = "line";
+    const VERSION: u8 = 1;
+}
+
+impl Record for Paces {
+    const NAME: &'static str = "paces";
     const VERSION: u8 = 1;
 }
 

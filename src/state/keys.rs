@@ -14,7 +14,7 @@
 //! r/<lease_until>/<job>             index: running jobs, by the end of their lease
 //! e/<how>/<finished_at>/<job>       index: jobs that have ended, by how and when
 //! n/<owner>                         the turn of the next film of an owner
-//! m/line                            about the line of films
+//! m/line, m/paces                   about the line of films, and how long work takes here
 //! t/<token>                         token records
 //! h/<hash>                          index: tokens by their hash
 //! l/<hash>                          login codes
@@ -37,6 +37,7 @@ pub(super) const SET_BACK: &[u8] = b"d/";
 pub(super) const ENDED: &[u8] = b"e/";
 pub(super) const NEXT_TURNS: &[u8] = b"n/";
 pub(super) const LINE: &[u8] = b"m/line";
+pub(super) const PACES: &[u8] = b"m/paces";
 pub(super) const SMALL: &[u8] = b"s/";
 pub(super) const LIVE: &[u8] = b"i/";
 pub(super) const RUNNING: &[u8] = b"r/";

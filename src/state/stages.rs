@@ -1,16 +1,18 @@
 //! Transactions on what a job has achieved so far, stage by stage.
 
-use super::State;
 use super::error::StateError;
 use super::record::{JobRecord, RenditionRecord, VideoRecord};
+use super::writer::Promise;
+use super::{State, keys};
 use crate::ids::{Epoch, JobId};
+use crate::model::estimate::{Load, Paces};
 use crate::model::extra::Extra;
 use crate::model::job::{Stage, StageState};
 use crate::model::manifest::Formats;
 use crate::model::rendition::{RenditionPlan, RenditionState};
 use crate::model::text::TextTrack;
 use crate::model::video::{SourceFacts, VideoKind};
-use crate::units::UnixMillis;
+use crate::units::{ByteCount, UnixMillis};
 
 impl State {
     /// Records what the source holds and what will be made of it. Qualities that an earlier
@@ -189,6 +191,35 @@ impl State {
                 set(job, Stage::Renditions, StageState::Done, now);
                 set(job, Stage::Publish, StageState::Running, now);
             }
+        })
+        .await
+    }
+
+    /// Returns how long work was measured to take here.
+    ///
+    /// # Errors
+    /// `Unreadable`, `Failed`.
+    pub fn paces(&self) -> Result<Paces, StateError> {
+        Ok(self.view().find(keys::PACES)?.unwrap_or_default())
+    }
+
+    /// Notes how many `seconds` a job took on a source of so many bytes, and its qualities of them.
+    ///
+    /// # Errors
+    /// `TooLarge`, `Failed`.
+    /// # Durability
+    /// Written: one measure less does no harm.
+    pub async fn note_pace(
+        &self,
+        load: Load,
+        bytes: ByteCount,
+        seconds: f64,
+        qualities: f64,
+    ) -> Result<(), StateError> {
+        self.call(Promise::Written, move |view| {
+            let mut paces: Paces = view.find(keys::PACES)?.unwrap_or_default();
+            paces.note(&load, bytes, seconds, qualities);
+            view.put(keys::PACES.to_vec(), &paces)
         })
         .await
     }

@@ -183,7 +183,7 @@ mod tests {
     /// An address appears when something answers there, and not before.
     #[test]
     fn addresses_are_null_until_they_work() {
-        let idle = Work { job: None, progress: None, position: None, choice: None };
+        let idle = Work::default();
         let mut record = video();
         let playback = shown(&record, &idle)["playback"].clone();
         assert_eq!(playback["hls"], Value::Null);
@@ -220,8 +220,12 @@ mod tests {
             playable_seconds: 10.0,
             made_seconds: 2.0,
         };
-        let work =
-            Work { job: Some(&job), progress: Some(&progress), position: Some(3), choice: None };
+        let work = Work {
+            job: Some(&job),
+            progress: Some(&progress),
+            position: Some(3),
+            ..Work::default()
+        };
         let value = shown(&record, &work);
         assert_eq!(value["renditions"][0]["progress"], json!(0.25));
         assert_eq!(value["playback"]["playableSeconds"], json!(10.0));
@@ -251,7 +255,7 @@ mod tests {
         record.state = VideoState::Failed;
         let code = ProblemCode::UnsupportedMedia;
         record.problem = Some(Problem::new(code, "No picture and no sound."));
-        let idle = Work { job: None, progress: None, position: None, choice: None };
+        let idle = Work::default();
         let error = shown(&record, &idle)["error"].clone();
         assert_eq!(error["code"], "unsupported-media");
         assert_eq!(error["retryable"], json!(false));
@@ -270,7 +274,7 @@ mod tests {
         job.run_at = now.plus_ms(8000);
         job.problem = Some(Problem::new(ProblemCode::OutOfSpace, "The disk is full."));
         let status = |record: &VideoRecord, job: &JobRecord| {
-            let work = Work { job: Some(job), progress: None, position: None, choice: None };
+            let work = Work { job: Some(job), ..Work::default() };
             shown(record, &work)["processing"].clone()
         };
         let waits = status(&record, &job);

@@ -54,6 +54,7 @@ pub(in crate::http) struct ErrorView {
 }
 
 /// What besides its record is known of a video's work.
+#[derive(Default)]
 pub(in crate::http) struct Work<'a> {
     /// The newest job.
     pub(in crate::http) job: Option<&'a JobRecord>,
@@ -61,6 +62,8 @@ pub(in crate::http) struct Work<'a> {
     pub(in crate::http) progress: Option<&'a Progress>,
     /// How many jobs go before it, counted from 1.
     pub(in crate::http) position: Option<usize>,
+    /// Seconds until it will be ready, while it waits.
+    pub(in crate::http) ready_in: Option<f64>,
     /// The newest job on a chosen poster.
     pub(in crate::http) choice: Option<&'a JobRecord>,
 }
@@ -86,7 +89,10 @@ impl StatusView {
             progress,
             stages,
             queue_position: work.position.filter(|_| video.state == VideoState::Queued),
-            eta_seconds: running.and_then(|progress| progress.eta_seconds),
+            eta_seconds: match running {
+                Some(progress) => progress.eta_seconds,
+                None => work.ready_in,
+            },
             speed: running.map(|progress| progress.speed),
             attempt: work.job.map_or(0, |job| job.attempt),
             retry_at,

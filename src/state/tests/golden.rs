@@ -238,6 +238,7 @@ fn login_code() -> LoginCode {
 }
 
 use crate::ids::TokenId;
+use crate::model::estimate::{Load, Paces};
 
 /// An upload with the fields that have come since the first of them.
 fn draft_upload() -> UploadRecord {
@@ -320,6 +321,14 @@ fn records_keep_their_bytes() {
     check_kind("-less", job_with_less());
     check_kind("-anew", job_anew());
     check_kind("-turn", job_set_back());
+    let mut paces = Paces::default();
+    let load = Load::of(
+        &SourceFacts { duration: 2.0, ..SourceFacts::default() },
+        &[RenditionPlan::sample("360p")],
+        "veryfast",
+    );
+    paces.note(&load, ByteCount(1 << 20), 12.5, 10.0);
+    check(paces);
     check(LineRecord { turn: 193, begun: 7, is_paused: true });
     check(token());
     check(login_code());
