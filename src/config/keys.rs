@@ -59,6 +59,7 @@ pub(super) fn blank() -> Config {
             stall_timeout_ms: 0,
         },
         default_visibility: Visibility::Unlisted,
+        trash_for_ms: 0,
         cors_origins: Vec::new(),
         boot_id: None,
     }
@@ -351,6 +352,14 @@ pub const KEYS: &[Key] = &[
             ];
             v::one_of(x, &words).map(|it| c.default_visibility = it)
         },
+    },
+    Key {
+        name: "video.trash_for",
+        default: "7d",
+        allowed: "`0`, or up to `365d`",
+        meaning: "How long a deleted video can be restored; its bytes count for its owner until \
+                  then. With `0` it is removed at once.",
+        set: |c, x| v::time_or_zero(x, 365 * 86_400_000).map(|it| c.trash_for_ms = it),
     },
     Key {
         name: "cors.origins",

@@ -35,6 +35,8 @@ pub struct Config {
     pub media: MediaConfig,
     /// Visibility of a video whose uploader names none.
     pub default_visibility: Visibility,
+    /// How long a deleted video can be restored; 0 removes it at once.
+    pub trash_for_ms: u64,
     /// Origins that may call from a browser; `*` for all, without credentials.
     pub cors_origins: Vec<String>,
     /// The kernel's boot id as the service unit passes it (`SLIPWAY_BOOT_ID`).

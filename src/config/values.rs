@@ -123,6 +123,15 @@ pub(super) fn time(value: &Value, min_ms: u64, max_ms: u64) -> Read<u64> {
     })
 }
 
+/// Reads a time, or 0 in any form.
+pub(super) fn time_or_zero(value: &Value, max_ms: u64) -> Read<u64> {
+    match value {
+        Value::Integer(0) => Ok(0),
+        Value::String(text) if text == "0" => Ok(0),
+        value => time(value, 0, max_ms).map_err(|mend| format!("{mend}, or 0")),
+    }
+}
+
 pub(super) fn listen(value: &Value) -> Read<Listen> {
     let text = value.as_str().unwrap_or_default();
     if let Some(path) = text.strip_prefix("unix:") {

@@ -21,11 +21,19 @@ pub enum FailAt {
     InMidJoin,
     /// `after-publish-before-manifest`: a segment lies among the media, no manifest names it.
     AfterPublishBeforeManifest,
+    /// `after-trash-record`: a video's record is in the trash, its bytes lie where they did.
+    AfterTrashRecord,
+    /// `in-mid-trash`: the original of a deleted video is in the trash, its media aren't.
+    InMidTrash,
+    /// `after-restore-before-record`: a video's bytes are back, its record is in the trash.
+    AfterRestoreBeforeRecord,
+    /// `after-purge-record`: the record of a video is gone for good, its bytes are in the trash.
+    AfterPurgeRecord,
 }
 
 impl FailAt {
     /// All moments.
-    pub const ALL: [FailAt; 7] = [
+    pub const ALL: [FailAt; 11] = [
         Self::AfterWriteBeforeRecord,
         Self::AfterSyncBeforeRename,
         Self::AfterRenameBeforeRecord,
@@ -33,6 +41,10 @@ impl FailAt {
         Self::BeforeJoin,
         Self::InMidJoin,
         Self::AfterPublishBeforeManifest,
+        Self::AfterTrashRecord,
+        Self::InMidTrash,
+        Self::AfterRestoreBeforeRecord,
+        Self::AfterPurgeRecord,
     ];
 
     /// Returns the name that the environment variable takes.
@@ -45,6 +57,10 @@ impl FailAt {
             Self::BeforeJoin => "before-join",
             Self::InMidJoin => "in-mid-join",
             Self::AfterPublishBeforeManifest => "after-publish-before-manifest",
+            Self::AfterTrashRecord => "after-trash-record",
+            Self::InMidTrash => "in-mid-trash",
+            Self::AfterRestoreBeforeRecord => "after-restore-before-record",
+            Self::AfterPurgeRecord => "after-purge-record",
         }
     }
 }

@@ -18,6 +18,7 @@ mod paths;
 mod room;
 mod sidecar;
 mod texts;
+mod trash;
 mod uploads;
 mod work;
 
@@ -30,8 +31,11 @@ pub use files::{SyncHandle, make_private_directory, rename_directory, sync_direc
 pub use handed::Handed;
 pub use media_file::{MediaFile, RungName};
 pub use room::Room;
-pub use sidecar::{FACTS_VERSION, Facts, UPLOAD_META_VERSION, UploadMeta};
+pub use sidecar::{
+    FACTS_VERSION, Facts, TRASH_NOTE_VERSION, TrashNote, UPLOAD_META_VERSION, UploadMeta,
+};
 pub use texts::is_text;
+pub use trash::Trashed;
 
 use crate::units::ByteCount;
 use paths::Place;

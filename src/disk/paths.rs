@@ -38,6 +38,16 @@ pub(super) enum Place {
     Source(VideoId),
     /// `originals/ab/<video>/facts.json`.
     Facts(VideoId),
+    /// `tmp/trash/`: what was deleted and can be restored for a while.
+    Trashes,
+    /// `tmp/trash/<video>/`.
+    Trash(VideoId),
+    /// `tmp/trash/<video>/trash.json`.
+    TrashNote(VideoId),
+    /// `tmp/trash/<video>/original/`: as in `originals/`.
+    TrashedOriginal(VideoId),
+    /// `tmp/trash/<video>/media/`: as in `media/`.
+    TrashedMedia(VideoId),
     /// `work/`.
     Works,
     /// `work/<job>/`.
@@ -76,6 +86,11 @@ impl Place {
             Self::Original(id) => sharded(Self::Originals, root, &id.shard(), &id.to_string()),
             Self::Source(id) => Self::Original(id).below(root).join("source"),
             Self::Facts(id) => Self::Original(id).below(root).join("facts.json"),
+            Self::Trashes => root.join("tmp/trash"),
+            Self::Trash(id) => Self::Trashes.below(root).join(id.to_string()),
+            Self::TrashNote(id) => Self::Trash(id).below(root).join("trash.json"),
+            Self::TrashedOriginal(id) => Self::Trash(id).below(root).join("original"),
+            Self::TrashedMedia(id) => Self::Trash(id).below(root).join("media"),
             Self::Works => root.join("work"),
             Self::Work(id) => Self::Works.below(root).join(id.to_string()),
             Self::Scratch(id, epoch) => Self::Work(id).below(root).join(epoch.to_string()),

@@ -13,6 +13,23 @@ pub const UPLOAD_META_VERSION: u32 = 1;
 /// The version of [`Facts`] that this program writes.
 pub const FACTS_VERSION: u32 = 1;
 
+/// The version of [`TrashNote`] that this program writes.
+pub const TRASH_NOTE_VERSION: u32 = 1;
+
+/// When a video was deleted, and how long it can be restored: `trash.json` beside what the trash
+/// holds of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TrashNote {
+    /// [`TRASH_NOTE_VERSION`] when written.
+    pub version: u32,
+    /// The video.
+    pub video: VideoId,
+    /// When it was deleted.
+    pub deleted_at: UnixMillis,
+    /// From when on it is removed for good.
+    pub until: UnixMillis,
+}
+
 /// What is known of an upload when it begins: `meta.json` beside its blob.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UploadMeta {

@@ -30,6 +30,7 @@ mod recommend;
 mod routes;
 mod scrape;
 mod translate;
+mod trash;
 mod tus;
 mod uploads;
 mod videos;

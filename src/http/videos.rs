@@ -4,7 +4,7 @@ use super::problem::{Code, Problem};
 use super::recommend::Recommendations;
 use super::routes::table;
 use super::views::{PlaybackView, PublicView, StatusView, ThumbnailView, VideoView, Work};
-use super::{AppParts, Shared, blocking, body, form, guard, media_files, translate};
+use super::{AppParts, Shared, blocking, body, form, guard, media_files, translate, trash};
 use crate::access::Caller;
 use crate::ids::{Owner, VideoId};
 use crate::library;
@@ -30,7 +30,8 @@ type Answer = Result<HttpResponse, Problem>;
 table! { "videos";
     "/api/videos" => get(list), post(form::create);
     "/api/videos/status" => get(batch);
-    "/api/videos/{id}" => get(one), patch(change), delete(delete);
+    "/api/videos/{id}" => get(one), patch(change), delete(trash::delete);
+    "/api/videos/{id}/restore" => post(trash::restore);
     "/api/videos/{id}/processing-status" => get(status);
     "/api/videos/{id}/recommendations" => get(recommendations);
     "/api/videos/{id}/preview" => get(preview);
@@ -81,7 +82,7 @@ pub(super) fn part(video: &VideoRecord, parts: &AppParts) -> PublicView {
     PublicView::of(video, parts.hub.progress(video.id).as_ref())
 }
 
-fn with_work<T>(
+pub(super) fn with_work<T>(
     video: &VideoRecord,
     parts: &AppParts,
     line: &Line<'_>,
@@ -142,6 +143,9 @@ pub(super) fn answer(said: impl Serialize) -> HttpResponse {
 #[into_params(parameter_in = Query)]
 struct Query {
     state: Option<VideoState>,
+    /// One's own in the trash, instead of those that aren't.
+    #[serde(default)]
+    trashed: bool,
     /// Words of the title, description, tags or file name.
     q: Option<String>,
     tag: Option<String>,
@@ -158,9 +162,9 @@ struct Query {
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = VideoPage)]
-struct Page {
-    items: Vec<Seen>,
-    next_cursor: Option<String>,
+pub(super) struct Page {
+    pub(super) items: Vec<Seen>,
+    pub(super) next_cursor: Option<String>,
 }
 
 /// Lists videos.
@@ -178,6 +182,7 @@ async fn list(req: HttpRequest, app: App, query: web::Query<Query>) -> Answer {
         }
     };
     let cursor = cursor_of(query.cursor)?;
+    let trashed = query.trashed;
     let query = library::Query {
         state: query.state,
         text: query.q.map(|text| text.trim().to_owned()).filter(|text| !text.is_empty()),
@@ -188,6 +193,9 @@ async fn list(req: HttpRequest, app: App, query: web::Query<Query>) -> Answer {
         cursor,
         limit: query.limit.unwrap_or(LIMIT_DEFAULT).clamp(1, library::VIDEOS_MAX),
     };
+    if trashed {
+        return trash::list(app, &caller.viewer, query).await;
+    }
     let page = app.parts.library.list(&caller.viewer, query).await;
     let page = page.map_err(translate::library)?;
     let shown = blocking(&app, move |parts| {
@@ -207,9 +215,9 @@ async fn list(req: HttpRequest, app: App, query: web::Query<Query>) -> Answer {
 async fn one(req: HttpRequest, app: App, id: web::Path<String>) -> Answer {
     let caller = guard::optional(&req, &app).await?;
     let id = id_of(&id)?;
-    let seen = blocking(&app, move |parts| {
-        let video = seen_by(parts, caller.as_ref(), id)?;
-        Ok(Seen::by(caller.as_ref(), &video, parts))
+    let seen = blocking(&app, move |parts| match seen_by(parts, caller.as_ref(), id) {
+        Ok(video) => Ok(Seen::by(caller.as_ref(), &video, parts)),
+        Err(missing) => trash::find(parts, caller.as_ref(), id)?.ok_or(missing),
     });
     Ok(answer(seen.await?))
 }
@@ -242,17 +250,6 @@ async fn change(
     let video = changed.map_err(translate::library)?;
     let seen = blocking(&app, move |parts| Ok(whole(&video, parts)));
     Ok(answer(seen.await?))
-}
-
-/// Deletes a video and its bytes.
-#[utoipa::path(delete, path = "/api/videos/{id}", operation_id = "deleteVideo",
-    responses((status = 204, description = "It is gone")))]
-async fn delete(req: HttpRequest, app: App, id: web::Path<String>) -> Answer {
-    let (video, viewer) = held(&req, &app, &id).await?;
-    app.parts.library.delete(video.id, &viewer).await.map_err(translate::library)?;
-    let jobs = video.job.iter().chain(&video.small_jobs);
-    jobs.for_each(|&job| app.parts.queue.stop_child(Some(job)));
-    Ok(HttpResponse::NoContent().finish())
 }
 
 /// What is to be made anew.

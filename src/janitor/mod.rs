@@ -11,6 +11,7 @@ pub use rebuild::Rebuilt;
 use crate::clock::Clock;
 use crate::disk::{Disk, DiskError};
 use crate::ids::VideoId;
+use crate::library::{Library, LibraryError};
 use crate::model::video::Visibility;
 use crate::state::{State, StateError};
 use crate::upload::{UploadError, Uploads};
@@ -26,6 +27,7 @@ const ROUND: Duration = Duration::from_secs(60);
 #[derive(Clone)]
 pub struct Janitor {
     uploads: Uploads,
+    library: Library,
     state: State,
     disk: Disk,
     clock: Clock,
@@ -40,6 +42,9 @@ pub enum JanitorError {
     /// A file operation failed.
     #[error(transparent)]
     Disk(#[from] DiskError),
+    /// A video's trash couldn't be looked after.
+    #[error(transparent)]
+    Library(#[from] LibraryError),
     /// The database refused or failed.
     #[error(transparent)]
     State(#[from] StateError),
@@ -57,14 +62,16 @@ pub struct Swept {
     pub originals: usize,
     /// Media directories without a video, removed.
     pub medias: usize,
+    /// Originals of deleted videos, moved into the trash.
+    pub trashed: usize,
     /// Working directories of jobs that are over, and what these were handed, removed.
     pub works: usize,
 }
 
 impl Janitor {
     /// Makes the keeper of this state and these files.
-    pub fn new(uploads: Uploads, state: State, disk: Disk, clock: Clock) -> Self {
-        Self { uploads, state, disk, clock }
+    pub fn new(uploads: Uploads, library: Library, state: State, disk: Disk, clock: Clock) -> Self {
+        Self { uploads, library, state, disk, clock }
     }
 
     /// Mends what a stop at any moment left behind; run once, before the first request and job.
@@ -75,6 +82,9 @@ impl Janitor {
     pub async fn start(&self) -> Result<Swept, JanitorError> {
         self.uploads.recover().await?;
         let mut swept = Swept::default();
+        for video in self.blocking(|disk| disk.trashes()).await? {
+            self.library.tidy_trash_of(video).await?;
+        }
         let deleted = self.deleted()?;
         for video in self.blocking(|disk| disk.originals()).await? {
             if let Some(known) = self.state.video(video)? {
@@ -82,6 +92,10 @@ impl Janitor {
                     self.blocking(move |disk| disk.remove_original(video)).await?;
                     swept.originals += 1;
                 }
+                continue;
+            }
+            if self.library.tidy_trash(video).await? {
+                swept.trashed += 1;
                 continue;
             }
             if deleted.contains(&video) || !self.has_source(video).await? {
@@ -95,7 +109,7 @@ impl Janitor {
             }
         }
         for video in self.blocking(|disk| disk.medias()).await? {
-            if self.state.video(video)?.is_none() {
+            if self.state.video(video)?.is_none() && !self.library.tidy_trash(video).await? {
                 self.blocking(move |disk| disk.remove_media(video)).await?;
                 swept.medias += 1;
             }
@@ -131,6 +145,9 @@ impl Janitor {
                 Ok(0) => (),
                 Ok(expired) => info!(expired, "gave up {expired} uploads that nobody went on with"),
                 Err(failed) => warn!("a round of the janitor failed: {failed}"),
+            }
+            if let Err(failed) = self.library.empty_trash().await {
+                warn!("the trash can't be emptied: {failed}");
             }
         }
     }

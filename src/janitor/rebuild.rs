@@ -1,18 +1,21 @@
 //! Filling an empty database from what lies beside the bytes.
 
 use super::{Janitor, JanitorError};
-use crate::disk::DiskError;
+use crate::disk::{DiskError, Facts};
 use crate::ids::{JobId, Owner, VideoId};
 use crate::model::manifest::{Manifest, Rung};
 use crate::model::rendition::RenditionState;
 use crate::model::text::TextTrack;
 use crate::model::video::{VideoState, Visibility};
-use crate::state::{JobRecord, RenditionRecord, VideoRecord};
+use crate::state::{JobRecord, RenditionRecord, TrashRecord, VideoRecord};
 use crate::units::{ByteCount, UnixMillis};
 use tracing::{info, warn};
 
 /// Who has what nobody is known to have: only admins see it.
 const NOBODY: &str = "unknown";
+
+/// How long a deleted video is kept whose time isn't known any more.
+const TRASH_FOR_MS: u64 = 7 * 24 * 3_600_000;
 
 /// What a rebuild brought back.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -21,6 +24,8 @@ pub struct Rebuilt {
     pub ready: usize,
     /// Videos whose work is queued anew.
     pub queued: usize,
+    /// Videos that were deleted and can be restored.
+    pub trashed: usize,
     /// Partial uploads, to be sent again from their start.
     pub uploads: usize,
     /// Files that told nothing usable; they are left where they are.
@@ -47,6 +52,9 @@ impl Janitor {
                 _ => rebuilt.queued += 1,
             }
         }
+        for video in self.blocking(|disk| disk.trashes()).await? {
+            rebuilt.trashed += usize::from(self.adopt_trashed(video).await?);
+        }
         for id in self.blocking(|disk| disk.uploads()).await? {
             let read = self.blocking(move |disk| match disk.open_blob(id) {
                 Ok(_) => disk.upload_meta(id),
@@ -69,6 +77,25 @@ impl Janitor {
         Ok(rebuilt)
     }
 
+    /// Makes a record for a video of which only the trash knows; says whether it could be one.
+    /// Where even the note of when it was deleted is lost, it is kept as long as if it were now.
+    async fn adopt_trashed(&self, id: VideoId) -> Result<bool, JanitorError> {
+        if self.state.video(id)?.is_some() || self.state.trashed(id)?.is_some() {
+            return Ok(false);
+        }
+        let now = self.clock.now();
+        let found = self.blocking(move |disk| disk.trashed(id)).await?;
+        let Some(size) = found.size else { return Ok(false) };
+        let facts = found.facts.filter(|facts| facts.video == id);
+        let video = described(id, size, facts, found.manifest, now);
+        let (deleted_at, until) = match found.note.filter(|note| note.video == id) {
+            Some(note) => (note.deleted_at, note.until),
+            None => (now, now.plus_ms(TRASH_FOR_MS)),
+        };
+        self.state.adopt_trash(TrashRecord { video, deleted_at, until }).await?;
+        Ok(true)
+    }
+
     /// Makes a record for an original that has none, seen by whom `visibility` says or, without
     /// it, by whom its facts say; returns the state that the video is in then.
     pub(super) async fn adopt(
@@ -80,13 +107,9 @@ impl Janitor {
         let video = self.blocking(move |disk| {
             let (_, size) = disk.open_original(id)?;
             let facts = readable(disk.facts(id))?.filter(|facts| facts.video == id);
-            let mut video = facts.map_or_else(|| nobodys(id, size, now), VideoRecord::from_facts);
-            video.size = size;
+            let manifest = readable(disk.manifest(id))?;
+            let mut video = described(id, size, facts, manifest, now);
             video.visibility = visibility.unwrap_or(video.visibility);
-            video.uploaded_at = video.uploaded_at.or(Some(now));
-            if let Some(manifest) = readable(disk.manifest(id))? {
-                publish(&mut video, manifest, now);
-            }
             Ok(video)
         });
         let mut video = video.await?;
@@ -98,6 +121,23 @@ impl Janitor {
         warn!(video.id = %id, "video {id} was taken in again from its files");
         Ok(state)
     }
+}
+
+/// Makes a record of an original of `size` and what lies beside it.
+fn described(
+    id: VideoId,
+    size: ByteCount,
+    facts: Option<Facts>,
+    manifest: Option<Manifest>,
+    now: UnixMillis,
+) -> VideoRecord {
+    let mut video = facts.map_or_else(|| nobodys(id, size, now), VideoRecord::from_facts);
+    video.size = size;
+    video.uploaded_at = video.uploaded_at.or(Some(now));
+    if let Some(manifest) = manifest {
+        publish(&mut video, manifest, now);
+    }
+    video
 }
 
 /// Takes a file that can't be understood for one that isn't there.

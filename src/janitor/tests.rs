@@ -4,6 +4,7 @@ use super::*;
 use crate::config::{Durability, Reserve};
 use crate::events::Hub;
 use crate::ids::{Epoch, JobId, Owner};
+use crate::model::access::{Role, Viewer};
 use crate::model::manifest::{Manifest, Rung, Segment};
 use crate::model::rendition::RenditionPlan;
 use crate::model::upload::{Protocol, UploadState};
@@ -46,7 +47,9 @@ impl House {
         let hub = Hub::new(START);
         let (of_uploads, boot) = (state.clone(), "boot".to_owned());
         let uploads = Uploads::new(disk.clone(), of_uploads, hub, clock.clone(), limits, boot);
-        House { janitor: Janitor::new(uploads, state, disk, clock.clone()), clock }
+        let (s, d, c) = (state.clone(), disk.clone(), clock.clone());
+        let library = Library::new(s, d, Hub::new(START), c, 7 * 86_400_000);
+        House { janitor: Janitor::new(uploads, library, state, disk, clock.clone()), clock }
     }
 
     /// Uploads `sent` of a declared `length` bytes under a title.
@@ -126,7 +129,7 @@ async fn a_lost_database_is_rebuilt_from_the_files() {
     let house = House::open(dir.path());
     let janitor = &house.janitor;
     let rebuilt = janitor.rebuild().await.expect("it reads");
-    assert_eq!(rebuilt, Rebuilt { ready: 1, queued: 2, uploads: 1, skipped: 0 });
+    assert_eq!(rebuilt, Rebuilt { ready: 1, queued: 2, trashed: 0, uploads: 1, skipped: 0 });
     assert_eq!(janitor.start().await.expect("it starts"), Swept::default());
     let video =
         |upload| janitor.state.video(video_of(upload)).expect("it reads").expect("it is back");
@@ -255,4 +258,34 @@ async fn an_hour_without_a_byte_takes_nothing_away() {
     assert!(janitor.state.begin_live(upload.id, fresh, now).await.expect("more has come"));
     let again = queue.claim_live().await.expect("it answers").expect("there is work");
     assert_eq!((again.job.id, again.job.attempt), (id, 1), "it goes on, and nothing failed");
+}
+
+/// A lost database costs nothing of the trash either: what was deleted stays deleted, can be
+/// restored, and goes at its time.
+#[tokio::test]
+async fn the_trash_is_rebuilt_from_the_files() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let house = House::open(dir.path());
+    let upload = house.upload("gone", b"abc", 3).await;
+    let video = upload.video.expect("every upload has one");
+    write_manifest(&house.janitor.disk, video, &manifest(true));
+    let anna = Viewer { owner: Owner("anna".into()), role: Role::Uploader };
+    house.janitor.library.delete(video, &anna, false).await.expect("it is hers");
+    let before = house.janitor.state.trashed(video).expect("it reads").expect("it is there");
+    let state_dir = house.janitor.disk.state_dir();
+    house.close().await;
+    State::set_aside(&state_dir, START).expect("it can be renamed");
+
+    let house = House::open(dir.path());
+    house.clock.advance_ms(1_000);
+    let rebuilt = house.janitor.rebuild().await.expect("it reads");
+    assert_eq!(rebuilt, Rebuilt { trashed: 1, ..Rebuilt::default() });
+    house.janitor.start().await.expect("it starts");
+    assert!(house.janitor.state.video(video).expect("it reads").is_none());
+    let after = house.janitor.state.trashed(video).expect("it reads").expect("it is back");
+    assert_eq!((after.deleted_at, after.until), (before.deleted_at, before.until));
+    let back = house.janitor.library.restore(video, &anna).await.expect("it is hers");
+    assert_eq!((back.state, back.playable, back.title.as_str()), (VideoState::Ready, true, "gone"));
+    house.janitor.disk.open_original(video).expect("it is back");
+    house.close().await;
 }

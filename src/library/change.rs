@@ -1,4 +1,4 @@
-//! Changing a video's words, and deleting it.
+//! Changing a video's words, and its poster.
 
 use super::{Library, LibraryError};
 use crate::disk::DiskError;
@@ -8,7 +8,7 @@ use crate::model::access::Viewer;
 use crate::model::extra::{Chosen, POSTER_FILE, POSTER_WEBP_FILE, chosen_files};
 use crate::model::manifest::Picture;
 use crate::state::{VideoChange, VideoRecord};
-use tracing::{info, warn};
+use tracing::warn;
 
 /// Longest title in characters.
 pub const TITLE_CHARS_MAX: usize = 255;
@@ -119,41 +119,6 @@ impl Library {
             // Nobody is shown it, and the next choice tidies up again.
             warn!(video.id = %id, "something of an older poster of {id} stays for now: {left}");
         }
-    }
-
-    /// Deletes a video with everything that was made of it: the record first, then the bytes.
-    ///
-    /// # Errors
-    /// `Missing`, `Forbidden`.
-    /// # Durability
-    /// The deletion survives a power cut; bytes left behind by one are removed at the next start.
-    pub async fn delete(&self, id: VideoId, viewer: &Viewer) -> Result<(), LibraryError> {
-        let _one_at_a_time = self.shelf.changing.lock().await;
-        self.own_video(id, viewer)?;
-        let video = self.shelf.state.delete_video(id, self.shelf.clock.now()).await?;
-        self.tell(&video);
-        info!(video.id = %id, "video {id} deleted");
-        let removed = self.blocking(move |shelf| {
-            shelf.disk.remove_original(id)?;
-            if let Some(upload) = video.upload {
-                shelf.disk.remove_upload(upload)?;
-            }
-            shelf.disk.remove_media(id)?;
-            if let Some(job) = video.job {
-                shelf.disk.remove_work(job)?;
-            }
-            for job in video.small_jobs {
-                shelf.disk.remove_work(job)?;
-                shelf.disk.remove_handed(job)?;
-            }
-            Ok(())
-        });
-        if let Err(left) = removed.await {
-            // Mostly a job that is still publishing and sweeps when it ends. The video is gone
-            // however that goes, and what stays is removed at the next start.
-            warn!(video.id = %id, "not all bytes of the deleted video {id} went: {left}");
-        }
-        Ok(())
     }
 
     async fn write_facts(&self, video: VideoRecord) -> Result<(), LibraryError> {

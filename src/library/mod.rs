@@ -7,10 +7,12 @@
 mod captions;
 mod change;
 mod query;
+mod trash;
 
 pub use captions::{NewCaption, caption_name, text_track};
 pub use change::{DESCRIPTION_BYTES_MAX, TAG_CHARS_MAX, TAGS_MAX, TITLE_CHARS_MAX};
-pub use query::{Page, Query, UPLOADS_MAX, UploadPage, UploadQuery, VIDEOS_MAX, lists};
+pub use query::{Page, Query, TrashPage, UPLOADS_MAX, UploadPage, UploadQuery, VIDEOS_MAX, lists};
+pub use trash::Deleted;
 
 use crate::clock::Clock;
 use crate::disk::{Disk, DiskError, MediaFile};
@@ -36,8 +38,10 @@ struct Shelf {
     disk: Disk,
     hub: Hub,
     clock: Clock,
+    /// How long deleted videos can be restored; 0 for not at all.
+    trash_for_ms: u64,
     /// One change of words at a time, so that the files beside the originals and the records
-    /// agree. People change words rarely.
+    /// agree, and one move into the trash or out of it. Both are rare.
     changing: tokio::sync::Mutex<()>,
 }
 
@@ -101,10 +105,11 @@ impl From<StateError> for LibraryError {
 }
 
 impl Library {
-    /// Makes the library over the same state, files and hub as everybody's.
-    pub fn new(state: State, disk: Disk, hub: Hub, clock: Clock) -> Self {
+    /// Makes the library over the same state, files and hub as everybody's. Deleted videos can be
+    /// restored for `trash_for_ms`; 0 turns the trash off.
+    pub fn new(state: State, disk: Disk, hub: Hub, clock: Clock, trash_for_ms: u64) -> Self {
         let changing = tokio::sync::Mutex::new(());
-        Self { shelf: Arc::new(Shelf { state, disk, hub, clock, changing }) }
+        Self { shelf: Arc::new(Shelf { state, disk, hub, clock, trash_for_ms, changing }) }
     }
 
     /// Returns a video for `viewer`, `None` being anybody.

@@ -5,7 +5,7 @@ use crate::ids::{Owner, UploadId, VideoId};
 use crate::model::access::{Role, Viewer};
 use crate::model::upload::UploadState;
 use crate::model::video::{VideoState, Visibility};
-use crate::state::{UploadRecord, VideoRecord};
+use crate::state::{TrashRecord, UploadRecord, VideoRecord};
 use std::cell::RefCell;
 use std::collections::VecDeque;
 
@@ -41,6 +41,15 @@ pub struct Query {
 pub struct Page {
     /// The videos in order.
     pub items: Vec<VideoRecord>,
+    /// The cursor of the next page, if there is one.
+    pub next: Option<VideoId>,
+}
+
+/// One page of the trash.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct TrashPage {
+    /// The videos in order.
+    pub items: Vec<TrashRecord>,
     /// The cursor of the next page, if there is one.
     pub next: Option<VideoId>,
 }
@@ -84,14 +93,53 @@ impl Library {
             };
             let mut items = match query.oldest_first {
                 false => shelf.state.videos(query.cursor, limit + 1, &keep)?,
-                true => oldest(query.cursor, limit + 1, &keep, |keep| {
-                    shelf.state.videos(None, usize::MAX, keep)
-                })?,
+                true => oldest(
+                    query.cursor,
+                    limit + 1,
+                    |video| video.id,
+                    &keep,
+                    |keep| shelf.state.videos(None, usize::MAX, keep),
+                )?,
             };
             let has_more = items.len() > limit;
             items.truncate(limit);
             let next = items.last().map(|video| video.id).filter(|_| has_more);
             Ok(Page { items, next })
+        })
+        .await
+    }
+
+    /// Lists the trash of `viewer`; an admin finds everybody's.
+    ///
+    /// # Errors
+    /// `State` if the database can't be read.
+    pub async fn list_trash(
+        &self,
+        viewer: &Viewer,
+        query: Query,
+    ) -> Result<TrashPage, LibraryError> {
+        let viewer = viewer.clone();
+        self.blocking(move |shelf| {
+            let limit = query.limit.clamp(1, VIDEOS_MAX);
+            let needle = query.text.as_ref().map(|text| text.to_lowercase());
+            let keep = |trashed: &TrashRecord| {
+                viewer.is_over(&trashed.video.owner)
+                    && query.matches(&trashed.video, needle.as_deref())
+            };
+            let mut items = match query.oldest_first {
+                false => shelf.state.all_trashed(query.cursor, limit + 1, &keep)?,
+                true => oldest(
+                    query.cursor,
+                    limit + 1,
+                    |it| it.video.id,
+                    &keep,
+                    |keep| shelf.state.all_trashed(None, usize::MAX, keep),
+                )?,
+            };
+            let has_more = items.len() > limit;
+            items.truncate(limit);
+            let next = items.last().map(|trashed| trashed.video.id).filter(|_| has_more);
+            Ok(TrashPage { items, next })
         })
         .await
     }
@@ -167,15 +215,16 @@ pub fn lists(viewer: &Viewer, video: &VideoRecord) -> bool {
 
 /// Keeps of a walk from the newest to the oldest only the last `limit` behind `cursor`, so that
 /// memory is bounded however many match, and returns them the oldest first.
-fn oldest<E>(
+fn oldest<R: Clone, E>(
     cursor: Option<VideoId>,
     limit: usize,
-    keep: &dyn Fn(&VideoRecord) -> bool,
-    walk: impl FnOnce(&dyn Fn(&VideoRecord) -> bool) -> Result<Vec<VideoRecord>, E>,
-) -> Result<Vec<VideoRecord>, E> {
-    let kept: RefCell<VecDeque<VideoRecord>> = RefCell::default();
+    id: fn(&R) -> VideoId,
+    keep: &dyn Fn(&R) -> bool,
+    walk: impl FnOnce(&dyn Fn(&R) -> bool) -> Result<Vec<R>, E>,
+) -> Result<Vec<R>, E> {
+    let kept: RefCell<VecDeque<R>> = RefCell::default();
     walk(&|video| {
-        if cursor.is_none_or(|cursor| video.id > cursor) && keep(video) {
+        if cursor.is_none_or(|cursor| id(video) > cursor) && keep(video) {
             let mut kept = kept.borrow_mut();
             if kept.len() == limit {
                 kept.pop_front();

@@ -11,6 +11,7 @@ use crate::state::{JobRecord, VideoChange};
 use crate::units::UnixMillis;
 
 const START: UnixMillis = UnixMillis(1_700_000_000_000);
+const TRASH_MS: u64 = 86_400_000;
 
 struct House {
     library: Library,
@@ -27,7 +28,8 @@ impl House {
         let disk = Disk::open(dir.path()).expect("the directory is ours");
         let state = State::open(&disk.state_dir()).expect("the database opens");
         let (hub, clock) = (Hub::new(START), Clock::by_hand(START));
-        let library = Library::new(state.clone(), disk.clone(), hub.clone(), clock.clone());
+        let (s, d, h, c) = (state.clone(), disk.clone(), hub.clone(), clock.clone());
+        let library = Library::new(s, d, h, c, TRASH_MS);
         House { library, state, disk, hub, clock, _dir: dir }
     }
 
@@ -239,15 +241,17 @@ async fn late_posters_touch_nothing() {
     assert_eq!(shown("newer").await, (3, 2, "newer".to_owned()));
 }
 
-/// A deleted video is gone for everybody, with its bytes and its work.
+/// A video that is deleted for good is gone for everybody, with its bytes and its work.
 #[tokio::test]
 async fn deletion_takes_everything() {
     let house = House::open();
     let video = house.video("anna", "a", Visibility::Public).await;
     house.disk.replace_media(video.id, "poster.jpg", b"jpeg", true).expect("there is room");
     let ben = viewer("ben", Role::Uploader);
-    assert!(matches!(house.library.delete(video.id, &ben).await, Err(LibraryError::Missing)));
-    house.library.delete(video.id, &viewer("root", Role::Admin)).await.expect("an admin may");
+    assert!(matches!(house.library.delete(video.id, &ben, true).await, Err(LibraryError::Missing)));
+    let admin = viewer("root", Role::Admin);
+    let deleted = house.library.delete(video.id, &admin, true).await.expect("an admin may");
+    assert_eq!(deleted.until, None);
     assert!(matches!(house.library.video(video.id, None), Err(LibraryError::Missing)));
     assert!(house.disk.originals().expect("they read").is_empty());
     assert!(house.disk.medias().expect("they read").is_empty());
@@ -255,4 +259,50 @@ async fn deletion_takes_everything() {
     assert!(job.is_none_or(|job| !job.is_open()));
     let list = UploadQuery { state: Some(UploadState::Partial), ..UploadQuery::default() };
     assert!(house.library.uploads(&ben, list).await.expect("a list").items.is_empty());
+}
+
+/// A deleted video is gone for everybody but its owner's trash, from which it comes back as it was,
+/// with its bytes and the work that was left; in the end it goes for good, and no sooner.
+#[tokio::test]
+async fn the_trash_gives_back_what_it_was_given() {
+    let house = House::open();
+    house.state.count_usage().await.expect("it counts");
+    let video = house.video("anna", "a", Visibility::Public).await;
+    house.disk.replace_media(video.id, "poster.jpg", b"jpeg", true).expect("there is room");
+    let [anna, ben] = ["anna", "ben"].map(|name| viewer(name, Role::Uploader));
+    let poster = house.disk.media_file(video.id, &MediaFile::Poster);
+    let deleted = house.library.delete(video.id, &anna, false).await.expect("it is hers");
+    assert_eq!(deleted.until, Some(house.clock.now().plus_ms(TRASH_MS)));
+    house.state.assert_usage().await;
+    assert!(matches!(house.library.video(video.id, Some(&anna)), Err(LibraryError::Missing)));
+    assert!(!poster.exists() && house.disk.originals().expect("they read").is_empty());
+    let job = house.state.job(video.job.expect("queued")).expect("it reads").expect("a record");
+    assert!(!job.is_open());
+    for (who, finds) in [(&anna, 1), (&ben, 0), (&viewer("root", Role::Admin), 1)] {
+        let query = Query { limit: 10, ..Query::default() };
+        let page = house.library.list_trash(who, query).await.expect("a page");
+        assert_eq!(page.items.len(), finds, "{who:?}");
+    }
+    assert!(matches!(house.library.restore(video.id, &ben).await, Err(LibraryError::Missing)));
+    let looks = viewer("anna", Role::Viewer);
+    assert!(matches!(house.library.restore(video.id, &looks).await, Err(LibraryError::Forbidden)));
+    // Somebody who was late has put a file where the media were.
+    house.disk.replace_media(video.id, "manifest.json", b"{}", false).expect("there is room");
+    let back = house.library.restore(video.id, &anna).await.expect("it is hers");
+    assert_eq!(std::fs::read(&poster).expect("it is back"), b"jpeg");
+    assert!(!poster.with_file_name("manifest.json").exists(), "what came late is gone");
+    assert_eq!((back.state, back.title.as_str()), (VideoState::Queued, "a"));
+    let job = house.state.job(back.job.expect("queued anew")).expect("it reads");
+    assert!(job.is_some_and(|job| job.is_open() && Some(job.id) != video.job));
+    house.state.assert_usage().await;
+    assert!(matches!(house.library.restore(video.id, &anna).await, Err(LibraryError::Missing)));
+
+    house.library.delete(video.id, &anna, false).await.expect("it is hers");
+    house.clock.advance_ms(TRASH_MS as i64 - 1);
+    assert!(house.library.empty_trash().await.expect("it works").is_empty());
+    house.clock.advance_ms(1);
+    assert_eq!(house.library.empty_trash().await.expect("it works").len(), 1);
+    assert!(house.disk.trashes().expect("they read").is_empty());
+    assert!(house.state.trashed(video.id).expect("it reads").is_none());
+    house.state.assert_usage().await;
 }

@@ -220,7 +220,8 @@ async fn sweep(pipeline: &Pipeline, claim: &Claim) {
         }
         // Deleted, or withdrawn, while we published: what came after that is nobody's.
         let is_nobodys = match state.video(video) {
-            Ok(None) => true,
+            // The library looks after what is in the trash.
+            Ok(None) => matches!(state.trashed(video), Ok(None)),
             Ok(Some(video)) => video.state == VideoState::Uploading && !video.playable && !is_open,
             Err(_) => false,
         };
@@ -230,5 +231,8 @@ async fn sweep(pipeline: &Pipeline, claim: &Claim) {
         Ok(Ok(())) => {}
         Ok(Err(cause)) => warn!(job.id = %id, "leftovers of job {id}: {cause}"),
         Err(panic) => error!("removing leftovers broke: {panic}"),
+    }
+    if let Err(cause) = pipeline.library.tidy_trash(video).await {
+        warn!(job.id = %id, "leftovers of job {id} stay beside the trash for now: {cause}");
     }
 }

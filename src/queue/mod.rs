@@ -338,6 +338,11 @@ impl Queue {
         }
     }
 
+    /// Says whether this process still works on a job, be it one that no longer counts.
+    pub fn is_held(&self, job: JobId) -> bool {
+        self.signals().contains_key(&job)
+    }
+
     /// Puts a failed or ready video in line again, for what is missing, and for `redo` anew.
     ///
     /// # Errors

@@ -83,7 +83,20 @@ impl Parts {
             UploadLimits::of(&config),
             boot_id.clone(),
         );
-        let janitor = Janitor::new(uploads.clone(), state.clone(), disk.clone(), clock.clone());
+        let library = Library::new(
+            state.clone(),
+            disk.clone(),
+            hub.clone(),
+            clock.clone(),
+            config.trash_for_ms,
+        );
+        let janitor = Janitor::new(
+            uploads.clone(),
+            library.clone(),
+            state.clone(),
+            disk.clone(),
+            clock.clone(),
+        );
         let refused = |cause: JanitorError| ServerError::State(cause.to_string());
         if rebuilt {
             let found = janitor.rebuild().await.map_err(refused)?;
@@ -104,7 +117,7 @@ impl Parts {
         let space = disk.free_space().map_err(|cause| ServerError::Disk(cause.to_string()))?;
         Ok(Self {
             reserve: config.upload.reserve_free_space.of(space.total),
-            library: Library::new(state.clone(), disk.clone(), hub.clone(), clock.clone()),
+            library,
             started_at: clock.now(),
             admin_token_path: admin.map(|token| token.path),
             readiness: Readiness::default(),

@@ -5,7 +5,8 @@
 
 use super::error::StateError;
 use super::record::{
-    JobRecord, LineRecord, LoginCode, PartRecord, TokenRecord, UploadRecord, VideoRecord,
+    JobRecord, LineRecord, LoginCode, PartRecord, TokenRecord, TrashRecord, UploadRecord,
+    VideoRecord,
 };
 use crate::model::estimate::Paces;
 use serde::Serialize;
@@ -34,6 +35,11 @@ impl Record for PartRecord {
 
 impl Record for VideoRecord {
     const NAME: &'static str = "video";
+    const VERSION: u8 = 1;
+}
+
+impl Record for TrashRecord {
+    const NAME: &'static str = "trash";
     const VERSION: u8 = 1;
 }
 

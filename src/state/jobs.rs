@@ -409,7 +409,7 @@ fn fail_video(video: &mut VideoRecord, problem: Problem) -> Result<(), StateErro
 }
 
 /// Moves every quality that isn't ready to `to`.
-fn settle(video: &mut VideoRecord, to: RenditionState) {
+pub(super) fn settle(video: &mut VideoRecord, to: RenditionState) {
     for rendition in &mut video.renditions {
         if rendition.state != RenditionState::Ready {
             rendition.state = to;

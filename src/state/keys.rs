@@ -5,6 +5,8 @@
 //! o/<upload>                        index: uploads that aren't finished
 //! p/<upload>/<index>                acknowledged parts of uploads that aren't finished
 //! v/<video>                         video records
+//! xv/<video>                        videos in the trash
+//! xu/<until>/<video>                index: the trash, by the time at which it is emptied
 //! j/<job>                           job records
 //! q/<priority>/<turn>/<job>         index: films in line, by priority and turn
 //! a/<created_at>/<job>              index: films in line, by how long they have waited
@@ -30,6 +32,8 @@ pub(super) const UPLOADS: &[u8] = b"u/";
 pub(super) const UNFINISHED: &[u8] = b"o/";
 pub(super) const PARTS: &[u8] = b"p/";
 pub(super) const VIDEOS: &[u8] = b"v/";
+pub(super) const TRASH: &[u8] = b"xv/";
+pub(super) const TRASH_UNTIL: &[u8] = b"xu/";
 pub(super) const JOBS: &[u8] = b"j/";
 pub(super) const QUEUED: &[u8] = b"q/";
 pub(super) const AGE: &[u8] = b"a/";
@@ -64,6 +68,20 @@ pub(super) fn part(id: UploadId, index: u32) -> Vec<u8> {
 
 pub(super) fn video(id: VideoId) -> Vec<u8> {
     [VIDEOS, id.as_bytes()].concat()
+}
+
+pub(super) fn trash(id: VideoId) -> Vec<u8> {
+    [TRASH, id.as_bytes()].concat()
+}
+
+pub(super) fn trash_until(until: UnixMillis, id: VideoId) -> Vec<u8> {
+    [TRASH_UNTIL, &sortable(until), b"/", id.as_bytes()].concat()
+}
+
+/// Reads a key that [`trash_until`] made.
+pub(super) fn parse_trash_until(key: &[u8]) -> Option<(UnixMillis, VideoId)> {
+    let (until, id) = parse_moment_and_id(key.strip_prefix(TRASH_UNTIL)?)?;
+    Some((until, VideoId::from_bytes(id)))
 }
 
 pub(super) fn job(id: JobId) -> Vec<u8> {
@@ -166,10 +184,14 @@ pub(super) fn parse_running(key: &[u8]) -> Option<(UnixMillis, JobId)> {
 }
 
 fn parse_moment_and_job(key: &[u8]) -> Option<(UnixMillis, JobId)> {
+    parse_moment_and_id(key).map(|(moment, id)| (moment, JobId::from_bytes(id)))
+}
+
+fn parse_moment_and_id(key: &[u8]) -> Option<(UnixMillis, [u8; 16])> {
     let (moment, rest) = key.split_first_chunk::<8>()?;
     let moment = (u64::from_be_bytes(*moment) ^ (1 << 63)).cast_signed();
-    let job = rest.strip_prefix(b"/")?.try_into().ok()?;
-    Some((UnixMillis(moment), JobId::from_bytes(job)))
+    let id = rest.strip_prefix(b"/")?.try_into().ok()?;
+    Some((UnixMillis(moment), id))
 }
 
 /// Eight bytes that sort as the moments do, those before 1970 too.
@@ -217,5 +239,38 @@ mod tests {
     fn moments_sort_as_they_mean() {
         let moments = [i64::MIN, -9, 0, 5, i64::MAX].map(|ms| sortable(UnixMillis(ms)));
         assert!(moments.is_sorted());
+    }
+
+    /// No record or index begins like another one: each scan finds only its own.
+    #[test]
+    fn prefixes_are_distinct() {
+        let all = [
+            UPLOADS,
+            UNFINISHED,
+            PARTS,
+            VIDEOS,
+            TRASH,
+            TRASH_UNTIL,
+            JOBS,
+            QUEUED,
+            AGE,
+            SET_BACK,
+            ENDED,
+            NEXT_TURNS,
+            LINE,
+            SMALL,
+            LIVE,
+            RUNNING,
+            TOKENS,
+            LOGIN_CODES,
+            SCHEMA,
+            b"h/",
+            b"m/secret/",
+        ];
+        for (at, one) in all.iter().enumerate() {
+            for other in &all[at + 1..] {
+                assert!(!one.starts_with(other) && !other.starts_with(one), "{one:?} {other:?}");
+            }
+        }
     }
 }

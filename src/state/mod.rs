@@ -23,6 +23,7 @@ mod order;
 mod parts;
 pub mod record;
 mod stages;
+mod trash;
 mod uploads;
 mod usage;
 mod videos;
@@ -32,7 +33,7 @@ mod writer;
 pub use error::{Conflict, OpenError, StateError};
 pub use record::{
     JobRecord, LineRecord, LoginCode, PartRecord, RenditionRecord, StageRecord, TokenRecord,
-    UploadRecord, VideoChange, VideoRecord,
+    TrashRecord, UploadRecord, VideoChange, VideoRecord,
 };
 pub use usage::{Allowance, Excess, OpenJobs, Usage};
 

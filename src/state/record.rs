@@ -159,6 +159,17 @@ pub struct VideoRecord {
     pub chapters: Vec<Chapter>,
 }
 
+/// A video that was deleted and can be restored.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TrashRecord {
+    /// The video, without an upload or small jobs; queued if work on it was left to do.
+    pub video: VideoRecord,
+    /// When it was deleted.
+    pub deleted_at: UnixMillis,
+    /// From when on it is removed for good.
+    pub until: UnixMillis,
+}
+
 /// One quality of a video.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RenditionRecord {

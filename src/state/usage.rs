@@ -8,7 +8,7 @@
 
 use super::State;
 use super::error::StateError;
-use super::record::{JobRecord, UploadRecord, VideoRecord};
+use super::record::{JobRecord, TrashRecord, UploadRecord, VideoRecord};
 use super::view::View;
 use super::writer::Promise;
 use super::{keys, order};
@@ -22,7 +22,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 /// What one owner has here; nothing before it was counted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Usage {
-    /// Bytes of originals, and of open uploads: what was announced, or came where more did.
+    /// Bytes of originals, of those in the trash too, and of open uploads: what was announced, or
+    /// came where more did.
     pub kept: ByteCount,
     /// Bytes that were announced and haven't come.
     pub awaited: ByteCount,
@@ -409,6 +410,11 @@ impl State {
     }
 }
 
+/// Returns what a video's original adds.
+pub(super) fn arrived(video: &VideoRecord) -> Move {
+    Move::Original { owner: video.owner.clone(), before: 0, after: original(video) }
+}
+
 /// Counts everything anew.
 fn count(view: &View<'_>) -> Result<Ledger, StateError> {
     let mut ledger = Ledger::default();
@@ -420,9 +426,10 @@ fn count(view: &View<'_>) -> Result<Ledger, StateError> {
         }
     }
     for key in view.keys(keys::VIDEOS)? {
-        let video: VideoRecord = view.get(&key)?;
-        let (owner, after) = (video.owner.clone(), original(&video));
-        ledger.apply(Move::Original { owner, before: 0, after });
+        ledger.apply(arrived(&view.get(&key)?));
+    }
+    for key in view.keys(keys::TRASH)? {
+        ledger.apply(arrived(&view.get::<TrashRecord>(&key)?.video));
     }
     for index in [keys::AGE, keys::SET_BACK, keys::LIVE, keys::SMALL, keys::RUNNING] {
         for key in view.keys(index)? {

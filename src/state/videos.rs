@@ -5,7 +5,7 @@ use super::record::{JobRecord, VideoChange, VideoRecord};
 use super::usage::{self, Move};
 use super::view::View;
 use super::writer::Promise;
-use super::{State, jobs, keys, line, uploads};
+use super::{State, keys, line, trash, uploads};
 use crate::ids::VideoId;
 use crate::model::text::TextTrack;
 use crate::model::video::VideoState;
@@ -118,15 +118,7 @@ impl State {
     ) -> Result<VideoRecord, StateError> {
         self.call(Promise::Synced, move |view| {
             let video = get(view, id)?;
-            if let Some(job) = video.job {
-                jobs::cancel_open(view, job, now)?;
-            }
-            for &job in &video.small_jobs {
-                jobs::cancel_open(view, job, now)?;
-            }
-            if let Some(upload) = video.upload {
-                uploads::end_of_deleted(view, upload, now)?;
-            }
+            trash::end_work(view, &video, now)?;
             remove(view, id)?;
             Ok(video)
         })

@@ -32,6 +32,7 @@ mod sessions;
 mod status;
 mod survival;
 mod torture;
+mod trash;
 mod tus;
 mod worker;
 mod writers;

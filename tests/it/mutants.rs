@@ -126,7 +126,8 @@ fn mutated_films_harm_nobody() {
         for (name, video) in &batch {
             told.now = format!("of {name}");
             let end = wait_for("a mutant to come to its end", || {
-                let it = server.send("GET", &format!("/api/videos/{video}"), &[], b"");
+                let it =
+                    server.send("GET", &format!("/api/videos/{video}?permanent=true"), &[], b"");
                 if it.status == 200 { end_of(&it.json()) } else { Some("refused".to_owned()) }
             });
             assert_ne!(end, "internal", "{name}");

@@ -201,7 +201,7 @@ async fn parts(directory: &TempDir, config: Config) -> AppParts {
     let queue = Queue::new(state.clone(), hub.clone(), clock.clone(), uploads.finished(), None);
     AppParts {
         access: Access::new(state.clone(), clock.clone(), config.auth_mode),
-        library: Library::new(state.clone(), disk.clone(), hub.clone(), clock.clone()),
+        library: Library::new(state.clone(), disk.clone(), hub.clone(), clock.clone(), 0),
         started_at: clock.now(),
         config: Arc::new(config),
         readiness: Readiness::default(),

@@ -11,8 +11,9 @@ pub(super) use upload::UploadView;
 pub(super) use work::{ErrorView, StatusView, Work};
 
 use crate::events::Progress;
+use crate::model::extra::Pictures;
 use crate::model::video::{SourceFacts, VideoKind, VideoState, Visibility, Warning};
-use crate::state::VideoRecord;
+use crate::state::{TrashRecord, VideoRecord};
 use crate::units::UnixMillis;
 use pictures::ChoiceView;
 use playback::RenditionView;
@@ -48,6 +49,16 @@ pub(super) struct VideoView {
     pub(super) processing: StatusView,
     warnings: Vec<Warning>,
     error: Option<ErrorView>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    trash: Option<TrashView>,
+}
+
+/// Until when a deleted video can be restored.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct TrashView {
+    deleted_at: String,
+    removed_at: String,
 }
 
 /// What everybody may know of a video that isn't private.
@@ -109,7 +120,27 @@ impl VideoView {
             processing: StatusView::of(video, work),
             warnings: video.warnings.clone(),
             error: video.problem.as_ref().map(ErrorView::of),
+            trash: None,
         }
+    }
+
+    /// Makes the view of a record in the trash: nothing of it is served.
+    pub(super) fn of_trashed(trashed: &TrashRecord, work: &Work<'_>) -> Self {
+        let video = VideoRecord {
+            playable: false,
+            poster: None,
+            chosen: None,
+            pictures: Pictures::default(),
+            texts: Vec::new(),
+            captions: Vec::new(),
+            chapters: Vec::new(),
+            ..trashed.video.clone()
+        };
+        let trash = TrashView {
+            deleted_at: trashed.deleted_at.to_rfc3339(),
+            removed_at: trashed.until.to_rfc3339(),
+        };
+        Self { trash: Some(trash), ..Self::of(&video, work) }
     }
 }
 

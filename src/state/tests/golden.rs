@@ -172,6 +172,12 @@ fn video_with_choice() -> VideoRecord {
     VideoRecord { chosen, small_jobs: vec![JobId::from_bytes(bytes(6))], ..video() }
 }
 
+/// A deleted video.
+fn trashed() -> TrashRecord {
+    let video = VideoRecord { upload: None, ..video() };
+    TrashRecord { video, deleted_at: NOW.plus_ms(6), until: NOW.plus_ms(604_800_006) }
+}
+
 fn job() -> JobRecord {
     let video = VideoId::from_bytes(bytes(2));
     let mut job = JobRecord::new(JobId::from_bytes(bytes(3)), video, owner(), NOW);
@@ -316,6 +322,7 @@ fn records_keep_their_bytes() {
     check_kind("-pictures", video_with_pictures());
     check_kind("-chosen", video_with_choice());
     check_kind("-sounds", video_with_sounds());
+    check(trashed());
     check(job());
     check_kind("-small", small_job());
     check_kind("-less", job_with_less());
