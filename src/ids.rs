@@ -47,6 +47,13 @@ macro_rules! id {
                 Self(uuid::Uuid::from_bytes(bytes))
             }
 
+            /// Returns when it was drawn, by the clock that counted then.
+            pub fn drawn_at(&self) -> UnixMillis {
+                let bytes = self.0.as_bytes();
+                let millis = bytes[..6].iter().fold(0, |sum, &byte| sum << 8 | i64::from(byte));
+                UnixMillis(millis)
+            }
+
             /// Returns two hex digits of the random part, to spread directories evenly.
             pub fn shard(&self) -> String {
                 format!("{:02x}", self.0.as_bytes()[15])
@@ -126,6 +133,7 @@ mod tests {
     fn parses_only_what_it_writes() {
         let id = VideoId::fresh(UnixMillis(1_700_000_000_000));
         assert_eq!(VideoId::parse(&id.to_string()), Ok(id));
+        assert_eq!(id.drawn_at(), UnixMillis(1_700_000_000_000));
         let upper = id.to_string().to_uppercase();
         let simple = id.to_string().replace('-', "");
         for bad in ["", "../../etc/passwd", "a\0b", &upper, &simple, &format!("{{{id}}}")] {

@@ -20,6 +20,7 @@ mod sidecar;
 mod texts;
 mod trash;
 mod uploads;
+mod walk;
 mod work;
 
 pub use assembly::Assembly;
@@ -36,6 +37,7 @@ pub use sidecar::{
 };
 pub use texts::is_text;
 pub use trash::Trashed;
+pub use walk::{Area, MediaWeight, Weight};
 
 use crate::units::ByteCount;
 use paths::Place;

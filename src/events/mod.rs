@@ -10,6 +10,7 @@ pub use hub::{Hub, News, Subscription};
 
 use crate::ids::{Owner, UploadId, VideoId};
 use crate::model::job::Stage;
+use crate::model::room::Level;
 use crate::units::{ByteCount, UnixMillis};
 
 /// Something that happened.
@@ -41,6 +42,12 @@ impl Event {
         Self { id: 0, kind: EventKind::Queue, at, video: None, owner: None, body: EventBody::Queue }
     }
 
+    /// Makes the event that room on the disk is getting short.
+    pub fn of_disk(at: UnixMillis, level: Level) -> Self {
+        let (kind, body) = (EventKind::DiskLow, EventBody::Disk(level));
+        Self { id: 0, kind, at, video: None, owner: None, body }
+    }
+
     /// Returns the event with another body.
     pub fn with(mut self, body: EventBody) -> Self {
         self.body = body;
@@ -68,6 +75,8 @@ pub enum EventBody {
     Progress(Progress),
     /// Nothing more: the queue tells.
     Queue,
+    /// How much room there is.
+    Disk(Level),
 }
 
 /// The kinds of events.
@@ -91,6 +100,8 @@ pub enum EventKind {
     VideoFailed,
     /// The queue changed.
     Queue,
+    /// Room on the disk is getting short.
+    DiskLow,
 }
 
 impl EventKind {
@@ -106,6 +117,7 @@ impl EventKind {
             Self::VideoReady => "video.ready",
             Self::VideoFailed => "video.failed",
             Self::Queue => "queue",
+            Self::DiskLow => "disk.low",
         }
     }
 

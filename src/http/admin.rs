@@ -10,6 +10,7 @@ use crate::ids::JobId;
 use crate::model::access::Role;
 use crate::model::job::{JobState, PRIORITIES, Stage, StageState};
 use crate::model::problem::Problem as MediaProblem;
+use crate::model::room::warn_below;
 use crate::model::upload::UploadState;
 use crate::state::{JobRecord, VideoRecord};
 use crate::units::{ByteCount, UnixMillis};
@@ -331,6 +332,9 @@ fn warnings(parts: &AppParts, disk: &Disk) -> Vec<Warning> {
     if disk.free_bytes <= disk.reserve_bytes {
         let detail = "The disk is full up to its reserve: no new uploads are taken.".to_owned();
         warnings.push(Warning { code: "out-of-space", detail });
+    } else if disk.free_bytes < warn_below(ByteCount(disk.reserve_bytes)).0 {
+        let detail = "Room on the disk is getting short: make some before uploads are refused.";
+        warnings.push(Warning { code: "low-space", detail: detail.to_owned() });
     }
     if parts.queue.is_paused().unwrap_or(false) {
         let detail = "The queue is paused: nothing is begun until it goes on.".to_owned();

@@ -32,6 +32,7 @@ mod scrape;
 mod translate;
 mod trash;
 mod tus;
+mod upkeep;
 mod uploads;
 mod videos;
 mod views;
@@ -41,6 +42,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::disk::Disk;
 use crate::events::Hub;
+use crate::janitor::Janitor;
 use crate::library::Library;
 use crate::queue::Queue;
 use crate::state::State;
@@ -93,6 +95,8 @@ pub struct AppParts {
     pub hub: Hub,
     /// The jobs.
     pub queue: Queue,
+    /// Who keeps house.
+    pub janitor: Janitor,
     /// Whether new work is taken.
     pub readiness: Readiness,
     /// What is known of the workers, once they were looked at.
@@ -266,6 +270,7 @@ const TABLES: &[Table] = &[
     uploads::TABLE,
     chunks::TABLE,
     admin::TABLE,
+    upkeep::TABLE,
     live::TABLE,
     scrape::TABLE,
     login::TABLE,

@@ -4,33 +4,87 @@
 //! An original is never removed because a record is missing; it is taken in again. What can be
 //! made again from originals and records may go. Run by the server.
 
+mod audit;
+mod clean;
 mod rebuild;
+mod space;
 
+pub use audit::{Audit, Holdings, LastAudit, Strange};
 pub use rebuild::Rebuilt;
 
 use crate::clock::Clock;
+use crate::config::Reserve;
 use crate::disk::{Disk, DiskError};
-use crate::ids::VideoId;
+use crate::events::Hub;
+use crate::ids::{JobId, VideoId};
 use crate::library::{Library, LibraryError};
+use crate::model::upkeep::AskedBy;
 use crate::model::video::Visibility;
+use crate::queue::Queue;
 use crate::state::{State, StateError};
 use crate::upload::{UploadError, Uploads};
 use std::collections::HashSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 /// Time between two rounds.
 const ROUND: Duration = Duration::from_secs(60);
 
+/// Rounds from one cleaning to the next.
+const ROUNDS_TO_CLEANING: u32 = 60;
+
+/// Pages of videos and of jobs that a round looks at for stuck work: a hundred thousand in half an
+/// hour.
+const STUCK_PAGES: usize = 16;
+
 /// The keeper of the house. Clones share everything.
 #[derive(Clone)]
 pub struct Janitor {
-    uploads: Uploads,
-    library: Library,
-    state: State,
-    disk: Disk,
-    clock: Clock,
+    rooms: Rooms,
+    /// One cleaning at a time.
+    cleaning: Arc<tokio::sync::Mutex<()>>,
+    places: Arc<Mutex<Places>>,
+    audits: watch::Sender<LastAudit>,
+}
+
+/// The rooms that the janitor looks after.
+#[derive(Clone)]
+pub struct Rooms {
+    /// The upload engine.
+    pub uploads: Uploads,
+    /// What is published, and the trash.
+    pub library: Library,
+    /// The jobs.
+    pub queue: Queue,
+    /// The records.
+    pub state: State,
+    /// The files.
+    pub disk: Disk,
+    /// The clock.
+    pub clock: Clock,
+    /// What happens.
+    pub hub: Hub,
+    /// Room that uploads leave alone.
+    pub reserve: Reserve,
+}
+
+impl std::ops::Deref for Janitor {
+    type Target = Rooms;
+
+    fn deref(&self) -> &Rooms {
+        &self.rooms
+    }
+}
+
+/// Up to where stuck work has been looked for, and what was told of the disk.
+#[derive(Debug, Default)]
+struct Places {
+    video: Option<VideoId>,
+    job: Option<JobId>,
+    is_low: bool,
 }
 
 /// Why the house can't be kept.
@@ -48,6 +102,9 @@ pub enum JanitorError {
     /// The database refused or failed.
     #[error(transparent)]
     State(#[from] StateError),
+    /// Another cleaning is under way.
+    #[error("another cleaning is under way")]
+    Busy,
     /// A task of ours ended without a result.
     #[error("a task of the janitor ended without a result")]
     Task,
@@ -69,9 +126,10 @@ pub struct Swept {
 }
 
 impl Janitor {
-    /// Makes the keeper of this state and these files.
-    pub fn new(uploads: Uploads, library: Library, state: State, disk: Disk, clock: Clock) -> Self {
-        Self { uploads, library, state, disk, clock }
+    /// Makes the keeper of these rooms.
+    pub fn new(rooms: Rooms) -> Self {
+        let (cleaning, places) = (Arc::default(), Arc::default());
+        Self { rooms, cleaning, places, audits: watch::Sender::default() }
     }
 
     /// Mends what a stop at any moment left behind; run once, before the first request and job.
@@ -132,30 +190,60 @@ impl Janitor {
         Ok(swept)
     }
 
-    /// Makes its rounds until `stop` is cancelled. A round that fails is tried again later.
+    /// Makes its rounds until `stop` is cancelled: each minute what is cheap, each hour everything.
+    /// What fails is tried again later.
     pub async fn run(&self, stop: CancellationToken) {
         let mut rounds = tokio::time::interval(ROUND);
         rounds.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut count = 0_u32;
         loop {
             tokio::select! {
                 () = stop.cancelled() => return,
                 _ = rounds.tick() => (),
             }
-            match self.uploads.expire_due().await {
-                Ok(0) => (),
-                Ok(expired) => info!(expired, "gave up {expired} uploads that nobody went on with"),
-                Err(failed) => warn!("a round of the janitor failed: {failed}"),
-            }
-            if let Err(failed) = self.library.empty_trash().await {
-                warn!("the trash can't be emptied: {failed}");
+            let round = async {
+                self.round().await;
+                count = count.wrapping_add(1);
+                if count.is_multiple_of(ROUNDS_TO_CLEANING) {
+                    report("a cleaning", self.clean(AskedBy::Schedule, false).await);
+                }
+            };
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = round => (),
             }
         }
+    }
+
+    async fn round(&self) {
+        match self.uploads.expire_due().await {
+            Ok(0) => (),
+            Ok(expired) => info!(expired, "gave up {expired} uploads that nobody went on with"),
+            Err(failed) => warn!("a round of the janitor failed: {failed}"),
+        }
+        report("emptying the trash", self.library.empty_trash().await);
+        report("looking for room", self.watch_space().await);
+        report("looking for stuck work", self.look_for_stuck_work(STUCK_PAGES).await);
     }
 
     /// Returns the videos of uploads that have ended: one of them without a record was deleted.
     fn deleted(&self) -> Result<HashSet<VideoId>, JanitorError> {
         let uploads = self.state.unfinished_uploads()?;
         Ok(uploads.iter().filter(|u| u.state.is_gone()).filter_map(|u| u.video).collect())
+    }
+
+    fn places(&self) -> MutexGuard<'_, Places> {
+        self.places.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Reads many records where blocking is allowed.
+    async fn read<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&State) -> Result<T, StateError> + Send + 'static,
+    ) -> Result<T, JanitorError> {
+        let state = self.state.clone();
+        let done = tokio::task::spawn_blocking(move || read(&state)).await;
+        Ok(done.map_err(|_| JanitorError::Task)??)
     }
 
     async fn has_source(&self, video: VideoId) -> Result<bool, JanitorError> {
@@ -175,6 +263,13 @@ impl Janitor {
         let disk = self.disk.clone();
         let done = tokio::task::spawn_blocking(move || work(&disk)).await;
         Ok(done.map_err(|_| JanitorError::Task)??)
+    }
+}
+
+/// Logs what went wrong in a part of a round.
+fn report<T>(what: &str, done: Result<T, impl std::fmt::Display>) {
+    if let Err(failed) = done {
+        warn!("{what} failed: {failed}");
     }
 }
 

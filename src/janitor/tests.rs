@@ -5,12 +5,15 @@ use crate::config::{Durability, Reserve};
 use crate::events::Hub;
 use crate::ids::{Epoch, JobId, Owner};
 use crate::model::access::{Role, Viewer};
+use crate::model::job::JobState;
 use crate::model::manifest::{Manifest, Rung, Segment};
+use crate::model::problem::ProblemCode;
 use crate::model::rendition::RenditionPlan;
+use crate::model::upkeep::{Action, Kind, Report};
 use crate::model::upload::{Protocol, UploadState};
 use crate::model::video::{SourceFacts, VideoKind, VideoState};
 use crate::queue::Queue;
-use crate::state::{JobRecord, UploadRecord};
+use crate::state::{JobRecord, UploadRecord, VideoRecord};
 use crate::units::{ByteCount, ByteOffset, UnixMillis};
 use crate::upload::{Append, Metadata, NewUpload, UploadLimits};
 use bytes::Bytes;
@@ -49,7 +52,13 @@ impl House {
         let uploads = Uploads::new(disk.clone(), of_uploads, hub, clock.clone(), limits, boot);
         let (s, d, c) = (state.clone(), disk.clone(), clock.clone());
         let library = Library::new(s, d, Hub::new(START), c, 7 * 86_400_000);
-        House { janitor: Janitor::new(uploads, library, state, disk, clock.clone()), clock }
+        let (s, c, bell) = (state.clone(), clock.clone(), uploads.finished());
+        let queue = Queue::new(s, Hub::new(START), c, bell, None);
+        let (hub, reserve) = (Hub::new(START), Reserve::Bytes(ByteCount(0)));
+        let c = clock.clone();
+        let rooms = Rooms { uploads, library, queue, state, disk, clock: c, hub, reserve };
+        let janitor = Janitor::new(rooms);
+        House { janitor, clock }
     }
 
     /// Uploads `sent` of a declared `length` bytes under a title.
@@ -287,5 +296,168 @@ async fn the_trash_is_rebuilt_from_the_files() {
     let back = house.janitor.library.restore(video, &anna).await.expect("it is hers");
     assert_eq!((back.state, back.playable, back.title.as_str()), (VideoState::Ready, true, "gone"));
     house.janitor.disk.open_original(video).expect("it is back");
+    house.close().await;
+}
+
+/// Counts of what a cleaning found, by kind and what was done.
+fn counts(report: &Report) -> Vec<(Kind, Action, u64)> {
+    report.findings.iter().map(|it| (it.kind, it.action, it.count)).collect()
+}
+
+/// A cleaning finds what is out of place in both directions and puts it right, once; a dry run
+/// tells the same and touches nothing.
+#[tokio::test]
+async fn a_cleaning_puts_everything_in_its_place() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let house = House::open(dir.path());
+    let (janitor, disk) = (&house.janitor, &house.janitor.disk);
+    let [lost, ready, kept] = [
+        house.upload("lost", b"abc", 3).await,
+        house.upload("ready", b"abc", 3).await,
+        house.upload("kept", b"abc", 3).await,
+    ];
+    let video_of = |upload: &UploadRecord| upload.video.expect("every upload has one");
+    let partial = house.upload("partial", b"ab", 3).await;
+    // A film whose original somebody has removed, waiting; and one that is ready.
+    disk.remove_original(video_of(&lost)).expect("it is ours");
+    write_manifest(disk, video_of(&ready), &manifest(true));
+    let queue = &janitor.queue;
+    let claim = async |video| loop {
+        let claim = queue.claim().await.expect("it reads").expect("they wait");
+        if claim.job.video == video {
+            return claim;
+        }
+    };
+    let done = claim(video_of(&ready)).await;
+    let finish =
+        janitor.state.finish_job(done.job.id, done.job.epoch, house.clock.now(), 6.0, vec![]);
+    finish.await.expect("it holds its lease");
+    queue.put_down(done.job.id);
+    disk.remove_original(video_of(&ready)).expect("it is ours");
+    // Files that no record knows: published ones, scratch, an original, a directory of an upload.
+    let at = |ms: i64| UnixMillis(house.clock.now().0 - ms);
+    let stranger = VideoId::fresh(at(3_700_000));
+    write_manifest(disk, stranger, &manifest(true));
+    let (old, young) = (VideoId::fresh(at(3_700_000)), VideoId::fresh(at(3_500_000)));
+    for id in [old, young] {
+        let facts = janitor.state.video(video_of(&kept)).expect("it reads").expect("it is there");
+        let facts = crate::disk::Facts { video: id, ..facts.to_facts() };
+        disk.create_original(id, b"abc", &facts).expect("there is room");
+    }
+    let job = JobId::fresh(at(3_700_000));
+    disk.make_work(job, Epoch(1)).expect("there is room");
+    let held = claim(video_of(&kept)).await;
+    disk.make_work(held.job.id, held.job.epoch).expect("there is room");
+
+    let expected = [
+        (Kind::UnknownOriginal, Action::TakenIn, 1),
+        (Kind::DeletedMedia, Action::Removed, 1),
+        (Kind::WorkLeftover, Action::Removed, 1),
+        (Kind::MissingOriginal, Action::Failed, 1),
+        (Kind::MissingOriginal, Action::Told, 1),
+    ];
+    for dry in [true, false] {
+        let report = janitor.clean(AskedBy::Admin, dry).await.expect("it reads");
+        assert_eq!((counts(&report), report.faults.len()), (expected.to_vec(), 0), "{dry}");
+        assert_eq!(disk.medias().expect("they read").contains(&stranger), dry);
+        assert_eq!(disk.works().expect("they read").contains(&job), dry);
+        assert_eq!(janitor.state.video(old).expect("it reads").is_none(), dry);
+    }
+    let failed = janitor.state.video(video_of(&lost)).expect("it reads").expect("it is there");
+    let code = failed.problem.as_ref().map(|problem| problem.code);
+    assert_eq!((failed.state, code), (VideoState::Failed, Some(ProblemCode::OriginalMissing)));
+    let taken_in = janitor.state.video(old).expect("it reads").expect("it was taken in");
+    assert_eq!((taken_in.state, taken_in.visibility), (VideoState::Queued, Visibility::Private));
+    // What is somebody's stays: a young original, scratch of a running job, an open upload.
+    assert!(disk.originals().expect("they read").contains(&young));
+    assert_eq!(disk.works().expect("they read"), [held.job.id]);
+    assert!(disk.open_blob(partial.id).is_ok());
+    let again = janitor.clean(AskedBy::Admin, false).await.expect("it reads");
+    assert_eq!(
+        counts(&again),
+        [(Kind::MissingOriginal, Action::Told, 2)],
+        "a ready film and a failed one stay to be told of"
+    );
+    assert_eq!(janitor.state.reports().expect("they read").len(), 3);
+    house.close().await;
+}
+
+/// Work that nobody is to do is queued again, and a job whose lease ran out or whose video is gone
+/// doesn't stay; what somebody holds is left to them.
+#[tokio::test]
+async fn stuck_work_goes_on_by_itself() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let house = House::open(dir.path());
+    let (janitor, state) = (&house.janitor, &house.janitor.state);
+    let upload = house.upload("stuck", b"abc", 3).await;
+    let video = upload.video.expect("every upload has one");
+    // A video that waits without a job: one that was taken in without.
+    let now = house.clock.now();
+    let without = VideoId::fresh(now);
+    let record = state.video(video).expect("it reads").expect("it is there");
+    let orphan = JobRecord::new(JobId::fresh(now), VideoId::fresh(now), record.owner.clone(), now);
+    let lone = VideoRecord { job: None, ..record.clone() };
+    let facts = crate::disk::Facts { video: without, ..lone.to_facts() };
+    janitor.disk.create_original(without, b"abc", &facts).expect("there is room");
+    let lone = VideoRecord { id: without, upload: None, ..lone };
+    state.adopt_video(lone, None).await.expect("it is new");
+    let other = VideoRecord { id: VideoId::fresh(now), upload: None, job: None, ..record };
+    let (other_id, orphan_id) = (other.id, orphan.id);
+    let facts = crate::disk::Facts { video: other_id, ..other.to_facts() };
+    janitor.disk.create_original(other_id, b"abc", &facts).expect("there is room");
+    state.adopt_video(other, Some(orphan)).await.expect("it is new");
+
+    let claimed = janitor.queue.claim().await.expect("it reads").expect("one waits");
+    house.clock.advance_ms(120_000);
+    let report = janitor.clean(AskedBy::Admin, false).await.expect("it reads");
+    let expected =
+        [(Kind::VideoWithoutWork, Action::Queued, 1), (Kind::StuckJob, Action::Ended, 1)];
+    assert_eq!(counts(&report), expected, "{report:?}");
+    let job = state.video(without).expect("it reads").expect("it is there").job;
+    let job = state.job(job.expect("queued")).expect("it reads").expect("it is there");
+    assert_eq!((job.state, job.problem.is_some()), (JobState::Queued, true), "with the reason");
+    let orphan = state.job(orphan_id).expect("it reads").expect("it is there");
+    assert_eq!(orphan.state, JobState::Cancelled);
+    let held = state.job(claimed.job.id).expect("it reads").expect("it is there");
+    assert_eq!(held.state, JobState::Running, "somebody holds it");
+    janitor.queue.put_down(claimed.job.id);
+    janitor.look_for_stuck_work(1).await.expect("it reads");
+    let abandoned = state.job(claimed.job.id).expect("it reads").expect("it is there");
+    assert_eq!(abandoned.state, JobState::Queued);
+    house.close().await;
+}
+
+/// An audit sums what everybody has, from the files, and names what doesn't fit; it is kept for
+/// who asks again.
+#[tokio::test]
+async fn an_audit_adds_up() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let house = House::open(dir.path());
+    let (janitor, disk) = (&house.janitor, &house.janitor.disk);
+    let [one, two, gone] = [
+        house.upload("one", b"abc", 3).await,
+        house.upload("two", b"abc", 3).await,
+        house.upload("gone", b"abcd", 4).await,
+    ];
+    house.upload("partial", b"ab", 3).await;
+    let video_of = |upload: &UploadRecord| upload.video.expect("every upload has one");
+    disk.replace_media(video_of(&one), "poster.jpg", b"jpeg!", true).expect("there is room");
+    disk.remove_original(video_of(&two)).expect("it is ours");
+    let anna = Viewer { owner: Owner("anna".into()), role: Role::Uploader };
+    janitor.library.delete(video_of(&gone), &anna, false).await.expect("it is hers");
+    write_manifest(disk, VideoId::fresh(START), &manifest(true));
+    let audit = janitor.audit(false).await.audit.expect("it ends");
+    let [(owner, anna)] = audit.owners.as_slice() else { panic!("one owner: {audit:?}") };
+    assert_eq!((owner.0.as_str(), anna), ("anna", &audit.total));
+    assert_eq!((anna.pictures.files, anna.pictures.bytes), (1, 5));
+    assert_eq!((anna.originals.files, anna.trash.files), (2, 3), "facts and notes lie beside them");
+    assert_eq!(anna.uploads.files, 2, "the blob and what its client said");
+    assert_eq!((audit.orphans.count, audit.missing_originals.count), (1, 1));
+    assert!(audit.complete && audit.orphans.bytes > 0);
+    let again = janitor.audit(false).await.audit.expect("it is kept");
+    assert!(Arc::ptr_eq(&audit, &again));
+    house.clock.advance_ms(601_000);
+    let later = janitor.audit(false).await.audit.expect("it ends");
+    assert!(!Arc::ptr_eq(&audit, &later));
     house.close().await;
 }

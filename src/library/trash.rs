@@ -163,6 +163,11 @@ impl Library {
         Ok(gone)
     }
 
+    /// Keeps every video from being moved into the trash, out of it, or away, until it is dropped.
+    pub async fn hold(&self) -> tokio::sync::MutexGuard<'_, ()> {
+        self.shelf.changing.lock().await
+    }
+
     /// Brings the bytes of a video to where its record says that they belong, if that is the
     /// trash: what a crash left where it was, or somebody who was late put there. Says whether it
     /// is in the trash.

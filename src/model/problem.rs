@@ -29,6 +29,8 @@ pub enum ProblemCode {
     WorkerCrashed,
     /// The child can't be confined on this machine, so nothing is opened.
     SandboxUnavailable,
+    /// The file that was uploaded isn't on the disk any more.
+    OriginalMissing,
     /// Somebody cancelled the work.
     Cancelled,
     /// A broken rule inside the server.
@@ -50,6 +52,7 @@ impl ProblemCode {
             Self::OutOfMemory => "Processing needs too much memory",
             Self::WorkerCrashed => "Processing stopped unexpectedly",
             Self::SandboxUnavailable => "Processing can't run safely on this server",
+            Self::OriginalMissing => "The uploaded file is missing",
             Self::Cancelled => "Processing was cancelled",
             Self::Internal => "Something went wrong in the server",
         }
@@ -84,6 +87,9 @@ impl ProblemCode {
             }
             Self::SandboxUnavailable => {
                 "The server's operator must mend this (see `slipway doctor`). Then try again."
+            }
+            Self::OriginalMissing => {
+                "Send the file again, and tell the server's operator: it was there once."
             }
             Self::Cancelled => "Try again whenever you like.",
             Self::Internal => {

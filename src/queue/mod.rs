@@ -15,6 +15,7 @@ use crate::ids::{Epoch, JobId, VideoId};
 use crate::model::extra::ExtraKind;
 use crate::model::job::{ATTEMPTS_MAX, JobState, LEASE_MS, Stage, Task, backoff_ms};
 use crate::model::problem::{Problem, ProblemCode};
+use crate::model::video::VideoState;
 use crate::state::{Conflict, JobRecord, State, StateError, VideoRecord};
 use crate::units::UnixMillis;
 use places::Places;
@@ -336,6 +337,13 @@ impl Queue {
         if let Some(signal) = job.and_then(|job| self.signals().get(&job).cloned()) {
             signal.cancel();
         }
+    }
+
+    /// Tells everybody of a video whose work was moved on by others.
+    pub fn told(&self, video: &VideoRecord) {
+        let failed = video.state == VideoState::Failed;
+        self.tell(if failed { EventKind::VideoFailed } else { EventKind::VideoState }, video);
+        self.bell.notify_one();
     }
 
     /// Says whether this process still works on a job, be it one that no longer counts.

@@ -8,7 +8,7 @@ use crate::control;
 use crate::disk::{Disk, Room};
 use crate::events::Hub;
 use crate::http::{AppParts, Readiness, WorkerStatus};
-use crate::janitor::{Janitor, JanitorError};
+use crate::janitor::{Janitor, JanitorError, Rooms};
 use crate::library::Library;
 use crate::pipeline::Pipeline;
 use crate::queue::Queue;
@@ -83,20 +83,25 @@ impl Parts {
             UploadLimits::of(&config),
             boot_id.clone(),
         );
-        let library = Library::new(
+        let (s, d, h, c) = (state.clone(), disk.clone(), hub.clone(), clock.clone());
+        let library = Library::new(s, d, h, c, config.trash_for_ms);
+        let queue = Queue::new(
             state.clone(),
-            disk.clone(),
             hub.clone(),
             clock.clone(),
-            config.trash_for_ms,
+            uploads.finished(),
+            config.media.workers_per_user,
         );
-        let janitor = Janitor::new(
-            uploads.clone(),
-            library.clone(),
-            state.clone(),
-            disk.clone(),
-            clock.clone(),
-        );
+        let janitor = Janitor::new(Rooms {
+            uploads: uploads.clone(),
+            library: library.clone(),
+            queue: queue.clone(),
+            state: state.clone(),
+            disk: disk.clone(),
+            clock: clock.clone(),
+            hub: hub.clone(),
+            reserve: config.upload.reserve_free_space,
+        });
         let refused = |cause: JanitorError| ServerError::State(cause.to_string());
         if rebuilt {
             let found = janitor.rebuild().await.map_err(refused)?;
@@ -106,13 +111,6 @@ impl Parts {
         if let Err(cause) = disk.trust_again() {
             warn!("the word of a failed sync stays: {cause}");
         }
-        let queue = Queue::new(
-            state.clone(),
-            hub.clone(),
-            clock.clone(),
-            uploads.finished(),
-            config.media.workers_per_user,
-        );
         queue.reclaim().await.map_err(|cause| ServerError::State(cause.to_string()))?;
         let space = disk.free_space().map_err(|cause| ServerError::Disk(cause.to_string()))?;
         Ok(Self {
@@ -148,6 +146,7 @@ impl Parts {
             hub: self.hub.clone(),
             queue: self.queue.clone(),
             readiness: self.readiness.clone(),
+            janitor: self.janitor.clone(),
             worker_status: Arc::clone(&self.worker_status),
             started_at: self.started_at,
         }

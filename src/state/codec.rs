@@ -5,8 +5,8 @@
 
 use super::error::StateError;
 use super::record::{
-    JobRecord, LineRecord, LoginCode, PartRecord, TokenRecord, TrashRecord, UploadRecord,
-    VideoRecord,
+    CleanupRecord, JobRecord, LineRecord, LoginCode, PartRecord, TokenRecord, TrashRecord,
+    UploadRecord, VideoRecord,
 };
 use crate::model::estimate::Paces;
 use serde::Serialize;
@@ -40,6 +40,11 @@ impl Record for VideoRecord {
 
 impl Record for TrashRecord {
     const NAME: &'static str = "trash";
+    const VERSION: u8 = 1;
+}
+
+impl Record for CleanupRecord {
+    const NAME: &'static str = "cleanup";
     const VERSION: u8 = 1;
 }
 

@@ -17,6 +17,7 @@
 //! e/<how>/<finished_at>/<job>       index: jobs that have ended, by how and when
 //! n/<owner>                         the turn of the next film of an owner
 //! m/line, m/paces                   about the line of films, and how long work takes here
+//! yr/<moment>                       reports of cleanings
 //! t/<token>                         token records
 //! h/<hash>                          index: tokens by their hash
 //! l/<hash>                          login codes
@@ -45,6 +46,7 @@ pub(super) const PACES: &[u8] = b"m/paces";
 pub(super) const SMALL: &[u8] = b"s/";
 pub(super) const LIVE: &[u8] = b"i/";
 pub(super) const RUNNING: &[u8] = b"r/";
+pub(super) const REPORTS: &[u8] = b"yr/";
 pub(super) const TOKENS: &[u8] = b"t/";
 pub(super) const LOGIN_CODES: &[u8] = b"l/";
 pub(super) const SCHEMA: &[u8] = b"m/schema";
@@ -82,6 +84,10 @@ pub(super) fn trash_until(until: UnixMillis, id: VideoId) -> Vec<u8> {
 pub(super) fn parse_trash_until(key: &[u8]) -> Option<(UnixMillis, VideoId)> {
     let (until, id) = parse_moment_and_id(key.strip_prefix(TRASH_UNTIL)?)?;
     Some((until, VideoId::from_bytes(id)))
+}
+
+pub(super) fn report(started_at: UnixMillis) -> Vec<u8> {
+    [REPORTS, &sortable(started_at)].concat()
 }
 
 pub(super) fn job(id: JobId) -> Vec<u8> {
@@ -251,6 +257,7 @@ mod tests {
             VIDEOS,
             TRASH,
             TRASH_UNTIL,
+            REPORTS,
             JOBS,
             QUEUED,
             AGE,

@@ -18,6 +18,7 @@ mod keys;
 mod line;
 mod listed;
 mod live;
+mod mend;
 mod nudge;
 mod order;
 mod parts;
@@ -31,9 +32,10 @@ mod view;
 mod writer;
 
 pub use error::{Conflict, OpenError, StateError};
+pub use mend::{REPORTS_MAX, StuckJob};
 pub use record::{
-    JobRecord, LineRecord, LoginCode, PartRecord, RenditionRecord, StageRecord, TokenRecord,
-    TrashRecord, UploadRecord, VideoChange, VideoRecord,
+    CleanupRecord, JobRecord, LineRecord, LoginCode, PartRecord, RenditionRecord, StageRecord,
+    TokenRecord, TrashRecord, UploadRecord, VideoChange, VideoRecord,
 };
 pub use usage::{Allowance, Excess, OpenJobs, Usage};
 

@@ -12,6 +12,7 @@ use crate::model::manifest::{Formats, Picture};
 use crate::model::problem::Problem;
 use crate::model::rendition::{RenditionPlan, RenditionState};
 use crate::model::text::{Chapter, TextTrack};
+use crate::model::upkeep::Report;
 use crate::model::upload::{Chunks, Concat, Protocol, Received, UploadState};
 use crate::model::video::{SourceFacts, VideoKind, VideoState, Visibility, Warning};
 use crate::units::{ByteCount, UnixMillis};
@@ -239,6 +240,14 @@ pub struct JobRecord {
     /// What its attempts broke down over; the next one doesn't try to make it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub left_out: Vec<ExtraKind>,
+}
+
+/// What a cleaning found and did.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct CleanupRecord {
+    /// The report.
+    pub report: Report,
 }
 
 /// One stage of a job.

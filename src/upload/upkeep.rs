@@ -6,7 +6,7 @@ use crate::ids::UploadId;
 use crate::model::upload::{Chunks, Concat, Protocol, UploadState};
 use crate::model::video::Visibility;
 use crate::state::UploadRecord;
-use crate::units::{ByteCount, ByteOffset};
+use crate::units::{ByteCount, ByteOffset, UnixMillis};
 use std::collections::HashSet;
 use std::sync::Arc;
 use tracing::{info, warn};
@@ -72,6 +72,35 @@ impl Uploads {
         Ok(())
     }
 
+    /// Returns the uploads whose time is over, as long as nobody goes on with them.
+    ///
+    /// # Errors
+    /// The database's own.
+    pub fn due(&self) -> Result<Vec<UploadRecord>, UploadError> {
+        let engine = &self.engine;
+        let now = engine.clock.now();
+        let mut due = engine.state.unfinished_uploads()?;
+        due.retain(|record| engine.is_due(record, now));
+        Ok(due)
+    }
+
+    /// Says whether what lies of an upload may go: it has ended, or nobody knows it and it is
+    /// empty or older than any may become.
+    ///
+    /// # Errors
+    /// What keeps the disk from being read.
+    pub async fn is_leftover(&self, id: UploadId) -> Result<bool, UploadError> {
+        let engine = self.engine.clone();
+        if engine.state.upload(id)?.is_some_and(|record| record.state.is_under_way()) {
+            return Ok(false);
+        }
+        let expire_ms = engine.limits.expire_after_ms;
+        let now = engine.clock.now();
+        engine
+            .blocking(move |engine| is_over(engine, id, |made| now.ms_since(made) >= expire_ms))
+            .await
+    }
+
     /// Gives up the partial uploads whose time is over, and forgets those that were given up a
     /// week ago. Returns how many were given up.
     ///
@@ -92,12 +121,7 @@ impl Uploads {
             if record.state.is_gone() && now.ms_since(ended) >= ENDED_REMEMBERED_MS {
                 engine.state.forget_upload(record.id).await?;
             }
-            let is_due = record.state == UploadState::Partial
-                && record.expires_at <= now
-                && engine.may_expire(&record);
-            let is_served = engine.turns.is_taken(record.id)
-                || engine.part_turns.is_any(|(upload, _)| upload == record.id);
-            if is_due && !is_served {
+            if engine.is_due(&record, now) {
                 expired += usize::from(self.run(move |engine| engine.expire(record.id)).await?);
             }
         }
@@ -157,6 +181,18 @@ impl Uploads {
 }
 
 impl Engine {
+    /// Says whether nobody has gone on with an upload in time, and nobody does.
+    fn is_due(&self, record: &UploadRecord, now: UnixMillis) -> bool {
+        let is_served = || {
+            self.turns.is_taken(record.id)
+                || self.part_turns.is_any(|(upload, _)| upload == record.id)
+        };
+        record.state == UploadState::Partial
+            && record.expires_at <= now
+            && self.may_expire(record)
+            && !is_served()
+    }
+
     /// Gives up one upload, unless somebody went on with it meanwhile; says whether.
     async fn expire(self: Arc<Self>, id: UploadId) -> Result<bool, UploadError> {
         let Some(turn) = self.turns.take(id).await else { return Ok(false) };
@@ -242,7 +278,7 @@ impl Engine {
 fn is_over(
     engine: &Engine,
     id: UploadId,
-    is_old: impl Fn(crate::units::UnixMillis) -> bool,
+    is_old: impl Fn(UnixMillis) -> bool,
 ) -> Result<bool, DiskError> {
     if matches!(engine.state.upload(id), Ok(Some(_))) {
         return Ok(true);

@@ -111,6 +111,14 @@ impl Told {
                 (text(members), None)
             }
             EventBody::Progress(progress) => (text(progress_members(progress)), None),
+            EventBody::Disk(level) => (
+                text(json!({
+                    "freeBytes": level.free.0,
+                    "totalBytes": level.total.0,
+                    "reserveBytes": level.reserve.0,
+                })),
+                None,
+            ),
             EventBody::Queue => {
                 let numbers = admin::queue_numbers(parts);
                 (text(numbers.map_or(Value::Null, |numbers| json!(numbers))), None)

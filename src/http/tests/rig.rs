@@ -7,6 +7,7 @@ use crate::disk::Disk;
 use crate::events::Hub;
 use crate::http::{AppParts, Listeners, Readiness, Served, serve};
 use crate::ids::VideoId;
+use crate::janitor::{Janitor, Rooms};
 use crate::library::Library;
 use crate::model::access::Role;
 use crate::queue::Queue;
@@ -199,9 +200,21 @@ async fn parts(directory: &TempDir, config: Config) -> AppParts {
     let uploads = Uploads::new(d, s, h, c, limits, "boot".to_owned());
     state.count_usage().await.expect("counted");
     let queue = Queue::new(state.clone(), hub.clone(), clock.clone(), uploads.finished(), None);
+    let library = Library::new(state.clone(), disk.clone(), hub.clone(), clock.clone(), 0);
+    let janitor = Janitor::new(Rooms {
+        uploads: uploads.clone(),
+        library: library.clone(),
+        queue: queue.clone(),
+        state: state.clone(),
+        disk: disk.clone(),
+        clock: clock.clone(),
+        hub: hub.clone(),
+        reserve: config.upload.reserve_free_space,
+    });
     AppParts {
         access: Access::new(state.clone(), clock.clone(), config.auth_mode),
-        library: Library::new(state.clone(), disk.clone(), hub.clone(), clock.clone(), 0),
+        library,
+        janitor,
         started_at: clock.now(),
         config: Arc::new(config),
         readiness: Readiness::default(),

@@ -8,6 +8,7 @@ use crate::model::manifest::Picture;
 use crate::model::problem::{Problem, ProblemCode};
 use crate::model::rendition::{RenditionPlan, RenditionState, SoundPurpose};
 use crate::model::text::{Chapter, TextKind, TextTrack};
+use crate::model::upkeep::{Action, AskedBy, Kind, Report};
 use crate::model::video::{SoundFacts, SourceFacts, Warning};
 use crate::state::codec::{VALUE_BYTES_MAX, decode, encode};
 use std::fmt::Debug;
@@ -172,6 +173,16 @@ fn video_with_choice() -> VideoRecord {
     VideoRecord { chosen, small_jobs: vec![JobId::from_bytes(bytes(6))], ..video() }
 }
 
+/// What a cleaning found.
+fn cleanup() -> CleanupRecord {
+    let mut report = Report::begin(AskedBy::Schedule, false, NOW);
+    report.add(Kind::WorkLeftover, Action::Removed, "one".to_owned(), 7, "");
+    report.add(Kind::StuckJob, Action::Queued, "two".to_owned(), 0, "It was stuck.");
+    report.fault("a file couldn't be looked at".to_owned());
+    report.finished_at = NOW.plus_ms(9);
+    CleanupRecord { report }
+}
+
 /// A deleted video.
 fn trashed() -> TrashRecord {
     let video = VideoRecord { upload: None, ..video() };
@@ -323,6 +334,7 @@ fn records_keep_their_bytes() {
     check_kind("-chosen", video_with_choice());
     check_kind("-sounds", video_with_sounds());
     check(trashed());
+    check(cleanup());
     check(job());
     check_kind("-small", small_job());
     check_kind("-less", job_with_less());
