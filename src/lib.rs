@@ -3,6 +3,7 @@
 //! docs/ARCHITECTURE.md tells the one way of the data and which module may import which.
 
 pub mod access;
+pub mod backup;
 pub mod cli;
 pub mod clock;
 pub mod config;

@@ -6,6 +6,7 @@ use crate::config::flags::Settings;
 use crate::config::{Config, Listen};
 use crate::control::{self, Request};
 use crate::disk;
+use crate::server;
 use crate::worker::{self, SelfCheck};
 use serde::Serialize;
 use std::io::ErrorKind;
@@ -66,6 +67,18 @@ pub(super) fn run(settings: &Settings, json: bool) -> Result<bool, Failure> {
         }
     }
     Ok(findings.iter().all(|it| it.state != State::Fail))
+}
+
+/// Makes the records anew from the last export and the files.
+pub(super) fn rebuild(settings: &Settings) -> Result<(), Failure> {
+    let config = super::load(settings)?.config;
+    super::become_owner(&config)?;
+    let aside = server::rebuild(config).map_err(super::of_server)?;
+    match aside {
+        Some(path) => println!("rebuilt; the database that was there is in {}", path.display()),
+        None => println!("rebuilt"),
+    }
+    Ok(())
 }
 
 fn is_running(config: &Config) -> bool {

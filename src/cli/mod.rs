@@ -3,6 +3,7 @@
 //! Exit codes: 0 done; 2 wrong usage, wrong configuration, or a data directory that another
 //! server holds; 1 anything else. A failure is one line on standard error.
 
+mod db;
 mod doctor;
 mod ingest;
 mod token;
@@ -42,7 +43,13 @@ pub fn main() -> ExitCode {
         Command::Worker { probe: true } => return worker::probe_main(),
         Command::Serve => serve(&settings),
         Command::CheckConfig { keys } => check_config(&settings, keys),
-        Command::Doctor { json } => match doctor::run(&settings, json) {
+        Command::Doctor { rebuild: true, .. } => doctor::rebuild(&settings),
+        Command::Db(command) => match db::run(&settings, command) {
+            // Each thing that doesn't fit has had its line.
+            Ok(false) => return ExitCode::from(1),
+            done => done.map(drop),
+        },
+        Command::Doctor { json, .. } => match doctor::run(&settings, json) {
             // Each thing that is wrong has had its line.
             Ok(false) => return ExitCode::from(1),
             done => done.map(drop),
@@ -71,10 +78,7 @@ fn load(settings: &Settings) -> Result<Loaded, Failure> {
 
 fn serve(settings: &Settings) -> Result<(), Failure> {
     let loaded = load(settings)?;
-    server::run(loaded.config).map_err(|failure| match failure.is_usage() {
-        true => Failure::usage(failure),
-        false => Failure::other(failure),
-    })
+    server::run(loaded.config).map_err(of_server)
 }
 
 fn check_config(settings: &Settings, keys: bool) -> Result<(), Failure> {
@@ -107,10 +111,11 @@ fn login_link(settings: &Settings) -> Result<(), Failure> {
 /// Asks the running server, or does the same on the data directory when none runs.
 fn ask(config: &config::Config, request: Request) -> Result<Reply, Failure> {
     become_owner(config)?;
-    server::ask(config, request).map_err(|failure| match failure.is_usage() {
-        true => Failure::usage(failure),
-        false => Failure::other(failure),
-    })
+    server::ask(config, request).map_err(of_server)
+}
+
+fn of_server(failure: server::ServerError) -> Failure {
+    if failure.is_usage() { Failure::usage(failure) } else { Failure::other(failure) }
 }
 
 fn unexpected(reply: Reply) -> Failure {

@@ -71,12 +71,18 @@ pub enum Command {
         /// As JSON
         #[arg(long)]
         json: bool,
+        /// Make the records anew from the last export and the files; no server may run
+        #[arg(long, conflicts_with = "json")]
+        rebuild: bool,
     },
     /// Print a one-time login link (15 minutes)
     LoginLink,
     /// Make, list and revoke access tokens
     #[command(subcommand)]
     Token(TokenCommand),
+    /// The records as lines of JSON: export, import, check
+    #[command(subcommand)]
+    Db(DbCommand),
     /// Send files or directories to a server; run again, it goes on where it stopped
     Ingest(Ingest),
     /// Internal: one media job in its own confined process
@@ -103,6 +109,38 @@ pub enum TokenCommand {
     Revoke {
         /// Id as `token list` shows it
         id: String,
+    },
+}
+
+/// What to do with the records.
+#[derive(Debug, Subcommand)]
+pub enum DbCommand {
+    /// Write all records of one moment as lines of JSON; may run beside the server
+    Export {
+        /// Where to [default: stdout]; gzip if it ends in .gz
+        #[arg(value_name = "FILE")]
+        file: Option<PathBuf>,
+    },
+    /// Make the database anew from an export; no server may run
+    Import {
+        /// What `db export` wrote, or export.jsonl.gz of a data directory
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+        /// Take every record as it is, for an export after which no server has run
+        #[arg(long)]
+        exact: bool,
+        /// Move the database that is there aside
+        #[arg(long)]
+        replace: bool,
+    },
+    /// Look whether the records fit together; exit code 1 if not
+    Check {
+        /// Look at an export instead
+        #[arg(value_name = "FILE")]
+        file: Option<PathBuf>,
+        /// As JSON
+        #[arg(long)]
+        json: bool,
     },
 }
 

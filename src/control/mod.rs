@@ -1,17 +1,23 @@
 //! Commands beside a running server: `control.sock` in the data directory, mode 0600.
 //!
 //! One JSON object a line goes in, one comes out. Whoever may open the socket may open the
-//! database as well, so nothing else is asked. Without a server the same [`answer`] works on the
+//! database as well, so nothing else is asked. Without a server the same [`Desk`] works on the
 //! database itself. Used by `server` (listening) and `cli` (asking).
 
 use crate::access::Access;
+use crate::backup;
+use crate::disk::Disk;
 use crate::ids::TokenId;
 use crate::model::access::Role;
+use crate::state::State;
 use serde::{Deserialize, Serialize};
 use std::io::{self, BufRead, BufReader, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt};
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
@@ -20,6 +26,10 @@ const LINE_BYTES_MAX: u64 = 64 * 1024;
 
 /// How long either side waits for the other.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// The same for what looks at all records.
+const PATIENCE_LONG: Duration = Duration::from_secs(600);
+/// Commands that are answered at once; more wait.
+const COMMANDS_MAX: usize = 8;
 
 /// What can be asked.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -47,6 +57,20 @@ pub enum Request {
         /// Which.
         id: TokenId,
     },
+    /// All records of this moment, into the data directory's export.
+    Export,
+    /// Whether the records fit together.
+    Check,
+}
+
+impl Request {
+    /// How long the answer may take.
+    fn patience(&self) -> Duration {
+        match self {
+            Self::Export | Self::Check => PATIENCE_LONG,
+            _ => PATIENCE,
+        }
+    }
 }
 
 /// What comes back.
@@ -76,6 +100,20 @@ pub enum Reply {
     Revoked {
         /// False when no token has that id.
         found: bool,
+    },
+    /// Where the records are.
+    Exported {
+        /// The file; it stays as it is even if another replaces it meanwhile.
+        path: PathBuf,
+        /// How many there are.
+        entries: usize,
+    },
+    /// What the check found.
+    Checked {
+        /// Records and places in indexes.
+        entries: usize,
+        /// What doesn't fit, a sentence each.
+        findings: Vec<String>,
     },
     /// It didn't work.
     Refused {
@@ -118,29 +156,68 @@ impl From<&crate::state::TokenRecord> for TokenView {
     }
 }
 
-/// Does what `request` asks; `address` is the running server's, for login links.
-pub async fn answer(access: &Access, address: Option<&str>, request: Request) -> Reply {
-    let refused = |cause: &dyn std::fmt::Display| Reply::Refused { reason: cause.to_string() };
-    match request {
-        Request::LoginCode => match access.login_code().await {
-            Ok(code) => Reply::LoginCode { code, address: address.map(str::to_owned) },
-            Err(cause) => refused(&cause),
-        },
-        Request::TokenCreate { role, name, user, expires_ms, scopes } => {
-            match access.create_token(role, name, user, expires_ms, scopes).await {
-                Ok((secret, token)) => Reply::Token { secret, token: TokenView::from(&token) },
-                Err(cause) => refused(&cause),
+/// What commands are answered from.
+#[derive(Clone)]
+pub struct Desk {
+    /// Tokens and login links.
+    pub access: Access,
+    /// The records.
+    pub state: State,
+    /// The files.
+    pub disk: Disk,
+    /// The running server's address, for login links.
+    pub address: Option<String>,
+}
+
+impl Desk {
+    /// Does what `request` asks.
+    pub async fn answer(&self, request: Request) -> Reply {
+        let done = match request {
+            Request::LoginCode => self.access.login_code().await.map_err(told).map(|code| {
+                let address = self.address.clone();
+                Reply::LoginCode { code, address }
+            }),
+            Request::TokenCreate { role, name, user, expires_ms, scopes } => {
+                let made = self.access.create_token(role, name, user, expires_ms, scopes).await;
+                made.map_err(told).map(|(secret, token)| {
+                    let token = TokenView::from(&token);
+                    Reply::Token { secret, token }
+                })
             }
-        }
-        Request::TokenList => match access.tokens() {
-            Ok(tokens) => Reply::Tokens { tokens: tokens.iter().map(TokenView::from).collect() },
-            Err(cause) => refused(&cause),
-        },
-        Request::TokenRevoke { id } => match access.revoke_token(id).await {
-            Ok(found) => Reply::Revoked { found },
-            Err(cause) => refused(&cause),
-        },
+            Request::TokenList => self.access.tokens().map_err(told).map(|tokens| {
+                let tokens = tokens.iter().map(TokenView::from).collect();
+                Reply::Tokens { tokens }
+            }),
+            Request::TokenRevoke { id } => {
+                let revoked = self.access.revoke_token(id).await;
+                revoked.map_err(told).map(|found| Reply::Revoked { found })
+            }
+            Request::Export => {
+                let exported = backup::export(&self.state, &self.disk).await.map_err(told);
+                let path = self.disk.export_path();
+                exported.map(|entries| Reply::Exported { path, entries })
+            }
+            Request::Check => self.check().await,
+        };
+        done.unwrap_or_else(|reason| Reply::Refused { reason })
     }
+
+    async fn check(&self) -> Result<Reply, String> {
+        let dump = self.state.dump().await.map_err(told)?;
+        let checked = tokio::task::spawn_blocking(move || (dump.len(), dump.check()));
+        let (entries, findings) = checked.await.map_err(told)?;
+        Ok(Reply::Checked { entries, findings })
+    }
+}
+
+impl std::fmt::Debug for Desk {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Desk").field("address", &self.address).finish_non_exhaustive()
+    }
+}
+
+fn told(cause: impl std::fmt::Display) -> String {
+    cause.to_string()
 }
 
 /// Answers on `listener` (from [`crate::disk::Disk::bind_control`]) until `stop` fires.
@@ -149,12 +226,12 @@ pub async fn answer(access: &Access, address: Option<&str>, request: Request) ->
 /// The socket can't be handed to the runtime.
 pub async fn listen(
     listener: std::os::unix::net::UnixListener,
-    access: Access,
-    address: Option<String>,
+    desk: Desk,
     stop: CancellationToken,
 ) -> io::Result<()> {
     listener.set_nonblocking(true)?;
     let listener = tokio::net::UnixListener::from_std(listener)?;
+    let turns = Arc::new(Semaphore::new(COMMANDS_MAX));
     loop {
         let stream = tokio::select! {
             () = stop.cancelled() => return Ok(()),
@@ -167,30 +244,32 @@ pub async fn listen(
                 }
             },
         };
-        // One at a time is enough for commands typed by people.
-        match tokio::time::timeout(PATIENCE, serve_one(stream, &access, address.as_deref())).await {
-            Ok(Ok(())) => {}
-            Ok(Err(cause)) => debug!("control socket: {cause}"),
-            Err(_) => debug!("control socket: a command took too long"),
-        }
+        let Ok(turn) = Arc::clone(&turns).acquire_owned().await else { return Ok(()) };
+        let (desk, stop) = (desk.clone(), stop.clone());
+        tokio::spawn(async move {
+            tokio::select! {
+                () = stop.cancelled() => {}
+                served = serve_one(stream, &desk) => if let Err(cause) = served {
+                    debug!("control socket: {cause}");
+                },
+            }
+            drop(turn);
+        });
     }
 }
 
-async fn serve_one(
-    mut stream: tokio::net::UnixStream,
-    access: &Access,
-    address: Option<&str>,
-) -> io::Result<()> {
+async fn serve_one(mut stream: tokio::net::UnixStream, desk: &Desk) -> io::Result<()> {
     let (read, mut write) = stream.split();
     let mut line = String::new();
-    tokio::io::BufReader::new(read.take(LINE_BYTES_MAX)).read_line(&mut line).await?;
-    let reply = match serde_json::from_str(&line) {
-        Ok(request) => answer(access, address, request).await,
+    let mut read = tokio::io::BufReader::new(read.take(LINE_BYTES_MAX));
+    timeout(PATIENCE, read.read_line(&mut line)).await??;
+    let reply = match serde_json::from_str::<Request>(&line) {
+        Ok(request) => timeout(request.patience(), desk.answer(request.clone())).await?,
         Err(cause) => Reply::Refused { reason: format!("not a command: {cause}") },
     };
     let mut text = serde_json::to_vec(&reply)?;
     text.push(b'\n');
-    write.write_all(&text).await
+    timeout(PATIENCE, write.write_all(&text)).await?
 }
 
 /// Asks the server that listens at `path`; `None` when none does.
@@ -201,7 +280,7 @@ pub fn ask(path: &Path, request: &Request) -> io::Result<Option<Reply>> {
     let Ok(mut stream) = std::os::unix::net::UnixStream::connect(path) else {
         return Ok(None);
     };
-    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.set_read_timeout(Some(request.patience() + PATIENCE))?;
     let mut text = serde_json::to_vec(request)?;
     text.push(b'\n');
     stream.write_all(&text)?;

@@ -12,6 +12,11 @@ pub fn control_socket(data_dir: &Path) -> PathBuf {
     Place::ControlSocket.below(data_dir)
 }
 
+/// Returns where the database of `data_dir` is or would be.
+pub fn state_dir_of(data_dir: &Path) -> PathBuf {
+    Place::State.below(data_dir)
+}
+
 impl Disk {
     /// Listens at the control socket, mode 0600. A socket that a killed server left is replaced:
     /// this process holds the directory's lock, so nobody else can be listening.

@@ -29,11 +29,13 @@ pub enum FailAt {
     AfterRestoreBeforeRecord,
     /// `after-purge-record`: the record of a video is gone for good, its bytes are in the trash.
     AfterPurgeRecord,
+    /// `before-state-in-place`: a database that was made anew isn't in its place yet.
+    BeforeStateInPlace,
 }
 
 impl FailAt {
     /// All moments.
-    pub const ALL: [FailAt; 11] = [
+    pub const ALL: [FailAt; 12] = [
         Self::AfterWriteBeforeRecord,
         Self::AfterSyncBeforeRename,
         Self::AfterRenameBeforeRecord,
@@ -45,6 +47,7 @@ impl FailAt {
         Self::InMidTrash,
         Self::AfterRestoreBeforeRecord,
         Self::AfterPurgeRecord,
+        Self::BeforeStateInPlace,
     ];
 
     /// Returns the name that the environment variable takes.
@@ -61,6 +64,7 @@ impl FailAt {
             Self::InMidTrash => "in-mid-trash",
             Self::AfterRestoreBeforeRecord => "after-restore-before-record",
             Self::AfterPurgeRecord => "after-purge-record",
+            Self::BeforeStateInPlace => "before-state-in-place",
         }
     }
 }

@@ -59,6 +59,26 @@ pub(super) fn replace(path: &Path, bytes: &[u8], mode: u32, sync: bool) -> Resul
     written
 }
 
+/// Has `fill` write a file that replaces the one at `path` once it is whole and certain.
+pub(super) fn replace_with(
+    path: &Path,
+    mode: u32,
+    fill: impl FnOnce(&File) -> io::Result<()>,
+) -> Result<(), DiskError> {
+    let (beside, file) = create_beside(path, mode)?;
+    let filled = fill(&file).map_err(|e| DiskError::from_io("write", &beside, e));
+    let written = filled.and_then(|()| {
+        sync_file(&file, &beside)?;
+        fs::rename(&beside, path).map_err(|e| DiskError::from_io("rename", path, e))?;
+        sync_dir(parent_of(path)?)
+    });
+    if written.is_err() {
+        // The file beside is worthless now; failing to remove it changes nothing about that.
+        let _ = fs::remove_file(&beside);
+    }
+    written
+}
+
 fn write_and_rename(
     file: &File,
     beside: &Path,

@@ -8,6 +8,7 @@ mod assembly;
 mod blob;
 mod control;
 mod error;
+mod export;
 mod fail_at;
 mod files;
 mod handed;
@@ -25,7 +26,7 @@ mod work;
 
 pub use assembly::Assembly;
 pub use blob::Blob;
-pub use control::control_socket;
+pub use control::{control_socket, state_dir_of};
 pub use error::{DiskError, OpenError};
 pub use fail_at::{FailAt, fail_at};
 pub use files::{SyncHandle, make_private_directory, rename_directory, sync_directory};
@@ -173,6 +174,11 @@ impl Disk {
     /// Returns an id under which nothing was written yet, so that only synced bytes are believed.
     pub fn fresh_boot_id() -> String {
         crate::ids::JobId::fresh(crate::clock::Clock::system().now()).to_string()
+    }
+
+    /// Returns the data directory.
+    pub fn root(&self) -> &Path {
+        &self.inner.root
     }
 
     /// Returns the directory of the database; it may not exist yet.

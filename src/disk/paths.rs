@@ -18,6 +18,12 @@ pub(super) enum Place {
     Reserve,
     /// `sync-failed`: the disk lost bytes that it was asked to confirm.
     SyncFailed,
+    /// `export.jsonl.gz`: the records at some moment, for when the database doesn't open.
+    Export,
+    /// `rebuilding`: the records aren't made anew from the files yet.
+    Rebuilding,
+    /// `state.incoming/`: a database that is being made.
+    IncomingState,
     /// `state/`: the database.
     State,
     /// `tmp/`: everything that isn't finished.
@@ -76,6 +82,9 @@ impl Place {
             Self::ControlSocket => root.join("control.sock"),
             Self::Reserve => root.join("reserve"),
             Self::SyncFailed => root.join("sync-failed"),
+            Self::Export => root.join("export.jsonl.gz"),
+            Self::Rebuilding => root.join("rebuilding"),
+            Self::IncomingState => root.join("state.incoming"),
             Self::State => root.join("state"),
             Self::Tmp => root.join("tmp"),
             Self::Uploads => root.join("tmp/uploads"),

@@ -8,14 +8,16 @@ mod parts;
 mod systemd;
 
 use crate::access::Access;
+use crate::backup;
 use crate::clock::Clock;
 use crate::config::{AuthMode, Config};
-use crate::control::{self, Reply, Request};
+use crate::control::{self, Desk, Reply, Request};
 use crate::disk::{self, Disk};
 use crate::http;
-use crate::state::{self, State};
+use crate::state::{self, Dump, State};
 use crate::telemetry::{self, measures};
 use parts::Parts;
+use std::path::PathBuf;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
@@ -98,9 +100,40 @@ pub fn ask(config: &Config, request: Request) -> Result<Reply, ServerError> {
         let state = State::open(&disk.state_dir());
         let state = state.map_err(|cause| ServerError::State(cause.to_string()))?;
         let access = Access::new(state.clone(), Clock::system(), config.auth_mode);
-        let reply = control::answer(&access, None, request).await;
-        state.close().await;
+        let desk = Desk { access, state, disk, address: None };
+        let reply = desk.answer(request).await;
+        desk.state.close().await;
         Ok(reply)
+    })
+}
+
+/// Puts a database of these records in the place of the one that is there, which is moved aside;
+/// returns to where. No server may run.
+///
+/// # Errors
+/// See [`ServerError`].
+pub fn import(config: &Config, dump: Dump, exactly: bool) -> Result<Option<PathBuf>, ServerError> {
+    let disk = open_disk(config)?;
+    let replaced = backup::replace_state(&disk, dump, exactly);
+    replaced.map_err(|cause| ServerError::State(cause.to_string()))
+}
+
+/// Makes the records anew from the last export and the files. No server may run. The database
+/// that is there is moved aside; returns to where.
+///
+/// # Errors
+/// See [`ServerError`].
+pub fn rebuild(config: Config) -> Result<Option<PathBuf>, ServerError> {
+    let disk = open_disk(&config)?;
+    runtime()?.block_on(async {
+        let aside = match disk.state_dir().exists() {
+            true => Some(set_state_aside(&disk)?),
+            false => None,
+        };
+        let (state, _) = make_state_anew(&disk)?;
+        let parts = Parts::build(config, disk, state, true).await?;
+        parts.state.close().await;
+        Ok(aside)
     })
 }
 
@@ -136,11 +169,16 @@ fn open_disk(config: &Config) -> Result<Disk, ServerError> {
     })
 }
 
-/// Opens the database; a broken one is moved aside and an empty one opened in its place.
+/// Opens the database. A broken one is moved aside; where there is none beside files, one is made
+/// of the last export.
 ///
 /// Returns whether the records have to be rebuilt from the files.
 fn open_state(disk: &Disk) -> Result<(State, bool), ServerError> {
     let directory = disk.state_dir();
+    if !directory.exists() && holds_files(disk)? {
+        warn!("there is no database; it is made anew from the last export and the files");
+        return make_state_anew(disk);
+    }
     let opened = match State::open(&directory) {
         Err(state::OpenError::Io(cause)) if is_full(&cause) && give_up_reserve(disk) => {
             State::open(&directory)
@@ -148,23 +186,45 @@ fn open_state(disk: &Disk) -> Result<(State, bool), ServerError> {
         opened => opened,
     };
     match opened {
-        Ok(state) => Ok((state, false)),
+        Ok(state) => Ok((state, disk.is_rebuilding())),
         Err(state::OpenError::Broken(cause)) => {
-            let aside = State::set_aside(&directory, Clock::system().now())
-                .map_err(|error| ServerError::State(error.to_string()))?;
-            error!(
-                "the database won't open ({cause}); it was moved to {} and is rebuilt from the \
-                 files",
-                aside.display()
-            );
-            let state = State::open(&directory);
-            Ok((state.map_err(|error| ServerError::State(error.to_string()))?, true))
+            let aside = set_state_aside(disk)?;
+            error!("the database won't open ({cause}); it was moved to {}", aside.display());
+            make_state_anew(disk)
         }
         Err(error @ state::OpenError::NewerSchema(_)) => {
             Err(ServerError::NotOurs(error.to_string()))
         }
         Err(error) => Err(ServerError::State(error.to_string())),
     }
+}
+
+/// Moves the database aside. Whatever happens from here on, the next start rebuilds it.
+fn set_state_aside(disk: &Disk) -> Result<PathBuf, ServerError> {
+    disk.begin_rebuild().map_err(|error| ServerError::Disk(error.to_string()))?;
+    State::set_aside(&disk.state_dir(), Clock::system().now())
+        .map_err(|error| ServerError::State(error.to_string()))
+}
+
+/// Says whether there is something to make a database of.
+fn holds_files(disk: &Disk) -> Result<bool, ServerError> {
+    let found = || {
+        let is_bare = disk.originals()?.is_empty() && disk.uploads()?.is_empty();
+        Ok::<bool, disk::DiskError>(!is_bare || disk.open_export()?.is_some())
+    };
+    found().map_err(|error| ServerError::Disk(error.to_string()))
+}
+
+/// Makes a database of the last export, or an empty one.
+fn make_state_anew(disk: &Disk) -> Result<(State, bool), ServerError> {
+    disk.begin_rebuild().map_err(|error| ServerError::Disk(error.to_string()))?;
+    match backup::recover(disk) {
+        Ok(Some(records)) => warn!(records, "{records} records came back from the last export"),
+        Ok(None) => warn!("there is no export of the records; only the files tell"),
+        Err(cause) => error!("the last export of the records can't be used: {cause}"),
+    }
+    let state = State::open(&disk.state_dir());
+    Ok((state.map_err(|error| ServerError::State(error.to_string()))?, true))
 }
 
 fn is_full(cause: &std::io::Error) -> bool {
@@ -237,6 +297,7 @@ async fn serve(config: Config, disk: Disk, state: State, rebuilt: bool) -> Resul
     if tokio::time::timeout(DRAIN, tasks.join_all()).await.is_err() {
         warn!("a task didn't end in time");
     }
+    parts.export().await;
     parts.state.close().await;
     match failure {
         None => Ok(()),

@@ -2,9 +2,10 @@
 
 use super::{ServerError, systemd};
 use crate::access::Access;
+use crate::backup;
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::control;
+use crate::control::{self, Desk};
 use crate::disk::{Disk, Room};
 use crate::events::Hub;
 use crate::http::{AppParts, Readiness, WorkerStatus};
@@ -25,6 +26,9 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
+
+/// Time between two exports of the records.
+const EXPORT_EVERY: std::time::Duration = std::time::Duration::from_secs(15 * 60);
 
 /// Tracks that one file may hold; films with many languages stay well below.
 const STREAMS_MAX: u32 = 64;
@@ -106,6 +110,7 @@ impl Parts {
         if rebuilt {
             let found = janitor.rebuild().await.map_err(refused)?;
             warn!(?found, "the database was rebuilt from the files");
+            disk.end_rebuild().map_err(|cause| ServerError::Disk(cause.to_string()))?;
         }
         janitor.start().await.map_err(refused)?;
         if let Err(cause) = disk.trust_again() {
@@ -160,10 +165,15 @@ impl Parts {
         tasks.spawn(async move { janitor.run(until).await });
         match self.disk.bind_control() {
             Ok(listener) => {
-                let (access, at) = (self.access.clone(), Some(address.to_owned()));
+                let desk = Desk {
+                    access: self.access.clone(),
+                    state: self.state.clone(),
+                    disk: self.disk.clone(),
+                    address: Some(address.to_owned()),
+                };
                 let until = stop.clone();
                 tasks.spawn(async move {
-                    if let Err(cause) = control::listen(listener, access, at, until.clone()).await {
+                    if let Err(cause) = control::listen(listener, desk, until.clone()).await {
                         warn!("no commands beside the running server: {cause}");
                     }
                     until.cancelled().await;
@@ -171,6 +181,7 @@ impl Parts {
             }
             Err(cause) => warn!("no commands beside the running server: {cause}"),
         }
+        tasks.spawn(exports(self.state.clone(), self.disk.clone(), stop.clone()));
         let (status, until) = (Arc::clone(&self.worker_status), stop.clone());
         tasks.spawn(async move {
             check_worker(&status).await;
@@ -181,6 +192,11 @@ impl Parts {
             tasks.spawn(watch(self.state.clone(), self.queue.clone(), every, stop.clone()));
         }
         tasks
+    }
+
+    /// Writes the records to the export once more, at the end.
+    pub(super) async fn export(&self) {
+        export(&self.state, &self.disk).await;
     }
 
     fn pipeline(&self) -> Pipeline {
@@ -259,6 +275,25 @@ fn layer_word(layer: crate::wire::SandboxLayer) -> String {
         crate::wire::SandboxLayer::Seccomp => "seccomp",
     }
     .to_owned()
+}
+
+/// Writes the records beside the database now and then, for when it doesn't open any more.
+async fn exports(state: State, disk: Disk, stop: CancellationToken) {
+    let mut timer = tokio::time::interval(EXPORT_EVERY);
+    timer.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    timer.reset();
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            _ = timer.tick() => export(&state, &disk).await,
+        }
+    }
+}
+
+async fn export(state: &State, disk: &Disk) {
+    if let Err(cause) = backup::export(state, disk).await {
+        warn!("the records weren't exported: {cause}");
+    }
 }
 
 /// Tells systemd that the server lives, each time only after the database's writer has answered.

@@ -11,6 +11,7 @@
 
 mod access;
 mod codec;
+mod dump;
 mod error;
 mod growing;
 mod jobs;
@@ -31,6 +32,7 @@ mod videos;
 mod view;
 mod writer;
 
+pub use dump::{Dump, DumpError};
 pub use error::{Conflict, OpenError, StateError};
 pub use mend::{REPORTS_MAX, StuckJob};
 pub use record::{

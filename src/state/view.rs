@@ -132,6 +132,22 @@ impl<'a> View<'a> {
         Ok(keys)
     }
 
+    /// Returns all entries.
+    pub(super) fn all(&self) -> Result<BTreeMap<Vec<u8>, Vec<u8>>, StateError> {
+        let stored = self.db.iter().map(|entry| {
+            let (key, value) = entry.map_err(failed)?;
+            Ok((key.to_vec(), value.to_vec()))
+        });
+        let mut all: BTreeMap<_, _> = stored.collect::<Result<_, StateError>>()?;
+        for (key, pending) in self.group.into_iter().flatten().chain(&self.own) {
+            match pending {
+                Some(value) => all.insert(key.clone(), value.clone()),
+                None => all.remove(key),
+            };
+        }
+        Ok(all)
+    }
+
     fn pending(&self, key: &[u8]) -> Option<&Option<Vec<u8>>> {
         self.own.get(key).or_else(|| self.group.and_then(|group| group.get(key)))
     }
