@@ -129,7 +129,8 @@ pub enum StageState {
 /// Priorities that people may give a job; a higher one goes first, and 0 is usual.
 pub const PRIORITIES: std::ops::RangeInclusive<i32> = -100..=100;
 
-/// Attempts that a job gets before it fails for good.
+/// Attempts one behind the other that get nowhere, before a job fails for good. One that publishes
+/// something begins the count anew: a long film survives any number of restarts.
 pub const ATTEMPTS_MAX: u32 = 5;
 
 /// How long a lease holds without being renewed. The parent renews at a third of it.

@@ -192,6 +192,14 @@ impl Publisher {
         self.manifest.pictures_unfit
     }
 
+    /// Returns how many files are published, more or less: it grows as long as work gets anywhere.
+    pub(super) fn files(&self) -> u32 {
+        let rungs = self.manifest.rungs.iter().chain(&self.catching_up);
+        let of_rung = |rung: &Rung| 1 + rung.segments.len() + usize::from(rung.is_done());
+        let files = rungs.map(of_rung).sum::<usize>() + self.manifest.extras().len();
+        u32::try_from(files).unwrap_or(u32::MAX)
+    }
+
     /// Returns what earlier attempts made beside the rungs.
     pub(super) fn extras(&self) -> Vec<ExtraKind> {
         self.manifest.extras()

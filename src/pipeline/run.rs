@@ -99,6 +99,8 @@ impl<'a> Running<'a> {
 
     async fn work(mut self, stop: &CancellationToken) -> Result<(), Halt> {
         let (publisher, launch, along) = self.prepare().await?;
+        let (state, job, epoch, _) = self.held();
+        state.note_reached(job, epoch, publisher.files()).await?;
         self.along = along;
         self.source_bytes = Extent::total(&launch.order.source).0;
         let publisher = Arc::new(Mutex::new(publisher));

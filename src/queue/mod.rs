@@ -184,7 +184,7 @@ impl Queue {
         self.signals().insert(job.id, ended.clone());
         self.tell(EventKind::VideoState, &video);
         let claim = Claim { job, video, ended };
-        if claim.job.attempt > ATTEMPTS_MAX {
+        if claim.job.in_vain > ATTEMPTS_MAX {
             // Each attempt took the whole server with it, so none was ever settled.
             let detail = "Processing was interrupted too often.";
             self.settle(&claim, Problem::new(ProblemCode::WorkerCrashed, detail)).await?;
@@ -243,8 +243,9 @@ impl Queue {
         if problem.code == ProblemCode::OutOfSpace {
             return self.wait_for_room(claim, problem).await;
         }
-        if problem.code.is_retryable() && attempt < ATTEMPTS_MAX {
-            let run_at = now.plus_ms(backoff_ms(attempt, jitter(job, attempt)));
+        let in_vain = claim.job.in_vain;
+        if problem.code.is_retryable() && in_vain < ATTEMPTS_MAX {
+            let run_at = now.plus_ms(backoff_ms(in_vain, jitter(job, attempt)));
             warn!(job.id = %job, attempt, code = ?problem.code,
                 "job {job} failed and will be tried again: {}", problem.detail);
             let video = self.state.retry_job(job, claim.job.epoch, run_at, problem).await?;
@@ -283,7 +284,7 @@ impl Queue {
         problem: Problem,
     ) -> Result<Settled, QueueError> {
         let (job, attempt, now) = (claim.job.id, claim.job.attempt, self.clock.now());
-        if attempt >= ATTEMPTS_MAX || claim.job.left_out.contains(&extra) {
+        if claim.job.in_vain >= ATTEMPTS_MAX || claim.job.left_out.contains(&extra) {
             return self.settle(claim, problem).await;
         }
         warn!(job.id = %job, attempt, code = ?problem.code, ?extra,

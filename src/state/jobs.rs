@@ -137,7 +137,7 @@ impl State {
         problem: Problem,
     ) -> Result<VideoRecord, StateError> {
         self.change_held(id, epoch, move |job, video| {
-            job.attempt = job.attempt.saturating_sub(1);
+            uncount(job);
             job.run_at = run_at;
             job.set_back = true;
             job.problem = Some(problem);
@@ -227,7 +227,7 @@ impl State {
     /// Synced.
     pub async fn release_job(&self, id: JobId, epoch: Epoch) -> Result<(), StateError> {
         let released = self.change_held(id, epoch, move |job, video| {
-            job.attempt = job.attempt.saturating_sub(1);
+            uncount(job);
             put_back(job, video)
         });
         released.await.map(drop)
@@ -346,6 +346,12 @@ pub(super) fn held(view: &View<'_>, id: JobId, epoch: Epoch) -> Result<JobRecord
     let job: JobRecord = view.get(&keys::job(id))?;
     let holds = job.epoch == epoch && job.state == JobState::Running;
     if holds { Ok(job) } else { Err(StateError::Stale) }
+}
+
+/// Counts an attempt off a job that was no fault of it.
+pub(super) fn uncount(job: &mut JobRecord) {
+    job.attempt = job.attempt.saturating_sub(1);
+    job.in_vain = job.in_vain.saturating_sub(1);
 }
 
 /// Queues a job and its video again.

@@ -91,6 +91,7 @@ impl State {
                 job.state = JobState::Running;
                 job.epoch = job.epoch.next();
                 job.attempt = job.attempt.saturating_add(1);
+                job.in_vain = job.in_vain.saturating_add(1);
                 job.lease_until = now.plus_ms(lease_ms);
                 job.started_at = Some(now);
                 stages::begin(&mut job, now);

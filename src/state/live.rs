@@ -7,7 +7,7 @@
 use super::State;
 use super::error::StateError;
 use super::growing;
-use super::jobs::{cancel_open, end, held, put_back};
+use super::jobs::{cancel_open, end, held, put_back, uncount};
 use super::line::{put, put_new};
 use super::record::{JobRecord, VideoRecord};
 use super::view::View;
@@ -78,7 +78,7 @@ impl State {
     /// Synced.
     pub async fn park_live(&self, id: JobId, epoch: Epoch) -> Result<(), StateError> {
         let parked = self.change_held(id, epoch, move |job, video| {
-            job.attempt = job.attempt.saturating_sub(1);
+            uncount(job);
             if job.live {
                 job.run_at = PARKED;
             }

@@ -211,6 +211,12 @@ pub struct JobRecord {
     pub epoch: Epoch,
     /// How often it was begun.
     pub attempt: u32,
+    /// How often since an attempt got anywhere.
+    #[serde(default, skip_serializing_if = "is_none_yet")]
+    pub in_vain: u32,
+    /// What was published of the video when the newest attempt began, in files.
+    #[serde(default, skip_serializing_if = "is_none_yet")]
+    pub reached: u32,
     /// A higher number goes first.
     pub priority: i32,
     /// Not to be begun before.
@@ -394,6 +400,8 @@ impl JobRecord {
             state: JobState::Queued,
             epoch: Epoch(0),
             attempt: 0,
+            in_vain: 0,
+            reached: 0,
             priority: 0,
             run_at: now,
             set_back: false,
@@ -537,6 +545,10 @@ impl VideoRecord {
             ..Self::new(facts.video, facts.owner, facts.created_at)
         }
     }
+}
+
+fn is_none_yet(count: &u32) -> bool {
+    *count == 0
 }
 
 fn is_zero(turn: &u64) -> bool {

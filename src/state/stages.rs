@@ -1,6 +1,8 @@
 //! Transactions on what a job has achieved so far, stage by stage.
 
 use super::error::StateError;
+use super::jobs::held;
+use super::line::put;
 use super::record::{JobRecord, RenditionRecord, VideoRecord};
 use super::writer::Promise;
 use super::{State, keys};
@@ -191,6 +193,29 @@ impl State {
                 set(job, Stage::Renditions, StageState::Done, now);
                 set(job, Stage::Publish, StageState::Running, now);
             }
+        })
+        .await
+    }
+
+    /// Notes how many files of the video were published when an attempt began. If the one before
+    /// brought some, those before don't count as attempts in vain.
+    ///
+    /// # Errors
+    /// `Stale` under an older lease; `Missing`; `Failed`.
+    /// # Durability
+    /// Written.
+    pub async fn note_reached(
+        &self,
+        id: JobId,
+        epoch: Epoch,
+        files: u32,
+    ) -> Result<(), StateError> {
+        self.call(Promise::Written, move |view| {
+            let mut job = held(view, id, epoch)?;
+            if files > job.reached {
+                (job.reached, job.in_vain) = (files, 1);
+            }
+            put(view, &job)
         })
         .await
     }

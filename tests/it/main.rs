@@ -27,6 +27,7 @@ mod pictures;
 mod playback;
 mod power;
 mod queue;
+mod queue_torture;
 mod records;
 mod service;
 mod sessions;

@@ -219,7 +219,14 @@ fn small_job() -> JobRecord {
 
 /// A job that has its turn, and was set back.
 fn job_set_back() -> JobRecord {
-    JobRecord { state: JobState::Queued, turn: 193, set_back: true, ..job() }
+    JobRecord {
+        state: JobState::Queued,
+        turn: 193,
+        set_back: true,
+        in_vain: 2,
+        reached: 31,
+        ..job()
+    }
 }
 
 /// A job whose process broke down over a picture.
