@@ -8,6 +8,7 @@ use crate::disk::Room;
 use crate::events::Progress;
 use crate::ids::JobId;
 use crate::model::access::Role;
+use crate::model::figures::Figures;
 use crate::model::job::{JobState, PRIORITIES, Stage, StageState};
 use crate::model::problem::Problem as MediaProblem;
 use crate::model::room::warn_below;
@@ -23,12 +24,17 @@ use utoipa::{IntoParams, ToSchema};
 const JOBS_SHOWN: usize = 50;
 /// Most jobs in one page of the list.
 const JOBS_MAX: usize = 200;
+/// What the figures call an hour, a day and a month, in milliseconds.
+const HOUR: u64 = 3_600_000;
+const DAY: u64 = 24 * HOUR;
+const MONTH: u64 = 30 * DAY;
 
 type App = web::Data<Shared>;
 type Answer = Result<HttpResponse, Problem>;
 
 table! { "operations";
     "/api/admin/status" => get(status);
+    "/api/admin/figures" => get(figures);
     "/api/admin/queue" => put(set_queue);
     "/api/videos/processing/queue-status" => get(queue_status);
     "/api/videos/processing/jobs" => get(jobs);
@@ -314,6 +320,69 @@ fn status_of(parts: &AppParts) -> Result<Status, Problem> {
         disk,
         uploads: Uploads { open: open.len(), receiving_bytes: received },
     })
+}
+
+/// What was done lately.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = Figures)]
+struct FiguresView {
+    hour: SpanView,
+    day: SpanView,
+    month: SpanView,
+}
+
+/// What was done in a stretch of time that reaches up to now.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = FiguresOfSpan)]
+struct SpanView {
+    /// Uploads that were finished.
+    uploads: u64,
+    /// Their bytes.
+    uploaded_bytes: u64,
+    /// Uploads that were given up, cancelled or refused.
+    uploads_lost: u64,
+    /// Films that were worked on to the end.
+    films_done: u64,
+    /// Films that failed for good.
+    films_failed: u64,
+    /// How long the finished films are together.
+    film_seconds: f64,
+    /// How long the work on them took, in the attempt that ended it.
+    work_seconds: f64,
+    /// Seconds of film for each second of work.
+    speed: Option<f64>,
+}
+
+impl SpanView {
+    fn of(figures: Figures) -> Self {
+        let Figures { film_seconds, work_seconds, .. } = figures;
+        Self {
+            uploads: figures.uploads,
+            uploaded_bytes: figures.uploaded_bytes,
+            uploads_lost: figures.uploads_lost,
+            films_done: figures.films_done,
+            films_failed: figures.films_failed,
+            film_seconds,
+            work_seconds,
+            speed: (work_seconds > 0.0).then(|| film_seconds / work_seconds),
+        }
+    }
+}
+
+/// Tells what was uploaded and processed in the last hour, day and month.
+#[utoipa::path(get, path = "/api/admin/figures", operation_id = "getFigures",
+    responses((status = 200, body = FiguresView, description = "Sums of steps of ten minutes")))]
+async fn figures(req: HttpRequest, app: App) -> Answer {
+    guard::at_least(&req, &app, Role::Admin).await?;
+    let figures = blocking(&app, |parts| {
+        let now = parts.clock.now();
+        let of = |ms| parts.state.figures(now, ms).map(SpanView::of);
+        let all = || Ok(FiguresView { hour: of(HOUR)?, day: of(DAY)?, month: of(MONTH)? });
+        all().map_err(translate::state)
+    });
+    Ok(answer(figures.await?))
 }
 
 fn disk_of(parts: &AppParts) -> Result<Disk, Problem> {

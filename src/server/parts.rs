@@ -187,7 +187,8 @@ impl Parts {
             check_worker(&status).await;
             until.cancelled().await;
         });
-        tasks.spawn(keep_measures(stop.clone()));
+        let (state, clock) = (self.state.clone(), self.clock.clone());
+        tasks.spawn(keep_measures(state, clock, stop.clone()));
         if let Some(every) = systemd::watchdog_every() {
             tasks.spawn(watch(self.state.clone(), self.queue.clone(), every, stop.clone()));
         }
@@ -240,13 +241,24 @@ impl Parts {
     }
 }
 
-/// Keeps what is measured small, whoever reads it or doesn't.
-async fn keep_measures(stop: CancellationToken) {
+/// Keeps what is measured small, whoever reads it or doesn't, and has the figures kept.
+async fn keep_measures(state: State, clock: Clock, stop: CancellationToken) {
     let mut timer = tokio::time::interval(MEASURES_EVERY);
     loop {
-        tokio::select! {
-            () = stop.cancelled() => return,
-            _ = timer.tick() => measures::tidy(),
+        let ends = tokio::select! {
+            () = stop.cancelled() => true,
+            _ = timer.tick() => false,
+        };
+        measures::tidy();
+        let figures = measures::take_figures();
+        if !figures.is_empty()
+            && let Err(cause) = state.add_figures(clock.now(), figures).await
+        {
+            warn!("the figures of the last moments aren't kept for now: {cause}");
+            measures::return_figures(figures);
+        }
+        if ends {
+            return;
         }
     }
 }

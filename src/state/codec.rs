@@ -8,6 +8,7 @@ use super::record::{
     CleanupRecord, JobRecord, LineRecord, LoginCode, PartRecord, TokenRecord, TrashRecord,
     UploadRecord, VideoRecord,
 };
+use crate::model::figures::Figures;
 use crate::model::estimate::Paces;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -55,6 +56,11 @@ impl Record for JobRecord {
 
 impl Record for LineRecord {
     const NAME: &'static str = "line";
+    const VERSION: u8 = 1;
+}
+
+impl Record for Figures {
+    const NAME: &'static str = "figures";
     const VERSION: u8 = 1;
 }
 

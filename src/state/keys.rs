@@ -16,6 +16,7 @@
 //! r/<lease_until>/<job>             index: running jobs, by the end of their lease
 //! e/<how>/<finished_at>/<job>       index: jobs that have ended, by how and when
 //! n/<owner>                         the turn of the next film of an owner
+//! f/<step>                          what was done in ten minutes, in numbers
 //! m/line, m/paces                   about the line of films, and how long work takes here
 //! yr/<moment>                       reports of cleanings
 //! t/<token>                         token records
@@ -46,6 +47,7 @@ pub(super) const PACES: &[u8] = b"m/paces";
 pub(super) const SMALL: &[u8] = b"s/";
 pub(super) const LIVE: &[u8] = b"i/";
 pub(super) const RUNNING: &[u8] = b"r/";
+pub(super) const FIGURES: &[u8] = b"f/";
 pub(super) const REPORTS: &[u8] = b"yr/";
 pub(super) const TOKENS: &[u8] = b"t/";
 pub(super) const LOGIN_CODES: &[u8] = b"l/";
@@ -92,6 +94,16 @@ pub(super) fn report(started_at: UnixMillis) -> Vec<u8> {
 
 pub(super) fn job(id: JobId) -> Vec<u8> {
     [JOBS, id.as_bytes()].concat()
+}
+
+/// Returns the key of the figures of a step, counted from 1970.
+pub(super) fn figures(step: u64) -> Vec<u8> {
+    [FIGURES, &step.to_be_bytes()].concat()
+}
+
+/// Reads a key that [`figures`] wrote.
+pub(super) fn parse_figures(key: &[u8]) -> Option<u64> {
+    Some(u64::from_be_bytes(key.strip_prefix(FIGURES)?.try_into().ok()?))
 }
 
 pub(super) fn token(id: TokenId) -> Vec<u8> {

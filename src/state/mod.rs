@@ -13,6 +13,7 @@ mod access;
 mod codec;
 mod dump;
 mod error;
+mod figures;
 mod growing;
 mod jobs;
 mod keys;

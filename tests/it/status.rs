@@ -351,3 +351,29 @@ fn metrics_tell_of_a_job() {
     let uploader = with(&server.token_of("uploader", &[]));
     read(&[("Authorization", &uploader)]).assert_problem(403, "forbidden");
 }
+
+/// The figures of a day are those of what was done, and stay over a stop and a start.
+#[test]
+fn figures_outlive_the_server() {
+    let mut server = Server::start();
+    let film = media("faststart.mp4");
+    let video = server.upload(&film);
+    assert_eq!(server.settled(&video)["state"], "ready");
+    let (path, _) = server.create("a.mp4", 5);
+    assert_eq!(server.send("DELETE", &path, &[("Tus-Resumable", "1.0.0")], b"").status, 204);
+    assert_eq!(server.terminate(), Some(0));
+    server.restart();
+    let figures = server.json("/api/admin/figures");
+    for span in ["hour", "day", "month"] {
+        let of = &figures[span];
+        let size = std::fs::metadata(&film).expect("a file").len();
+        assert_eq!((&of["uploads"], &of["uploadedBytes"]), (&1.into(), &size.into()), "{figures}");
+        assert_eq!((&of["uploadsLost"], &of["filmsDone"]), (&1.into(), &1.into()), "{figures}");
+        let speed = of["filmSeconds"].as_f64().zip(of["workSeconds"].as_f64());
+        let speed = speed.map(|(film, work)| film / work);
+        assert_eq!(of["speed"].as_f64(), speed, "{figures}");
+    }
+    let viewer = format!("Bearer {}", server.token_of("viewer", &[]));
+    let headers = [("Authorization", viewer.as_str())];
+    assert_eq!(server.send_as_anyone("GET", "/api/admin/figures", &headers, b"").status, 403);
+}

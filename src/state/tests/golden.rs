@@ -3,6 +3,7 @@
 use super::*;
 use crate::model::access::Role;
 use crate::model::extra::{Chosen, ExtraKind, Pictures, Thumbnail};
+use crate::model::figures::Figures;
 use crate::model::job::{JobState, PosterSource, Stage, StageState, Task};
 use crate::model::manifest::Picture;
 use crate::model::problem::{Problem, ProblemCode};
@@ -257,6 +258,18 @@ fn part() -> PartRecord {
     }
 }
 
+fn figures() -> Figures {
+    Figures {
+        uploads: 3,
+        uploaded_bytes: 5_000_000_000,
+        uploads_lost: 1,
+        films_done: 2,
+        films_failed: 1,
+        film_seconds: 61.5,
+        work_seconds: 30.25,
+    }
+}
+
 fn login_code() -> LoginCode {
     LoginCode { token: TokenId::from_bytes(bytes(4)), expires_at: NOW.plus_ms(900_000) }
 }
@@ -358,6 +371,7 @@ fn records_keep_their_bytes() {
     check(LineRecord { turn: 193, begun: 7, is_paused: true });
     check(token());
     check(login_code());
+    check(figures());
 }
 
 /// A record of a later program is refused by name and number, and damage never panics.

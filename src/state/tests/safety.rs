@@ -243,3 +243,27 @@ async fn changes_touch_only_what_they_name() {
     assert_eq!(it.state.change_video(id, long).await, Err(StateError::TooLarge));
     assert_eq!(it.video_now(id), expected);
 }
+
+/// Figures add up over restarts, for the span that is asked for, and go after a month.
+#[tokio::test]
+async fn figures_add_up_for_a_month() {
+    use crate::model::figures::Figures;
+    const HOUR: u64 = 3_600_000;
+    const DAY: u64 = 24 * HOUR;
+    let fixture = fixture();
+    let upload = |bytes| Figures { uploads: 1, uploaded_bytes: bytes, ..Figures::default() };
+    for (at, bytes) in [(0, 1), (0, 2), (2 * HOUR, 4), (3 * DAY, 8)] {
+        fixture.state.add_figures(NOW.plus_ms(at), upload(bytes)).await.expect("kept");
+    }
+    let fixture = fixture.reopen();
+    let of = |at, span| fixture.state.figures(NOW.plus_ms(at), span).expect("read");
+    assert_eq!((of(0, HOUR).uploads, of(0, HOUR).uploaded_bytes), (2, 3));
+    assert_eq!(of(2 * HOUR, HOUR).uploaded_bytes, 4);
+    assert_eq!(of(2 * HOUR, DAY).uploaded_bytes, 7);
+    assert_eq!(of(3 * DAY, DAY).uploaded_bytes, 8);
+    assert_eq!(of(3 * DAY, 30 * DAY).uploaded_bytes, 15);
+    fixture.state.add_figures(NOW.plus_ms(33 * DAY), upload(16)).await.expect("kept");
+    let of = |at, span| fixture.state.figures(NOW.plus_ms(at), span).expect("read");
+    assert_eq!(of(33 * DAY, 60 * DAY).uploaded_bytes, 24, "the first days are forgotten");
+    assert_eq!(of(0, DAY), Figures::default());
+}
