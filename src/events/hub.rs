@@ -3,8 +3,9 @@
 //! A listener is only a position in the ring, so a slow one costs nothing: when the ring has gone
 //! past it, it is told that it missed something and goes on from now. Resuming after a broken
 //! connection is the same reading from an older position. Progress is held to four events a second
-//! for each video; what is held back is told when its time comes, by whoever reads or publishes
-//! next, so no timer runs while nobody listens.
+//! for each video, of which two may come together: what a child reports now and then goes out at
+//! once, also right behind what it reports regularly. What is held back is told when its time
+//! comes, by whoever reads or publishes next, so no timer runs while nobody listens.
 
 use super::{Event, EventBody, Progress};
 use crate::ids::VideoId;
@@ -18,8 +19,9 @@ use tokio::time::Instant;
 /// Events kept for listeners that come back.
 const RING_EVENTS_MAX: usize = 1024;
 
-/// Shortest time between two progress events of one video: four a second.
-const PROGRESS_GAP: Duration = Duration::from_millis(250);
+/// Shortest time between two progress events of one video, but that one of them may come early:
+/// no second holds more than four.
+const PROGRESS_GAP: Duration = Duration::from_millis(334);
 
 /// Videos whose progress is remembered at once; far above what can upload or be worked on.
 const VIDEOS_MAX: usize = 16_384;
@@ -51,9 +53,23 @@ struct Ring {
 /// What the hub knows about one video's progress.
 #[derive(Debug)]
 struct Pace {
-    told_at: Instant,
+    /// One gap behind the moment from which on another may be told.
+    spent_until: Instant,
     held: Option<Event>,
     last: Option<Progress>,
+}
+
+impl Pace {
+    /// When the next may be told.
+    fn due(&self) -> Instant {
+        self.spent_until - PROGRESS_GAP
+    }
+
+    /// Notes that one is told.
+    fn spend(&mut self, now: Instant) {
+        self.spent_until = self.spent_until.max(now) + PROGRESS_GAP;
+        self.held = None;
+    }
 }
 
 /// What a listener gets.
@@ -157,25 +173,24 @@ impl Ring {
         };
         if let Some(pace) = self.paces.get_mut(&video) {
             pace.last = last.or(pace.last.take());
-            if now < pace.told_at + PROGRESS_GAP {
+            let due = pace.due();
+            if now < due {
                 pace.held = Some(event);
-                let due = pace.told_at + PROGRESS_GAP;
                 self.due = Some(self.due.map_or(due, |earlier| earlier.min(due)));
                 return None;
             }
-            pace.told_at = now;
-            pace.held = None;
+            pace.spend(now);
             return Some(event);
         }
         if self.paces.len() >= VIDEOS_MAX {
             self.forget_oldest();
         }
-        self.paces.insert(video, Pace { told_at: now, held: None, last });
+        self.paces.insert(video, Pace { spent_until: now + PROGRESS_GAP, held: None, last });
         Some(event)
     }
 
     fn forget_oldest(&mut self) {
-        let oldest = self.paces.iter().min_by_key(|(_, pace)| pace.told_at).map(|(id, _)| *id);
+        let oldest = self.paces.iter().min_by_key(|(_, pace)| pace.spent_until).map(|(id, _)| *id);
         if let Some(mut pace) = oldest.and_then(|id| self.paces.remove(&id))
             && let Some(held) = pace.held.take()
         {
@@ -191,10 +206,10 @@ impl Ring {
         let mut told = Vec::new();
         self.due = None;
         for pace in self.paces.values_mut().filter(|pace| pace.held.is_some()) {
-            let due = pace.told_at + PROGRESS_GAP;
+            let due = pace.due();
             if due <= now {
-                pace.told_at = now;
                 told.extend(pace.held.take());
+                pace.spend(now);
             } else {
                 self.due = Some(self.due.map_or(due, |earlier| earlier.min(due)));
             }

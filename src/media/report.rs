@@ -10,8 +10,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// Shortest time between two progress reports; the promise is at most four a second.
-const PROGRESS_PACE: Duration = Duration::from_millis(300);
+/// Shortest time between two progress reports; of the four a second that listeners get at most, the
+/// others tell of segments at once.
+const PROGRESS_PACE: Duration = Duration::from_millis(500);
 
 /// Why a part of the work ended early.
 #[derive(Clone, Debug, PartialEq, Eq)]

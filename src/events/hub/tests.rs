@@ -42,14 +42,30 @@ fn progress_is_thinned_and_its_last_value_kept() {
     for step in 0..=100u32 {
         ring.take(progress(video, f64::from(step)), begin + Duration::from_millis(10) * step);
     }
-    assert_eq!(shares(&ring), [0.0, 25.0, 50.0, 75.0, 100.0]);
-    ring.take(progress(video, 101.0), begin + Duration::from_millis(1010));
-    assert_eq!(ring.due, Some(begin + Duration::from_millis(1250)));
-    ring.release_due(begin + Duration::from_millis(1249));
-    assert_eq!(shares(&ring).len(), 5, "held back until its time has come");
-    ring.release_due(begin + Duration::from_millis(1250));
-    assert_eq!(shares(&ring).last(), Some(&101.0));
+    assert_eq!(shares(&ring), [0.0, 1.0, 34.0, 67.0]);
+    assert_eq!(ring.due, Some(begin + Duration::from_millis(1002)));
+    ring.release_due(begin + Duration::from_millis(1001));
+    assert_eq!(shares(&ring).len(), 4, "held back until its time has come");
+    ring.release_due(begin + Duration::from_millis(1002));
+    assert_eq!(shares(&ring).last(), Some(&100.0));
     assert_eq!(ring.due, None);
+}
+
+/// What comes now and then right behind what comes regularly isn't held back.
+#[test]
+fn a_second_report_goes_out_at_once() {
+    let hub = Hub::new(START);
+    let video = VideoId::fresh(START);
+    let begin = Instant::now();
+    let mut ring = hub.shared.ring();
+    for second in 0..10u32 {
+        for ms in [0, 500, 520] {
+            let at = begin + Duration::from_secs(1) * second + Duration::from_millis(ms);
+            ring.take(progress(video, f64::from(second)), at);
+            assert_eq!(ring.due, None);
+        }
+    }
+    assert_eq!(shares(&ring).len(), 30);
 }
 
 /// The end of the work takes back what was held, and the last value with it.
@@ -135,7 +151,7 @@ async fn waiting_listeners_wake_up() {
         let mut seen = Vec::new();
         while let Some(News::Event(event)) = listener.next().await {
             seen.push(event);
-            if seen.len() == 2 {
+            if seen.len() == 3 {
                 break;
             }
         }
@@ -143,9 +159,10 @@ async fn waiting_listeners_wake_up() {
     });
     tokio::task::yield_now().await;
     hub.publish(progress(video, 0.1));
+    hub.publish(progress(video, 0.2));
     // It has read that, and waits again when the next comes too soon to be told.
     tokio::task::yield_now().await;
-    hub.publish(progress(video, 0.2));
+    hub.publish(progress(video, 0.25));
     hub.publish(progress(video, 0.3));
     let seen = reading.await.expect("the listener's task ends by itself");
     let last = EventBody::Progress(Progress {
