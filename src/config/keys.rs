@@ -1,8 +1,8 @@
 //! The one table of configuration keys: name, default, allowed values, meaning.
 
 use super::{
-    Admission, AuthMode, Config, Durability, Interim, Listen, MediaConfig, Reserve, UploadConfig,
-    values as v,
+    Admission, AuthMode, Config, Durability, Interim, Listen, LogFormat, MediaConfig, Reserve,
+    UploadConfig, values as v,
 };
 use crate::model::manifest::Formats;
 use crate::model::video::Visibility;
@@ -61,6 +61,7 @@ pub(super) fn blank() -> Config {
         default_visibility: Visibility::Unlisted,
         trash_for_ms: 0,
         cors_origins: Vec::new(),
+        log_format: LogFormat::Auto,
         boot_id: None,
     }
 }
@@ -367,6 +368,18 @@ pub const KEYS: &[Key] = &[
         allowed: "list of origins such as `https://example.org`, or `*`",
         meaning: "Sites whose pages may call; never with this server's own cookies.",
         set: |c, x| v::texts(x).map(|it| c.cors_origins = it),
+    },
+    Key {
+        name: "log.format",
+        default: "auto",
+        allowed: "`auto`, `text`, `json`",
+        meaning: "The log on standard error: lines for people (in the journal's form where the \
+                  journal reads them), always those of a terminal, or a JSON object a line.",
+        set: |c, x| {
+            let words =
+                [("auto", LogFormat::Auto), ("text", LogFormat::Text), ("json", LogFormat::Json)];
+            v::one_of(x, &words).map(|it| c.log_format = it)
+        },
     },
 ];
 

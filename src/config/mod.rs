@@ -39,6 +39,8 @@ pub struct Config {
     pub trash_for_ms: u64,
     /// Origins that may call from a browser; `*` for all, without credentials.
     pub cors_origins: Vec<String>,
+    /// The form of the log.
+    pub log_format: LogFormat,
     /// The kernel's boot id as the service unit passes it (`SLIPWAY_BOOT_ID`).
     pub boot_id: Option<String>,
 }
@@ -106,6 +108,17 @@ pub enum AuthMode {
     Token,
     /// Anybody on this machine; refused unless `listen` is loopback.
     Open,
+}
+
+/// The form of the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// As fits whoever reads it.
+    Auto,
+    /// Lines for people.
+    Text,
+    /// JSON, an object a line.
+    Json,
 }
 
 /// Settings of uploads.

@@ -51,7 +51,7 @@ pub(super) async fn frame(
     mut req: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
-    let id = request_id(req.headers());
+    let id = request_id(req.headers(), guard::is_from_proxy(&req));
     let method = guard::overridden(req.path(), req.method(), req.headers());
     let path = req.path().to_owned();
     let begun = Instant::now();
@@ -146,9 +146,11 @@ fn is_single_text(headers: &HeaderMap, name: &str) -> bool {
     values.next().is_none_or(|value| value.to_str().is_ok()) && values.next().is_none()
 }
 
-/// Takes over the client's request id if it is a harmless word, or draws one.
-fn request_id(headers: &HeaderMap) -> String {
-    let given = headers.get(&REQUEST_ID).and_then(|value| value.to_str().ok());
+/// Takes over the request id that a trusted proxy gives, if it is a harmless word, or draws one:
+/// anybody else could give two requests the same.
+fn request_id(headers: &HeaderMap, trusted: bool) -> String {
+    let given = headers.get(&REQUEST_ID).filter(|_| trusted);
+    let given = given.and_then(|value| value.to_str().ok());
     let harmless = |id: &&str| {
         (1..=REQUEST_ID_CHARS_MAX).contains(&id.len())
             && id.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))
@@ -212,14 +214,16 @@ mod tests {
     use actix_web::http::StatusCode;
     use actix_web::test::TestRequest;
 
-    /// A client's own id is kept when it can do no harm in a log, else replaced.
+    /// A proxy's id is kept when it can do no harm in a log, else replaced; so is anybody else's.
     #[test]
     fn request_ids_are_harmless_words() {
-        let id = |given: &str| {
+        let of = |given: &str, trusted| {
             let request = TestRequest::default().insert_header(("x-request-id", given));
-            request_id(request.to_http_request().headers())
+            request_id(request.to_http_request().headers(), trusted)
         };
+        let id = |given: &str| of(given, true);
         assert_eq!(id("trace-1.A_b"), "trace-1.A_b");
+        assert_eq!(of("trace-1.A_b", false).len(), 16);
         for bad in ["", "a b", "a\tb", "x\u{1b}", &"a".repeat(65)] {
             if HeaderValue::from_str(bad).is_ok() {
                 assert_eq!(id(bad).len(), 16, "{bad:?}");

@@ -5,9 +5,10 @@ use super::problem::{Code, Problem};
 use crate::access::{Caller, Denied};
 use crate::config::Config;
 use crate::model::access::Role;
-use actix_web::HttpRequest;
+use actix_web::dev::ServiceRequest;
 use actix_web::http::header::{self, HeaderMap};
 use actix_web::http::{Method, Uri};
+use actix_web::{HttpRequest, web};
 use std::net::IpAddr;
 
 /// The session cookie's name.
@@ -189,6 +190,17 @@ pub(super) struct Outside {
     pub(super) host: String,
 }
 
+/// Says whether a trusted proxy passed the request on.
+pub(super) fn is_from_proxy(req: &ServiceRequest) -> bool {
+    let app = req.app_data::<web::Data<Shared>>();
+    let peer = req.peer_addr().map(|address| address.ip());
+    app.is_some_and(|app| is_trusted(peer, &app.parts.config))
+}
+
+fn is_trusted(peer: Option<IpAddr>, config: &Config) -> bool {
+    peer.is_some_and(|ip| config.trusted_proxies.iter().any(|network| network.contains(ip)))
+}
+
 /// Returns how the world sees the server: by `public_url`, by what a trusted proxy says, or by
 /// the request itself.
 pub(super) fn outside(peer: Option<IpAddr>, headers: &HeaderMap, config: &Config) -> Outside {
@@ -196,8 +208,7 @@ pub(super) fn outside(peer: Option<IpAddr>, headers: &HeaderMap, config: &Config
         return Outside { scheme: scheme.to_owned(), host: host.to_owned() };
     }
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
-    let trusted =
-        peer.is_some_and(|ip| config.trusted_proxies.iter().any(|network| network.contains(ip)));
+    let trusted = is_trusted(peer, config);
     // The last hop is the one that is trusted, but it passes on what the first one saw.
     let first = |name: &str| {
         text(name).filter(|_| trusted).and_then(|list| list.split(',').next()).map(str::trim)

@@ -10,12 +10,12 @@ mod systemd;
 use crate::access::Access;
 use crate::backup;
 use crate::clock::Clock;
-use crate::config::{AuthMode, Config};
+use crate::config::{AuthMode, Config, LogFormat};
 use crate::control::{self, Desk, Reply, Request};
 use crate::disk::{self, Disk};
 use crate::http;
 use crate::state::{self, Dump, State};
-use crate::telemetry::{self, measures};
+use crate::telemetry::{self, Lines, measures};
 use parts::Parts;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -72,7 +72,11 @@ const KEPT_BYTES: usize = 500 << 10;
 /// # Errors
 /// See [`ServerError`]; success means an orderly stop.
 pub fn run(config: Config) -> Result<(), ServerError> {
-    telemetry::start(systemd::has_journal());
+    telemetry::start(match config.log_format {
+        LogFormat::Auto => Lines::fitting(systemd::journal_stream().as_deref()),
+        LogFormat::Text => Lines::Text,
+        LogFormat::Json => Lines::Json,
+    });
     keep_freed_memory();
     let disk = open_disk(&config)?;
     let runtime = runtime()?;

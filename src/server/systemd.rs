@@ -14,6 +14,11 @@ pub(super) fn has_journal() -> bool {
     std::env::var_os("JOURNAL_STREAM").is_some() || std::env::var_os("NOTIFY_SOCKET").is_some()
 }
 
+/// Returns which stream the journal reads, as it says itself: device and inode.
+pub(super) fn journal_stream() -> Option<String> {
+    std::env::var_os("JOURNAL_STREAM").and_then(|stream| stream.into_string().ok())
+}
+
 /// Takes the sockets that systemd hands over, else listens at `listen`.
 pub(super) fn listeners(listen: &Listen) -> io::Result<Listeners> {
     let mut handed = listenfd::ListenFd::from_env();

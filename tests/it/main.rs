@@ -20,6 +20,7 @@ mod ingest;
 mod ledger;
 mod live;
 mod live_concat;
+mod logs;
 mod malformed;
 mod matrix;
 mod mutants;
