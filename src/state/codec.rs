@@ -8,8 +8,8 @@ use super::record::{
     CleanupRecord, JobRecord, LineRecord, LoginCode, PartRecord, TokenRecord, TrashRecord,
     UploadRecord, VideoRecord,
 };
-use crate::model::figures::Figures;
 use crate::model::estimate::Paces;
+use crate::model::figures::Figures;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
