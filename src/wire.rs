@@ -11,6 +11,7 @@ use crate::model::job::Task;
 use crate::model::manifest::Segment;
 use crate::model::problem::Problem;
 use crate::model::rendition::RenditionPlan;
+use crate::model::spans::Span;
 use crate::model::video::{SourceFacts, Warning};
 use crate::units::{ByteCount, Ranges};
 use serde::{Deserialize, Serialize};
@@ -99,6 +100,13 @@ pub struct Order {
     /// The same of the pictures.
     #[serde(default)]
     pub pictures_unfit: bool,
+    /// How many children may encode the film's pictures at once. With more than one, a child that
+    /// has cut the film into spans leaves encoding to others.
+    #[serde(default)]
+    pub spans: u32,
+    /// The one span that is to be made, and nothing else.
+    #[serde(default)]
+    pub span: Option<SpanOrder>,
     /// What to do with the source.
     #[serde(default)]
     pub task: Task,
@@ -106,6 +114,17 @@ pub struct Order {
     pub encode: EncodeOptions,
     /// What one file may cost.
     pub limits: Limits,
+}
+
+/// A span to be made, and what another child has found out for it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SpanOrder {
+    /// Which.
+    pub span: Span,
+    /// All renditions of the film.
+    pub plan: Vec<RenditionPlan>,
+    /// Seconds that the film lasts.
+    pub duration: f64,
 }
 
 /// The beginning of a rendition that an earlier attempt didn't complete.
@@ -222,6 +241,20 @@ pub enum Report {
         /// Which, and what has to be remembered of it.
         extra: Extra,
     },
+    /// The pictures that are to be encoded can be made in spans, of which this is the next one; all
+    /// are told, the last of them without an end, before anything else is reported. This child
+    /// makes none of them.
+    Span {
+        /// Which.
+        span: Span,
+    },
+    /// The rendition has all its segments of the ordered span, which isn't the last.
+    SpanEnded {
+        /// Name of the rendition.
+        rendition: String,
+    },
+    /// The pictures can't be made in spans after all. Nothing more comes of this order.
+    Uncut,
     /// `{rendition}/init.mp4` is in the output directory; segments will follow.
     Started {
         /// Name of the rendition.
@@ -234,6 +267,9 @@ pub enum Report {
         target_ms: u32,
         /// How many segments of the beginning that was ordered stay; the next one follows them.
         after: u32,
+        /// Where those end: the sum of their lengths.
+        #[serde(default)]
+        ticks: u64,
     },
     /// `{rendition}/{number}.m4s` is in the output directory.
     Segment {

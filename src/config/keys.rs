@@ -53,6 +53,7 @@ pub(super) fn blank() -> Config {
             workers: 0,
             workers_per_user: None,
             live_workers: 0,
+            spans: None,
             max_pixels: 0,
             max_duration_ms: 0,
             max_memory: ByteCount(0),
@@ -309,6 +310,15 @@ pub const KEYS: &[Key] = &[
         meaning: "Jobs at once on films that are still being uploaded, beside the others; with 0, \
                   or without `media.workers`, work begins when an upload has finished.",
         set: |c, x| v::workers(x).map(|it| c.media.live_workers = it),
+    },
+    Key {
+        name: "media.spans",
+        default: "auto",
+        allowed: "`auto` (one for each four cores, the second and further ones while workers are \
+                  idle), or 1 to 16",
+        meaning: "Processes that encode one long film at once, each a part of it; each may use \
+                  `media.max_memory`.",
+        set: |c, x| v::spans(x).map(|it| c.media.spans = it),
     },
     Key {
         name: "media.max_pixels",

@@ -234,6 +234,8 @@ pub struct MediaConfig {
     pub workers_per_user: Option<usize>,
     /// Jobs at once on films that are still being uploaded, beside the others.
     pub live_workers: usize,
+    /// Children that work on one film at once; none means chosen from the machine.
+    pub spans: Option<u32>,
     /// Largest picture in pixels.
     pub max_pixels: u64,
     /// Longest source.

@@ -222,6 +222,14 @@ pub(super) fn workers(value: &Value) -> Read<usize> {
     number(value, 0, 64).map(|count| count as usize).map_err(|mend| format!("{mend}, or \"auto\""))
 }
 
+pub(super) fn spans(value: &Value) -> Read<Option<u32>> {
+    if value.as_str() == Some("auto") {
+        return Ok(None);
+    }
+    let count = number(value, 1, 16).map_err(|mend| format!("{mend}, or \"auto\""))?;
+    Ok(Some(count as u32))
+}
+
 pub(super) fn pixels(value: &Value) -> Read<u64> {
     let sides = value.as_str().and_then(|text| text.split_once('x'));
     sides

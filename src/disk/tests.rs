@@ -470,6 +470,7 @@ fn sidecars_keep_their_bytes() {
     growing.rungs[0].sealed = true;
     check_golden("manifest-growing.1.json", &growing);
     check_golden("manifest-sound.1.json", &Manifest { sounds_unfit: vec![1], ..manifest() });
+    check_golden("manifest-uncut.1.json", &Manifest { spans_unfit: true, ..manifest() });
     let (code, detail) = ("sound-cut".to_owned(), "The sound goes on.".to_owned());
     let warnings = vec![crate::model::video::Warning { code, detail }];
     check_golden("manifest-warned.1.json", &Manifest { warnings, ..manifest() });

@@ -28,6 +28,23 @@ impl Disk {
         Ok(dir.into())
     }
 
+    /// Makes the scratch directory of one more child of an attempt, within that, and returns it
+    /// open. Its files are `span-<number>/…` there.
+    ///
+    /// # Errors
+    /// `NoSpace`, `Io`.
+    pub fn make_span_work(
+        &self,
+        job: JobId,
+        epoch: Epoch,
+        number: usize,
+    ) -> Result<OwnedFd, DiskError> {
+        let path = self.path(Place::Scratch(job, epoch)).join(format!("span-{number}"));
+        files::make_dirs(&self.inner.root, &path, false)?;
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW;
+        Ok(files::open("open", &path, flags, 0)?.into())
+    }
+
     /// Removes all scratch of a job; nothing being there is fine.
     ///
     /// # Errors
@@ -56,7 +73,7 @@ pub(super) struct Scratch {
 }
 
 impl Scratch {
-    /// Finds `file`, either a name or `directory/name`, without following a link.
+    /// Finds `file`, a name with up to two directories before it, without following a link.
     pub(super) fn find(
         disk: &Disk,
         job: JobId,
@@ -65,16 +82,16 @@ impl Scratch {
     ) -> Result<Self, DiskError> {
         let root = disk.path(Place::Scratch(job, epoch));
         let path = root.join(file);
-        let (dir_name, name) = match file.split_once('/') {
-            Some((dir_name, name)) => (Some(dir_name), name),
-            None => (None, file),
+        let (dirs, name) = match file.rsplit_once('/') {
+            Some((dirs, name)) => (dirs.split('/').collect(), name),
+            None => (Vec::new(), file),
         };
-        if !is_file_name(name) || !dir_name.is_none_or(is_plain) {
+        if !is_file_name(name) || dirs.len() > 2 || !dirs.iter().copied().all(is_plain) {
             return Err(DiskError::BadName(file.to_owned()));
         }
         let flags = OFlags::RDONLY | OFlags::DIRECTORY;
         let mut dir = OwnedFd::from(files::open("open", &root, flags, 0)?);
-        if let Some(dir_name) = dir_name {
+        for dir_name in dirs {
             let flags = flags | OFlags::NOFOLLOW | OFlags::CLOEXEC;
             dir = rustix::fs::openat(&dir, dir_name, flags, Mode::empty())
                 .map_err(|e| DiskError::from_io("open", &path, e.into()))?;

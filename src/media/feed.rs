@@ -14,11 +14,12 @@ use super::ffi;
 use super::picture::{Treater, Treatment};
 use super::probe::check_duration;
 use super::report::{Meter, Stop, out_of_memory};
-use super::rungs::{Found, Inlet, Pass, Picture};
+use super::rungs::{Found, Inlet, Pass, Picture, Reach};
 use super::segment::APART;
 use super::sounds::Sounds;
 use super::source::{Source, Track};
-use super::timeline::{Boundaries, TICKS, seconds, ticks};
+use super::spans;
+use super::timeline::{Boundaries, SLACK, TICKS, seconds, ticks};
 use ffmpeg_next::codec::packet::Packet;
 use ffmpeg_next::frame;
 
@@ -67,7 +68,9 @@ pub fn feed<'r>(
     let mut decoder = open_decoder(pass, &track, begin)?;
     let mut feeder = Feeder::new(pass, &track, begin, boundaries, inlet);
     feeder.meter = Some(meter);
-    while let Some(packet) = source.next_packet() {
+    while !feeder.is_done
+        && let Some(packet) = source.next_packet()
+    {
         pass.reporter.beat()?;
         feeder.take(&packet, &mut decoder, &mut sounds)?;
     }
@@ -128,6 +131,8 @@ struct Feeder<'f, 'm, 'w, 'r> {
     seconds: f64,
     /// The picture before, in case it has to be shown again.
     last: Option<frame::Video>,
+    /// The ordered span has all its pictures.
+    is_done: bool,
 }
 
 impl<'w, 'r> Feeder<'_, '_, 'w, 'r> {
@@ -151,6 +156,7 @@ impl<'w, 'r> Feeder<'_, '_, 'w, 'r> {
             meter: None,
             seconds: 0.0,
             last: None,
+            is_done: false,
         }
     }
 
@@ -216,11 +222,34 @@ impl<'w, 'r> Feeder<'_, '_, 'w, 'r> {
     fn send(&mut self, pictures: Vec<frame::Video>) -> Result<(), Stop> {
         for frame in pictures {
             let at = frame.pts().unwrap_or(0);
+            if self.is_beyond(at)? {
+                break;
+            }
             self.repeat_until(at)?;
             self.last = Some(ffi::share(&frame).map_err(|_| out_of_memory())?);
             self.send_one(frame, at)?;
         }
         Ok(())
+    }
+
+    /// Says whether the ordered span ends before `at`, and ends it there the first time.
+    fn is_beyond(&mut self, at: i64) -> Result<bool, Stop> {
+        let Some(reach) = self.pass.reach else { return Ok(false) };
+        let is_late = at - reach.span.from >= self.frame_ticks();
+        if self.last.is_none() && is_late && !reach.span.is_first() {
+            // Where a picture of the span before would be shown once more.
+            return Err(spans::uncut(self.pass.reporter));
+        }
+        let Some(until) = reach.span.until.filter(|until| at >= until - SLACK) else {
+            return Ok(false);
+        };
+        if !self.is_done {
+            self.repeat_until(until)?;
+            self.is_done = true;
+            // Each pass has its own, and but one feeder that gets here.
+            let _ = reach.end.set(at);
+        }
+        Ok(true)
     }
 
     fn send_one(&mut self, frame: frame::Video, at: i64) -> Result<(), Stop> {
@@ -267,6 +296,13 @@ impl<'w, 'r> Feeder<'_, '_, 'w, 'r> {
             let rest = treater.finish()?;
             self.send(rest)?;
         }
+        if let Some(Reach { span, .. }) = self.pass.reach {
+            // It has to end before the film does, and to begin.
+            let is_whole = span.until.is_none() || self.is_done;
+            if !is_whole || self.last.is_none() {
+                return Err(spans::uncut(self.pass.reporter));
+            }
+        }
         let pictures = match self.begin {
             _ if self.seconds > 0.0 => self.seconds,
             // All that there is of pictures has been made before.
@@ -276,6 +312,9 @@ impl<'w, 'r> Feeder<'_, '_, 'w, 'r> {
             }
             Begin::AtStart => return Err(super::probe::nothing_inside()),
         };
+        if self.is_done {
+            return Ok(Found { pictures, end: pictures });
+        }
         // The last picture lasts as long as any, so it's shown once more that long before the end.
         if until - pictures > APART {
             let last_at = ticks(pictures).max(ticks(until) - self.frame_ticks());

@@ -14,25 +14,27 @@ use super::output::OutputDir;
 use super::passes;
 use super::poster;
 use super::probe::{self, Probe};
-use super::report::{Meter, Reporter, Stop, out_of_memory};
+use super::report::{Meter, Reporter, Ruler, Stop, out_of_memory};
 use super::resume;
-use super::rungs::{Found, Pass, Task, encode_pass};
+use super::rungs::{Found, Pass, Reach, Task, encode_pass};
 use super::segment::{APART, Kept, Label};
 use super::sound_copy::SoundCopy;
 use super::sound_out::{SharedPeaks, SoundOut, SoundPlan};
 use super::sounds::Sounds;
 use super::source::Source;
 use super::source_file::SourceFile;
+use super::spans;
 use super::texts::{self, Aside};
 use super::timeline::{self, Boundaries};
 use crate::model::extra::ExtraKind;
 use crate::model::ladder::FRAME_RATE_MAX;
 use crate::model::problem::ProblemCode;
 use crate::model::rendition::{RenditionKind, RenditionPlan};
+use crate::model::spans::Span;
 use crate::model::video::ends_early;
-use crate::wire::{Order, Report};
+use crate::wire::{Order, Report, SpanOrder};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, OnceLock, PoisonError};
 use std::thread::Builder;
 
 /// A pass over the source without encoding pictures costs about this share of one with it.
@@ -62,6 +64,9 @@ pub fn work(
     reporter: &Reporter<'_>,
 ) -> Result<(), Stop> {
     let mut source = Source::open(file, &order.limits)?;
+    if let Some(part) = &order.span {
+        return work_on_span(order, part, source, (file, dir, reporter));
+    }
     let probe = probe::probe(&mut source, file, order, reporter)?;
     reporter.send(Report::Probed { facts: probe.facts.clone(), plan: probe.plan.clone() })?;
     if source.audio_unreadable {
@@ -113,6 +118,35 @@ pub fn work(
     job.check_produced(produced)
 }
 
+/// Makes one span of the encoded pictures, of a film that another child has probed.
+fn work_on_span(
+    order: &Order,
+    part: &SpanOrder,
+    source: Source,
+    (file, dir, reporter): (&SourceFile, &OutputDir, &Reporter<'_>),
+) -> Result<(), Stop> {
+    let mut probe = probe::glance(&source);
+    probe.plan.clone_from(&part.plan);
+    probe.facts.duration = part.duration;
+    let texts = Aside::new(&source.texts, false);
+    drop(source);
+    let job = Job {
+        order,
+        file,
+        dir,
+        reporter,
+        probe: &probe,
+        texts,
+        peaks: None,
+        wants_still: AtomicBool::new(false),
+        wants_chapters: AtomicBool::new(false),
+        extras_made: AtomicBool::new(true),
+    };
+    let found = job.span(&part.span)?;
+    // Only the last one gets to where the film may end early.
+    if part.span.until.is_none() { job.check_produced(Some(found)) } else { Ok(()) }
+}
+
 /// What there is before pictures are encoded.
 struct Before<'w, 'r> {
     /// The source and the sound to be made along.
@@ -123,6 +157,8 @@ struct Before<'w, 'r> {
     copy: Option<&'w Cuts>,
     /// Share of the progress that is used up.
     share: f64,
+    /// The one span that is to be made.
+    span: Option<&'w Span>,
 }
 
 struct Job<'w, 'r> {
@@ -163,17 +199,62 @@ impl<'w, 'r> Job<'w, 'r> {
         !self.order.renditions_done.contains(&rendition.name)
     }
 
+    /// Returns the rungs that are still to be encoded, the largest first, as a cascade wants it.
+    fn encoded(&self) -> Vec<&'w RenditionPlan> {
+        let is_encoded = |it: &&RenditionPlan| it.kind == RenditionKind::Video && !it.copied;
+        let plan = self.probe.plan.iter().filter(is_encoded);
+        let mut encoded: Vec<_> = plan.filter(|it| self.is_todo(it)).collect();
+        encoded.sort_by_key(|rung| std::cmp::Reverse(rung.width.min(rung.height)));
+        encoded
+    }
+
+    /// Makes one span of the rungs that are to be encoded.
+    fn span(&self, span: &'w Span) -> Result<Found, Stop> {
+        let later = Some(span).filter(|span| !span.is_first());
+        let tasks: Vec<Task<'w>> = self
+            .tasks(&self.encoded(), span.target_ms)
+            .into_iter()
+            .map(|task| Task { later, ..task })
+            .collect();
+        let is_grid = span.cuts.is_empty();
+        let boundaries = if is_grid { self.grid() } else { Boundaries::listed(span.cuts.clone()) };
+        let mut opened = None;
+        if later.is_none() && tasks.iter().any(|task| task.from() == 0) {
+            let head_start = self.head_start(&tasks, span.target_ms)?;
+            opened = Some(Opened {
+                source: Source::open(self.file, &self.order.limits)?,
+                begin: Begin::AtStart,
+                sounds: Sounds::default(),
+                // The sound is another child's.
+                head_start: head_start.map(|it| HeadStart { sounds: Vec::new(), ..it }),
+            });
+        }
+        let before = Before { opened, until: 0.0, copy: None, share: 0.0, span: Some(span) };
+        self.encode(&tasks, before, boundaries, span.target_ms)
+    }
+
+    /// Cuts the rungs that are to be encoded into spans for others to make, if there are to be
+    /// several, and tells of them.
+    fn cut(
+        &self,
+        tasks: &[Task<'_>],
+        boundaries: &Boundaries,
+        target_ms: u32,
+    ) -> Result<bool, Stop> {
+        let spans = spans::plan(self.order, self.file, self.probe, tasks, (boundaries, target_ms))?;
+        let is_cut = spans.len() > 1;
+        for span in spans.into_iter().filter(|_| is_cut) {
+            self.reporter.send(Report::Span { span })?;
+        }
+        Ok(is_cut)
+    }
+
     /// Runs the passes that are needed and returns what was found, if anything was read.
     fn passes(&self) -> Result<Option<Found>, Stop> {
         let plan = &self.probe.plan;
         let copied = plan.iter().find(|r| r.copied && r.kind == RenditionKind::Video);
         let copied_todo = copied.filter(|rendition| self.is_todo(rendition));
-        let mut encoded: Vec<&RenditionPlan> = plan
-            .iter()
-            .filter(|r| r.kind == RenditionKind::Video && !r.copied && self.is_todo(r))
-            .collect();
-        // The plan is in the order of work; a cascade wants the largest first.
-        encoded.sort_by_key(|rung| std::cmp::Reverse(rung.width.min(rung.height)));
+        let encoded = self.encoded();
         let sound_todo = plan.iter().any(|r| r.kind == RenditionKind::Audio && self.is_todo(r));
         let Some(plan) = &self.probe.copy else {
             return self.without_copy(&encoded, sound_todo);
@@ -201,16 +282,23 @@ impl<'w, 'r> Job<'w, 'r> {
         let meter = Meter::new(reporter, source.ruler(self.probe.length()), 0.0, share);
         let name = copied.map_or("", |rendition| rendition.name.as_str());
         let pass = CopyPass { order: self.order, name, plan, cuts: &cuts, dir, reporter, meter };
+        let tasks = self.tasks(&encoded, target_ms);
+        let boundaries = Boundaries::copied(cuts.clone());
+        let is_cut = AtomicBool::new(false);
         let copy = || {
             let found = copy_pass(&pass, source, label, sounds)?;
             self.texts.report(dir, reporter)?;
+            is_cut.store(self.cut(&tasks, &boundaries, target_ms)?, Ordering::Relaxed);
             self.extras(Some(found))?;
             Ok(found)
         };
         let encode = || {
-            let before = Before { opened: None, until: 0.0, copy: Some(&cuts), share };
-            let boundaries = Boundaries::copied(cuts.clone());
-            self.encode(&self.tasks(&encoded, target_ms), before, boundaries, target_ms)
+            if is_cut.load(Ordering::Relaxed) {
+                return Ok(Found::default());
+            }
+            let copy = Some(&*cuts);
+            let before = Before { opened: None, until: 0.0, copy, share, span: None };
+            self.encode(&tasks, before, boundaries.clone(), target_ms)
         };
         if encoded.is_empty() {
             copy().map(Some)
@@ -254,9 +342,10 @@ impl<'w, 'r> Job<'w, 'r> {
         let grid = self.grid();
         let target_ms = self.target_ms(&grid, 0.0);
         let tasks = self.tasks(encoded, target_ms);
+        let is_cut = self.cut(&tasks, &grid, target_ms)?;
         // A pass for the sound alone would go on as long as the upload does, the pictures waiting.
         let along = self.file.is_arriving() && !tasks.is_empty();
-        let from_start = along || tasks.iter().any(|task| task.from() == 0);
+        let from_start = !is_cut && (along || tasks.iter().any(|task| task.from() == 0));
         let mut produced = None;
         let mut opened = None;
         if sound_todo || from_start {
@@ -272,10 +361,10 @@ impl<'w, 'r> Job<'w, 'r> {
                 produced = Some(Found { pictures: end, end });
             }
         }
-        if !tasks.is_empty() {
+        if !tasks.is_empty() && !is_cut {
             let until = produced.map_or(0.0, |sound| sound.end);
             let share = if produced.is_some() { COPY_SHARE } else { 0.0 };
-            let before = Before { opened, until, copy: None, share };
+            let before = Before { opened, until, copy: None, share, span: None };
             let found = self.encode(&tasks, before, grid, target_ms)?;
             produced = Some(produced.unwrap_or_default().and(found));
         }
@@ -304,7 +393,7 @@ impl<'w, 'r> Job<'w, 'r> {
 
     /// What is to be done for each rung, `target_ms` being the length of its segments.
     fn tasks(&self, encoded: &[&'w RenditionPlan], target_ms: u32) -> Vec<Task<'w>> {
-        let task = |&rung| Task { rung, kept: self.kept(rung, target_ms, false) };
+        let task = |&rung| Task { rung, kept: self.kept(rung, target_ms, false), later: None };
         encoded.iter().map(task).collect()
     }
 
@@ -330,6 +419,7 @@ impl<'w, 'r> Job<'w, 'r> {
             target_ms,
             until: before.until.max(self.order.seconds_done),
             copy: before.copy,
+            reach: None,
         };
         let mut from = before.share;
         let mut opened = before.opened;
@@ -342,10 +432,10 @@ impl<'w, 'r> Job<'w, 'r> {
         for rungs in passes::passes(shape, &encoded, self.order.limits.memory_bytes_max) {
             let of_pass = |task: &&Task<'w>| rungs.iter().any(|rung| rung.name == task.rung.name);
             let tasks: Vec<Task<'w>> = tasks.iter().filter(of_pass).copied().collect();
+            let first = tasks.iter().map(Task::from).min().unwrap_or(0);
             let opened = match opened.take() {
                 Some(opened) => opened,
                 None => {
-                    let first = tasks.iter().map(Task::from).min().unwrap_or(0);
                     let (mut source, begin) =
                         resume::open_at(self.file, &self.order.limits, first)?;
                     if first == 0 && self.texts.is_wanting() {
@@ -355,9 +445,19 @@ impl<'w, 'r> Job<'w, 'r> {
                 }
             };
             let share = left * cost(&rungs) / all;
-            let ruler = opened.source.ruler(self.probe.length());
+            let ruler = match before.span {
+                Some(span) => Ruler::Part {
+                    from: timeline::seconds(span.from),
+                    until: span.until.map_or(self.probe.length(), timeline::seconds),
+                },
+                None => opened.source.ruler(self.probe.length()),
+            };
             let meter = Meter::new(self.reporter, ruler, from, share);
-            let found = encode_pass(pass, opened, &tasks, boundaries.clone(), &meter)?;
+            let meter = meter.beginning_at(timeline::seconds(first));
+            let end = OnceLock::new();
+            let reach = before.span.map(|span| Reach { span, end: &end });
+            let found =
+                encode_pass(Pass { reach, ..pass }, opened, &tasks, boundaries.clone(), &meter)?;
             produced = produced.and(found);
             pass.until = produced.end;
             from += share;

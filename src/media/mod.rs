@@ -9,8 +9,9 @@
 //! is possible, `feed` decodes for all `rungs` that have to be encoded, `sounds` go along with
 //! whichever pass comes first (`audio` decodes and places a track, `sound_out` makes a rendition of
 //! it), `segment` cuts what comes out into files (`timing` says when their pictures are decoded),
-//! and `resume` finds the place behind those of an attempt that was killed. `texts` puts the
-//! packets of text tracks aside while a pass reads the film. `playlist` and `dash`, with
+//! and `resume` finds the place behind those of an attempt that was killed; `spans` cuts what has
+//! to be encoded for several children, each of which begins as if it were to go on. `texts` puts
+//! the packets of text tracks aside while a pass reads the film. `playlist` and `dash`, with
 //! `texts_listed`, stand apart: they write for players what a manifest says, touch no FFmpeg and
 //! run in the server.
 
@@ -54,6 +55,7 @@ mod sound_out;
 mod sounds;
 mod source;
 mod source_file;
+mod spans;
 mod still;
 mod storyboard;
 mod texts;

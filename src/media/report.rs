@@ -163,6 +163,13 @@ impl<'a> Reporter<'a> {
 pub enum Ruler {
     /// The film has so many seconds.
     Seconds(f64),
+    /// What is read of it lies between these seconds.
+    Part {
+        /// Where it begins.
+        from: f64,
+        /// Where it ends.
+        until: f64,
+    },
     /// How long the film is will be known at its end.
     Bytes {
         /// The place that was read last.
@@ -177,6 +184,7 @@ impl Ruler {
     fn share(&self, seconds: f64) -> f64 {
         let share = match self {
             Self::Seconds(all) => seconds / all.max(0.001),
+            Self::Part { from, until } => (seconds - from) / (until - from).max(0.001),
             Self::Bytes { read, of } => {
                 let all = of.size().map_or(f64::INFINITY, |size| size.0.max(1) as f64);
                 read.load(Ordering::Relaxed) as f64 / all
@@ -191,6 +199,8 @@ pub struct Meter<'r, 'a> {
     reporter: &'r Reporter<'a>,
     began: Instant,
     ruler: Ruler,
+    /// Second of the film that is reached first.
+    begins: f64,
     from: f64,
     share: f64,
 }
@@ -198,7 +208,12 @@ pub struct Meter<'r, 'a> {
 impl<'r, 'a> Meter<'r, 'a> {
     /// Measures a pass that is the part `from .. from + share` of the job.
     pub fn new(reporter: &'r Reporter<'a>, ruler: Ruler, from: f64, share: f64) -> Self {
-        Self { reporter, began: Instant::now(), ruler, from, share }
+        Self { reporter, began: Instant::now(), ruler, begins: 0.0, from, share }
+    }
+
+    /// Measures a pass that begins at this second of the film.
+    pub fn beginning_at(self, seconds: f64) -> Self {
+        Self { begins: seconds, ..self }
     }
 
     /// Tells that the pass has reached `seconds`.
@@ -208,7 +223,8 @@ impl<'r, 'a> Meter<'r, 'a> {
     pub fn reached(&self, seconds: f64) -> Result<(), Stop> {
         let part = self.ruler.share(seconds);
         let elapsed = self.began.elapsed().as_secs_f64().max(0.001);
-        self.reporter.progress(self.from + self.share * part, seconds.max(0.0) / elapsed)
+        self.reporter
+            .progress(self.from + self.share * part, (seconds - self.begins).max(0.0) / elapsed)
     }
 }
 

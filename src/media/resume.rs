@@ -42,15 +42,19 @@ pub fn open_at(file: &SourceFile, limits: &Limits, from: i64) -> Result<(Source,
     }
     let mut source = Source::open(file, limits)?;
     let target = source.origin() + timeline::seconds(from) - BEFORE_SECONDS;
-    // Others are searched by guesses at where a time may lie, and can't be trusted to find it.
-    let indexed = matches!(source.container, Container::Mov | Container::Matroska);
-    if indexed && seek(&mut source, target) && begins_before(&mut source, target)
+    if has_index(&source) && seek(&mut source, target) && begins_before(&mut source, target)
         // What was read to find out belongs to the decoder.
         && seek(&mut source, target)
     {
         return Ok((source, Begin::At { ticks: from, inside: true }));
     }
     Ok((Source::open(file, limits)?, Begin::At { ticks: from, inside: false }))
+}
+
+/// Says whether the container tells where a key frame lies. Others are searched by guesses at where
+/// a time may lie, and can't be trusted to find it.
+pub fn has_index(source: &Source) -> bool {
+    matches!(source.container, Container::Mov | Container::Matroska)
 }
 
 fn seek(source: &mut Source, target: f64) -> bool {
@@ -60,19 +64,28 @@ fn seek(source: &mut Source, target: f64) -> bool {
 
 /// Says whether the next picture of the source is a key frame shown before `target`.
 fn begins_before(source: &mut Source, target: f64) -> bool {
-    let Some((index, base)) = source.video.as_ref().map(|track| (track.index, track.time_base))
-    else {
-        return false;
-    };
+    key_comes(source).is_some_and(|at| at <= target + BEFORE_SECONDS)
+}
+
+/// Returns when the next picture of the source is shown, if it's a key frame.
+fn key_comes(source: &mut Source) -> Option<f64> {
+    let (index, base) = source.video.as_ref().map(|track| (track.index, track.time_base))?;
     for _ in 0..PACKETS_LOOKED_AT {
-        let Some(packet) = source.next_packet() else { return false };
+        let packet = source.next_packet()?;
         if packet.stream() == index {
-            let before =
-                packet.pts().is_some_and(|at| seconds(at, base) <= target + BEFORE_SECONDS);
-            return packet.is_key() && before;
+            return packet.pts().filter(|_| packet.is_key()).map(|at| seconds(at, base));
         }
     }
-    false
+    None
+}
+
+/// Says whether decoding can begin at most `seconds_before` seconds before `from` ticks. Moves the
+/// source's position.
+pub fn is_near(source: &mut Source, from: i64, seconds_before: f64) -> bool {
+    let at = source.origin() + timeline::seconds(from);
+    let target = at - BEFORE_SECONDS;
+    let near = |key: f64| key <= at && key >= at - seconds_before;
+    seek(source, target) && key_comes(source).is_some_and(near)
 }
 
 #[cfg(test)]

@@ -13,11 +13,13 @@ use super::picture::{Orientation, Treater, Treatment};
 use super::probe::Probe;
 use super::report::{Meter, Reporter, Stop, out_of_memory};
 use super::segment::{Kept, Label, Segmenter, avc_codecs};
-use super::timeline::{Boundaries, TICK, TICKS};
+use super::timeline::{Boundaries, SLACK, TICK, TICKS};
 use crate::model::problem::ProblemCode;
 use crate::model::rendition::RenditionPlan;
+use crate::model::spans::Span;
 use crate::wire::{Order, Report};
 use ffmpeg_next::frame;
+use std::sync::OnceLock;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::{Builder, Scope, ScopedJoinHandle};
 
@@ -44,9 +46,32 @@ pub struct Pass<'w, 'r> {
     pub until: f64,
     /// Where a copy of the pictures is cut, be it done or beside this pass.
     pub copy: Option<&'w Cuts>,
+    /// The part of the film that is to be made, if it isn't all of it.
+    pub reach: Option<Reach<'w>>,
+}
+
+/// A span on its way.
+#[derive(Clone, Copy)]
+pub struct Reach<'w> {
+    /// Which.
+    pub span: &'w Span,
+    /// When the next span's first picture is shown, once it has come; nothing else ends a span that
+    /// isn't the last.
+    pub end: &'w OnceLock<i64>,
 }
 
 impl Pass<'_, '_> {
+    /// Returns the tick at which a span ends, if it isn't the last one.
+    ///
+    /// # Errors
+    /// `Neighbour` if it was left before that is known.
+    fn end(&self) -> Result<Option<i64>, Stop> {
+        match self.reach.filter(|reach| reach.span.until.is_some()) {
+            Some(reach) => reach.end.get().copied().map(Some).ok_or(Stop::Neighbour),
+            None => Ok(None),
+        }
+    }
+
     /// Returns the second until which the last picture stays; waits for the copy.
     ///
     /// # Errors
@@ -73,12 +98,27 @@ pub struct Task<'w> {
     pub rung: &'w RenditionPlan,
     /// Its beginning, behind which it goes on.
     pub kept: Option<Kept>,
+    /// The span with which it goes on otherwise, if it isn't the first.
+    pub later: Option<&'w Span>,
 }
 
 impl Task<'_> {
-    /// Returns the ticks at which the first picture that is still wanted is shown.
+    /// Returns the ticks at which the first picture that is still wanted is shown, or somewhat
+    /// before.
     pub fn from(&self) -> i64 {
-        self.kept.map_or(0, |kept| i64::try_from(kept.ticks).unwrap_or(i64::MAX))
+        let later = self.later.map_or(0, |span| span.from.saturating_sub(SLACK));
+        self.kept.map_or(later, |kept| i64::try_from(kept.ticks).unwrap_or(i64::MAX))
+    }
+
+    /// Returns what lies before this first picture.
+    fn kept_before(&self, shown: i64) -> Option<Kept> {
+        let before = |span: &Span| Kept {
+            segments: span.after,
+            ticks: u64::try_from(shown).unwrap_or(0),
+            timescale: TICKS.unsigned_abs(),
+            again: false,
+        };
+        self.kept.or(self.later.map(before))
     }
 }
 
@@ -223,6 +263,9 @@ impl Rung<'_, '_> {
             let begins = packet.is_key();
             segmenter.push(packet, begins)?;
         }
+        if let Some(end) = self.pass.end()? {
+            return segmenter.end_span(end);
+        }
         let lasts = f64::from(TICKS) / self.task.rung.frame_rate.max(1.0);
         segmenter.finish(lasts as i64, self.pass.until()?)?;
         Ok(())
@@ -231,6 +274,8 @@ impl Rung<'_, '_> {
     /// Ends a rung to which no picture has come: every one of it is there already.
     fn finish_empty(self) -> Result<(), Stop> {
         match self.task.kept {
+            // A span is never all there.
+            Some(_) if self.pass.reach.is_some() => Err(Stop::Neighbour),
             Some(_) => self
                 .pass
                 .reporter
@@ -277,7 +322,7 @@ impl Rung<'_, '_> {
                     name: self.task.rung.name.clone(),
                     codecs: avc_codecs(&ffi::extradata(&parameters)).unwrap_or_default(),
                     target_ms: self.pass.target_ms,
-                    kept: self.task.kept,
+                    kept: self.task.kept_before(frame.pts().unwrap_or(0)),
                 };
                 let segmenter =
                     Segmenter::new(label, &parameters, TICK, self.pass.dir, self.pass.reporter)?;

@@ -229,6 +229,15 @@ impl<'w, 'r> Segmenter<'w, 'r> {
         Ok(end)
     }
 
+    /// Writes what is left of a span, behind which somebody else goes on at `end` in packet ticks.
+    ///
+    /// # Errors
+    /// As [`Segmenter::push`].
+    pub fn end_span(mut self, end: i64) -> Result<(), Stop> {
+        self.end_before(end, end)?;
+        self.reporter.send(Report::SpanEnded { rendition: self.label.name.clone() })
+    }
+
     /// Takes up the timeline with the first packet.
     fn begin(&mut self, shown_at: i64) -> Result<(), Stop> {
         self.begun_at = shown_at;
@@ -306,6 +315,7 @@ impl<'w, 'r> Segmenter<'w, 'r> {
             timescale: u32::try_from(self.muxer_time_base.denominator()).unwrap_or(1),
             target_ms: self.label.target_ms,
             after: self.label.kept.map_or(0, |kept| kept.segments),
+            ticks: self.label.kept.map_or(0, |kept| kept.ticks),
         })
     }
 

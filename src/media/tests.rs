@@ -8,6 +8,7 @@ mod pictures;
 mod refused;
 mod resume;
 mod sound;
+mod spans;
 mod texts;
 
 use super::boxes::Fragment;
@@ -17,6 +18,7 @@ use crate::model::extra::{Extra, ExtraKind, FoundText};
 use crate::model::job::Task;
 use crate::model::manifest::{INIT_FILE, Segment, segment_file};
 use crate::model::rendition::{RenditionKind, RenditionPlan};
+use crate::model::spans::Span;
 use crate::model::text::Chapter;
 use crate::model::video::SourceFacts;
 use crate::units::{ByteCount, UnixMillis};
@@ -57,6 +59,10 @@ struct Outcome {
     extras: Vec<Extra>,
     warnings: Vec<String>,
     unlike: Vec<String>,
+    spans: Vec<Span>,
+    /// Renditions that have all of a span.
+    ended: Vec<String>,
+    is_uncut: bool,
     progress: Vec<f64>,
     order_of_reports: Vec<String>,
     /// The length that the probe couldn't tell.
@@ -103,7 +109,7 @@ impl Outcome {
                 }
                 self.extras.push(extra);
             }
-            Report::Started { rendition, codecs, timescale, target_ms, after } => {
+            Report::Started { rendition, codecs, timescale, target_ms, after, .. } => {
                 self.order_of_reports.push(rendition.clone());
                 let made = Made { codecs, timescale, target_ms, after, ..Made::default() };
                 assert!(self.made.insert(rendition, made).is_none(), "started twice");
@@ -118,6 +124,9 @@ impl Outcome {
             Report::Completed { rendition } => {
                 self.made.entry(rendition).or_default().complete = true;
             }
+            Report::Span { span } => self.spans.push(span),
+            Report::SpanEnded { rendition } => self.ended.push(rendition),
+            Report::Uncut => self.is_uncut = true,
             Report::Unlike { rendition, .. } => self.unlike.push(rendition),
             Report::Progress { progress, .. } => self.progress.push(progress),
             Report::Warning { warning } => self.warnings.push(warning.code),
@@ -145,6 +154,8 @@ fn order() -> Order {
         extras_done: Vec::new(),
         sounds_unfit: Vec::new(),
         pictures_unfit: false,
+        spans: 1,
+        span: None,
         task: Task::Film,
         encode: EncodeOptions {
             ladder_heights: None,

@@ -59,7 +59,7 @@ enum Kind {
 
 /// A picture this many ticks before a boundary counts as on it: half a millisecond, the rounding
 /// of containers that count milliseconds.
-const SLACK: i64 = 45;
+pub const SLACK: i64 = 45;
 
 impl Boundaries {
     /// Makes boundaries every `every` seconds of a film of `duration` seconds, be it infinite.
@@ -139,6 +139,25 @@ impl Boundaries {
         Ok(self.next_before(at.saturating_add(SLACK + 1))?.is_some())
     }
 
+    /// Returns where all segments of a film begin that ends at `end`.
+    ///
+    /// # Errors
+    /// As [`Boundaries::next_before`].
+    pub fn starts(&self, end: i64) -> Result<Vec<i64>, Stop> {
+        let mut from_first = Self { next: 0, ..self.clone() };
+        let mut starts = Vec::new();
+        while let Some(start) = from_first.next_before(end)? {
+            starts.push(start);
+            from_first.next += 1;
+        }
+        Ok(starts)
+    }
+
+    /// Says whether it isn't a grid that tells where segments begin.
+    pub fn is_list(&self) -> bool {
+        !matches!(self.kind, Kind::Grid { .. })
+    }
+
     /// Returns the longest segment in seconds that these boundaries make of `duration` seconds.
     pub fn longest(&self, duration: f64) -> f64 {
         match &self.kind {
@@ -201,6 +220,19 @@ mod tests {
         );
         assert_eq!(Boundaries::grid(4.0, 8.5).longest(8.5), 4.5);
         assert_eq!(Boundaries::grid(4.0, 2.0).longest(2.0), 2.0);
+    }
+
+    /// All starts are the grid's, without the one that only a tail would follow.
+    #[test]
+    fn starts_are_listed() {
+        let starts = |duration: f64| {
+            let mut grid = Boundaries::grid(4.0, duration);
+            grid.begins(ticks(5.0)).expect("a grid tells");
+            grid.starts(ticks(duration)).expect("a grid tells")
+        };
+        assert_eq!(starts(9.5), [0, ticks(4.0), ticks(8.0)]);
+        assert_eq!(starts(8.5), [0, ticks(4.0)]);
+        assert_eq!(starts(8.0), [0, ticks(4.0)]);
     }
 
     /// Listed boundaries are met exactly, give or take the rounding of milliseconds.

@@ -39,6 +39,9 @@ pub struct Manifest {
     /// The pictures are encoded because taking them as they are didn't go well.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub pictures_unfit: bool,
+    /// The pictures are encoded in one because making them in spans didn't go well.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub spans_unfit: bool,
     /// What is worth telling of what is published.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<Warning>,
@@ -163,6 +166,7 @@ impl Manifest {
             poster: None,
             sounds_unfit: Vec::new(),
             pictures_unfit: false,
+            spans_unfit: false,
             warnings: Vec::new(),
             formats: Formats::default(),
             boot: String::new(),

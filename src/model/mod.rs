@@ -14,6 +14,7 @@ pub mod pace;
 pub mod problem;
 pub mod rendition;
 pub mod room;
+pub mod spans;
 pub mod storyboard;
 pub mod text;
 pub mod upkeep;

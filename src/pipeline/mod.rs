@@ -6,6 +6,7 @@
 
 mod along;
 mod bounds;
+mod children;
 mod ending;
 mod film;
 mod growing;
@@ -16,6 +17,7 @@ mod redo;
 mod run;
 mod small;
 mod source;
+mod spans;
 mod texts;
 mod turns;
 
@@ -31,6 +33,7 @@ use crate::state::{State, VideoRecord};
 use crate::upload::Uploads;
 use crate::wire::{EncodeOptions, Limits};
 use ending::Halt;
+pub use spans::{Places, Spans};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::JoinSet;
@@ -64,6 +67,10 @@ pub struct Pipeline {
     pub boot: String,
     /// Where films come from that are still being uploaded.
     pub uploads: Uploads,
+    /// How many children may work on one film's pictures at once.
+    pub spans: Spans,
+    /// The places of workers that are taken.
+    pub places: Places,
     /// Jobs at once.
     pub workers: usize,
     /// Jobs at once on films that are still being uploaded, beside the others.
@@ -163,6 +170,11 @@ impl Pipeline {
         }
         *waits = !is_enough;
         is_enough
+    }
+
+    /// Returns where children beyond a job's own find a place, if they need one.
+    fn spare_places(&self) -> Option<Places> {
+        self.spans.only_idle.then(|| self.places.clone())
     }
 
     /// Takes a job that there is a worker for beside those that run: each line has its own.

@@ -19,6 +19,7 @@ use crate::model::video::{WARNINGS_MAX, Warning, ends_early};
 use crate::state::{State, StateError};
 use crate::units::{ByteCount, UnixMillis};
 use crate::wire::Begun;
+use std::collections::BTreeMap;
 
 /// Least time between two rewrites of the same playlists while segments pour in, and how many
 /// segments of the video make it a millisecond longer: what is rewritten grows with them, and a day
@@ -44,6 +45,8 @@ pub(super) struct Publisher {
     pub(super) manifest: Manifest,
     /// Names of the rungs that this attempt has started.
     started: Vec<String>,
+    /// Number of the span that a rung's files come from, where it's made in spans.
+    pub(super) spans: BTreeMap<String, u32>,
     /// Those of them that another generation stands for in the manifest, as it has more to play,
     /// or that have nothing to play yet.
     pub(super) catching_up: Vec<Rung>,
@@ -115,6 +118,7 @@ impl Publisher {
             plan: Vec::new(),
             manifest,
             started: Vec::new(),
+            spans: BTreeMap::new(),
             catching_up,
             behind: Vec::new(),
             rewritten: UnixMillis(0),
@@ -200,6 +204,20 @@ impl Publisher {
         u32::try_from(files).unwrap_or(u32::MAX)
     }
 
+    /// Says whether the pictures can be made in spans, as far as anybody knows.
+    pub(super) fn can_be_cut(&self) -> bool {
+        !self.manifest.spans_unfit
+    }
+
+    /// Says whether all is complete that isn't made in spans.
+    pub(super) fn has_rest(&self) -> bool {
+        let is_encoded = |it: &RenditionPlan| it.kind == RenditionKind::Video && !it.copied;
+        let is_complete = |it: &RenditionPlan| {
+            self.manifest.rungs.iter().any(|rung| rung.complete && rung.plan.name == it.name)
+        };
+        self.plan.iter().filter(|it| !is_encoded(it)).all(is_complete)
+    }
+
     /// Returns what earlier attempts made beside the rungs.
     pub(super) fn extras(&self) -> Vec<ExtraKind> {
         self.manifest.extras()
@@ -279,8 +297,12 @@ impl Publisher {
         let name = &start.rendition;
         let plan = self.plan.iter().find(|plan| plan.name == *name);
         let plan = plan.ok_or(PublishError::Nonsense("a rendition that wasn't planned"))?.clone();
+        let before = start.span.and_then(|span| self.spans.insert(name.clone(), span));
         if self.started.contains(name) {
-            return Err(PublishError::Nonsense("the same rendition twice"));
+            return match before.zip(start.span) {
+                Some((before, span)) if before + 1 == span => self.follow(&start),
+                _ => Err(PublishError::Nonsense("the same rendition twice")),
+            };
         }
         if start.after > 0 {
             return self.go_on(&start);
@@ -305,20 +327,39 @@ impl Publisher {
         Ok(())
     }
 
+    /// Goes on with a rung behind the span before.
+    fn follow(&mut self, start: &Start) -> Result<(), PublishError> {
+        if self.continues(start)? { Ok(()) } else { self.uncut() }
+    }
+
     fn go_on(&mut self, start: &Start) -> Result<(), PublishError> {
+        if !self.continues(start)? {
+            return self.unlike(&start.rendition, false);
+        }
+        self.started.push(start.rendition.clone());
+        Ok(())
+    }
+
+    /// Says whether what a child adds is the rest of what is there.
+    fn continues(&self, start: &Start) -> Result<bool, PublishError> {
         let name = &start.rendition;
         let rung = self.begun_rung(name).ok_or(PublishError::Nonsense("what wasn't begun"))?;
         let directory = rung.directory();
         let same_terms = rung.segments.len() == start.after as usize
             && rung.codecs == start.codecs
             && rung.timescale == start.timescale
-            && rung.target_ms == start.target_ms;
-        let (new, old) = (format!("{name}/{INIT_FILE}"), format!("{directory}/{INIT_FILE}"));
-        if same_terms && self.disk.is_same(self.job, self.epoch, &new, self.video, &old)? {
-            self.started.push(name.clone());
-            return Ok(());
-        }
-        self.unlike(name, false)
+            && rung.target_ms == start.target_ms
+            && rung.ticks() == start.ticks;
+        let old = format!("{directory}/{INIT_FILE}");
+        let new = self.scratch_file(name, INIT_FILE);
+        Ok(same_terms && self.disk.is_same(self.job, self.epoch, &new, self.video, &old)?)
+    }
+
+    /// Has the next attempt, and all after it, make the film's pictures in one.
+    pub(super) fn uncut(&mut self) -> Result<(), PublishError> {
+        self.manifest.spans_unfit = true;
+        self.write_manifest(true)?;
+        Err(PublishError::Unlike)
     }
 
     /// Has the next attempt make a rung from its start, and not as a copy if that was `unfit`.
@@ -504,8 +545,16 @@ impl Publisher {
         }
     }
 
+    /// Returns where a child has put a file of a rung, below the attempt's scratch directory.
+    fn scratch_file(&self, name: &str, file: &str) -> String {
+        match self.spans.get(name) {
+            Some(span) => format!("span-{span}/{name}/{file}"),
+            None => format!("{name}/{file}"),
+        }
+    }
+
     fn move_file(&self, rung: &Rung, file: &str) -> Result<(), PublishError> {
-        let from = format!("{}/{file}", rung.plan.name);
+        let from = self.scratch_file(&rung.plan.name, file);
         let to = format!("{}/{file}", rung.directory());
         Ok(self.disk.publish(self.job, self.epoch, &from, self.video, &to, false)?)
     }
@@ -608,6 +657,8 @@ pub(super) struct Start {
     pub(super) timescale: u32,
     pub(super) target_ms: u32,
     pub(super) after: u32,
+    pub(super) ticks: u64,
+    pub(super) span: Option<u32>,
 }
 
 const NOT_STARTED: PublishError =

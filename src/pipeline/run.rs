@@ -3,6 +3,7 @@
 use super::Pipeline;
 use super::along::{self, Along};
 use super::bounds;
+use super::children::{Children, Heard, Who};
 use super::ending::{Halt, broke, no_room, problem_of, settle};
 use super::film::FilmError;
 use super::publish::{PublishError, Publisher, Start};
@@ -24,7 +25,7 @@ use crate::state::{RenditionRecord, State, VideoRecord};
 use crate::units::UnixMillis;
 use crate::upload::Arrived;
 use crate::wire::{Extent, Order, Report, WIRE_VERSION};
-use crate::worker::{self, Ending, Launch};
+use crate::worker::{Ending, Launch};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::time::MissedTickBehavior;
@@ -42,6 +43,7 @@ pub(super) async fn run_job(
     stop: CancellationToken,
 ) {
     let _turn = turns.take(claim.video.id).await;
+    let _place = pipeline.places.take();
     let (id, attempt) = (claim.job.id, claim.job.attempt);
     info!(job.id = %id, video.id = %claim.video.id, attempt, "job {id} starts, attempt {attempt}");
     let outcome = Running::new(&pipeline, &claim).work(&stop).await;
@@ -104,13 +106,8 @@ impl<'a> Running<'a> {
         self.along = along;
         self.source_bytes = Extent::total(&launch.order.source).0;
         let publisher = Arc::new(Mutex::new(publisher));
-        let mut child = worker::start(launch).map_err(|cause| {
-            error!("no worker can be started: {cause}");
-            Halt::Problem(Problem::new(
-                ProblemCode::WorkerCrashed,
-                "The server couldn't start a worker process.",
-            ))
-        })?;
+        let places = self.pipeline.spare_places();
+        let mut children = Children::start(launch, self.pipeline.disk.clone(), places)?;
         let mut renew = tokio::time::interval(Pipeline::renew_every());
         let mut tick = tokio::time::interval(TICK);
         renew.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -121,18 +118,15 @@ impl<'a> Running<'a> {
                 () = self.claim.ended.cancelled() => Err(Halt::Stale),
                 () = stop.cancelled() => Err(Halt::Stopping),
                 _ = renew.tick() => self.pipeline.renew(self.claim).await,
-                more = along::more(&mut self.along) => self.arrived(more, &child),
-                event = child.next() => match event {
-                    worker::Event::Report(report) => {
-                        if let Report::Probed { facts, plan } = &report {
-                            self.facts = Some(facts.clone());
-                            self.plan.clone_from(plan);
-                            self.narrow(&child);
-                        }
-                        self.take(report, &publisher).await
+                more = along::more(&mut self.along) => self.arrived(more, &mut children),
+                said = children.next() => match children.heard(said, &publisher).await {
+                    Ok(Heard::Reports(reports)) => {
+                        self.take_all(reports, &mut children, &publisher).await
                     }
-                    worker::Event::Ended(Ending::Done) => break None,
-                    worker::Event::Ended(ending) => Err(self.halt_of(ending)),
+                    Ok(Heard::Broken(Who::First, ending)) => Err(self.halt_of(ending)),
+                    Ok(Heard::Broken(_, ending)) => Err(Halt::Problem(problem_of(ending))),
+                    Ok(Heard::Done) => break None,
+                    Err(halt) => Err(halt),
                 },
                 _ = tick.tick() => self.tick(&publisher).await,
             };
@@ -140,7 +134,7 @@ impl<'a> Running<'a> {
                 break Some(halt);
             }
         };
-        child.kill().await;
+        children.kill().await;
         match halt {
             Some(Halt::Stale) => Err(Halt::Stale),
             Some(halt) => {
@@ -178,13 +172,13 @@ impl<'a> Running<'a> {
     }
 
     /// Hears that more of the upload is here.
-    fn arrived(&mut self, more: Option<Arrived>, child: &worker::Child) -> Result<(), Halt> {
+    fn arrived(&mut self, more: Option<Arrived>, children: &mut Children) -> Result<(), Halt> {
         let Some(Arrived { here, size, finished }) = more else { return Err(Halt::Stale) };
-        child.arrived(here, size);
+        children.arrived(here, size);
         if let Some(size) = size.filter(|size| size.0 < self.source_bytes) {
             // It was the most that it could be, before.
             self.source_bytes = size.0;
-            self.narrow(child);
+            self.narrow(children);
         }
         if finished {
             self.along = None;
@@ -192,11 +186,11 @@ impl<'a> Running<'a> {
         Ok(())
     }
 
-    /// Narrows what the child may use, and what may come of it, to what it works on.
-    fn narrow(&mut self, child: &worker::Child) {
+    /// Narrows what the children may use, and what may come of it, to what they work on.
+    fn narrow(&mut self, children: &mut Children) {
         let Some(facts) = &self.facts else { return };
         let limits = &self.pipeline.limits;
-        child.narrow(bounds::of_child(facts, &self.plan, self.source_bytes, limits));
+        children.narrow(bounds::of_child(facts, &self.plan, self.source_bytes, limits));
         self.written_max = bounds::of_output(facts, &self.plan, self.source_bytes);
     }
 
@@ -235,6 +229,8 @@ impl<'a> Running<'a> {
         let left_out = self.claim.job.left_out.clone();
         let redo = self.claim.job.redo.clone();
         let anew = self.claim.job.anew;
+        // What is still coming can't be begun in its middle.
+        let spans = if self.claim.job.live { 1 } else { self.pipeline.spans.at_once };
         let uploads = self.claim.job.live.then(|| self.pipeline.uploads.clone());
         let prepared = tokio::task::spawn_blocking(move || {
             let source = match &uploads {
@@ -263,6 +259,8 @@ impl<'a> Running<'a> {
                 extras_done: publisher.extras().into_iter().chain(left_out).collect(),
                 sounds_unfit: publisher.sounds_unfit(),
                 pictures_unfit: publisher.pictures_unfit(),
+                spans: if publisher.can_be_cut() { spans } else { 1 },
+                span: None,
                 task: Task::Film,
                 encode,
                 limits,
@@ -287,8 +285,27 @@ impl<'a> Running<'a> {
         }
     }
 
+    /// Takes what children have reported.
+    async fn take_all(
+        &mut self,
+        reports: Vec<(Option<u32>, Report)>,
+        children: &mut Children,
+        publisher: &Arc<Mutex<Publisher>>,
+    ) -> Result<(), Halt> {
+        for (span, report) in reports {
+            if let Report::Probed { facts, plan } = &report {
+                self.facts = Some(facts.clone());
+                self.plan.clone_from(plan);
+                self.narrow(children);
+            }
+            self.take(span, report, publisher).await?;
+        }
+        Ok(())
+    }
+
     async fn take(
         &mut self,
+        span: Option<u32>,
         report: Report,
         publisher: &Arc<Mutex<Publisher>>,
     ) -> Result<(), Halt> {
@@ -317,8 +334,8 @@ impl<'a> Running<'a> {
                 blocking(publisher, move |p| p.extra(noted)).await?;
                 self.commit_extra(extra).await
             }
-            Report::Started { rendition, codecs, timescale, target_ms, after } => {
-                let start = Start { rendition, codecs, timescale, target_ms, after };
+            Report::Started { rendition, codecs, timescale, target_ms, after, ticks } => {
+                let start = Start { rendition, codecs, timescale, target_ms, after, ticks, span };
                 blocking(publisher, move |p| p.started(start)).await
             }
             Report::Unlike { rendition, unfit } => {
@@ -348,8 +365,9 @@ impl<'a> Running<'a> {
                 self.tell_progress(reached);
                 Ok(())
             }
-            // It lives, and that is all.
-            Report::Waiting => Ok(()),
+            Report::Uncut => blocking(publisher, Publisher::uncut).await,
+            // It lives, and that is all; spans are for who has the children.
+            Report::Waiting | Report::Span { .. } | Report::SpanEnded { .. } => Ok(()),
             Report::Warning { warning } if warning.lasts() => {
                 let step = move |p: &mut Publisher| {
                     p.warned(warning);
@@ -608,7 +626,7 @@ fn names_of(rungs: &[Rung]) -> Vec<String> {
 }
 
 /// Runs one step of the publisher where blocking is allowed.
-async fn blocking<T: Send + 'static>(
+pub(super) async fn blocking<T: Send + 'static>(
     publisher: &Arc<Mutex<Publisher>>,
     step: impl FnOnce(&mut Publisher) -> Result<T, PublishError> + Send + 'static,
 ) -> Result<T, Halt> {

@@ -79,6 +79,8 @@ async fn prepare(pipeline: &Pipeline, claim: &Claim) -> Result<Launch, Halt> {
             extras_done: Vec::new(),
             sounds_unfit: Vec::new(),
             pictures_unfit: false,
+            spans: 1,
+            span: None,
             task,
             encode,
             limits,

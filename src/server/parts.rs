@@ -11,7 +11,7 @@ use crate::events::Hub;
 use crate::http::{AppParts, Readiness, WorkerStatus};
 use crate::janitor::{Janitor, JanitorError, Rooms};
 use crate::library::Library;
-use crate::pipeline::Pipeline;
+use crate::pipeline::{Pipeline, Places, Spans};
 use crate::queue::Queue;
 use crate::state::State;
 use crate::telemetry::measures;
@@ -231,6 +231,11 @@ impl Parts {
             formats: media.formats,
             stall_ms: media.stall_timeout_ms,
             boot: self.boot_id.clone(),
+            spans: match media.spans {
+                Some(at_once) => Spans { at_once, only_idle: false },
+                None => Spans::of_cores(cores),
+            },
+            places: Places::new(media.workers),
             workers: media.workers,
             live_workers: if media.workers > 0 { media.live_workers } else { 0 },
             uploads: self.uploads.clone(),

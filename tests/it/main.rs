@@ -32,6 +32,7 @@ mod queue_torture;
 mod records;
 mod service;
 mod sessions;
+mod spans;
 mod status;
 mod survival;
 mod torture;

@@ -40,6 +40,8 @@ fn order(size: u64) -> Order {
         extras_done: Vec::new(),
         sounds_unfit: Vec::new(),
         pictures_unfit: false,
+        spans: 1,
+        span: None,
         task: Task::Film,
         encode: EncodeOptions {
             ladder_heights: None,

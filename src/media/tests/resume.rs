@@ -14,6 +14,11 @@ pub struct Published {
 }
 
 impl Published {
+    /// What was planned.
+    pub fn plan(&self) -> &[RenditionPlan] {
+        &self.plan
+    }
+
     /// Lets one attempt work until it has done `enough`, and takes what it has made.
     pub fn attempt(
         &mut self,
@@ -40,7 +45,9 @@ impl Published {
             }
         }
         let mut outcome = run_until(film, scratch.path(), &mut order, enough);
-        self.plan.clone_from(&outcome.plan);
+        if !outcome.plan.is_empty() {
+            self.plan.clone_from(&outcome.plan);
+        }
         for (name, fresh) in std::mem::take(&mut outcome.made) {
             self.take(scratch.path(), into, &name, fresh);
         }
