@@ -85,6 +85,11 @@ id!(
     TokenId
 );
 
+id!(
+    /// Names the telling of one event to one webhook.
+    DeliveryId
+);
+
 fn fresh_uuid(now: UnixMillis) -> uuid::Uuid {
     let mut random = [0u8; 10];
     getrandom::fill(&mut random).expect("the kernel's random source works once the system is up");

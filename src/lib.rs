@@ -10,6 +10,7 @@ pub mod config;
 pub mod control;
 pub mod disk;
 pub mod events;
+pub mod hooks;
 pub mod http;
 pub mod ids;
 pub mod ingest;

@@ -1,8 +1,8 @@
 //! The one table of configuration keys: name, default, allowed values, meaning.
 
 use super::{
-    Admission, AuthMode, Config, Durability, Interim, Listen, LogFormat, MediaConfig, Reserve,
-    UploadConfig, values as v,
+    Admission, AuthMode, Config, Durability, HooksConfig, Interim, Listen, LogFormat, MediaConfig,
+    Reserve, UploadConfig, values as v,
 };
 use crate::model::manifest::Formats;
 use crate::model::video::Visibility;
@@ -61,6 +61,7 @@ pub(super) fn blank() -> Config {
         },
         default_visibility: Visibility::Unlisted,
         trash_for_ms: 0,
+        hooks: HooksConfig::default(),
         cors_origins: Vec::new(),
         log_format: LogFormat::Auto,
         boot_id: None,
@@ -371,6 +372,21 @@ pub const KEYS: &[Key] = &[
         meaning: "How long a deleted video can be restored; its bytes count for its owner until \
                   then. With `0` it is removed at once.",
         set: |c, x| v::time_or_zero(x, 365 * 86_400_000).map(|it| c.trash_for_ms = it),
+    },
+    Key {
+        name: "hooks.webhooks",
+        default: "[]",
+        allowed: "list of `{url, secret, events}`; instead of `secret` a `secret_file`",
+        meaning: "Addresses that are told what happens, signed as Standard Webhooks has it; \
+                  without `events` of everything.",
+        set: |c, x| super::hooks::webhooks(x).map(|it| c.hooks.webhooks = it),
+    },
+    Key {
+        name: "hooks.allow_private",
+        default: "false",
+        allowed: "`true`, `false`",
+        meaning: "Whether webhooks may be at addresses of this machine or of networks behind it.",
+        set: |c, x| v::boolean(x).map(|it| c.hooks.allow_private = it),
     },
     Key {
         name: "cors.origins",

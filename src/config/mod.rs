@@ -4,8 +4,11 @@
 //! from that table. Nothing else in the program reads the environment for settings.
 
 pub mod flags;
+mod hooks;
 pub mod keys;
 mod values;
+
+pub use hooks::{HookSecret, HooksConfig, WebhookConfig};
 
 use crate::model::accept::Accept;
 use crate::model::manifest::Formats;
@@ -35,6 +38,8 @@ pub struct Config {
     pub media: MediaConfig,
     /// Visibility of a video whose uploader names none.
     pub default_visibility: Visibility,
+    /// Webhooks.
+    pub hooks: HooksConfig,
     /// How long a deleted video can be restored; 0 removes it at once.
     pub trash_for_ms: u64,
     /// Origins that may call from a browser; `*` for all, without credentials.
@@ -314,7 +319,10 @@ impl Loaded {
         keys::KEYS
             .iter()
             .filter_map(|key| self.effective.get(key.name).map(|value| (key.name, value)))
-            .map(|(name, value)| format!("{name} = {value}\n"))
+            .map(|(name, value)| match name {
+                "hooks.webhooks" => format!("{name} = {}\n", hooks::masked(value)),
+                _ => format!("{name} = {value}\n"),
+            })
             .collect()
     }
 }

@@ -36,12 +36,14 @@ mod upkeep;
 mod uploads;
 mod videos;
 mod views;
+mod webhooks;
 
 use crate::access::Access;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::disk::Disk;
 use crate::events::Hub;
+use crate::hooks::Hooks;
 use crate::janitor::Janitor;
 use crate::library::Library;
 use crate::queue::Queue;
@@ -97,6 +99,8 @@ pub struct AppParts {
     pub queue: Queue,
     /// Who keeps house.
     pub janitor: Janitor,
+    /// Webhooks.
+    pub hooks: Hooks,
     /// Whether new work is taken.
     pub readiness: Readiness,
     /// What is known of the workers, once they were looked at.
@@ -271,6 +275,7 @@ const TABLES: &[Table] = &[
     chunks::TABLE,
     admin::TABLE,
     upkeep::TABLE,
+    webhooks::TABLE,
     live::TABLE,
     scrape::TABLE,
     login::TABLE,

@@ -27,6 +27,7 @@ impl Janitor {
                     level.free
                 );
                 self.hub.publish(Event::of_disk(self.clock.now(), level));
+                self.state.tell_of_disk(level).await?;
             }
             (true, false) => info!(free_bytes = level.free.0, "there is room again"),
             _ => {}

@@ -6,6 +6,7 @@ pub mod arriving;
 pub mod estimate;
 pub mod extra;
 pub mod figures;
+pub mod hook;
 pub mod job;
 pub mod ladder;
 pub mod manifest;

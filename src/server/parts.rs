@@ -8,6 +8,7 @@ use crate::config::Config;
 use crate::control::{self, Desk};
 use crate::disk::{Disk, Room};
 use crate::events::Hub;
+use crate::hooks::Hooks;
 use crate::http::{AppParts, Readiness, WorkerStatus};
 use crate::janitor::{Janitor, JanitorError, Rooms};
 use crate::library::Library;
@@ -54,6 +55,7 @@ pub(super) struct Parts {
     /// The kernel's boot id, or a fresh one after a sync has failed.
     boot_id: String,
     janitor: Janitor,
+    hooks: Hooks,
     worker_status: Arc<OnceLock<WorkerStatus>>,
     started_at: UnixMillis,
 }
@@ -112,6 +114,8 @@ impl Parts {
             warn!(?found, "the database was rebuilt from the files");
             disk.end_rebuild().map_err(|cause| ServerError::Disk(cause.to_string()))?;
         }
+        let hooks = Hooks::new(&config.hooks, state.clone(), clock.clone());
+        hooks.start().await.map_err(|cause| ServerError::State(cause.to_string()))?;
         janitor.start().await.map_err(refused)?;
         if let Err(cause) = disk.trust_again() {
             warn!("the word of a failed sync stays: {cause}");
@@ -135,6 +139,7 @@ impl Parts {
             boot_id,
             queue,
             janitor,
+            hooks,
         })
     }
 
@@ -152,6 +157,7 @@ impl Parts {
             queue: self.queue.clone(),
             readiness: self.readiness.clone(),
             janitor: self.janitor.clone(),
+            hooks: self.hooks.clone(),
             worker_status: Arc::clone(&self.worker_status),
             started_at: self.started_at,
         }
@@ -161,6 +167,7 @@ impl Parts {
     pub(super) fn spawn_tasks(&self, address: &str, stop: &CancellationToken) -> JoinSet<()> {
         let mut tasks = JoinSet::new();
         tasks.spawn(self.pipeline().run(stop.clone()));
+        tasks.spawn(self.hooks.clone().run(stop.clone()));
         let (janitor, until) = (self.janitor.clone(), stop.clone());
         tasks.spawn(async move { janitor.run(until).await });
         match self.disk.bind_control() {

@@ -5,8 +5,8 @@
 
 use super::error::StateError;
 use super::record::{
-    CleanupRecord, JobRecord, LineRecord, LoginCode, PartRecord, TokenRecord, TrashRecord,
-    UploadRecord, VideoRecord,
+    CleanupRecord, DeliveryRecord, JobRecord, LineRecord, LoginCode, PartRecord, TokenRecord,
+    TrashRecord, UploadRecord, VideoRecord,
 };
 use crate::model::estimate::Paces;
 use crate::model::figures::Figures;
@@ -41,6 +41,11 @@ impl Record for VideoRecord {
 
 impl Record for TrashRecord {
     const NAME: &'static str = "trash";
+    const VERSION: u8 = 1;
+}
+
+impl Record for DeliveryRecord {
+    const NAME: &'static str = "delivery";
     const VERSION: u8 = 1;
 }
 

@@ -18,6 +18,8 @@
 //! n/<owner>                         the turn of the next film of an owner
 //! f/<step>                          what was done in ten minutes, in numbers
 //! m/line, m/paces                   about the line of films, and how long work takes here
+//! yw/<target>/<delivery>            what webhooks have still to be told
+//! yd/<delivery>                     what they were told, or wasn't
 //! yr/<moment>                       reports of cleanings
 //! t/<token>                         token records
 //! h/<hash>                          index: tokens by their hash
@@ -26,7 +28,7 @@
 //! ```
 
 use super::record::JobRecord;
-use crate::ids::{JobId, Owner, TokenId, UploadId, VideoId};
+use crate::ids::{DeliveryId, JobId, Owner, TokenId, UploadId, VideoId};
 use crate::model::job::{JobState, Line};
 use crate::units::UnixMillis;
 
@@ -48,6 +50,8 @@ pub(super) const SMALL: &[u8] = b"s/";
 pub(super) const LIVE: &[u8] = b"i/";
 pub(super) const RUNNING: &[u8] = b"r/";
 pub(super) const FIGURES: &[u8] = b"f/";
+pub(super) const WAITING: &[u8] = b"yw/";
+pub(super) const DELIVERED: &[u8] = b"yd/";
 pub(super) const REPORTS: &[u8] = b"yr/";
 pub(super) const TOKENS: &[u8] = b"t/";
 pub(super) const LOGIN_CODES: &[u8] = b"l/";
@@ -86,6 +90,19 @@ pub(super) fn trash_until(until: UnixMillis, id: VideoId) -> Vec<u8> {
 pub(super) fn parse_trash_until(key: &[u8]) -> Option<(UnixMillis, VideoId)> {
     let (until, id) = parse_moment_and_id(key.strip_prefix(TRASH_UNTIL)?)?;
     Some((until, VideoId::from_bytes(id)))
+}
+
+/// Returns the beginning of the keys of what waits for a target.
+pub(super) fn waiting_for(target: [u8; 8]) -> Vec<u8> {
+    [WAITING, target.as_slice(), b"/"].concat()
+}
+
+pub(super) fn waiting(target: [u8; 8], id: DeliveryId) -> Vec<u8> {
+    [waiting_for(target).as_slice(), id.as_bytes()].concat()
+}
+
+pub(super) fn ended_delivery(id: DeliveryId) -> Vec<u8> {
+    [DELIVERED, id.as_bytes()].concat()
 }
 
 pub(super) fn report(started_at: UnixMillis) -> Vec<u8> {
@@ -270,6 +287,8 @@ mod tests {
             TRASH,
             TRASH_UNTIL,
             REPORTS,
+            WAITING,
+            DELIVERED,
             JOBS,
             QUEUED,
             AGE,

@@ -62,7 +62,8 @@ impl State {
         self.page(keys::JOBS, after.map(keys::job), limit)
     }
 
-    fn page<R: Record>(
+    /// Reads at most `limit` records whose keys begin with `prefix`, behind `after`.
+    pub(super) fn page<R: Record>(
         &self,
         prefix: &[u8],
         after: Option<Vec<u8>>,

@@ -23,6 +23,7 @@ mod live;
 mod mend;
 mod nudge;
 mod order;
+mod outbox;
 mod parts;
 pub mod record;
 mod stages;
@@ -36,9 +37,10 @@ mod writer;
 pub use dump::{Dump, DumpError};
 pub use error::{Conflict, OpenError, StateError};
 pub use mend::{REPORTS_MAX, StuckJob};
+pub use outbox::{ENDED_MAX, HookTarget, TargetKey};
 pub use record::{
-    CleanupRecord, JobRecord, LineRecord, LoginCode, PartRecord, RenditionRecord, StageRecord,
-    TokenRecord, TrashRecord, UploadRecord, VideoChange, VideoRecord,
+    CleanupRecord, DeliveryRecord, JobRecord, LineRecord, LoginCode, PartRecord, RenditionRecord,
+    StageRecord, TokenRecord, TrashRecord, UploadRecord, VideoChange, VideoRecord,
 };
 pub use usage::{Allowance, Excess, OpenJobs, Usage};
 
@@ -84,6 +86,8 @@ struct Inner {
     accounts: usage::Accounts,
     /// How far uploads are ahead of their records.
     growing: Arc<growing::Growing>,
+    /// Which webhooks are told.
+    outbox: outbox::Outbox,
 }
 
 impl State {
@@ -118,6 +122,7 @@ impl State {
         let failed = watch::Sender::new(None);
         let accounts = usage::Accounts::default();
         let growing = Arc::new(growing::Growing::default());
+        let outbox = outbox::Outbox::default();
         let flushes = Arc::new(nudge::Flushes::default());
         let writer = Writer {
             db: db.clone(),
@@ -126,6 +131,7 @@ impl State {
             unsynced: false,
             accounts: accounts.clone(),
             growing: Arc::clone(&growing),
+            outbox: outbox.clone(),
             flushes: Arc::clone(&flushes),
         };
         let (over, is_over) = std::sync::mpsc::channel();
@@ -142,7 +148,7 @@ impl State {
             })?;
         let inbox = Mutex::new(Some(inbox));
         let writer = Mutex::new(Some(writer));
-        let inner = Inner { db, failed, inbox, writer, accounts, growing };
+        let inner = Inner { db, failed, inbox, writer, accounts, growing, outbox };
         Ok(State { inner: Arc::new(inner) })
     }
 
@@ -246,6 +252,10 @@ impl State {
 
     fn growing(&self) -> &growing::Growing {
         &self.inner.growing
+    }
+
+    fn outbox(&self) -> &outbox::Outbox {
+        &self.inner.outbox
     }
 
     fn why_not(&self) -> StateError {

@@ -4,9 +4,10 @@
 //! `codec` and a golden file of its own.
 
 use crate::disk::{FACTS_VERSION, Facts};
-use crate::ids::{Epoch, JobId, Owner, TokenId, UploadId, VideoId};
+use crate::ids::{DeliveryId, Epoch, JobId, Owner, TokenId, UploadId, VideoId};
 use crate::model::access::Role;
 use crate::model::extra::{Chosen, ExtraKind, Pictures};
+use crate::model::hook::{DeliveryState, HookEvent, Subject};
 use crate::model::job::{JobState, Line, Stage, StageState, Task};
 use crate::model::manifest::{Formats, Picture};
 use crate::model::problem::Problem;
@@ -254,6 +255,35 @@ pub struct JobRecord {
 pub struct CleanupRecord {
     /// The report.
     pub report: Report,
+}
+
+/// An event that one webhook is told.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct DeliveryRecord {
+    /// Its name, always the same for the receiver.
+    pub id: DeliveryId,
+    /// Who is told.
+    pub target: [u8; 8],
+    /// What happened.
+    pub event: HookEvent,
+    /// What it is about.
+    pub subject: Subject,
+    /// When it happened.
+    pub at: UnixMillis,
+    /// Where it stands.
+    pub state: DeliveryState,
+    /// How often it was tried.
+    pub attempts: u32,
+    /// Not to be tried before.
+    pub next_at: UnixMillis,
+    /// From when on nobody tries any more.
+    pub give_up_at: UnixMillis,
+    /// When it ended.
+    pub ended_at: Option<UnixMillis>,
+    /// The status of the last answer.
+    pub status: Option<u16>,
+    /// Why the last attempt failed.
+    pub error: Option<String>,
 }
 
 /// One stage of a job.

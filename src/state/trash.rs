@@ -5,12 +5,14 @@
 
 use super::error::{Conflict, StateError};
 use super::jobs::settle;
+use super::outbox::about;
 use super::record::{JobRecord, TrashRecord, VideoRecord};
 use super::usage::{self, Move};
 use super::view::View;
 use super::writer::Promise;
 use super::{State, jobs, keys, line, uploads};
 use crate::ids::VideoId;
+use crate::model::hook::{HookEvent, Whereabouts};
 use crate::model::rendition::RenditionState;
 use crate::model::video::VideoState;
 use crate::units::UnixMillis;
@@ -36,6 +38,7 @@ impl State {
                 return Err(StateError::Conflict(Conflict::Video(video.state)));
             }
             end_work(view, &video, now)?;
+            view.tell(HookEvent::VideoState, about(&video, Whereabouts::Trashed));
             view.remove(keys::video(id));
             put(view, &TrashRecord { video: resting(video.clone()), deleted_at: now, until })?;
             Ok(video)
@@ -81,6 +84,7 @@ impl State {
                 line::put_new(view, &job)?;
                 video.job = Some(job.id);
             }
+            view.tell(HookEvent::VideoState, about(&video, Whereabouts::Here));
             view.put(keys::video(id), &video)?;
             Ok(video)
         })
@@ -109,6 +113,7 @@ impl State {
             forget(view, id, trashed.until);
             let (owner, before) = (trashed.video.owner.clone(), usage::original(&trashed.video));
             view.count(Move::Original { owner, before, after: 0 });
+            view.tell(HookEvent::VideoState, about(&trashed.video, Whereabouts::Deleted));
             Ok(Some(trashed.video))
         })
         .await

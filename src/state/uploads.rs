@@ -2,12 +2,14 @@
 
 use super::error::{Conflict, StateError};
 use super::growing;
+use super::outbox::about;
 use super::record::{JobRecord, UploadRecord, VideoRecord};
 use super::usage::{Move, Weight};
 use super::view::View;
 use super::writer::Promise;
 use super::{State, jobs, keys, live, parts, videos};
 use crate::ids::{Epoch, UploadId};
+use crate::model::hook::{HookEvent, Whereabouts};
 use crate::model::upload::{Concat, Received, UploadState};
 use crate::model::video::VideoState;
 use crate::units::{ByteCount, ByteOffset, Ranges, UnixMillis};
@@ -590,6 +592,9 @@ fn give_up(
         return Ok(None);
     }
     let forgotten = view.find::<VideoRecord>(&keys::video(video))?;
+    if let (UploadState::Expired, Some(video)) = (to, &forgotten) {
+        view.tell(HookEvent::UploadExpired, about(video, Whereabouts::Deleted));
+    }
     if let Some(job) = forgotten.as_ref().and_then(|video| video.job) {
         jobs::cancel_open(view, job, now)?;
     }

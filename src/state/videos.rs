@@ -5,7 +5,7 @@ use super::record::{JobRecord, VideoChange, VideoRecord};
 use super::usage::{self, Move};
 use super::view::View;
 use super::writer::Promise;
-use super::{State, keys, line, trash, uploads};
+use super::{State, keys, line, outbox, trash, uploads};
 use crate::ids::VideoId;
 use crate::model::text::TextTrack;
 use crate::model::video::VideoState;
@@ -163,13 +163,15 @@ pub(super) fn remove(view: &mut View<'_>, id: VideoId) -> Result<(), StateError>
     Ok(())
 }
 
-/// Counts what a video's original weighs now. It moves with few of the changes only, so that what
-/// it weighed is read from its record instead of being kept for every video.
+/// Tells webhooks what is new, and counts what a video's original weighs now. That moves with few
+/// of the changes only, so that what it weighed is read from its record instead of being kept for
+/// every video.
 fn count(view: &mut View<'_>, id: VideoId, now: Option<&VideoRecord>) -> Result<(), StateError> {
-    if !view.is_counting() {
+    if !view.is_counting() && !view.is_telling() {
         return Ok(());
     }
     let stored: Option<VideoRecord> = view.find(&keys::video(id))?;
+    outbox::tell_of_video(view, stored.as_ref(), now);
     let before = stored.as_ref().map_or(0, usage::original);
     let after = now.map_or(0, usage::original);
     if let Some(video) = now.or(stored.as_ref()).filter(|_| before != after) {

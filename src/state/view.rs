@@ -4,7 +4,9 @@ use super::codec::{self, Record};
 use super::error::StateError;
 use super::growing::Growing;
 use super::keys;
+use super::outbox::News;
 use super::usage::Move;
+use crate::model::hook::{HookEvent, Subject};
 use std::collections::BTreeMap;
 use std::ops::Bound;
 
@@ -21,13 +23,18 @@ pub(super) struct View<'a> {
     /// Whether totals are kept, and what the transaction changes of them.
     is_counting: bool,
     moves: Vec<Move>,
+    /// Whether webhooks are told, and of what.
+    is_telling: bool,
+    news: Vec<News>,
 }
 
 impl<'a> View<'a> {
     /// A view for reading only.
     pub(super) fn of(db: &'a sled::Db, growing: &'a Growing) -> Self {
         let own = Overlay::new();
-        Self { db, growing, group: None, own, is_counting: false, moves: Vec::new() }
+        let (moves, news) = (Vec::new(), Vec::new());
+        let (is_counting, is_telling) = (false, false);
+        Self { db, growing, group: None, own, is_counting, moves, is_telling, news }
     }
 
     /// A view on top of what `group` is about to write.
@@ -36,8 +43,9 @@ impl<'a> View<'a> {
         growing: &'a Growing,
         group: &'a Overlay,
         is_counting: bool,
+        is_telling: bool,
     ) -> Self {
-        Self { group: Some(group), is_counting, ..Self::of(db, growing) }
+        Self { group: Some(group), is_counting, is_telling, ..Self::of(db, growing) }
     }
 
     /// Returns how far uploads have come since their records were written.
@@ -45,9 +53,9 @@ impl<'a> View<'a> {
         self.growing
     }
 
-    /// Returns what the transaction put, and what that changes of the totals.
-    pub(super) fn into_writes(self) -> (Overlay, Vec<Move>) {
-        (self.own, self.moves)
+    /// Returns what the transaction put, what that changes of the totals, and what it tells of.
+    pub(super) fn into_writes(self) -> (Overlay, Vec<Move>, Vec<News>) {
+        (self.own, self.moves, self.news)
     }
 
     /// Says whether the totals are kept.
@@ -59,6 +67,18 @@ impl<'a> View<'a> {
     pub(super) fn count(&mut self, moved: Move) {
         if self.is_counting {
             self.moves.push(moved);
+        }
+    }
+
+    /// Says whether webhooks are told.
+    pub(super) fn is_telling(&self) -> bool {
+        self.is_telling
+    }
+
+    /// Has webhooks told.
+    pub(super) fn tell(&mut self, event: HookEvent, subject: Subject) {
+        if self.is_telling {
+            self.news.push(News { event, subject });
         }
     }
 

@@ -5,9 +5,12 @@
 //! must survive a power cut. After the first error nothing is acknowledged any more: a sync that
 //! is tried again may succeed without the bytes being there.
 
+use super::codec;
 use super::error::StateError;
 use super::growing::Growing;
+use super::keys;
 use super::nudge::Flushes;
+use super::outbox::Outbox;
 use super::usage::Accounts;
 use super::view::{Overlay, View};
 use crate::disk::SyncHandle;
@@ -16,6 +19,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Instant;
 use tokio::sync::{mpsc, oneshot, watch};
+use tracing::error;
 
 /// Transactions that wait in line; more callers wait outside.
 pub(super) const INBOX_MAX: usize = 1024;
@@ -87,6 +91,8 @@ pub(super) struct Writer {
     pub(super) accounts: Accounts,
     /// How far uploads are ahead of their records.
     pub(super) growing: Arc<Growing>,
+    /// Which webhooks are told.
+    pub(super) outbox: Outbox,
     /// Where flushes are looked after.
     pub(super) flushes: Arc<Flushes>,
 }
@@ -115,14 +121,26 @@ impl Writer {
     fn commit(&mut self, group: impl Iterator<Item = Message>) -> Result<(), String> {
         let mut writes = Overlay::new();
         let (mut written, mut synced) = (Vec::new(), Vec::new());
+        let mut has_news = false;
         for message in group {
-            let mut view =
-                View::over(&self.db, &self.growing, &writes, self.accounts.is_counting());
+            let (counting, telling) = (self.accounts.is_counting(), self.outbox.is_telling());
+            let mut view = View::over(&self.db, &self.growing, &writes, counting, telling);
             let answer = (message.evaluate)(&mut view);
             match answer.outcome {
                 Outcome::Done => {
-                    let (own, moves) = view.into_writes();
+                    let (own, moves, news) = view.into_writes();
+                    let rows = self.outbox.rows(news);
+                    has_news |= !rows.is_empty();
                     writes.extend(own);
+                    for row in rows {
+                        // Its texts are bound far below what a record may hold.
+                        match codec::encode(&row) {
+                            Ok(bytes) => {
+                                writes.insert(keys::waiting(row.target, row.id), Some(bytes));
+                            }
+                            Err(cause) => error!("a webhook isn't told: {cause}"),
+                        }
+                    }
                     self.accounts.apply(moves);
                 }
                 Outcome::Refused => {}
@@ -134,6 +152,9 @@ impl Writer {
             }
         }
         self.apply(writes)?;
+        if has_news {
+            self.outbox.ring();
+        }
         written.into_iter().for_each(|tell| tell());
         if !synced.is_empty() {
             self.sync()?;

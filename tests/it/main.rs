@@ -38,5 +38,6 @@ mod survival;
 mod torture;
 mod trash;
 mod tus;
+mod webhooks;
 mod worker;
 mod writers;

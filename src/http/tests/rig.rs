@@ -5,6 +5,7 @@ use crate::clock::Clock;
 use crate::config::{self, AuthMode, Config};
 use crate::disk::Disk;
 use crate::events::Hub;
+use crate::hooks::Hooks;
 use crate::http::{AppParts, Listeners, Readiness, Served, serve};
 use crate::ids::VideoId;
 use crate::janitor::{Janitor, Rooms};
@@ -215,6 +216,7 @@ async fn parts(directory: &TempDir, config: Config) -> AppParts {
         access: Access::new(state.clone(), clock.clone(), config.auth_mode),
         library,
         janitor,
+        hooks: Hooks::new(&config.hooks, state.clone(), clock.clone()),
         started_at: clock.now(),
         config: Arc::new(config),
         readiness: Readiness::default(),

@@ -1,9 +1,11 @@
 //! Records as they lie in databases out there: what was written once is read for ever.
 
 use super::*;
+use crate::ids::DeliveryId;
 use crate::model::access::Role;
 use crate::model::extra::{Chosen, ExtraKind, Pictures, Thumbnail};
 use crate::model::figures::Figures;
+use crate::model::hook::{DeliveryState, HookEvent, Whereabouts};
 use crate::model::job::{JobState, PosterSource, Stage, StageState, Task};
 use crate::model::manifest::Picture;
 use crate::model::problem::{Problem, ProblemCode};
@@ -172,6 +174,24 @@ fn video_with_choice() -> VideoRecord {
     let picture = Picture { width: 160, height: 90 };
     let chosen = Some(Chosen { picture, time: Some(2.5), version: 3 });
     VideoRecord { chosen, small_jobs: vec![JobId::from_bytes(bytes(6))], ..video() }
+}
+
+/// An event that a webhook hasn't taken yet.
+fn delivery() -> DeliveryRecord {
+    DeliveryRecord {
+        id: DeliveryId::from_bytes(bytes(7)),
+        target: [1, 2, 3, 4, 5, 6, 7, 255],
+        event: HookEvent::VideoFailed,
+        subject: outbox::about(&video(), Whereabouts::Here),
+        at: NOW,
+        state: DeliveryState::Pending,
+        attempts: 2,
+        next_at: NOW.plus_ms(15_000),
+        give_up_at: NOW.plus_ms(86_400_000),
+        ended_at: None,
+        status: Some(503),
+        error: Some("it answered 503".to_owned()),
+    }
 }
 
 /// What a cleaning found.
@@ -355,6 +375,7 @@ fn records_keep_their_bytes() {
     check_kind("-sounds", video_with_sounds());
     check(trashed());
     check(cleanup());
+    check(delivery());
     check(job());
     check_kind("-small", small_job());
     check_kind("-less", job_with_less());

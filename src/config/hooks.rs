@@ -1,0 +1,196 @@
+//! Settings of webhooks, and their secrets, which are never shown.
+
+use crate::model::hook::HookEvent;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use std::fmt;
+use std::path::Path;
+use toml::{Table, Value};
+
+/// Most webhooks.
+const WEBHOOKS_MAX: usize = 16;
+/// Longest address.
+const URL_BYTES_MAX: usize = 2_000;
+/// What a secret begins with.
+const SECRET_PREFIX: &str = "whsec_";
+/// How many bytes a secret may have.
+const SECRET_BYTES: std::ops::RangeInclusive<usize> = 24..=64;
+/// Longest file with a secret.
+const SECRET_FILE_BYTES_MAX: u64 = 4096;
+
+/// Settings of webhooks.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct HooksConfig {
+    /// Who is told what happens.
+    pub webhooks: Vec<WebhookConfig>,
+    /// They may be at addresses that aren't public.
+    pub allow_private: bool,
+}
+
+/// Somebody who is told what happens.
+#[derive(Clone, Debug, PartialEq)]
+pub struct WebhookConfig {
+    /// Where.
+    pub url: String,
+    /// What its deliveries are signed with.
+    pub secret: HookSecret,
+    /// Of what it is told; none for everything.
+    pub events: Option<Vec<HookEvent>>,
+}
+
+/// A key for signatures.
+#[derive(Clone, PartialEq, Eq)]
+pub struct HookSecret(Vec<u8>);
+
+impl HookSecret {
+    /// Reads `whsec_` and base64.
+    ///
+    /// # Errors
+    /// What is wanted instead.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let bytes = text.trim().strip_prefix(SECRET_PREFIX).and_then(|it| STANDARD.decode(it).ok());
+        let bytes = bytes.filter(|bytes| SECRET_BYTES.contains(&bytes.len()));
+        bytes.map(Self).ok_or_else(|| {
+            "a secret is \"whsec_\" and the base64 of 24 to 64 bytes, such as from \
+             `echo whsec_$(head -c 32 /dev/urandom | base64)`"
+                .to_owned()
+        })
+    }
+
+    /// Returns the key.
+    pub fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for HookSecret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("HookSecret(…)")
+    }
+}
+
+/// Reads `hooks.webhooks`.
+pub(super) fn webhooks(value: &Value) -> Result<Vec<WebhookConfig>, String> {
+    let list = value.as_array().ok_or("needs a list of {url, secret}")?;
+    if list.len() > WEBHOOKS_MAX {
+        return Err(format!("can hold {WEBHOOKS_MAX} webhooks at most"));
+    }
+    let mut webhooks: Vec<WebhookConfig> = Vec::new();
+    for item in list {
+        let table = item.as_table().ok_or("each webhook is a table: {url = …, secret = …}")?;
+        let webhook = webhook(table)?;
+        if webhooks.iter().any(|known| known.url == webhook.url) {
+            return Err(format!("{} is there twice", webhook.url));
+        }
+        webhooks.push(webhook);
+    }
+    Ok(webhooks)
+}
+
+fn webhook(table: &Table) -> Result<WebhookConfig, String> {
+    const KEYS: [&str; 4] = ["url", "secret", "secret_file", "events"];
+    if let Some(key) = table.keys().find(|key| !KEYS.contains(&key.as_str())) {
+        return Err(format!("a webhook has no `{key}`; it has {}", KEYS.join(", ")));
+    }
+    let text = |key: &str| table.get(key).and_then(Value::as_str);
+    let url = text("url").ok_or("a webhook needs a `url`")?;
+    check_url(url)?;
+    let secret = match (text("secret"), text("secret_file")) {
+        (Some(secret), None) => HookSecret::parse(secret)?,
+        (None, Some(file)) => HookSecret::parse(&read_secret(Path::new(file))?)?,
+        _ => return Err("a webhook needs either `secret` or `secret_file`".to_owned()),
+    };
+    let events = table.get("events").map(events).transpose()?;
+    Ok(WebhookConfig { url: url.to_owned(), secret, events })
+}
+
+/// Accepts addresses that can be sent to; a path, a query and a port are fine.
+fn check_url(url: &str) -> Result<(), String> {
+    let rest = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
+    let host = rest.and_then(|rest| rest.split(['/', '?', '#']).next()).unwrap_or_default();
+    let is_fine = !host.is_empty()
+        && !host.contains('@')
+        && url.len() <= URL_BYTES_MAX
+        && url.bytes().all(|byte| byte.is_ascii_graphic());
+    if is_fine { Ok(()) } else { Err(format!("{url} isn't an http:// or https:// address")) }
+}
+
+fn read_secret(path: &Path) -> Result<String, String> {
+    let cause = |error: std::io::Error| format!("`secret_file` {}: {error}", path.display());
+    if std::fs::metadata(path).map_err(cause)?.len() > SECRET_FILE_BYTES_MAX {
+        return Err(format!("`secret_file` {} is too long for a secret", path.display()));
+    }
+    std::fs::read_to_string(path).map_err(cause)
+}
+
+fn events(value: &Value) -> Result<Vec<HookEvent>, String> {
+    let names = || HookEvent::ALL.map(HookEvent::name).join(", ");
+    let list = value.as_array().filter(|list| !list.is_empty());
+    let list = list.ok_or_else(|| format!("`events` is a list of {}", names()))?;
+    let event = |item: &Value| {
+        let name = item.as_str().unwrap_or_default();
+        let known = HookEvent::ALL.into_iter().find(|event| event.name() == name);
+        known.ok_or_else(|| format!("there is no event {item}; there are {}", names()))
+    };
+    list.iter().map(event).collect()
+}
+
+/// Returns the value as it may be shown.
+pub(super) fn masked(value: &Value) -> Value {
+    let mut shown = value.clone();
+    let tables = shown.as_array_mut().into_iter().flatten().filter_map(Value::as_table_mut);
+    for table in tables {
+        if let Some(secret) = table.get_mut("secret") {
+            *secret = Value::String("…".to_owned());
+        }
+    }
+    shown
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<Vec<WebhookConfig>, String> {
+        let table: Table = format!("v = {text}").parse().expect("TOML");
+        webhooks(&table["v"])
+    }
+
+    /// Webhooks are read with either kind of secret, and mistakes are named.
+    #[test]
+    fn webhooks_are_checked() {
+        let secret = format!("whsec_{}", STANDARD.encode([7; 32]));
+        let directory = tempfile::tempdir().expect("a directory");
+        let file = directory.path().join("secret");
+        std::fs::write(&file, format!("{secret}\n")).expect("there is room");
+        let text = format!(
+            "[{{url = \"https://a.example/x?k=1\", secret = \"{secret}\"}}, \
+             {{url = \"http://b.example:81\", secret_file = \"{}\", events = [\"video.ready\"]}}]",
+            file.display()
+        );
+        let read_back = read(&text).expect("good");
+        assert_eq!(read_back[0].secret, read_back[1].secret);
+        assert_eq!(read_back[1].events, Some(vec![HookEvent::VideoReady]));
+        assert!(!format!("{read_back:?}").contains("BwcH"), "a secret is never shown");
+        let table: Table = format!("v = {text}").parse().expect("TOML");
+        let shown = masked(&table["v"]).to_string();
+        assert!(!shown.contains(&secret) && shown.contains("a.example"), "{shown}");
+        for (bad, expected) in [
+            ("1", "a list"),
+            ("[1]", "a table"),
+            ("[{url = \"ftp://a\"}]", "isn't an http"),
+            ("[{url = \"https://u:p@a/\"}]", "isn't an http"),
+            ("[{url = \"https://a/\"}]", "`secret` or `secret_file`"),
+            ("[{url = \"https://a/\", secret = \"whsec_AAAA\"}]", "24 to 64 bytes"),
+            ("[{url = \"https://a/\", secret_file = \"/nowhere/x\"}]", "secret_file"),
+            ("[{urls = \"https://a/\"}]", "has no `urls`"),
+        ] {
+            let said = read(bad).expect_err(bad);
+            assert!(said.contains(expected), "{bad}: {said}");
+        }
+        let twice = format!("{{url = \"https://a/\", secret = \"{secret}\"}}");
+        assert!(read(&format!("[{twice}, {twice}]")).expect_err("twice").contains("twice"));
+        let event = format!("[{{url = \"https://a/\", secret = \"{secret}\", events = [\"x\"]}}]");
+        assert!(read(&event).expect_err("no such event").contains("video.ready"));
+    }
+}
