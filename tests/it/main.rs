@@ -38,6 +38,7 @@ mod survival;
 mod torture;
 mod trash;
 mod tus;
+mod upkeep;
 mod webhooks;
 mod worker;
 mod writers;
