@@ -313,7 +313,10 @@ impl Access {
     fn first_admin(&self) -> Result<Option<TokenId>, StateError> {
         let now = self.inner.clock.now();
         let admins = self.inner.state.tokens()?.into_iter();
-        let admins = admins.filter(|record| record.role == Role::Admin && is_live(record, now));
+        // One that is confined to a scope opens nothing.
+        let admins = admins.filter(|record| {
+            record.role == Role::Admin && record.scopes.is_empty() && is_live(record, now)
+        });
         Ok(admins.min_by_key(|record| record.created_at).map(|record| record.id))
     }
 

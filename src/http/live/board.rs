@@ -16,8 +16,9 @@ use crate::model::access::Viewer;
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
 use tokio::sync::watch;
-use tokio::time::Instant;
+use tokio::time::{Instant, interval};
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
@@ -26,6 +27,9 @@ const LINES_MAX: usize = 1024;
 /// Events put into words in one go. While that happens others gather, and the stale ones of them
 /// cost nothing.
 const BATCH_MAX: usize = 256;
+
+/// How often snapshots are let go that nobody shares any more.
+const TIDY_EVERY: Duration = Duration::from_secs(10);
 
 /// Tells events in words. Clones share one board.
 #[derive(Clone)]
@@ -104,13 +108,16 @@ impl Board {
     pub(in crate::http) async fn run(self, stop: CancellationToken) {
         let mut news = self.shared.parts.hub.subscribe(None);
         self.shared.begin_at(news.position());
+        let mut tidying = interval(TIDY_EVERY);
         loop {
-            let first = tokio::select! {
+            tokio::select! {
                 () = stop.cancelled() => break,
-                first = news.next() => first,
-            };
-            let Some(first) = first else { break };
-            self.take(first, &mut news).await;
+                first = news.next() => match first {
+                    Some(first) => self.take(first, &mut news).await,
+                    None => break,
+                },
+                _ = tidying.tick() => self.shared.snapshots.forget_old(Instant::now()),
+            }
         }
         self.shared.ring().closed = true;
         self.shared.newest.send_modify(|_| ());

@@ -127,8 +127,8 @@ impl Snapshots {
             Some(viewer) if viewer.role == Role::Admin => Audience::Admin,
             Some(viewer) => Audience::Owner(viewer.owner.clone()),
         };
+        self.forget_old(now);
         let mut shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
-        shared.retain(|_, (since, _)| now < *since + SHARED_FOR);
         let key = (audience, Arc::clone(choice));
         if let Some((_, place)) = shared.get(&key) {
             return Arc::clone(place);
@@ -138,6 +138,12 @@ impl Snapshots {
             shared.insert(key, (now, Arc::clone(&place)));
         }
         place
+    }
+
+    /// Lets those go whose moment has passed.
+    pub(super) fn forget_old(&self, now: Instant) {
+        let mut shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
+        shared.retain(|_, (since, _)| now < *since + SHARED_FOR);
     }
 }
 
@@ -165,5 +171,7 @@ mod tests {
         assert!(same(&place(Some(&root), "a"), &place(Some(&boss), "a")));
         let later = snapshots.place(Some(&ann), &choice("a"), now + SHARED_FOR);
         assert!(!same(&anns, &later));
+        snapshots.forget_old(now + 2 * SHARED_FOR);
+        assert!(snapshots.shared.lock().expect("sound").is_empty());
     }
 }
