@@ -16,6 +16,7 @@ pub mod ids;
 pub mod ingest;
 pub mod janitor;
 pub mod language;
+pub mod lately;
 pub mod library;
 pub mod media;
 pub mod model;

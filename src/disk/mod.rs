@@ -40,6 +40,7 @@ pub use texts::is_text;
 pub use trash::Trashed;
 pub use walk::{Area, MediaWeight, Weight};
 
+use crate::lately::Lately;
 use crate::units::ByteCount;
 use paths::Place;
 use rustix::fs::{FallocateFlags, FlockOperation, OFlags};
@@ -69,7 +70,11 @@ struct Inner {
     _lock: File,
     /// Whose turn it is to write what players read.
     turns: texts::Turns,
+    used: Lately<Option<ByteCount>>,
 }
+
+/// How old the figure of what is used may be before it is measured again.
+const USED_FRESH: std::time::Duration = std::time::Duration::from_secs(60);
 
 /// Room on the file system.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -157,6 +162,7 @@ impl Disk {
                 root: data_dir.to_owned(),
                 _lock: lock,
                 turns: Default::default(),
+                used: Lately::default(),
             }),
         })
     }
@@ -228,6 +234,13 @@ impl Disk {
             sum = sum.saturating_add(blocks_below(&self.path(place))?);
         }
         Ok(ByteCount(sum))
+    }
+
+    /// As [`Disk::used`], as it was found about a minute ago; nothing before the first time.
+    /// Doesn't wait. Call it within a runtime.
+    pub fn used_lately(&self) -> Option<ByteCount> {
+        let disk = self.clone();
+        self.inner.used.told(USED_FRESH, move || disk.used().ok()).flatten()
     }
 
     /// Leaves a word for the next start that a sync has failed: the kernel forgets that it did, and

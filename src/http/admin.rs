@@ -271,7 +271,8 @@ struct Disk {
     free_bytes: u64,
     total_bytes: u64,
     reserve_bytes: u64,
-    used_bytes: u64,
+    /// What uploads, originals and media take, once that was measured.
+    used_bytes: Option<u64>,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -387,12 +388,11 @@ async fn figures(req: HttpRequest, app: App) -> Answer {
 
 fn disk_of(parts: &AppParts) -> Result<Disk, Problem> {
     let space = parts.disk.free_space().map_err(translate::disk)?;
-    let used = parts.disk.used().map_err(translate::disk)?;
     Ok(Disk {
         free_bytes: space.free.0,
         total_bytes: space.total.0,
         reserve_bytes: parts.config.upload.reserve_free_space.of(space.total).0,
-        used_bytes: used.0,
+        used_bytes: parts.disk.used_lately().map(|used| used.0),
     })
 }
 

@@ -359,8 +359,7 @@ impl<'a> Running<'a> {
                 if playable { self.playable().await } else { Ok(()) }
             }
             Report::Progress { progress, speed } => {
-                self.progress = (progress, speed);
-                self.course.reached(self.began.elapsed().as_secs_f64(), progress);
+                self.went_on(progress, speed);
                 let reached = blocking(publisher, |p| Ok(p.reached())).await?;
                 self.tell_progress(reached);
                 Ok(())
@@ -592,6 +591,11 @@ impl<'a> Running<'a> {
 
     fn tell(&self, kind: EventKind, video: &VideoRecord) {
         self.pipeline.tell(kind, video);
+    }
+
+    fn went_on(&mut self, progress: f64, speed: f64) {
+        self.progress = (progress, speed);
+        self.course.reached(self.began.elapsed().as_secs_f64(), progress);
     }
 
     fn tell_progress(&mut self, reached: Reached) {

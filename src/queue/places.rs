@@ -1,16 +1,17 @@
 //! Who is where in the line of films, for those who ask.
 
 use crate::ids::JobId;
+use crate::lately::Lately;
 use crate::state::State;
 use std::cell::OnceCell;
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Duration;
 
 /// A line of this many films is read anew for each who asks.
 const SHORT: usize = 1_000;
 
-/// How long the places in a longer one are told as they were read.
+/// How long the places in a longer one are told as they were read, before they are read again.
 const FRESH: Duration = Duration::from_secs(1);
 
 /// How many films go before each.
@@ -19,7 +20,7 @@ type Before = Arc<HashMap<JobId, usize>>;
 /// The places in a long line, as they were read last. Clones share them.
 #[derive(Clone, Default)]
 pub(super) struct Places {
-    read: Arc<Mutex<Option<(Instant, Before)>>>,
+    lately: Lately<Before>,
 }
 
 /// The line as it stood at one moment: a page with many films asks once.
@@ -30,28 +31,31 @@ pub struct Line<'a> {
 }
 
 impl Places {
-    /// Returns the line; it is read when the first place is asked for.
+    /// Returns the line; it is looked at when the first place is asked for.
     pub(super) fn line<'a>(&'a self, state: &'a State) -> Line<'a> {
         Line { state, places: self, before: OnceCell::new() }
     }
 
-    fn read(&self, state: &State) -> Before {
-        // Held over the reading, so that a long line is read once however many ask.
-        let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, before)) = read.as_ref().filter(|(at, _)| at.elapsed() < FRESH) {
-            return Arc::clone(before);
+    /// Returns the places: of a short line as they are, of a long one as they were read last,
+    /// while somebody else reads it again. Nobody waits for a hundred thousand.
+    fn told(&self, state: &State) -> Before {
+        if state.open_jobs().films <= SHORT {
+            return read(state);
         }
-        let line = state.films_in_line().unwrap_or_default();
-        let before: Before = Arc::new(line.into_iter().zip(0..).collect());
-        *read = (before.len() > SHORT).then(|| (Instant::now(), Arc::clone(&before)));
-        before
+        let state = state.clone();
+        self.lately.told(FRESH, move || read(&state)).unwrap_or_default()
     }
+}
+
+fn read(state: &State) -> Before {
+    let line = state.films_in_line().unwrap_or_default();
+    Arc::new(line.into_iter().zip(0..).collect())
 }
 
 impl Line<'_> {
     /// Returns how many films will be begun before this one, if no other comes; `None` if it isn't
-    /// in line. Where many wait it may be a second old.
+    /// in line. Where more than a thousand wait it may be a second old, or not known yet.
     pub fn before(&self, job: JobId) -> Option<usize> {
-        self.before.get_or_init(|| self.places.read(self.state)).get(&job).copied()
+        self.before.get_or_init(|| self.places.told(self.state)).get(&job).copied()
     }
 }

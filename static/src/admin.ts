@@ -191,10 +191,10 @@ export class SlipwayAdmin extends HTMLElement {
     const low = disk.freeBytes <= disk.reserveBytes;
     this.#diskNote.classList.toggle("bad", low);
     const reserve = w.diskReserve(units.size(disk.reserveBytes));
-    text(
-      this.#diskNote,
-      low ? w.diskLow : `${w.diskUsed(units.size(disk.usedBytes))} · ${reserve}`,
-    );
+    // It isn't known in the first moments of a server.
+    const parts = [reserve];
+    if (disk.usedBytes !== null) parts.unshift(w.diskUsed(units.size(disk.usedBytes)));
+    text(this.#diskNote, low ? w.diskLow : parts.join(" · "));
   }
 
   #drawSandbox(sandbox: api.AdminStatus["sandbox"]): void {

@@ -148,7 +148,7 @@ export interface AdminStatus {
   sandbox: { layers: string[]; detail?: string | null };
   queue: QueueNumbers;
   jobs: JobRow[];
-  disk: { freeBytes: number; totalBytes: number; reserveBytes: number; usedBytes: number };
+  disk: { freeBytes: number; totalBytes: number; reserveBytes: number; usedBytes: number | null };
   uploads: { open: number; receivingBytes: number };
   warnings: (string | { code?: string; detail?: string; title?: string })[];
 }

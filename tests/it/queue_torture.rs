@@ -62,7 +62,7 @@ struct Life {
 
 impl Life {
     fn new() -> Self {
-        let settings = [("SLIPWAY_MEDIA__WORKERS", "2"), ("SLIPWAY_LOG", "warn")];
+        let settings = [("SLIPWAY_MEDIA__WORKERS", "2")];
         let server = Server::with(&settings);
         let videos = FILES.map(|file| server.upload(&media(file))).to_vec();
         Self { server, videos, told: BTreeMap::new() }
