@@ -212,7 +212,7 @@ impl Sender {
                 let begun = thread.spawn(move || {
                     let row = state.delivery(target.key, id).ok().flatten();
                     let made = row.map(|row| {
-                        let answer = target.attempt(&row, clock.now());
+                        let answer = target.attempt(&row, clock.wall());
                         Attempted { row, answer }
                     });
                     drop(told.send(made));
