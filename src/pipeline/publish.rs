@@ -213,7 +213,7 @@ impl Publisher {
     pub(super) fn has_rest(&self) -> bool {
         let is_encoded = |it: &RenditionPlan| it.kind == RenditionKind::Video && !it.copied;
         let is_complete = |it: &RenditionPlan| {
-            self.manifest.rungs.iter().any(|rung| rung.complete && rung.plan.name == it.name)
+            self.manifest.rungs.iter().any(|rung| rung.is_done() && rung.plan.name == it.name)
         };
         self.plan.iter().filter(|it| !is_encoded(it)).all(is_complete)
     }

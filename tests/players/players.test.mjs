@@ -65,7 +65,7 @@ describe("players of others", { timeout: 10 * PATIENCE_MS }, () => {
     [server, browser, media, site] = await Promise.all([
       Server.start(),
       launch(),
-      makeMedia({ long: true, more: ["one-key-5s.mp4", "silent.mp4", "sound.mp3", "texts.mkv"] }),
+      makeMedia({ long: true, more: ["one-key-5s.mp4", "silent.mp4", "sound.mp3", "texts.mkv", "spans.mp4"] }),
       servePage(),
     ]);
     context = await browser.newContext();
@@ -237,6 +237,30 @@ describe("players of others", { timeout: 10 * PATIENCE_MS }, () => {
       assert.ok(Math.abs(last - end) < 0.03, `${what}: ends at ${last}`);
       assert.deepEqual(await page.evaluate(() => window.errors), [], what);
       await page.close();
+    }
+  });
+
+  it("hls.js plays over the places where other processes went on", async () => {
+    const shared = await Server.start({
+      SLIPWAY_MEDIA__SPANS: "3",
+      SLIPWAY_MEDIA__LIVE_WORKERS: "0",
+      SLIPWAY_MEDIA__LADDER: "[144]",
+    });
+    try {
+      const { look } = await upload(shared, media.at("spans.mp4"));
+      const video = await until("it is ready", look, ({ state }) => state === "ready");
+      const shown = await open("startHls", shared.base + video.playback.hls);
+      const { page, ranges, get } = shown;
+      // Spans begin at seconds 32 and 64.
+      await page.evaluate(() => ((window.video.currentTime = 28), window.video.play()));
+      await until("the first seam is passed", () => get("currentTime"), (now) => now > 36);
+      const found = (await ranges()).filter(([start, end]) => end > 28 && start < 36);
+      assert.equal(found.length, 1, `a hole in ${JSON.stringify(found)}`);
+      await page.evaluate(() => (window.video.currentTime = 60));
+      await toTheEnd(shown, 60, video.source.duration, "spans");
+      await page.close();
+    } finally {
+      await shared.stop();
     }
   });
 

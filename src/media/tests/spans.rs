@@ -74,3 +74,43 @@ fn spans_go_along_a_copy() {
     order.encode.ladder_heights = Some(vec![240, 90]);
     check("spans-near.mp4", &order, 3);
 }
+
+/// Returns how like the film's each picture of a rung is, 1 at most, in the order of showing.
+fn likeness(film: &Path, rung: &Path) -> Vec<f64> {
+    let graph = "[1:v][0:v]scale2ref[b][a];[a]settb=1/90000,setpts=N[c];\
+                 [b]settb=1/90000,setpts=N[d];[c][d]ssim=stats_file=-";
+    let shown = Command::new("ffmpeg")
+        .args(["-v", "error", "-i"])
+        .arg(rung)
+        .arg("-i")
+        .arg(film)
+        .args(["-lavfi", graph, "-f", "null", "-"])
+        .output()
+        .expect("ffmpeg runs");
+    let lines = String::from_utf8_lossy(&shown.stdout).into_owned();
+    let all = lines.lines().filter_map(|line| line.split("All:").nth(1)?.split(' ').next());
+    all.map(|it| it.parse().expect("a number")).collect()
+}
+
+/// Nobody sees a seam: picture by picture, a film in spans is as like its source as one that was
+/// made at once, near a seam as anywhere, and as large.
+#[test]
+fn spans_are_as_good() {
+    let film = films().join("spans.mp4");
+    let (whole, pieces) = check("spans.mp4", &shared(), 3);
+    let rung = |dir: &tempfile::TempDir| dir.path().join("120p/joined.mp4");
+    let [one, many] = [&whole, &pieces].map(|dir| likeness(&film, &rung(dir)));
+    assert!(one.len() == many.len() && one.len() > 2700, "{} {}", one.len(), many.len());
+    let mean = |of: &[f64]| of.iter().sum::<f64>() / of.len() as f64;
+    for seam in [32.0, 64.0] {
+        let at = (seam * 30_000.0 / 1001.0) as usize;
+        for near in [at - 30..at, at..at + 30] {
+            let (one, many) = (mean(&one[near.clone()]), mean(&many[near]));
+            assert!(many > one - 0.01, "{many} for {one} near {seam} s");
+        }
+    }
+    assert!(mean(&many) > mean(&one) - 0.002 && mean(&one) > 0.9);
+    let bytes = |dir| fs::metadata(rung(dir)).expect("joined").len() as f64;
+    let ratio = bytes(&pieces) / bytes(&whole);
+    assert!((0.97..1.03).contains(&ratio), "{ratio}");
+}
