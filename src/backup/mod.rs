@@ -5,5 +5,7 @@
 //! `cli`.
 
 mod records;
+mod snapshot;
 
 pub use records::{RecordsError, export, open_export, recover, replace_state};
+pub use snapshot::{About, Progress, SnapshotError, prune, restore, take};

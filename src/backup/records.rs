@@ -140,11 +140,16 @@ fn not_renamed(path: &Path, source: io::Error) -> RecordsError {
 }
 
 /// Leaves out what may be out of date, and videos of which no file is left.
-fn settled(dump: Dump, disk: &Disk) -> Result<Dump, StateError> {
+fn settled(dump: Dump, disk: &Disk) -> Result<Dump, RecordsError> {
     let is_there = |video: &VideoRecord| {
         video.discarded || disk.open_original(video.id).is_ok() || has_manifest(disk, video)
     };
-    dump.settled(&is_there)
+    let mut dump = dump.settled(&is_there)?;
+    if disk.trashes()?.is_empty() {
+        // A backup has none of it.
+        dump.forget_trash();
+    }
+    Ok(dump)
 }
 
 fn has_manifest(disk: &Disk, video: &VideoRecord) -> bool {

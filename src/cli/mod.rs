@@ -3,6 +3,7 @@
 //! Exit codes: 0 done; 2 wrong usage, wrong configuration, or a data directory that another
 //! server holds; 1 anything else. A failure is one line on standard error.
 
+mod backup;
 mod db;
 mod doctor;
 mod ingest;
@@ -44,6 +45,8 @@ pub fn main() -> ExitCode {
         Command::Serve => serve(&settings),
         Command::CheckConfig { keys } => check_config(&settings, keys),
         Command::Doctor { rebuild: true, .. } => doctor::rebuild(&settings),
+        Command::Backup { target, keep, json } => backup::take(&settings, &target, keep, json),
+        Command::Restore { from, json } => backup::restore(&settings, &from, json),
         Command::Db(command) => match db::run(&settings, command) {
             // Each thing that doesn't fit has had its line.
             Ok(false) => return ExitCode::from(1),

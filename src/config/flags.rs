@@ -83,6 +83,27 @@ pub enum Command {
     /// The records as lines of JSON: export, import, check
     #[command(subcommand)]
     Db(DbCommand),
+    /// Copy the data directory, also beside the running server; only what is new is copied again
+    Backup {
+        /// Where backups are kept
+        #[arg(value_name = "DIR")]
+        target: PathBuf,
+        /// Remove all but the newest N backups afterwards
+        #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+        keep: Option<u32>,
+        /// What was made, as JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Make a new data directory of a backup
+    Restore {
+        /// Where backups are kept (the newest one counts), or one of them
+        #[arg(value_name = "DIR")]
+        from: PathBuf,
+        /// What was restored, as JSON
+        #[arg(long)]
+        json: bool,
+    },
     /// Send files or directories to a server; run again, it goes on where it stopped
     Ingest(Ingest),
     /// Internal: one media job in its own confined process

@@ -31,11 +31,15 @@ pub enum FailAt {
     AfterPurgeRecord,
     /// `before-state-in-place`: a database that was made anew isn't in its place yet.
     BeforeStateInPlace,
+    /// `before-backup-in-place`: all of a backup is there, but for its name.
+    BeforeBackupInPlace,
+    /// `in-mid-restore`: one file of a backup is restored.
+    InMidRestore,
 }
 
 impl FailAt {
     /// All moments.
-    pub const ALL: [FailAt; 12] = [
+    pub const ALL: [FailAt; 14] = [
         Self::AfterWriteBeforeRecord,
         Self::AfterSyncBeforeRename,
         Self::AfterRenameBeforeRecord,
@@ -48,6 +52,8 @@ impl FailAt {
         Self::AfterRestoreBeforeRecord,
         Self::AfterPurgeRecord,
         Self::BeforeStateInPlace,
+        Self::BeforeBackupInPlace,
+        Self::InMidRestore,
     ];
 
     /// Returns the name that the environment variable takes.
@@ -65,6 +71,8 @@ impl FailAt {
             Self::AfterRestoreBeforeRecord => "after-restore-before-record",
             Self::AfterPurgeRecord => "after-purge-record",
             Self::BeforeStateInPlace => "before-state-in-place",
+            Self::BeforeBackupInPlace => "before-backup-in-place",
+            Self::InMidRestore => "in-mid-restore",
         }
     }
 }

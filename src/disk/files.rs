@@ -291,6 +291,16 @@ impl SyncHandle {
     }
 }
 
+/// Has the disk confirm everything on the file system of `path`.
+///
+/// # Errors
+/// `Missing`, `SyncFailed`, or `Io` with the system's answer.
+pub fn sync_filesystem(path: &Path) -> Result<(), DiskError> {
+    let file = open("open", path, OFlags::RDONLY, 0)?;
+    rustix::fs::syncfs(&file)
+        .map_err(|source| DiskError::SyncFailed { path: path.to_owned(), source: source.into() })
+}
+
 /// Has the disk confirm the entries of a directory.
 ///
 /// # Errors

@@ -29,9 +29,12 @@ pub use blob::Blob;
 pub use control::{control_socket, state_dir_of};
 pub use error::{DiskError, OpenError};
 pub use fail_at::{FailAt, fail_at};
-pub use files::{SyncHandle, make_private_directory, rename_directory, sync_directory};
+pub use files::{
+    SyncHandle, make_private_directory, rename_directory, sync_directory, sync_filesystem,
+};
 pub use handed::Handed;
 pub use media_file::{MediaFile, RungName};
+pub use paths::places_of;
 pub use room::Room;
 pub use sidecar::{
     FACTS_VERSION, Facts, TRASH_NOTE_VERSION, TrashNote, UPLOAD_META_VERSION, UploadMeta,

@@ -72,6 +72,12 @@ pub(super) enum Place {
     Manifest(VideoId),
 }
 
+/// Returns where a video's original and its media are, relative to the data directory.
+pub fn places_of(video: VideoId) -> (String, String) {
+    let below = |place: Place| place.below(Path::new("")).to_string_lossy().into_owned();
+    (below(Place::Original(video)), below(Place::Media(video)))
+}
+
 impl Place {
     /// Returns the place's path below `root`.
     pub(super) fn below(self, root: &Path) -> PathBuf {

@@ -19,6 +19,7 @@ use crate::disk::{self, SyncHandle};
 use crate::ids::VideoId;
 use crate::model::job::JobState;
 use crate::model::video::VideoState;
+use crate::units::ByteCount;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
@@ -244,6 +245,13 @@ impl Dump {
         Ok(self)
     }
 
+    /// Removes what is said of videos in the trash, where nothing of them is left.
+    pub fn forget_trash(&mut self) {
+        let is_trash =
+            |key: &[u8]| key.starts_with(keys::TRASH) || key.starts_with(keys::TRASH_UNTIL);
+        self.entries.retain(|key, _| !is_trash(key));
+    }
+
     /// Lists what doesn't fit together, in a sentence each.
     pub fn check(&self) -> Vec<String> {
         let mut found = Vec::new();
@@ -290,6 +298,16 @@ impl Dump {
         let strays = self.entries.keys().filter(|key| is_place(key) && !places.contains(*key));
         found.extend(strays.map(|key| format!("{} is a place of no job", key_text(key))));
         found
+    }
+
+    /// Lists the videos of which all bytes are here, with the size of their original.
+    ///
+    /// # Errors
+    /// `Unreadable`.
+    pub fn whole_videos(&self) -> Result<Vec<(VideoId, ByteCount)>, StateError> {
+        let videos: Vec<VideoRecord> = self.records(keys::VIDEOS)?;
+        let whole = videos.iter().filter(|video| video.uploaded_at.is_some());
+        Ok(whole.map(|video| (video.id, video.size)).collect())
     }
 
     fn schema(&self) -> Option<u32> {

@@ -1,0 +1,143 @@
+//! Backups beside a running server, and what comes back of them.
+
+use crate::harness::{Server, media, pattern, program};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+fn run(data: &Path, args: &[&str], env: &[(&str, &str)]) -> Output {
+    let mut command = Command::new(program());
+    command.args(args).env("SLIPWAY_DATA_DIR", data).env("SLIPWAY_LISTEN", "127.0.0.1:0");
+    command.envs(env.iter().copied()).output().expect("the binary runs")
+}
+
+/// Runs a command with `--json` and returns what it says.
+fn told(data: &Path, args: &[&str]) -> serde_json::Value {
+    let output = run(data, &[args, &["--json"]].concat(), &[]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice(&output.stdout).expect("JSON")
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().expect("text")
+}
+
+/// A place for backups, and for a data directory that is made of one.
+fn places() -> (tempfile::TempDir, PathBuf, PathBuf) {
+    let directory = tempfile::tempdir().expect("a directory");
+    let (backups, data) = (directory.path().join("backups"), directory.path().join("data"));
+    (directory, backups, data)
+}
+
+fn source_of(data: &Path, video: &str) -> PathBuf {
+    let shards = std::fs::read_dir(data.join("originals")).expect("originals").flatten();
+    let found = shards.map(|shard| shard.path().join(video).join("source")).find(|it| it.exists());
+    found.expect("the original")
+}
+
+/// A backup beside a running server comes back as it was: it serves, plays, and knows its tokens.
+/// The next one copies only what is new.
+#[test]
+fn a_backup_comes_back_and_plays() {
+    let server = Server::start();
+    let video = server.upload(&media("silent.mp4"));
+    let before = server.settled(&video);
+    let token = server.token_of("admin", &[]);
+    let (partial, _) = server.create("later.mp4", 1_000_000);
+    server.patch(&partial, 0, &pattern(500_000));
+    let (_directory, backups, data) = places();
+    let first = told(&server.data, &["backup", text(&backups)]);
+    assert!(first["newBytes"] == first["bytes"] && first["files"].as_u64() > Some(5), "{first}");
+
+    let other = server.upload(&media("faststart.mp4"));
+    server.settled(&other);
+    let second = told(&server.data, &["backup", text(&backups)]);
+    let (new, all) = (second["newBytes"].as_u64(), second["bytes"].as_u64());
+    let shared = all.expect("a sum") - new.expect("a sum");
+    let film = std::fs::metadata(media("silent.mp4")).expect("generated").len();
+    assert!(shared > film, "what was there wasn't copied again: {second}");
+    let path = |backup: &serde_json::Value| PathBuf::from(backup["path"].as_str().expect("a path"));
+    let kept = |backup| std::fs::metadata(source_of(&path(backup).join("data"), &video));
+    assert_eq!(kept(&first).expect("it").ino(), kept(&second).expect("it").ino());
+    let uploads = |backup| path(backup).join("data/tmp").exists();
+    assert!(!uploads(&first) && !uploads(&second), "no upload under way is copied");
+
+    let restored = told(&data, &["restore", text(&backups)]);
+    assert_eq!(restored["path"], second["path"], "the newest one");
+    drop(server);
+    let mut again = Server::on(&data, &[]);
+    for id in [&video, &other] {
+        let after = again.settled(id);
+        assert_eq!(after["state"], "ready", "{after}");
+        crate::crash::whole(&again, &after);
+    }
+    assert_eq!(again.settled(&video)["title"], before["title"]);
+    let authorization = format!("Bearer {token}");
+    let headers = [("Authorization", authorization.as_str())];
+    assert_eq!(again.send_as_anyone("GET", "/api/admin/status", &headers, b"").status, 200);
+    let listed = again.json("/api/videos");
+    assert_eq!(listed["items"].as_array().map(Vec::len), Some(2), "{listed}");
+    assert_eq!(again.terminate(), Some(0));
+
+    // An older one can be asked for, and old ones go when they are to.
+    let old = data.with_file_name("old");
+    let named = told(&old, &["restore", first["path"].as_str().expect("a path")]);
+    assert_eq!(named["files"], first["files"]);
+    let third = told(&data, &["backup", text(&backups), "--keep", "1"]);
+    assert!(path(&third).exists() && !path(&first).exists() && !path(&second).exists());
+}
+
+/// Nothing is restored over what is there, and nothing that isn't what was backed up.
+#[test]
+fn a_restore_is_refused_where_it_would_lose_something() {
+    let mut server = Server::start();
+    let video = server.upload(&media("silent.mp4"));
+    server.settled(&video);
+    let (_directory, backups, data) = places();
+    let none = run(&data, &["restore", text(&backups)], &[]);
+    assert_eq!(none.status.code(), Some(1));
+    let made = told(&server.data, &["backup", text(&backups)]);
+    server.terminate();
+    let over = run(&server.data, &["restore", text(&backups)], &[]);
+    assert_eq!(over.status.code(), Some(2), "{over:?}");
+    assert!(String::from_utf8_lossy(&over.stderr).contains("isn't empty"));
+
+    let kept = PathBuf::from(made["path"].as_str().expect("a path")).join("data");
+    let source = source_of(&kept, &video);
+    let mut bytes = std::fs::read(&source).expect("read");
+    bytes[1_000] ^= 1;
+    std::fs::remove_file(&source).expect("ours");
+    std::fs::write(&source, bytes).expect("spoilt");
+    let spoilt = run(&data, &["restore", text(&backups)], &[]);
+    assert_eq!(spoilt.status.code(), Some(1));
+    let said = String::from_utf8_lossy(&spoilt.stderr).into_owned();
+    assert!(said.contains("isn't what was backed up"), "{said}");
+    let started = run(&data, &["serve"], &[]);
+    assert_eq!(started.status.code(), Some(2), "no server starts on the half of it");
+}
+
+/// Whoever dies over a backup or a restore leaves nothing that is taken for whole, and the next
+/// one goes through.
+#[test]
+fn a_kill_leaves_nothing_half() {
+    let server = Server::start();
+    let video = server.upload(&media("silent.mp4"));
+    server.settled(&video);
+    let (_directory, backups, data) = places();
+    let fail = |moment| [("SLIPWAY_FAIL_AT", moment)];
+    let died = run(&server.data, &["backup", text(&backups)], &fail("before-backup-in-place"));
+    assert!(died.status.code().is_none(), "{died:?}");
+    assert_eq!(run(&data, &["restore", text(&backups)], &[]).status.code(), Some(1));
+    told(&server.data, &["backup", text(&backups)]);
+    let names = std::fs::read_dir(&backups).expect("backups").flatten();
+    let partial = names.filter(|it| it.file_name().to_string_lossy().ends_with(".partial")).count();
+    assert_eq!(partial, 0);
+
+    let died = run(&data, &["restore", text(&backups)], &fail("in-mid-restore"));
+    assert!(died.status.code().is_none(), "{died:?}");
+    assert_eq!(run(&data, &["serve"], &[]).status.code(), Some(2));
+    told(&data, &["restore", text(&backups)]);
+    drop(server);
+    let again = Server::on(&data, &[]);
+    assert_eq!(again.settled(&video)["state"], "ready");
+}
