@@ -7,6 +7,9 @@ mod backup;
 mod db;
 mod doctor;
 mod ingest;
+mod operate;
+mod status;
+mod table;
 mod token;
 
 use crate::config::flags::{Command, Flags, Settings};
@@ -45,6 +48,10 @@ pub fn main() -> ExitCode {
         Command::Serve => serve(&settings),
         Command::CheckConfig { keys } => check_config(&settings, keys),
         Command::Doctor { rebuild: true, .. } => doctor::rebuild(&settings),
+        Command::Jobs(command) => operate::jobs(&settings, command),
+        Command::Status { watch, json } => status::run(&settings, watch, json),
+        Command::Gc { dry_run, json } => operate::gc(&settings, dry_run, json),
+        Command::Audit { refresh, json } => operate::audit(&settings, refresh, json),
         Command::Backup { target, keep, json } => backup::take(&settings, &target, keep, json),
         Command::Restore { from, json } => backup::restore(&settings, &from, json),
         Command::Db(command) => match db::run(&settings, command) {

@@ -83,6 +83,36 @@ pub enum Command {
     /// The records as lines of JSON: export, import, check
     #[command(subcommand)]
     Db(DbCommand),
+    /// Look at the queue of jobs and steer it
+    #[command(subcommand)]
+    Jobs(JobsCommand),
+    /// How the server does: queue, workers, jobs, uploads, disk, warnings
+    Status {
+        /// Look again every second
+        #[arg(long)]
+        watch: bool,
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Put everything in the data directory in its place
+    Gc {
+        /// Only tell what would be done
+        #[arg(long)]
+        dry_run: bool,
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Who has how much of what on the disk, and what is where it shouldn't be
+    Audit {
+        /// Look anew, however young the last audit is
+        #[arg(long)]
+        refresh: bool,
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
     /// Copy the data directory, also beside the running server; only what is new is copied again
     Backup {
         /// Where backups are kept
@@ -131,6 +161,52 @@ pub enum TokenCommand {
         /// Id as `token list` shows it
         id: String,
     },
+}
+
+/// Stages of a job, as the API names them.
+const STAGES: [&str; 6] = ["probe", "poster", "renditions", "storyboard", "captions", "publish"];
+
+/// What to do with jobs. ID is a video's or a job's.
+#[derive(Debug, Subcommand)]
+pub enum JobsCommand {
+    /// List jobs, the newest first
+    List {
+        /// Only those in this state
+        #[arg(long, value_parser = ["queued", "running", "done", "failed", "cancelled"])]
+        state: Option<String>,
+        /// At most so many
+        #[arg(long, value_name = "N", default_value_t = 50)]
+        limit: usize,
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Process a video again
+    Retry {
+        /// Which
+        id: String,
+        /// Only this stage of it
+        #[arg(long)]
+        #[arg(value_parser = STAGES)]
+        stage: Option<String>,
+    },
+    /// End the processing of a video
+    Cancel {
+        /// Which
+        id: String,
+    },
+    /// Give a video another place in line: -100 to 100, the higher one goes first
+    Prioritise {
+        /// Which
+        id: String,
+        /// How urgent
+        #[arg(allow_negative_numbers = true)]
+        priority: i32,
+    },
+    /// Begin no more jobs, until they are resumed
+    Pause,
+    /// Begin jobs again
+    Resume,
 }
 
 /// What to do with the records.

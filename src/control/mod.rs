@@ -9,7 +9,9 @@ use crate::backup;
 use crate::disk::Disk;
 use crate::ids::TokenId;
 use crate::model::access::Role;
+use crate::model::operation::Operation;
 use crate::state::State;
+use futures_util::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 use std::io::{self, BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
@@ -61,13 +63,18 @@ pub enum Request {
     Export,
     /// Whether the records fit together.
     Check,
+    /// What an operator wants to see or have done.
+    Operate {
+        /// Which.
+        operation: Operation,
+    },
 }
 
 impl Request {
     /// How long the answer may take.
     fn patience(&self) -> Duration {
         match self {
-            Self::Export | Self::Check => PATIENCE_LONG,
+            Self::Export | Self::Check | Self::Operate { .. } => PATIENCE_LONG,
             _ => PATIENCE,
         }
     }
@@ -114,6 +121,11 @@ pub enum Reply {
         entries: usize,
         /// What doesn't fit, a sentence each.
         findings: Vec<String>,
+    },
+    /// What the API would answer an admin.
+    Operated {
+        /// Its JSON.
+        value: serde_json::Value,
     },
     /// It didn't work.
     Refused {
@@ -167,7 +179,13 @@ pub struct Desk {
     pub disk: Disk,
     /// The running server's address, for login links.
     pub address: Option<String>,
+    /// Who does what operators want.
+    pub operator: Operator,
 }
+
+/// Does what operators want; the API's room, which this one knows nothing of.
+pub type Operator =
+    Arc<dyn Fn(Operation) -> BoxFuture<'static, Result<serde_json::Value, String>> + Send + Sync>;
 
 impl Desk {
     /// Does what `request` asks.
@@ -198,6 +216,9 @@ impl Desk {
                 exported.map(|entries| Reply::Exported { path, entries })
             }
             Request::Check => self.check().await,
+            Request::Operate { operation } => {
+                (self.operator)(operation).await.map(|value| Reply::Operated { value })
+            }
         };
         done.unwrap_or_else(|reason| Reply::Refused { reason })
     }

@@ -6,7 +6,7 @@ use super::views::ErrorView;
 use super::{AppParts, Shared, blocking, guard, translate, videos};
 use crate::disk::Room;
 use crate::events::Progress;
-use crate::ids::JobId;
+use crate::ids::{JobId, VideoId};
 use crate::model::access::Role;
 use crate::model::figures::Figures;
 use crate::model::job::{JobState, PRIORITIES, Stage, StageState};
@@ -88,7 +88,7 @@ pub(super) fn queue_numbers(parts: &AppParts) -> Result<QueueNumbers, Problem> {
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = Job)]
-struct JobView {
+pub(super) struct JobView {
     id: String,
     video_id: String,
     title: Option<String>,
@@ -195,13 +195,15 @@ async fn set_priority(
         return Err(Problem::new(Code::InvalidRequest, detail).field("priority"));
     }
     app.parts.queue.prioritise(id, priority).await.map_err(translate::queue)?;
-    let view = blocking(&app, move |parts| {
-        let video = parts.state.video(id).map_err(translate::state)?;
-        let job = video.and_then(|video| video.job).ok_or_else(Problem::not_found)?;
-        let job = parts.state.job(job).map_err(translate::state)?.ok_or_else(Problem::not_found)?;
-        Ok(JobView::of(&job, parts))
-    });
-    Ok(answer(view.await?))
+    Ok(answer(blocking(&app, move |parts| job_of(parts, id)).await?))
+}
+
+/// Describes the newest job on a video.
+pub(super) fn job_of(parts: &AppParts, video: VideoId) -> Result<JobView, Problem> {
+    let video = parts.state.video(video).map_err(translate::state)?;
+    let job = video.and_then(|video| video.job).ok_or_else(Problem::not_found)?;
+    let job = parts.state.job(job).map_err(translate::state)?.ok_or_else(Problem::not_found)?;
+    Ok(JobView::of(&job, parts))
 }
 
 #[derive(Deserialize, IntoParams)]
@@ -216,7 +218,7 @@ struct Query {
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = JobPage)]
-struct Page {
+pub(super) struct Page {
     items: Vec<JobView>,
     next_cursor: Option<String>,
 }
@@ -230,23 +232,31 @@ async fn jobs(req: HttpRequest, app: App, query: web::Query<Query>) -> Answer {
     let before = cursor.as_deref().map(JobId::parse).transpose().map_err(|_| {
         Problem::new(Code::InvalidRequest, "`cursor` isn't one that was given.").field("cursor")
     })?;
-    let limit = limit.unwrap_or(JOBS_SHOWN).clamp(1, JOBS_MAX);
-    let page = blocking(&app, move |parts| {
-        let mut jobs = parts.state.jobs(state, before, limit + 1).map_err(translate::state)?;
-        let more = jobs.len() > limit;
-        jobs.truncate(limit);
-        let next_cursor = jobs.last().filter(|_| more).map(|job| job.id.to_string());
-        let items = jobs.iter().map(|job| JobView::of(job, parts)).collect();
-        Ok(Page { items, next_cursor })
-    });
-    Ok(answer(page.await?))
+    let limit = limit.unwrap_or(JOBS_SHOWN);
+    Ok(answer(blocking(&app, move |parts| page(parts, state, before, limit)).await?))
+}
+
+/// Reads some of the jobs.
+pub(super) fn page(
+    parts: &AppParts,
+    state: Option<JobState>,
+    before: Option<JobId>,
+    limit: usize,
+) -> Result<Page, Problem> {
+    let limit = limit.clamp(1, JOBS_MAX);
+    let mut jobs = parts.state.jobs(state, before, limit + 1).map_err(translate::state)?;
+    let more = jobs.len() > limit;
+    jobs.truncate(limit);
+    let next_cursor = jobs.last().filter(|_| more).map(|job| job.id.to_string());
+    let items = jobs.iter().map(|job| JobView::of(job, parts)).collect();
+    Ok(Page { items, next_cursor })
 }
 
 /// The state of the server.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = ServerStatus)]
-struct Status {
+pub(super) struct Status {
     version: &'static str,
     started_at: String,
     uptime_seconds: f64,
@@ -298,7 +308,8 @@ async fn status(req: HttpRequest, app: App) -> Answer {
     Ok(answer(blocking(&app, status_of).await?))
 }
 
-fn status_of(parts: &AppParts) -> Result<Status, Problem> {
+/// Looks at everything.
+pub(super) fn status_of(parts: &AppParts) -> Result<Status, Problem> {
     let now = parts.clock.now();
     let worker = parts.worker_status.get();
     let disk = disk_of(parts)?;

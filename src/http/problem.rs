@@ -270,6 +270,14 @@ impl Problem {
         self
     }
 
+    /// Returns the sentence, and what only the log may know, for the operator's own eyes.
+    pub(super) fn told(&self) -> String {
+        match &self.cause {
+            Some(cause) => format!("{} ({cause})", self.detail),
+            None => self.detail.to_string(),
+        }
+    }
+
     /// Returns what only the log may know.
     pub(super) fn logged_cause(&self) -> &str {
         self.cause.as_deref().unwrap_or("")

@@ -39,7 +39,7 @@ struct Wish {
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = CleanupReport)]
-struct ReportView {
+pub(super) struct ReportView {
     started_at: String,
     finished_at: String,
     by: AskedBy,
@@ -106,11 +106,16 @@ impl FindingView {
 async fn clean(req: HttpRequest, app: App, payload: web::Payload) -> Answer {
     guard::at_least(&req, &app, Role::Admin).await?;
     let wish: Wish = body::json(&req, payload).await?;
-    let janitor = app.parts.janitor.clone();
+    Ok(answer(cleaned(&app.parts, wish.dry_run).await?))
+}
+
+/// Has everything put in its place, or only looked at.
+pub(super) async fn cleaned(parts: &AppParts, dry_run: bool) -> Result<ReportView, Problem> {
+    let janitor = parts.janitor.clone();
     // A cleaning that has begun goes on when its request is dropped.
-    let cleaned = tokio::spawn(async move { janitor.clean(AskedBy::Admin, wish.dry_run).await });
+    let cleaned = tokio::spawn(async move { janitor.clean(AskedBy::Admin, dry_run).await });
     match cleaned.await {
-        Ok(Ok(report)) => Ok(answer(ReportView::of(&report))),
+        Ok(Ok(report)) => Ok(ReportView::of(&report)),
         Ok(Err(JanitorError::Busy)) => {
             let detail = "Another cleaning is under way.";
             Err(Problem::new(Code::Conflict, detail).retry_after(BUSY_SECONDS))
@@ -147,7 +152,7 @@ struct Query {
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = Storage)]
-struct StorageView {
+pub(super) struct StorageView {
     running: bool,
     audit: Option<AuditView>,
 }
@@ -266,7 +271,12 @@ impl AuditView {
     responses((status = 200, body = StorageView, description = "The last audit, if any")))]
 async fn storage(req: HttpRequest, app: App, query: web::Query<Query>) -> Answer {
     guard::at_least(&req, &app, Role::Admin).await?;
-    let last = app.parts.janitor.audit(query.refresh).await;
+    Ok(answer(audited(&app.parts, query.refresh).await))
+}
+
+/// Returns the last audit, or one that is made anew.
+pub(super) async fn audited(parts: &AppParts, refresh: bool) -> StorageView {
+    let last = parts.janitor.audit(refresh).await;
     let audit = last.audit.as_deref().map(AuditView::of);
-    Ok(answer(StorageView { running: last.is_running, audit }))
+    StorageView { running: last.is_running, audit }
 }

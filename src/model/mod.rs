@@ -11,6 +11,7 @@ pub mod job;
 pub mod ladder;
 pub mod manifest;
 pub mod name;
+pub mod operation;
 pub mod pace;
 pub mod problem;
 pub mod rendition;

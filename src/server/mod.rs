@@ -11,13 +11,14 @@ use crate::access::Access;
 use crate::backup;
 use crate::clock::Clock;
 use crate::config::{AuthMode, Config, LogFormat};
-use crate::control::{self, Desk, Reply, Request};
+use crate::control::{self, Desk, Operator, Reply, Request};
 use crate::disk::{self, Disk};
 use crate::http;
 use crate::state::{self, Dump, State};
 use crate::telemetry::{self, Lines, measures};
 use parts::Parts;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
@@ -103,12 +104,25 @@ pub fn ask(config: &Config, request: Request) -> Result<Reply, ServerError> {
         // A broken database is left for a server's start, which rebuilds it from the files.
         let state = State::open(&disk.state_dir());
         let state = state.map_err(|cause| ServerError::State(cause.to_string()))?;
+        let operator = match request {
+            // What a start does comes first: jobs are nobody's any more, and so on.
+            Request::Operate { .. } => {
+                let (config, disk, state) = (config.clone(), disk.clone(), state.clone());
+                Parts::build(config, disk, state, false).await?.operator()
+            }
+            _ => unasked(),
+        };
         let access = Access::new(state.clone(), Clock::system(), config.auth_mode);
-        let desk = Desk { access, state, disk, address: None };
+        let desk = Desk { access, state, disk, address: None, operator };
         let reply = desk.answer(request).await;
         desk.state.close().await;
         Ok(reply)
     })
+}
+
+/// Returns an operator for commands that need none.
+fn unasked() -> Operator {
+    Arc::new(|_| Box::pin(async { Err("nobody was to be asked".to_owned()) }))
 }
 
 /// Puts a database of these records in the place of the one that is there, which is moved aside;

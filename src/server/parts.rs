@@ -5,11 +5,11 @@ use crate::access::Access;
 use crate::backup;
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::control::{self, Desk};
+use crate::control::{self, Desk, Operator};
 use crate::disk::{Disk, Room};
 use crate::events::Hub;
 use crate::hooks::Hooks;
-use crate::http::{AppParts, Readiness, WorkerStatus};
+use crate::http::{self, AppParts, Readiness, WorkerStatus};
 use crate::janitor::{Janitor, JanitorError, Rooms};
 use crate::library::Library;
 use crate::pipeline::{Pipeline, Places, Spans};
@@ -177,6 +177,7 @@ impl Parts {
                     state: self.state.clone(),
                     disk: self.disk.clone(),
                     address: Some(address.to_owned()),
+                    operator: self.operator(),
                 };
                 let until = stop.clone();
                 tasks.spawn(async move {
@@ -200,6 +201,12 @@ impl Parts {
             tasks.spawn(watch(self.state.clone(), self.queue.clone(), every, stop.clone()));
         }
         tasks
+    }
+
+    /// Returns who does what operators want.
+    pub(super) fn operator(&self) -> Operator {
+        let parts = self.app();
+        Arc::new(move |operation| Box::pin(http::operate(parts.clone(), operation)))
     }
 
     /// Writes the records to the export once more, at the end.

@@ -25,6 +25,7 @@ mod logs;
 mod malformed;
 mod matrix;
 mod mutants;
+mod operate;
 mod pictures;
 mod playback;
 mod power;

@@ -1,0 +1,53 @@
+//! What an operator asks of a server in a terminal.
+
+use super::job::{JobState, Stage};
+use serde::{Deserialize, Serialize};
+
+/// Something to look at or to do. A video is named by its own id or by that of its job.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "operation", rename_all = "kebab-case")]
+pub enum Operation {
+    /// How the server does.
+    Status,
+    /// The newest jobs.
+    Jobs {
+        /// Only those in this state.
+        state: Option<JobState>,
+        /// At most so many.
+        limit: usize,
+    },
+    /// The work on a video again.
+    Retry {
+        /// Which.
+        id: String,
+        /// Only this stage of it.
+        stage: Option<Stage>,
+    },
+    /// The end of the work on a video.
+    Cancel {
+        /// Which.
+        id: String,
+    },
+    /// Another place in line.
+    Prioritise {
+        /// Which.
+        id: String,
+        /// The higher one goes first.
+        priority: i32,
+    },
+    /// Whether new work is begun.
+    Pause {
+        /// None is, until it is told to go on.
+        paused: bool,
+    },
+    /// Everything in its place.
+    Clean {
+        /// Only tell.
+        dry_run: bool,
+    },
+    /// Who has how much of what.
+    Audit {
+        /// Made anew.
+        refresh: bool,
+    },
+}
