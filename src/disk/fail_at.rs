@@ -21,6 +21,9 @@ pub enum FailAt {
     InMidJoin,
     /// `after-publish-before-manifest`: a segment lies among the media, no manifest names it.
     AfterPublishBeforeManifest,
+    /// `after-last-playlist`: a rung's last playlist is there, the manifest doesn't say that it is
+    /// complete.
+    AfterLastPlaylist,
     /// `after-trash-record`: a video's record is in the trash, its bytes lie where they did.
     AfterTrashRecord,
     /// `in-mid-trash`: the original of a deleted video is in the trash, its media aren't.
@@ -39,7 +42,7 @@ pub enum FailAt {
 
 impl FailAt {
     /// All moments.
-    pub const ALL: [FailAt; 14] = [
+    pub const ALL: [FailAt; 15] = [
         Self::AfterWriteBeforeRecord,
         Self::AfterSyncBeforeRename,
         Self::AfterRenameBeforeRecord,
@@ -47,6 +50,7 @@ impl FailAt {
         Self::BeforeJoin,
         Self::InMidJoin,
         Self::AfterPublishBeforeManifest,
+        Self::AfterLastPlaylist,
         Self::AfterTrashRecord,
         Self::InMidTrash,
         Self::AfterRestoreBeforeRecord,
@@ -66,6 +70,7 @@ impl FailAt {
             Self::BeforeJoin => "before-join",
             Self::InMidJoin => "in-mid-join",
             Self::AfterPublishBeforeManifest => "after-publish-before-manifest",
+            Self::AfterLastPlaylist => "after-last-playlist",
             Self::AfterTrashRecord => "after-trash-record",
             Self::InMidTrash => "in-mid-trash",
             Self::AfterRestoreBeforeRecord => "after-restore-before-record",

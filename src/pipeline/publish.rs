@@ -6,7 +6,7 @@
 
 use super::film::{Film, FilmError};
 use super::growing::{after_power_cut, can_grow, files_of};
-use crate::disk::{Disk, DiskError, is_text};
+use crate::disk::{Disk, DiskError, FailAt, fail_at, is_text};
 use crate::ids::{Epoch, JobId, VideoId};
 use crate::media::{dash, playlist};
 use crate::model::extra::{Extra, ExtraKind, STORYBOARD_FILE};
@@ -419,7 +419,10 @@ impl Publisher {
             return Err(PublishError::Nonsense("a rendition without a segment"));
         }
         self.behind.retain(|behind| behind != name);
+        // Told by no playlist before: after a kill they would be made again under their addresses.
+        self.write_manifest(false)?;
         self.write_media_playlist(&rung)?;
+        fail_at(FailAt::AfterLastPlaylist);
         // No manifest on disk may call a rung complete before its bytes are: after a power cut a
         // later attempt would skip it.
         let mut files = files_of(&rung, rung.durable..rung.segments.len() as u32);

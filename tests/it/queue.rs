@@ -3,6 +3,7 @@
 use crate::crash::workers_of;
 use crate::faults::{fill, image};
 use crate::harness::{Server, media, wait_for};
+use crate::queue_torture::told;
 use serde_json::{Value, json};
 use std::fs;
 
@@ -171,4 +172,22 @@ fn one_stage_is_made_anew() {
     }
     assert!(made("storyboard.vtt") == storyboard);
     crate::live::assert_right(&server, &video);
+}
+
+/// A server that dies between a rung's last playlist and the manifest: what that playlist named is
+/// gone on with, under its addresses and with its bytes.
+#[test]
+fn last_playlists_name_what_is_known() {
+    let mut server = Server::with(&[("SLIPWAY_FAIL_AT", "after-last-playlist")]);
+    let video = server.upload(&media("interlaced.ts"));
+    server.ended();
+    let before = told(&server.data, std::slice::from_ref(&video));
+    assert!(!before.is_empty(), "it died before a playlist");
+    server.forget("SLIPWAY_FAIL_AT");
+    server.restart();
+    assert_eq!(server.settled(&video)["state"], "ready");
+    let now = told(&server.data, std::slice::from_ref(&video));
+    for (file, ino) in &before {
+        assert_eq!(now.get(file), Some(ino), "{} was made again", file.display());
+    }
 }

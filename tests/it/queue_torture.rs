@@ -36,7 +36,7 @@ fn outcome(video: &Value) -> (String, String) {
 }
 
 /// Every segment that a playlist names, and which file it is.
-fn told(data: &Path, videos: &[String]) -> BTreeMap<PathBuf, u64> {
+pub fn told(data: &Path, videos: &[String]) -> BTreeMap<PathBuf, u64> {
     let mut told = BTreeMap::new();
     for video in videos {
         let Some(directory) = walk_for(&data.join("media"), video) else { continue };
