@@ -43,8 +43,9 @@ struct Model {
     ended: bool,
     /// For a final upload.
     made_of: Vec<usize>,
-    /// When a request last reached it.
+    /// When a request last reached it, and when one last surely brought something.
     touched_ms: i64,
+    grown_ms: i64,
 }
 
 impl std::fmt::Debug for Model {
@@ -112,6 +113,7 @@ impl World {
             ended: false,
             made_of: Vec::new(),
             touched_ms: life.clock.now().0,
+            grown_ms: life.clock.now().0,
         });
     }
 
@@ -240,6 +242,9 @@ impl World {
             None => return end == Ending::Killed,
             Some(other) => panic!("{other:?} to {sum:?} {end:?}"),
         }
+        if expected > from {
+            it.grown_ms = life.clock.now().0;
+        }
         it.told = expected;
         let is_certain = it.told == length || self.promises_all;
         it.durable = if is_certain { it.told } else { it.durable };
@@ -267,6 +272,9 @@ impl World {
         let sent = life.uploads.put_part(put, body(pieces(bytes, 9_000), then)).await;
         match (sent, how) {
             (Ok(_), How::Well) => {
+                if !known {
+                    it.grown_ms = life.clock.now().0;
+                }
                 it.parts[index] = true;
                 it.durable_parts[index] |= self.promises_all;
             }
@@ -345,7 +353,9 @@ impl World {
             }
             let is_there = life.uploads.peek(it.id).is_ok();
             let idle_ms = now - it.touched_ms;
-            let stays = still_needed || joined || idle_ms < EXPIRE_EMPTY_MS as i64;
+            // A request that brings nothing isn't going on with an upload.
+            let is_new = now - it.grown_ms < EXPIRE_EMPTY_MS as i64;
+            let stays = still_needed || joined || is_new;
             assert!(is_there || !stays, "{it:?} expired too early");
             let goes = !needed[at] && it.kind != Kind::Final && idle_ms >= DAY_MS;
             assert!(!is_there || !goes, "{it:?} never expires");
