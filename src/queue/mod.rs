@@ -459,8 +459,11 @@ impl Queue {
     }
 
     /// Returns the seconds until a waiting film will be ready, where it has so many before it and
-    /// `workers` work, as far as earlier work tells.
+    /// `workers` work, as far as earlier work tells; nobody knows while the queue is paused.
     pub fn ready_in(&self, video: &VideoRecord, before: usize, workers: usize) -> Option<f64> {
+        if self.is_paused().ok()? {
+            return None;
+        }
         let paces = self.state.paces().ok()?;
         let (usual, own) = (paces.usual_job()?, paces.expected_of(video.size)?);
         let running = self.signals().len();

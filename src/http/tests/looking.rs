@@ -1,6 +1,9 @@
 //! Videos, their media, live events and the operator's view.
 
 use super::rig::Rig;
+use crate::model::estimate::Load;
+use crate::model::video::SourceFacts;
+use crate::units::ByteCount;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -285,12 +288,22 @@ async fn the_operator_moves_the_queue() {
     let job = rig.as_token(&rig.admin, &line, &kind, body).await.json();
     assert_eq!((&job["priority"], &job["owner"]), (&json!(7), &json!("ann")));
     assert_eq!((position(second).await, position(first).await), (json!(1), json!(2)));
+    let left = async |at: usize| {
+        let line = format!("GET /api/videos/{}/processing-status", videos[at]);
+        rig.as_token(&rig.ann, &line, &[], b"").await.json()["etaSeconds"].as_f64()
+    };
+    assert_eq!(left(first).await, None, "nothing was ever measured here");
+    let load = Load::of(&SourceFacts::default(), &[], "veryfast");
+    let size = ByteCount(1 << 20);
+    rig.parts.state.note_pace(load, size, 12.0, 10.0).await.expect("noted");
+    assert!(left(first).await > left(second).await && left(first).await > Some(12.0));
     let pause = "PUT /api/admin/queue";
     let body = br#"{"paused":true}"#;
     assert_eq!(rig.as_token(&rig.ann, pause, &kind, body).await.status, 403);
     let numbers = rig.as_token(&rig.admin, pause, &kind, body).await.json();
     assert_eq!((&numbers["paused"], &numbers["queued"]), (&json!(true), &json!(2)));
     assert!(rig.parts.queue.claim().await.expect("asked").is_none());
+    assert_eq!(left(first).await, None, "nobody knows when it goes on");
     rig.as_token(&rig.admin, pause, &kind, br#"{"paused":false}"#).await;
     let claimed = rig.parts.queue.claim().await.expect("asked").expect("one is next");
     assert_eq!(claimed.video.id, videos[second]);
