@@ -25,7 +25,8 @@ table! { "operations";
 
 /// What is measured, as Prometheus reads it; for admins and for tokens with the scope `metrics`.
 #[utoipa::path(get, path = "/metrics", operation_id = "getMetrics",
-    responses((status = 200, body = String, content_type = "text/plain")))]
+    responses((status = 200, body = String, content_type = "text/plain",
+        description = "All figures, as Prometheus reads them")))]
 async fn metrics(req: HttpRequest, app: App) -> Result<HttpResponse, Problem> {
     may_read(&req, &app).await?;
     let listeners = app.board.listeners() as u64;

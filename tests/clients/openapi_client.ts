@@ -101,6 +101,12 @@ export async function travel(
   if (server.disk.totalBytes <= server.disk.freeBytes) throw new Error("an empty disk");
 
   await api.DELETE("/api/videos/{id}", video);
+  const trashed = good(await api.GET("/api/videos/{id}", video));
+  if (!("trash" in trashed && trashed.trash)) throw new Error("it isn't in the trash after its deletion");
+  good(await api.POST("/api/videos/{id}/restore", video));
+  await api.DELETE("/api/videos/{id}", {
+    params: { ...video.params, query: { permanent: true } },
+  });
   const gone = await api.GET("/api/videos/{id}", video);
   if (gone.response.status !== 404) throw new Error(`${gone.response.status} after its deletion`);
   await api.DELETE("/files/{id}", {
