@@ -24,6 +24,9 @@ impl Room {
 
     /// Says whether there is room for work to be begun: half as much again as where it stops, so
     /// that it gets somewhere.
+    ///
+    /// # Errors
+    /// `Io`.
     pub fn is_enough(self, disk: &Disk) -> Result<bool, DiskError> {
         Ok(disk.free_space()?.free.0 > self.floor + self.floor / 2)
     }

@@ -45,11 +45,11 @@ pub(super) struct Publisher {
     pub(super) manifest: Manifest,
     /// Names of the rungs that this attempt has started.
     started: Vec<String>,
-    /// Number of the span that a rung's files come from, where it's made in spans.
-    pub(super) spans: BTreeMap<String, u32>,
     /// Those of them that another generation stands for in the manifest, as it has more to play,
     /// or that have nothing to play yet.
     pub(super) catching_up: Vec<Rung>,
+    /// Number of the span that a rung's files come from, where it's made in spans.
+    pub(super) spans: BTreeMap<String, u32>,
     /// Names of started rungs whose playlists on disk are behind.
     behind: Vec<String>,
     rewritten: UnixMillis,
