@@ -133,6 +133,22 @@ pub const PRIORITIES: std::ops::RangeInclusive<i32> = -100..=100;
 /// something begins the count anew: a long film survives any number of restarts.
 pub const ATTEMPTS_MAX: u32 = 5;
 
+/// Attempts one behind the other that get nowhere because somebody else ended them, until more of
+/// them count as failures. The kernel does it when memory is short, which passes; a film that gets
+/// its process killed each time must end too.
+pub const KILLS_MAX: u32 = 20;
+
+/// What an attempt that ended before its time counts as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Toll {
+    /// A failure of the job's own.
+    Failure,
+    /// Somebody else ended it.
+    Kill,
+    /// It never was one.
+    Nothing,
+}
+
 /// How long a lease holds without being renewed. The parent renews at a third of it.
 pub const LEASE_MS: u64 = 30_000;
 

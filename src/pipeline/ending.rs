@@ -19,6 +19,8 @@ use tracing::{error, info, warn};
 pub(super) enum Halt {
     /// The job is to be settled with this problem.
     Problem(Problem),
+    /// Somebody else killed the child.
+    Killed(Problem),
     /// The child broke down over this extra, in this way: the film can do without.
     Without(ExtraKind, Problem),
     /// The lease is gone: somebody else decides, nothing may be written.
@@ -29,6 +31,15 @@ pub(super) enum Halt {
     Stopping,
     /// A rung has to be made anew: the job goes back in line, and that is no failure.
     Again,
+}
+
+impl From<Ending> for Halt {
+    fn from(ending: Ending) -> Self {
+        match ending {
+            Ending::Killed => Self::Killed(problem_of(ending)),
+            ending => Self::Problem(problem_of(ending)),
+        }
+    }
 }
 
 impl From<StateError> for Halt {
@@ -98,6 +109,10 @@ pub(super) fn no_room() -> Problem {
 pub(super) fn problem_of(ending: Ending) -> Problem {
     match ending {
         Ending::Failed(problem) | Ending::Crashed(problem) => problem,
+        Ending::Killed => Problem::new(
+            ProblemCode::WorkerCrashed,
+            "Processing was killed from outside, perhaps because the server's memory ran out.",
+        ),
         Ending::Stalled => Problem::new(
             ProblemCode::TimedOut,
             "Processing made no progress for too long and was stopped.",
@@ -119,7 +134,9 @@ pub(super) fn broke(panic: &tokio::task::JoinError) -> Halt {
 /// Records how the work on a job ended, and puts away what it leaves behind.
 pub(super) async fn settle(pipeline: &Pipeline, claim: &Claim, outcome: Result<(), Halt>) {
     let (id, queue) = (claim.job.id, &pipeline.queue);
-    if let Err(Halt::Problem(problem) | Halt::Without(_, problem)) = &outcome {
+    if let Err(Halt::Problem(problem) | Halt::Killed(problem) | Halt::Without(_, problem)) =
+        &outcome
+    {
         measures::job_error(problem.code);
     }
     let settled = match outcome {
@@ -137,6 +154,7 @@ pub(super) async fn settle(pipeline: &Pipeline, claim: &Claim, outcome: Result<(
         Err(Halt::Without(extra, problem)) => {
             queue.leave_out(claim, extra, problem).await.map(attempt_of)
         }
+        Err(Halt::Killed(problem)) => queue.killed(claim, problem).await.map(attempt_of),
         Err(Halt::Problem(problem)) => {
             let is_strange = problem.code == ProblemCode::UnsupportedMedia;
             if is_strange && !claim.job.task.is_small() {

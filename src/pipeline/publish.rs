@@ -20,6 +20,7 @@ use crate::state::{State, StateError};
 use crate::units::{ByteCount, UnixMillis};
 use crate::wire::Begun;
 use std::collections::BTreeMap;
+use tracing::info;
 
 /// Least time between two rewrites of the same playlists while segments pour in, and how many
 /// segments of the video make it a millisecond longer: what is rewritten grows with them, and a day
@@ -352,7 +353,22 @@ impl Publisher {
             && rung.ticks() == start.ticks;
         let old = format!("{directory}/{INIT_FILE}");
         let new = self.scratch_file(name, INIT_FILE);
-        Ok(same_terms && self.disk.is_same(self.job, self.epoch, &new, self.video, &old)?)
+        let same_setup = self.disk.is_same(self.job, self.epoch, &new, self.video, &old)?;
+        if !(same_terms && same_setup) {
+            info!(
+                job.id = %self.job,
+                "{directory} can't be gone on with: {} segments of {} ticks, {}; {} of {}, {}; \
+                 set-up {}",
+                rung.segments.len(),
+                rung.ticks(),
+                rung.codecs,
+                start.after,
+                start.ticks,
+                start.codecs,
+                if same_setup { "alike" } else { "unlike" },
+            );
+        }
+        Ok(same_terms && same_setup)
     }
 
     /// Has the next attempt, and all after it, make the film's pictures in one.

@@ -77,6 +77,9 @@ struct Running<'a> {
     told_seconds: f64,
 }
 
+/// Kills of the child that got nowhere, after which what it was making beside the film is left out.
+const KILLS_OVER_EXTRA: u32 = 2;
+
 impl<'a> Running<'a> {
     fn new(pipeline: &'a Pipeline, claim: &'a Claim) -> Self {
         Self {
@@ -124,7 +127,7 @@ impl<'a> Running<'a> {
                         self.take_all(reports, &mut children, &publisher).await
                     }
                     Ok(Heard::Broken(Who::First, ending)) => Err(self.halt_of(ending)),
-                    Ok(Heard::Broken(_, ending)) => Err(Halt::Problem(problem_of(ending))),
+                    Ok(Heard::Broken(_, ending)) => Err(ending.into()),
                     Ok(Heard::Done) => break None,
                     Err(halt) => Err(halt),
                 },
@@ -278,10 +281,15 @@ impl<'a> Running<'a> {
         if ending == Ending::Stalled && self.along.as_ref().is_some_and(is_dry) {
             return Halt::Parked;
         }
-        let is_break = matches!(ending, Ending::Crashed(_) | Ending::Stalled);
+        let is_break = match ending {
+            Ending::Crashed(_) | Ending::Stalled => true,
+            // Once may be anybody's doing.
+            Ending::Killed => self.claim.job.kills >= KILLS_OVER_EXTRA,
+            _ => false,
+        };
         match self.making.filter(|_| is_break) {
             Some(extra) => Halt::Without(extra, problem_of(ending)),
-            None => Halt::Problem(problem_of(ending)),
+            None => ending.into(),
         }
     }
 

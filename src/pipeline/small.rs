@@ -6,7 +6,7 @@
 
 use super::Pipeline;
 use super::bounds;
-use super::ending::{Halt, broke, problem_of, settle};
+use super::ending::{Halt, broke, settle};
 use super::source;
 use super::turns::Turns;
 use crate::events::EventKind;
@@ -115,7 +115,7 @@ async fn hear_out(
                 Event::Report(Report::Extra { extra }) => made = Some(extra),
                 Event::Report(_) => {}
                 Event::Ended(Ending::Done) => break None,
-                Event::Ended(ending) => break Some(Halt::Problem(problem_of(ending))),
+                Event::Ended(ending) => break Some(ending.into()),
             },
         }
     };

@@ -13,7 +13,9 @@ use crate::clock::Clock;
 use crate::events::{Event, EventKind, Hub};
 use crate::ids::{Epoch, JobId, VideoId};
 use crate::model::extra::ExtraKind;
-use crate::model::job::{ATTEMPTS_MAX, JobState, LEASE_MS, Stage, Task, backoff_ms};
+use crate::model::job::{
+    ATTEMPTS_MAX, JobState, KILLS_MAX, LEASE_MS, Stage, Task, Toll, backoff_ms,
+};
 use crate::model::problem::{Problem, ProblemCode};
 use crate::model::video::VideoState;
 use crate::state::{Conflict, JobRecord, State, StateError, VideoRecord};
@@ -248,7 +250,8 @@ impl Queue {
             let run_at = now.plus_ms(backoff_ms(in_vain, jitter(job, attempt)));
             warn!(job.id = %job, attempt, code = ?problem.code,
                 "job {job} failed and will be tried again: {}", problem.detail);
-            let video = self.state.retry_job(job, claim.job.epoch, run_at, problem).await?;
+            let video =
+                self.state.retry_job(job, claim.job.epoch, run_at, problem, Toll::Failure).await?;
             self.tell(EventKind::VideoState, &video);
             return Ok(Settled::Again(run_at));
         }
@@ -263,11 +266,30 @@ impl Queue {
         Ok(Settled::ForGood)
     }
 
+    /// Records that somebody else killed a job's process. It is tried again soon, as whatever short
+    /// of memory that was has passed, or as a failure of its own if it happens time and again.
+    ///
+    /// # Errors
+    /// `Stale` when the lease was lost; then nothing is changed.
+    pub async fn killed(&self, claim: &Claim, problem: Problem) -> Result<Settled, QueueError> {
+        let (job, kills) = (claim.job.id, claim.job.kills);
+        if kills >= KILLS_MAX {
+            return self.settle(claim, problem).await;
+        }
+        let wait = backoff_ms((kills + 1).min(KILLS_BACKOFF_MAX), jitter(job, claim.job.attempt));
+        let run_at = self.clock.now().plus_ms(wait);
+        warn!(job.id = %job, kills, "job {job} was killed and will be tried again");
+        let video = self.state.retry_job(job, claim.job.epoch, run_at, problem, Toll::Kill).await?;
+        self.tell(EventKind::VideoState, &video);
+        Ok(Settled::Again(run_at))
+    }
+
     /// Sets a job aside that the disk has no room for; the attempt doesn't count.
     async fn wait_for_room(&self, claim: &Claim, problem: Problem) -> Result<Settled, QueueError> {
         let (job, run_at) = (claim.job.id, self.clock.now().plus_ms(ROOM_MS));
         warn!(job.id = %job, "job {job} waits for room on the disk");
-        let video = self.state.set_back_job(job, claim.job.epoch, run_at, problem).await?;
+        let video =
+            self.state.retry_job(job, claim.job.epoch, run_at, problem, Toll::Nothing).await?;
         self.tell(EventKind::VideoState, &video);
         Ok(Settled::Again(run_at))
     }
@@ -487,6 +509,10 @@ impl Queue {
         self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+/// Kills after which the wait before another attempt grows no more: half a minute is time enough
+/// for memory that was short.
+const KILLS_BACKOFF_MAX: u32 = 3;
 
 /// How long a job waits at least that the disk had no room for.
 const ROOM_MS: u64 = 15_000;

@@ -8,7 +8,7 @@ use super::writer::Promise;
 use super::{State, keys, stages, videos};
 use crate::ids::{Epoch, JobId, VideoId};
 use crate::model::extra::{Chosen, ExtraKind};
-use crate::model::job::JobState;
+use crate::model::job::{JobState, KILLS_MAX, Toll};
 use crate::model::problem::{Problem, ProblemCode};
 use crate::model::rendition::RenditionState;
 use crate::model::video::{VideoKind, VideoState, Warning};
@@ -101,7 +101,8 @@ impl State {
         .await
     }
 
-    /// Puts a job back for another attempt from `run_at` on; the video is queued again.
+    /// Puts a job back for another attempt from `run_at` on, which counts as `toll` says; the video
+    /// is queued again.
     ///
     /// # Errors
     /// As [`State::finish_job`].
@@ -113,31 +114,14 @@ impl State {
         epoch: Epoch,
         run_at: UnixMillis,
         problem: Problem,
+        toll: Toll,
     ) -> Result<VideoRecord, StateError> {
         self.change_held(id, epoch, move |job, video| {
-            job.run_at = run_at;
-            job.set_back = true;
-            job.problem = Some(problem);
-            put_back(job, video)
-        })
-        .await
-    }
-
-    /// As [`State::retry_job`], for what is no fault of the job: the attempt doesn't count.
-    ///
-    /// # Errors
-    /// As [`State::finish_job`].
-    /// # Durability
-    /// Synced.
-    pub async fn set_back_job(
-        &self,
-        id: JobId,
-        epoch: Epoch,
-        run_at: UnixMillis,
-        problem: Problem,
-    ) -> Result<VideoRecord, StateError> {
-        self.change_held(id, epoch, move |job, video| {
-            uncount(job);
+            match toll {
+                Toll::Failure => {}
+                Toll::Kill => count_as_killed(job),
+                Toll::Nothing => uncount(job),
+            }
             job.run_at = run_at;
             job.set_back = true;
             job.problem = Some(problem);
@@ -352,6 +336,23 @@ pub(super) fn held(view: &View<'_>, id: JobId, epoch: Epoch) -> Result<JobRecord
 pub(super) fn uncount(job: &mut JobRecord) {
     job.attempt = job.attempt.saturating_sub(1);
     job.in_vain = job.in_vain.saturating_sub(1);
+}
+
+/// Queues a job again whose attempt ended with the process that made it.
+pub(super) fn put_back_killed(
+    job: &mut JobRecord,
+    video: &mut VideoRecord,
+) -> Result<(), StateError> {
+    count_as_killed(job);
+    put_back(job, video)
+}
+
+/// Counts an attempt among those that somebody else ended, as far as those are no failures.
+fn count_as_killed(job: &mut JobRecord) {
+    if job.kills < KILLS_MAX {
+        job.kills += 1;
+        job.in_vain = job.in_vain.saturating_sub(1);
+    }
 }
 
 /// Queues a job and its video again.

@@ -6,7 +6,7 @@
 
 use super::error::{Conflict, StateError};
 use super::growing::Growing;
-use super::jobs::{cancel_open, end, put_back};
+use super::jobs::{cancel_open, end, put_back_killed};
 use super::record::{JobRecord, VideoRecord};
 use super::usage::{Move, Standing};
 use super::view::{self, View};
@@ -153,7 +153,7 @@ impl State {
                 let mut job: JobRecord = view.get(&keys::job(id))?;
                 match view.find::<VideoRecord>(&keys::video(job.video))? {
                     Some(mut video) => {
-                        put_back(&mut job, &mut video)?;
+                        put_back_killed(&mut job, &mut video)?;
                         videos::put(view, &video)?;
                     }
                     None => end(&mut job, JobState::Cancelled, now),

@@ -5,7 +5,7 @@
 
 use super::codec::Record;
 use super::error::StateError;
-use super::jobs::{cancel_open, put_back, settle};
+use super::jobs::{cancel_open, put_back_killed, settle};
 use super::line::put as put_job;
 use super::record::{CleanupRecord, JobRecord, UploadRecord, VideoRecord};
 use super::view::View;
@@ -146,7 +146,7 @@ impl State {
                 if is_held || job.lease_until > now {
                     return Ok(None);
                 }
-                put_back(&mut job, &mut video)?;
+                put_back_killed(&mut job, &mut video)?;
                 put_job(view, &job)?;
                 videos::put(view, &video)?;
                 return Ok(Some(StuckJob::Abandoned));

@@ -215,6 +215,9 @@ pub struct JobRecord {
     /// How often since an attempt got anywhere.
     #[serde(default, skip_serializing_if = "is_none_yet")]
     pub in_vain: u32,
+    /// How many attempts somebody else ended since one got anywhere.
+    #[serde(default, skip_serializing_if = "is_none_yet")]
+    pub kills: u32,
     /// What was published of the video when the newest attempt began, in files.
     #[serde(default, skip_serializing_if = "is_none_yet")]
     pub reached: u32,
@@ -431,6 +434,7 @@ impl JobRecord {
             epoch: Epoch(0),
             attempt: 0,
             in_vain: 0,
+            kills: 0,
             reached: 0,
             priority: 0,
             run_at: now,

@@ -213,7 +213,7 @@ impl State {
         self.call(Promise::Written, move |view| {
             let mut job = held(view, id, epoch)?;
             if files > job.reached {
-                (job.reached, job.in_vain) = (files, 1);
+                (job.reached, job.in_vain, job.kills) = (files, 1, 0);
             }
             put(view, &job)
         })

@@ -20,6 +20,9 @@ pub enum Ending {
     Stalled,
     /// It ended without a last word; the problem is read from its exit.
     Crashed(Problem),
+    /// Somebody else killed it. The kernel does so when memory runs out, with the same signal as an
+    /// impatient admin, so this is no proof about the file.
+    Killed,
     /// The other end speaks another version, or not our language at all.
     Unspoken,
 }
@@ -29,6 +32,7 @@ impl fmt::Display for Ending {
         match self {
             Self::Done => f.write_str("done"),
             Self::Failed(problem) | Self::Crashed(problem) => f.write_str(&problem.detail),
+            Self::Killed => f.write_str("killed from outside"),
             Self::Stalled => f.write_str("no progress for too long"),
             Self::Unspoken => f.write_str("the worker is of another version"),
         }
@@ -40,6 +44,9 @@ pub(super) fn of_exit(gone: &Gone) -> Ending {
     if gone.status.code() == Some(i32::from(EXIT_UNSPOKEN)) {
         return Ending::Unspoken;
     }
+    if gone.status.signal() == Some(Signal::KILL.as_raw()) {
+        return Ending::Killed;
+    }
     let (code, detail) = match gone.status.signal().and_then(Signal::from_named_raw) {
         Some(Signal::XCPU) => {
             (ProblemCode::TimedOut, "Processing used more computing time than a job may.".into())
@@ -50,13 +57,6 @@ pub(super) fn of_exit(gone: &Gone) -> Ending {
         Some(Signal::ABORT) if gone.ran_out_of_memory() => {
             (ProblemCode::OutOfMemory, "Processing needs more memory than a job may use.".into())
         }
-        // The kernel's out-of-memory killer sends the same signal as an impatient admin, so this
-        // is no proof about the file and may be tried again.
-        Some(Signal::KILL) => (
-            ProblemCode::WorkerCrashed,
-            "Processing was killed from outside, perhaps because the server's memory ran out."
-                .into(),
-        ),
         Some(Signal::SYS) => {
             (ProblemCode::WorkerCrashed, "Processing tried something that isn't allowed.".into())
         }
@@ -95,7 +95,6 @@ mod tests {
             (25, &[], ProblemCode::DamagedMedia),
             (6, &["memory allocation of 4096 bytes failed"], ProblemCode::OutOfMemory),
             (6, &["assertion failed"], ProblemCode::WorkerCrashed),
-            (9, &[], ProblemCode::WorkerCrashed),
             (11, &[], ProblemCode::WorkerCrashed),
             (31, &[], ProblemCode::WorkerCrashed),
             (1 << 8, &[], ProblemCode::WorkerCrashed),
@@ -116,5 +115,7 @@ mod tests {
             last_lines: Vec::new(),
         };
         assert_eq!(of_exit(&unspoken), Ending::Unspoken);
+        let killed = Gone { status: ExitStatus::from_raw(9), last_lines: Vec::new() };
+        assert_eq!(of_exit(&killed), Ending::Killed);
     }
 }

@@ -250,6 +250,11 @@ fn job_set_back() -> JobRecord {
     }
 }
 
+/// A job whose process was killed.
+fn job_killed() -> JobRecord {
+    JobRecord { kills: 3, ..job_set_back() }
+}
+
 /// A job whose process broke down over a picture.
 fn job_with_less() -> JobRecord {
     JobRecord { left_out: vec![ExtraKind::Storyboard], ..job() }
@@ -381,6 +386,7 @@ fn records_keep_their_bytes() {
     check_kind("-less", job_with_less());
     check_kind("-anew", job_anew());
     check_kind("-turn", job_set_back());
+    check_kind("-killed", job_killed());
     let mut paces = Paces::default();
     let load = Load::of(
         &SourceFacts { duration: 2.0, ..SourceFacts::default() },

@@ -1,7 +1,7 @@
 //! Random histories of uploads and jobs against a model small enough to be seen to be right.
 
 use super::*;
-use crate::model::job::JobState;
+use crate::model::job::{JobState, Toll};
 use crate::model::problem::{Problem, ProblemCode};
 use proptest::prelude::*;
 
@@ -275,7 +275,7 @@ async fn do_held(it: &Fixture, model: &mut Queue, op: QueueOp) {
                 (job.run_at, job.is_set_back) = (model.now + delay, true);
             }
             let run_at = at(model.now + delay);
-            let answer = state.retry_job(id, epoch, run_at, problem()).await;
+            let answer = state.retry_job(id, epoch, run_at, problem(), Toll::Failure).await;
             (answer.map(drop), JobState::Queued, VideoState::Queued)
         }
         QueueOp::Fail { .. } => {

@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::model::extra::{Chosen, Extra, ExtraKind};
-use crate::model::job::{BACKOFF_MS_MAX, JobState, Stage, StageState};
-use crate::model::job::{PosterSource, Task};
+use crate::model::job::{BACKOFF_MS_MAX, KILLS_MAX, PosterSource, Task, Toll};
+use crate::model::job::{JobState, Stage, StageState};
 use crate::model::manifest::Picture;
 use crate::model::problem::{Problem, ProblemCode};
 use crate::model::rendition::{RenditionPlan, RenditionState};
@@ -110,7 +110,7 @@ async fn pauses_hold_and_clocks_jump() {
     let (_, fails) = it.queued(1, NOW).await;
     let epoch = claim(&it, NOW).await.expect("due").epoch;
     let day = NOW.plus_ms(86_400_000);
-    it.state.retry_job(fails, epoch, day, problem()).await.expect("held");
+    it.state.retry_job(fails, epoch, day, problem(), Toll::Failure).await.expect("held");
     assert_eq!(it.state.pause_jobs(true).await, Ok(true));
     let it = it.reopen();
     assert_eq!(claim(&it, NOW).await, None);
@@ -145,7 +145,7 @@ async fn lost_leases_are_taken_over() {
     assert_eq!(state.commit_playable(id, old, NOW).await, stale());
     assert_eq!(state.commit_rendition(id, old, ready, NOW).await, stale());
     assert_eq!(state.finish_job(id, old, NOW, 2.5, Vec::new()).await, stale());
-    assert_eq!(state.retry_job(id, old, NOW, problem()).await, stale());
+    assert_eq!(state.retry_job(id, old, NOW, problem(), Toll::Failure).await, stale());
     assert_eq!(state.fail_job(id, old, NOW, problem()).await, stale());
     assert_eq!(state.release_job(id, old).await, Err(StateError::Stale));
     assert_eq!((it.job_now(id), it.video_now(video)), before);
@@ -211,7 +211,7 @@ async fn retries_keep_what_is_ready() {
     let running = rendition("720p", RenditionState::Running, first);
     it.state.commit_rendition(job, first, running, NOW).await.expect("ok");
     let later = NOW.plus_ms(100);
-    let video = it.state.retry_job(job, first, later, problem()).await.expect("ok");
+    let video = it.state.retry_job(job, first, later, problem(), Toll::Failure).await.expect("ok");
     assert_eq!((video.state, video.problem), (VideoState::Queued, None));
     assert_eq!(it.job_now(job).problem, Some(problem()));
     assert_eq!(claim(&it, NOW).await, None);
@@ -225,6 +225,34 @@ async fn retries_keep_what_is_ready() {
     assert_eq!((video.state, video.problem), (VideoState::Failed, Some(problem())));
     assert_eq!(it.video_now(id).renditions[0], ready);
     assert_eq!(it.video_now(id).renditions[1].state, RenditionState::Failed);
+}
+
+/// Attempts that somebody else ended aren't failures, until they are too many; one that gets
+/// somewhere begins the count anew.
+#[tokio::test]
+async fn kills_count_apart() {
+    let mut it = fixture();
+    let (_, job) = it.queued(0, NOW).await;
+    let counts = |it: &Fixture| (it.job_now(job).in_vain, it.job_now(job).kills);
+    for kills in 1..=KILLS_MAX {
+        let epoch = claim(&it, NOW).await.expect("due").epoch;
+        if kills % 2 == 0 {
+            // The child alone.
+            let again = it.state.retry_job(job, epoch, NOW, problem(), Toll::Kill).await;
+            again.expect("held");
+        } else {
+            it = it.reopen();
+            it.state.reclaim_jobs(NOW).await.expect("reclaimed");
+        }
+        assert_eq!(counts(&it), (0, kills));
+    }
+    claim(&it, NOW).await.expect("due");
+    let it = it.reopen();
+    it.state.reclaim_jobs(NOW).await.expect("reclaimed");
+    assert_eq!(counts(&it), (1, KILLS_MAX));
+    let epoch = claim(&it, NOW).await.expect("due").epoch;
+    it.state.note_reached(job, epoch, 7).await.expect("held");
+    assert_eq!(counts(&it), (1, 0));
 }
 
 /// A stopping server gives jobs back as if they hadn't begun; a killed one at its next start.
@@ -327,7 +355,7 @@ async fn what_broke_is_left_out() {
         left_out.push(extra);
     }
     let job = claim(&it, NOW).await.expect("due");
-    it.state.retry_job(id, job.epoch, NOW, problem()).await.expect("put back");
+    it.state.retry_job(id, job.epoch, NOW, problem(), Toll::Failure).await.expect("put back");
     let job = claim(&it, NOW).await.expect("due");
     assert_eq!((job.left_out, job.attempt), (left_out, 4));
 }
@@ -357,7 +385,7 @@ async fn small_jobs_have_their_own_line() {
         (film, Some(film))
     );
     let epoch = claimed.0.epoch;
-    it.state.retry_job(second.id, epoch, NOW, problem()).await.expect("given back");
+    it.state.retry_job(second.id, epoch, NOW, problem(), Toll::Failure).await.expect("given back");
     assert_eq!(it.video_now(video).state, VideoState::Processing);
     let (again, _) = it.state.claim_small_job(NOW, 30).await.expect("asked").expect("due");
     it.state.fail_job(second.id, again.epoch, NOW, problem()).await.expect("failed");
