@@ -265,8 +265,8 @@ function drawJob(row: HTMLTableRowElement, job: api.JobRow, changed: () => void)
     bar.value = share;
   }
   const number = progress?.querySelector("span");
-  if (number) text(number, running ? `${units.percent(share)} %` : "–");
-  if (speed) text(speed, running && job.speed ? `${job.speed.toFixed(1)}×` : "–");
+  if (number) text(number, running ? units.share(share) : "–");
+  if (speed) text(speed, running && job.speed ? `${units.number(job.speed, 1)}×` : "–");
   const behind = running && job.behindSeconds != null;
   const rest = running && job.etaSeconds ? units.span(job.etaSeconds) : "–";
   if (left) text(left, behind ? w.behind(units.span(job.behindSeconds ?? 0)) : rest);

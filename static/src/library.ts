@@ -277,7 +277,7 @@ class Card {
     const { video } = this;
     const share = video.state === "uploading" ? this.#share : shareOf(video.processing);
     const busy = video.state === "uploading" || video.state === "processing";
-    const more = busy && share > 0 ? `${units.percent(share)} %` : "";
+    const more = busy && share > 0 ? units.share(share) : "";
     this.element.querySelector(".chips")?.replaceChildren(chip(video.state, more));
   }
 

@@ -7,6 +7,19 @@ import { SlipwayPlayer } from "./player";
 import { SlipwayUpload } from "./upload";
 import { SlipwayHeader } from "./view";
 import { SlipwayEmbed, SlipwayWatch } from "./watch";
+import { words } from "./words";
+
+/** What the tab says until a page has more to tell. */
+const pageTitles: Record<string, string> = {
+  "page-upload": words.upload.title,
+  "page-library": words.nav.library,
+  "page-admin": words.admin.title,
+  "page-login": words.nav.login,
+  "page-docs": words.docs.title,
+};
+
+const title = pageTitles[document.body.className];
+if (title) document.title = `${title} · ${words.product}`;
 
 customElements.define("slipway-header", SlipwayHeader);
 customElements.define("slipway-player", SlipwayPlayer);

@@ -192,7 +192,7 @@ export class SlipwayPlayer extends HTMLElement {
       const bar = h("progress", { max: 1, "aria-label": w.processing });
       if (share > 0) bar.value = share;
       const detail = stage ? stageWord(stage.name) : "";
-      const much = share > 0 ? ` · ${units.percent(share)} %` : "";
+      const much = share > 0 ? ` · ${units.share(share)}` : "";
       this.#curtainSays("film", w.processing, detail + much, bar);
     }
   }

@@ -1,4 +1,6 @@
-/** Quantities in words: sizes, rates, lengths of time, dates. */
+/** Quantities in the reader's language: sizes, rates, lengths of time, dates. */
+
+import { language, words } from "./words";
 
 const sizeUnits = ["B", "KB", "MB", "GB", "TB"] as const;
 
@@ -11,7 +13,7 @@ export function size(bytes: number): string {
     unit += 1;
   }
   const digits = unit === 0 || value >= 99.95 ? 0 : 1;
-  return `${value.toFixed(digits)} ${sizeUnits[unit] ?? "B"}`;
+  return `${number(value, digits)} ${sizeUnits[unit] ?? "B"}`;
 }
 
 /** Returns bytes a second in words. */
@@ -22,8 +24,8 @@ export function rate(bytesPerSecond: number): string {
 /** Returns bits a second in words: `5.8 Mbit/s`. */
 export function bitRate(bitsPerSecond: number): string {
   return bitsPerSecond >= 1e6
-    ? `${(bitsPerSecond / 1e6).toFixed(1)} Mbit/s`
-    : `${Math.round(bitsPerSecond / 1e3)} kbit/s`;
+    ? `${number(bitsPerSecond / 1e6, 1)} Mbit/s`
+    : `${number(bitsPerSecond / 1e3, 0)} kbit/s`;
 }
 
 /** Returns the length of a video as a clock shows it: `0:07`, `12:30`, `1:02:03`. */
@@ -35,17 +37,31 @@ export function clock(seconds: number): string {
   return h > 0 ? `${h}:${String(m).padStart(2, "0")}:${s}` : `${m}:${s}`;
 }
 
-/** Returns a rough span for waiting: `a few seconds`, `40 s`, `3 min`, `2 h 10 min`, `4 days`. */
+/** Returns a rough span for waiting: `a few seconds`, `40 sec`, `3 min`, `2 hr 10 min`, `4 days`. */
 export function span(seconds: number): string {
-  if (seconds < 5) return "a few seconds";
-  if (seconds < 60) return `${Math.round(seconds / 5) * 5} s`;
-  if (seconds < 3600) return `${Math.round(seconds / 60)} min`;
+  if (seconds < 5) return words.moments;
+  if (seconds < 60) return unit(Math.round(seconds / 5) * 5, "second");
+  if (seconds < 3600) return unit(Math.round(seconds / 60), "minute");
   if (seconds < 48 * 3600) {
     const h = Math.floor(seconds / 3600);
     const m = Math.round((seconds % 3600) / 60);
-    return m > 0 && h < 10 ? `${h} h ${m} min` : `${h} h`;
+    return m > 0 && h < 10 ? `${unit(h, "hour")} ${unit(m, "minute")}` : unit(h, "hour");
   }
-  return `${Math.round(seconds / 86400)} days`;
+  return unit(Math.round(seconds / 86400), "day", "long");
+}
+
+/** Returns a number with so many digits behind the point, as the language writes it. */
+export function number(value: number, digits: number): string {
+  const form = { minimumFractionDigits: digits, maximumFractionDigits: digits };
+  return value.toLocaleString(language, form);
+}
+
+function unit(
+  value: number,
+  name: "second" | "minute" | "hour" | "day",
+  unitDisplay: "short" | "long" = "short",
+): string {
+  return value.toLocaleString(language, { style: "unit", unit: name, unitDisplay });
 }
 
 /** Returns a share (0..1) as whole percent, never 100 before the end. */
@@ -54,12 +70,22 @@ export function percent(share: number): number {
   return share >= 1 ? 100 : Math.min(99, Math.max(0, Math.floor(share * 100)));
 }
 
+/** Returns a share (0..1) in words: `42%`, never 100 before the end. */
+export function share(of: number): string {
+  return (percent(of) / 100).toLocaleString(language, { style: "percent" });
+}
+
+/** Returns a wait that is watched: to the second in its last minute. */
+export function countdown(seconds: number): string {
+  return seconds < 60 ? unit(seconds, "second") : span(seconds);
+}
+
 /** Returns a moment as the reader's calendar writes it. */
 export function day(rfc3339: string): string {
   const at = new Date(rfc3339);
   if (Number.isNaN(at.getTime())) return "";
   const sameYear = at.getFullYear() === new Date().getFullYear();
-  return at.toLocaleDateString(undefined, {
+  return at.toLocaleDateString(language, {
     day: "numeric",
     month: "short",
     ...(sameYear ? {} : { year: "numeric" as const }),

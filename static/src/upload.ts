@@ -189,7 +189,7 @@ export class SlipwayUpload extends HTMLElement {
     show(this.#panel, counted.length > 0);
     this.#overallBar.value = share;
     text(this.#overallText, all ? w.overallDone(done) : w.overall(done, counted.length));
-    const parts = [`${units.percent(share)} %`];
+    const parts = [units.share(share)];
     if (speed > 0) parts.push(units.rate(speed), w.left(units.span((total - sent) / speed)));
     text(this.#overallSpeed, all ? units.size(total) : parts.join(" · "));
     const some = (phases: Phase[]) => counted.some((item) => phases.includes(item.phase));
@@ -197,7 +197,7 @@ export class SlipwayUpload extends HTMLElement {
     show(this.#resumeAll, some(["paused"]));
     show(this.#clear, some(["ready"]));
     document.title =
-      all || counted.length === 0 ? this.#title : `${units.percent(share)} % · ${this.#title}`;
+      all || counted.length === 0 ? this.#title : `${units.share(share)} · ${this.#title}`;
     this.#sayOverall(units.percent(share), all);
   }
 
@@ -355,7 +355,7 @@ class Row {
         return w.of(sent, size);
       case "retrying": {
         const wait = Math.ceil(((item.retryAt ?? 0) - Date.now()) / 1000);
-        const next = wait > 0 ? w.retryIn(wait < 60 ? `${wait} s` : units.span(wait)) : w.retryNow;
+        const next = wait > 0 ? w.retryIn(units.countdown(wait)) : w.retryNow;
         return `${w.of(sent, size)} · ${next}`;
       }
       case "unfinished":
@@ -374,7 +374,7 @@ class Row {
   #processingFacts(size: string): string {
     const { video } = this.item;
     const share = shareOf(video?.processing);
-    const facts = share > 0 ? [`${units.percent(share)} %`] : [];
+    const facts = share > 0 ? [units.share(share)] : [];
     const eta = video?.processing?.etaSeconds;
     if (eta) facts.push(w.left(units.span(eta)));
     if (video?.playable) facts.push(words.playable);

@@ -101,11 +101,11 @@ export class SlipwayWatch extends HTMLElement {
 
 function share(video: api.Video): string {
   const progress = shareOf(video.processing);
-  return video.state === "processing" && progress > 0 ? `${units.percent(progress)} %` : "";
+  return video.state === "processing" && progress > 0 ? units.share(progress) : "";
 }
 
 function rung(one: api.Rendition): Node[] {
-  const busy = one.state === "running" && one.progress ? ` ${units.percent(one.progress)} %` : "";
+  const busy = one.state === "running" && one.progress ? ` ${units.share(one.progress)}` : "";
   return [h("span", { class: "rung", "data-state": one.state }, one.name + busy), new Text(" ")];
 }
 

@@ -1,312 +1,48 @@
-/** Every word that people read, in one table. Short, plain, and useful to somebody tired. */
+/**
+ * The words in the reader's language. What isn't English is a file of its own, fetched before
+ * anything is drawn, so that nothing has to change under the reader's eyes.
+ */
 
-export const words = {
-  product: "Slipway",
-  nav: {
-    label: "Main",
-    upload: "Upload",
-    library: "Library",
-    admin: "Admin",
-    login: "Log in",
-    logout: "Log out",
-    skip: "Skip to content",
-  },
-  problem: {
-    offline: "No connection to the server",
-    offlineDetail: "It goes on by itself as soon as the server can be reached.",
-    stalled: "The connection went quiet",
-    stalledDetail: "Nothing came through for a while. It is tried again.",
-    server: (status: number) => `The server answered with an error (${status})`,
-    unknown: "Something went wrong",
-    retry: "Try again",
-    notFound: "There is nothing here",
-    notFoundDetail: "The video was deleted, or the link isn't right, or you may not see it.",
-  },
-  /** Words for an answer without words of its own. */
-  status: {
-    401: "You are logged out",
-    403: "You may not do that",
-    404: "It isn't there any more",
-    410: "It isn't there any more",
-    413: "The server doesn't take files of this size",
-    415: "The server doesn't take this kind of file",
-    429: "The server asks for a short break",
-    502: "The server can't be reached just now",
-    503: "The server is busy or starting",
-    504: "The server can't be reached just now",
-    507: "The server's disk is full",
-  } as Record<number, string | undefined>,
-  upload: {
-    title: "Upload",
-    lead: "Drop videos anywhere on this page",
-    leadTouch: "Choose videos to upload",
-    hint: (max: string) => `Video or sound, several at once, up to ${max} each.`,
-    safe: "If the connection breaks, the upload goes on where it stopped.",
-    browse: "Choose files",
-    chooser: "Video or sound files",
-    drop: "Let go to upload",
-    viewer: "Your access lets you watch, but not upload.",
-    viewerDetail: "Ask whoever runs this server for an uploader's link.",
-    list: "Your files",
-    all: "All files",
-    pauseAll: "Pause all",
-    resumeAll: "Resume all",
-    clear: "Clear finished",
-    overall: (done: number, total: number) => `${done} of ${total} uploaded`,
-    overallDone: (total: number) => (total === 1 ? "Uploaded" : `All ${total} uploaded`),
-    of: (sent: string, total: string) => `${sent} of ${total}`,
-    left: (span: string) => `${span} left`,
-    pause: "Pause",
-    resume: "Resume",
-    retry: "Try again",
-    cancel: "Cancel",
-    remove: "Remove",
-    discard: "Discard",
-    choose: "Choose the file again",
-    goOn: "Continue",
-    watch: "Watch",
-    copy: "Copy link",
-    copied: "Copied",
-    edit: "Edit details",
-    login: "Log in and go on",
-    labelled: (action: string, name: string) => `${action}: ${name}`,
-    progressOf: (name: string) => `Progress of ${name}`,
-    needsFile: (sent: string, total: string) =>
-      `${sent} of ${total} are here. Choose the file again to go on.`,
-    oneClick: (sent: string, total: string) => `${sent} of ${total} are here.`,
-    mismatch: "This isn't the same file",
-    mismatchDetail: (name: string) =>
-      `“${name}” has changed since the upload began, or it is another file. ` +
-      "Choose the original, or discard this upload and start anew.",
-    empty: "The file is empty",
-    emptyDetail: "There are no bytes in it to upload.",
-    tooBig: "The file is too big",
-    tooBigDetail: (max: string) => `This server takes up to ${max} for each file.`,
-    unreadable: "The file can't be read any more",
-    unreadableDetail: "It was moved, changed or deleted. Choose it again.",
-    gone: "The server has forgotten this upload",
-    goneDetail: "It waited too long or was ended elsewhere. Try again to start anew.",
-    retryIn: (span: string) => `next try in ${span}`,
-    retryNow: "trying again",
-    ended: "Your login has run out",
-    endedDetail: "Log in again; what has arrived is kept.",
-  },
-  phase: {
-    waiting: "Waiting",
-    checking: "Checking the file",
-    uploading: "Uploading",
-    retrying: "Interrupted",
-    paused: "Paused",
-    finishing: "Finishing",
-    processing: "Processing",
-    ready: "Ready",
-    failed: "Failed",
-    unfinished: "Unfinished",
-  },
-  queued: "Waiting for its turn",
-  queuedAt: (position: number) => `Waiting for its turn, number ${position} in line`,
-  playable: "Can be watched already",
-  stage: {
-    probe: "Reading the file",
-    poster: "Making the picture",
-    renditions: "Making the qualities",
-    storyboard: "Making previews",
-    captions: "Reading captions",
-    publish: "Publishing",
-  } as Record<string, string | undefined>,
-  say: {
-    added: (n: number) => (n === 1 ? "1 file added" : `${n} files added`),
-    overall: (percent: number) => `${percent} percent uploaded`,
-    uploaded: (name: string) => `${name} is uploaded`,
-    ready: (name: string) => `${name} is ready to watch`,
-    failed: (name: string, why: string) => `${name} failed: ${why}`,
-    deleted: (name: string) => `${name} deleted`,
-    copied: "Link copied",
-  },
-  state: {
-    uploading: "Uploading",
-    queued: "In line",
-    processing: "Processing",
-    ready: "Ready",
-    failed: "Failed",
-  },
-  library: {
-    title: "Library",
-    search: "Search videos",
-    grid: "Grid",
-    list: "List",
-    layout: "Layout",
-    loading: "Loading videos",
-    empty: "No videos yet",
-    emptyDetail: "What you upload shows up here.",
-    emptyAction: "Upload the first one",
-    nothing: (q: string) => `Nothing found for “${q}”`,
-    nothingDetail: "Try fewer or other words.",
-    more: "Show more",
-    remove: "Delete",
-    removeTitle: (title: string) => `Delete “${title}”?`,
-    removeDetail: "Nobody can watch it any more, and its link stops working.",
-    keep: "Keep it",
-    retry: "Process again",
-    error: "The videos can't be shown",
-  },
-  edit: {
-    title: "Edit details",
-    name: "Title",
-    description: "Description",
-    visibility: "Who may watch",
-    visibilities: {
-      public: "Everybody",
-      unlisted: "Everybody with the link",
-      private: "Only me",
-    },
-    save: "Save",
-    cancel: "Cancel",
-  },
-  watch: {
-    share: "Copy link",
-    embed: "Copy embed code",
-    edit: "Edit details",
-    qualities: "Qualities",
-    source: "Original",
-    untitled: "Untitled",
-    embedTitle: "Video player",
-  },
-  player: {
-    label: (title: string) => `Video: ${title}`,
-    quality: "Quality",
-    sound: "Language",
-    auto: "Auto",
-    autoNow: (name: string) => `Auto (${name})`,
-    speed: "Speed",
-    chapter: "Chapter",
-    better: "All qualities are ready: switch",
-    loading: "Loading the video",
-    uploading: "Still uploading",
-    uploadingDetail: "It can be watched as soon as its first seconds are ready.",
-    queued: "Waiting for its turn",
-    processing: "Getting ready to play",
-    growing: "Still being processed. You can watch what is done.",
-    failed: "This video can't be played",
-    network: "The video stopped loading",
-    networkDetail: "Check the connection; it goes on where it stopped.",
-    decode: "Your browser can't play this video",
-    decodeDetail: "Another browser or a newer version may help.",
-    file: "This is a file, not a video",
-  },
-  admin: {
-    title: "Server",
-    loading: "Asking the server",
-    queue: "Queue",
-    queued: "Waiting",
-    running: "Running",
-    failed: "Failed",
-    done: "Done in the last hour",
-    workers: (n: number) => (n === 1 ? "1 job at once" : `${n} jobs at once`),
-    oldest: (span: string) => `The longest wait is ${span}`,
-    idle: "Nothing waits",
-    jobs: "Jobs",
-    noJobs: "No jobs just now.",
-    video: "Video",
-    step: "Step",
-    progress: "Progress",
-    speed: "Speed",
-    left: "Left",
-    behind: (span: string) => `${span} behind its upload`,
-    attempt: "Try",
-    cancel: "Cancel",
-    retry: "Try again",
-    disk: "Disk",
-    diskOf: (free: string, total: string) => `${free} free of ${total}`,
-    diskUsed: (used: string) => `${used} used by Slipway`,
-    diskReserve: (reserve: string) => `${reserve} are always kept free`,
-    diskLow: "New uploads are refused until there is more space.",
-    diskLabel: "Disk in use",
-    uploads: "Uploads",
-    open: (n: number) => (n === 1 ? "1 upload on its way" : `${n} uploads on their way`),
-    noOpen: "Nothing on its way",
-    receiving: (bytes: string) => `${bytes} received so far`,
-    sandbox: "Sandbox",
-    sandboxOn: "Files are opened in a closed-off process.",
-    sandboxWeak: "Some protection is missing on this machine.",
-    layers: {
-      rlimits: "Limits on memory and time",
-      nonewprivs: "No new privileges",
-      landlock: "Sees only its own files (Landlock)",
-      seccomp: "Few system calls (seccomp)",
-    } as Record<string, string>,
-    on: "on",
-    off: "off",
-    about: "About",
-    version: "Slipway",
-    ffmpeg: "FFmpeg",
-    up: "Running for",
-    warnings: "Worth a look",
-    stale: "The server doesn't answer. These are the last numbers.",
-    jobState: {
-      queued: "Waiting",
-      running: "Running",
-      done: "Done",
-      failed: "Failed",
-      cancelled: "Cancelled",
-    } as Record<string, string>,
-  },
-  docs: {
-    title: "API",
-    loading: "One moment",
-    raw: "openapi.json",
-    contents: "Contents",
-    search: "Find",
-    nothing: "Nothing has all of these words.",
-    found: (n: number) => (n === 1 ? "1 entry" : `${n} entries`),
-    headings: {
-      uploads: "Uploads in parts",
-      files: "Resumable uploads",
-      videos: "Videos",
-      media: "Media",
-      live: "Live status",
-      operations: "Operations",
-      server: "Server",
-      pages: "Pages",
-      types: "Types",
-      errors: "Errors",
-    } as Record<string, string>,
-    typesLead: "What is sent and answered as JSON.",
-    errorsLead:
-      "Every error is application/problem+json with one of these codes. They don't change; " +
-      "new ones may come.",
-    access: {
-      open: "Open to everybody.",
-      either: "A token or session isn't always needed.",
-      signed: "Needs a token or session.",
-    },
-    parameters: "Parameters",
-    headers: "Headers: ",
-    body: (kind: string) => `Body · ${kind}`,
-    answer: (status: string) => `Answer · ${status}`,
-    name: "Name",
-    where: "In",
-    type: "Type",
-    meaning: "Meaning",
-    required: "required",
-    code: "Code",
-    status: "Status",
-    places: { path: "address", query: "query", header: "header" } as Record<string, string>,
-  },
-  login: {
-    title: "Welcome to Slipway",
-    linkLead: "Your link is good. One click and you are in.",
-    open: "Open Slipway",
-    tokenLead: "Paste your access token, or open the login link from the server's terminal.",
-    token: "Access token",
-    submit: "Log in",
-    expired: "This link has been used or is too old.",
-    expiredDetail: "Make a new one on the server with:",
-    command: "slipway login-link",
-    invalid: "This token isn't known here.",
-    invalidDetail: "Look for a missing letter at the start or end, or ask for a new one.",
-  },
-};
+import { en, type Words } from "./words/en";
+
+/** Where each other language's table comes from. */
+const tables: Record<string, () => Promise<{ words: Words }>> = {};
+
+/** Languages that are written from right to left. */
+const RIGHT_TO_LEFT = ["ar"];
+
+/** Returns the first of the wanted languages (`pt-BR`, `de`) that there are words for. */
+export function choose(wanted: readonly string[], known: readonly string[]): string {
+  for (const tag of wanted) {
+    const language = tag.toLowerCase().split("-")[0] ?? "";
+    if (known.includes(language)) return language;
+  }
+  return "en";
+}
+
+/** The page is the server's own: it follows the reader. A page of others says its language. */
+const isOurs = document.documentElement.hasAttribute("data-slipway");
+const asked = new URLSearchParams(isOurs ? location.search : "").get("lang");
+const told = isOurs ? navigator.languages : [document.documentElement.lang];
+
+/** The language that is spoken, as an HTML `lang` names it. */
+export const language = choose([...(asked ? [asked] : []), ...told], ["en", ...Object.keys(tables)]);
+
+export const words: Words = await load(language);
+
+if (isOurs) {
+  document.documentElement.lang = language;
+  document.documentElement.dir = RIGHT_TO_LEFT.includes(language) ? "rtl" : "ltr";
+}
+
+async function load(name: string): Promise<Words> {
+  try {
+    return (await tables[name]?.())?.words ?? en;
+  } catch {
+    // The words are worth less than what they are about.
+    return en;
+  }
+}
 
 /** Returns what a stage is called. */
 export function stageWord(name: string): string {

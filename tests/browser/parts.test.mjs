@@ -269,7 +269,7 @@ describe("parts", { timeout: 8 * PATIENCE_MS }, () => {
       await until("parts are there", () => seen.stored.length > 3);
       busy = true;
       const row = rowOf(page, "large.mp4");
-      await row.getByText("next try in 1 h").waitFor();
+      await row.getByText("next try in 1 hr").waitFor();
       const tried = seen.begun.length;
       await page.evaluate(
         () =>

@@ -52,7 +52,7 @@ describe("uploading", { timeout: 8 * PATIENCE_MS }, () => {
     const row = rowOf(page, "faststart.mp4");
     await row.getByText("Uploading").waitFor();
     await moving(row, 0.05);
-    assert.match(await page.title(), /\d+ % · Upload/);
+    assert.match(await page.title(), /\d+% · Upload/);
     await row.getByText("Ready", { exact: true }).waitFor();
     assert.equal(await page.title(), "Upload · Slipway");
     await page.getByRole("status").filter({ hasText: "faststart.mp4 is ready" }).waitFor();
