@@ -1,5 +1,7 @@
 //! Starts after every kind of stop, and a database made anew from the files.
 
+mod stuck;
+
 use super::*;
 use crate::config::{Durability, Reserve};
 use crate::events::Hub;

@@ -10,7 +10,7 @@ use super::line::put as put_job;
 use super::record::{CleanupRecord, JobRecord, UploadRecord, VideoRecord};
 use super::view::View;
 use super::writer::Promise;
-use super::{State, codec, growing, keys, videos, view};
+use super::{State, codec, growing, keys, live, videos, view};
 use crate::ids::{JobId, VideoId};
 use crate::model::job::JobState;
 use crate::model::problem::Problem;
@@ -103,12 +103,11 @@ impl State {
             }
             match video.state {
                 VideoState::Queued | VideoState::Processing => {}
-                VideoState::Uploading => match finished_upload(view, &video)? {
-                    Some(upload) => {
-                        video.size = upload.length.unwrap_or_default();
-                        video.uploaded_at = upload.ended_at;
+                VideoState::Uploading => match upload_of(view, &video)? {
+                    Some(upload) if upload.state == UploadState::Finished => {
+                        note_finish(&mut video, &upload);
                     }
-                    None => return Ok(None),
+                    _ => return Ok(None),
                 },
                 VideoState::Ready | VideoState::Failed => return Ok(None),
             }
@@ -158,17 +157,18 @@ impl State {
                 put_job(view, &JobRecord { live: false, run_at: now, ..job })?;
                 return Ok(Some(StuckJob::UploadFinished));
             }
-            let is_coming = match video.upload {
-                Some(upload) => {
-                    growing::find(view, upload)?.is_some_and(|it| it.state.is_under_way())
+            match upload_of(view, &video)? {
+                Some(upload) if upload.state.is_under_way() => Ok(None),
+                Some(upload) if upload.state == UploadState::Finished => {
+                    note_finish(&mut video, &upload);
+                    live::hand_over(view, video, None, now)?;
+                    Ok(Some(StuckJob::UploadFinished))
                 }
-                None => false,
-            };
-            if is_coming {
-                return Ok(None);
+                _ => {
+                    cancel_open(view, id, now)?;
+                    Ok(Some(StuckJob::UploadGone))
+                }
             }
-            cancel_open(view, id, now)?;
-            Ok(Some(StuckJob::UploadGone))
         })
         .await
     }
@@ -237,11 +237,14 @@ impl State {
     }
 }
 
-/// Returns the upload of a video if it has finished.
-fn finished_upload(
-    view: &View<'_>,
-    video: &VideoRecord,
-) -> Result<Option<UploadRecord>, StateError> {
-    let Some(upload) = video.upload else { return Ok(None) };
-    Ok(growing::find(view, upload)?.filter(|upload| upload.state == UploadState::Finished))
+/// Returns the upload of a video, if it is still known.
+fn upload_of(view: &View<'_>, video: &VideoRecord) -> Result<Option<UploadRecord>, StateError> {
+    video.upload.map_or(Ok(None), |upload| growing::find(view, upload))
+}
+
+/// Notes in a video what the finish of its upload should have.
+fn note_finish(video: &mut VideoRecord, upload: &UploadRecord) {
+    video.size = upload.length.unwrap_or_default();
+    video.uploaded_at = upload.ended_at;
+    video.sha256 = upload.whole_sha256().map(str::to_owned);
 }
