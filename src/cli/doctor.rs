@@ -1,16 +1,19 @@
 //! `slipway doctor`: looks at everything that a server needs, and says how to mend what is wrong.
 
 use super::Failure;
+use super::table::wrapped;
 use crate::clock::Clock;
 use crate::config::flags::Settings;
 use crate::config::{Config, Listen};
 use crate::control::{self, Request};
-use crate::disk;
+use crate::disk::{self, Oddity};
 use crate::server;
-use crate::worker::{self, SelfCheck};
+use crate::units::UnixMillis;
+use crate::worker::{self, SelfCheck, StartError};
 use serde::Serialize;
 use std::io::ErrorKind;
 use std::net::TcpListener;
+use std::path::PathBuf;
 
 /// How one thing stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -23,6 +26,9 @@ enum State {
     /// A server can't run like this.
     Fail,
 }
+
+/// Columns before what is said of a check.
+const INDENT: usize = 22;
 
 /// One line of the table.
 #[derive(Debug, Serialize)]
@@ -46,11 +52,20 @@ fn not_ok(check: &'static str, state: State, detail: impl Into<String>, mend: &s
 /// Looks, prints what it found, and returns whether a server can run.
 pub(super) fn run(settings: &Settings, json: bool) -> Result<bool, Failure> {
     let config = super::load(settings)?.config;
+    // What the server may do counts, not what root may.
+    super::become_owner(&config)?;
     let running = is_running(&config);
-    let mut findings = vec![data_directory(&config, running), free_space(&config)];
+    let now = Clock::system().now();
+    let mut findings = vec![
+        data_directory(&config, running),
+        files(&config, now),
+        free_space(&config),
+        reserve(&config),
+    ];
     findings.extend(confinement());
-    findings.push(clock());
+    findings.push(clock(&config, now));
     findings.push(address(&config, running));
+    findings.push(open_files());
     if json {
         println!("{}", serde_json::to_string(&findings).map_err(Failure::other)?);
     } else {
@@ -60,9 +75,13 @@ pub(super) fn run(settings: &Settings, json: bool) -> Result<bool, Failure> {
                 State::Warn => "warn",
                 State::Fail => "FAIL",
             };
-            println!("{state:<5} {:<15} {}", it.check, it.detail);
-            if let Some(mend) = &it.mend {
-                println!("      {:<15} {mend}", "");
+            let texts = [Some(&it.detail), it.mend.as_ref()].into_iter().flatten();
+            let lines = texts.flat_map(|text| wrapped(text, INDENT));
+            for (at, line) in lines.enumerate() {
+                match at {
+                    0 => println!("{state:<5} {:<15} {line}", it.check),
+                    _ => println!("{:INDENT$}{line}", ""),
+                }
             }
         }
     }
@@ -104,6 +123,79 @@ fn data_directory(config: &Config, running: bool) -> Finding {
     }
 }
 
+/// Names a few paths, and how many more there are.
+fn few(paths: &[String]) -> String {
+    const SHOWN: usize = 3;
+    let shown = paths.iter().take(SHOWN).cloned().collect::<Vec<_>>().join(", ");
+    match paths.len().saturating_sub(SHOWN) {
+        0 => shown,
+        more => format!("{shown} and {more} more"),
+    }
+}
+
+/// Looks at owners, modes and places of what lies in the data directory; the worst is told.
+fn files(config: &Config, now: UnixMillis) -> Finding {
+    const CHECK: &str = "files";
+    if !is_used(config) {
+        return ok(CHECK, "none yet");
+    }
+    let found = match disk::oddities(&config.data_dir, now) {
+        Ok(found) => found,
+        Err(cause) => {
+            let mend = "Give the directory to the user that runs the server.";
+            return not_ok(CHECK, State::Fail, cause.to_string(), mend);
+        }
+    };
+    let of = |pick: fn(&Oddity) -> Option<&PathBuf>| -> Vec<String> {
+        found.iter().filter_map(pick).map(|path| path.display().to_string()).collect()
+    };
+    let foreign = of(|it| if let Oddity::Foreign(path) = it { Some(path) } else { None });
+    let closed = of(|it| if let Oddity::Closed(path) = it { Some(path) } else { None });
+    let elsewhere = of(|it| if let Oddity::Elsewhere(path) = it { Some(path) } else { None });
+    let open = of(|it| if let Oddity::Open(path) = it { Some(path) } else { None });
+    let kinds = [
+        (
+            foreign,
+            State::Fail,
+            "not the user's who has the data directory",
+            "Run the server as one user, and give everything to it: chown -R.",
+        ),
+        (closed, State::Fail, "closed to their own user", "Open them: chmod -R u+rwX."),
+        (
+            elsewhere,
+            State::Fail,
+            "on another file system than the data directory",
+            "Files are renamed between its directories: mount one file system for all of it.",
+        ),
+        (open, State::Warn, "open to other users", "Close it: chmod -R go= on the data directory."),
+    ];
+    if let Some((paths, state, what, mend)) = kinds.into_iter().find(|it| !it.0.is_empty()) {
+        return not_ok(CHECK, state, format!("{what}: {}", few(&paths)), mend);
+    }
+    if found.contains(&Oddity::SyncFailed) {
+        let mend = "Look at the disk (dmesg, smartctl); the next start goes by what it confirmed.";
+        return not_ok(CHECK, State::Warn, "the disk has refused to confirm bytes", mend);
+    }
+    ok(CHECK, "all belong to one user, and to nobody else")
+}
+
+fn is_used(config: &Config) -> bool {
+    matches!(disk::examine(&config.data_dir), Ok(disk::Condition::Used))
+}
+
+fn reserve(config: &Config) -> Finding {
+    const CHECK: &str = "reserve";
+    if !is_used(config) {
+        return ok(CHECK, "set aside at the first start");
+    }
+    if disk::has_reserve(&config.data_dir) {
+        return ok(CHECK, "64 MiB are set aside for the database");
+    }
+    let mend = "It was given up when the disk was full: free some space, and the next start sets \
+                it aside again.";
+    not_ok(CHECK, State::Warn, "nothing is set aside for the database on a full disk", mend)
+}
+
 fn free_space(config: &Config) -> Finding {
     const CHECK: &str = "free space";
     let space = match disk::space_at(&config.data_dir) {
@@ -134,15 +226,18 @@ fn confinement() -> Vec<Finding> {
     const SANDBOX: &str = "sandbox";
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let checked = match runtime {
-        Ok(runtime) => runtime.block_on(worker::self_check()).map_err(|cause| cause.to_string()),
-        Err(cause) => Err(cause.to_string()),
+        Ok(runtime) => runtime.block_on(worker::self_check()),
+        Err(cause) => Err(StartError::Spawn(cause)),
     };
     let check = match checked {
         Ok(check) => check,
+        Err(StartError::Libraries(cause)) => {
+            let mend = "Install FFmpeg 5.1's libraries (Debian 12: apt install ffmpeg).";
+            return vec![not_ok(LIBRARIES, State::Fail, cause, mend)];
+        }
         Err(cause) => {
-            let mend = "Install FFmpeg 5.1's libraries (apt install ffmpeg), and use a kernel with \
-                        seccomp; in a container, don't forbid it.";
-            return vec![not_ok(SANDBOX, State::Fail, cause, mend)];
+            let mend = "Use a kernel with seccomp; in a container, don't forbid it.";
+            return vec![not_ok(SANDBOX, State::Fail, cause.to_string(), mend)];
         }
     };
     vec![libraries(LIBRARIES, &check), sandbox(SANDBOX, &check)]
@@ -171,16 +266,44 @@ fn sandbox(name: &'static str, check: &SelfCheck) -> Finding {
     }
 }
 
-fn clock() -> Finding {
+fn clock(config: &Config, now: UnixMillis) -> Finding {
     const CHECK: &str = "clock";
     /// 2025-01-01, before this program was written.
     const OLDEST_MS: i64 = 1_735_689_600_000;
-    let now = Clock::system().now();
+    let mend = "Set the clock (timedatectl set-ntp true): expiry and tokens go by it.";
     if now.0 < OLDEST_MS {
-        let mend = "Set the clock (timedatectl set-ntp true): expiry and tokens go by it.";
         return not_ok(CHECK, State::Fail, "it stands in the past", mend);
     }
-    ok(CHECK, now.to_rfc3339())
+    let found =
+        if is_used(config) { disk::oddities(&config.data_dir, now) } else { Ok(Vec::new()) };
+    let ahead = found.unwrap_or_default().into_iter().find_map(|it| match it {
+        Oddity::Ahead(path) => Some(path),
+        _ => None,
+    });
+    match ahead {
+        Some(path) => {
+            let detail = format!("{}, but {} was changed later", now.to_rfc3339(), path.display());
+            not_ok(CHECK, State::Warn, detail, mend)
+        }
+        None => ok(CHECK, now.to_rfc3339()),
+    }
+}
+
+/// Looks how many files this user's processes may have open.
+fn open_files() -> Finding {
+    const CHECK: &str = "open files";
+    /// Each connection takes one, each upload under way another.
+    const ENOUGH: u64 = 4_096;
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
+    match limit.current {
+        Some(limit) if limit < ENOUGH => {
+            let mend = "Each viewer and each upload takes one: raise it where the server is \
+                        started (ulimit -n 65536, LimitNOFILE=65536).";
+            not_ok(CHECK, State::Warn, format!("{limit} at once, in this shell"), mend)
+        }
+        Some(limit) => ok(CHECK, format!("{limit} at once, in this shell")),
+        None => ok(CHECK, "as many as there are"),
+    }
 }
 
 fn address(config: &Config, running: bool) -> Finding {

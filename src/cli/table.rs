@@ -22,7 +22,27 @@ pub(super) fn plain(text: &str, most: usize) -> String {
     }
 }
 
-/// Says a number of bytes.
+/// Columns that a terminal has at least.
+pub(super) const COLUMNS: usize = 80;
+
+/// Breaks a text between words into lines that end before [`COLUMNS`] with `indent` before them.
+pub(super) fn wrapped(text: &str, indent: usize) -> Vec<String> {
+    let most = COLUMNS.saturating_sub(indent);
+    let mut lines: Vec<String> = Vec::new();
+    for word in text.split_whitespace() {
+        let width = |text: &str| text.chars().count();
+        match lines.last_mut() {
+            Some(line) if width(line) + 1 + width(word) <= most => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            _ => lines.push(word.to_owned()),
+        }
+    }
+    lines
+}
+
+/// Says a number of bytes in eight characters at most.
 pub(super) fn bytes(count: u64) -> String {
     const UNITS: [&str; 5] = ["B", "KiB", "MiB", "GiB", "TiB"];
     let mut value = count as f64;
@@ -31,7 +51,11 @@ pub(super) fn bytes(count: u64) -> String {
         value /= 1024.0;
         unit += 1;
     }
-    if unit == 0 { format!("{count} B") } else { format!("{value:.1} {}", UNITS[unit]) }
+    match unit {
+        0 => format!("{count} B"),
+        _ if value >= 99.95 => format!("{value:.0} {}", UNITS[unit]),
+        _ => format!("{value:.1} {}", UNITS[unit]),
+    }
 }
 
 /// Says a length of time.
@@ -64,10 +88,21 @@ mod tests {
         assert_eq!(plain("abcdef", 4), "abc…");
     }
 
+    /// Texts break between words, and a long word stays whole.
+    #[test]
+    fn texts_are_wrapped() {
+        let text = "Free some space. ".repeat(8);
+        let lines = wrapped(&text, 22);
+        assert!(lines.len() > 1 && lines.iter().all(|line| line.len() <= 58), "{lines:?}");
+        assert_eq!(lines.join(" "), text.trim());
+        assert_eq!(wrapped(&"x".repeat(90), 22), ["x".repeat(90)]);
+    }
+
     /// Sizes and times are told in the unit that fits.
     #[test]
     fn quantities_are_short() {
         assert_eq!([bytes(0), bytes(1_536), bytes(5 << 40)], ["0 B", "1.5 KiB", "5.0 TiB"]);
+        assert_eq!([bytes(102_390), bytes(1_023 << 20)], ["100 KiB", "1023 MiB"]);
         assert_eq!([span(5.4), span(61.0), span(7_260.0)], ["5 s", "1 min 01 s", "2 h 01 min"]);
         assert_eq!(span(90_000.0), "1 d 01 h");
     }

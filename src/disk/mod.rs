@@ -8,6 +8,7 @@ mod assembly;
 mod blob;
 mod control;
 mod error;
+mod examine;
 mod export;
 mod fail_at;
 mod files;
@@ -28,6 +29,7 @@ pub use assembly::Assembly;
 pub use blob::Blob;
 pub use control::{control_socket, state_dir_of};
 pub use error::{DiskError, OpenError};
+pub use examine::{Condition, Oddity, examine, has_reserve, oddities, space_at};
 pub use fail_at::{FailAt, fail_at};
 pub use files::{
     SyncHandle, make_private_directory, rename_directory, sync_directory, sync_filesystem,
@@ -93,43 +95,6 @@ fn space_of(path: &Path) -> Result<Space, DiskError> {
         .map_err(|e| DiskError::from_io("look at the room of", path, e.into()))?;
     let bytes = |blocks: u64| ByteCount(blocks.saturating_mul(stat.f_frsize));
     Ok(Space { free: bytes(stat.f_bavail), total: bytes(stat.f_blocks) })
-}
-
-/// Returns how much room there is where a data directory is or would be made.
-///
-/// # Errors
-/// `Io`.
-pub fn space_at(data_dir: &Path) -> Result<Space, DiskError> {
-    space_of(existing(data_dir))
-}
-
-/// Returns the nearest directory on the way to `path` that is there.
-fn existing(path: &Path) -> &Path {
-    let there = path.ancestors().find(|it| it.is_dir());
-    there.unwrap_or(if path.is_absolute() { Path::new("/") } else { Path::new(".") })
-}
-
-/// What a data directory is, seen without opening it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Condition {
-    /// A server has used it.
-    Used,
-    /// It isn't there, or there is nothing in it, and it can be made.
-    Absent,
-}
-
-/// Looks whether a server could use a data directory, and changes nothing.
-///
-/// # Errors
-/// `UnknownVersion`, or `Io` if this user can't write there.
-pub fn examine(data_dir: &Path) -> Result<Condition, OpenError> {
-    let place = existing(data_dir);
-    let access = rustix::fs::Access::READ_OK | rustix::fs::Access::WRITE_OK;
-    rustix::fs::access(place, access | rustix::fs::Access::EXEC_OK).map_err(|source| {
-        OpenError::Io { action: "write to", path: place.to_owned(), source: source.into() }
-    })?;
-    let used = place == data_dir && check_version(data_dir)?;
-    Ok(if used { Condition::Used } else { Condition::Absent })
 }
 
 impl Disk {

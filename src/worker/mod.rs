@@ -63,6 +63,9 @@ pub enum StartError {
     /// The order is longer than one message may be.
     #[error("the order to the worker can't be written: {0}")]
     Order(#[from] wire::WireError),
+    /// FFmpeg's libraries aren't there, or aren't those that this program was built for.
+    #[error("{0}")]
+    Libraries(String),
     /// It started and gave no usable answer within its time.
     #[error("the worker process gave no answer that can be used: {0}")]
     NoAnswer(String),

@@ -44,12 +44,14 @@ enum Answer {
     Confined(SelfCheck),
     /// It can't be, for this reason.
     Unconfined(String),
+    /// It has no libraries to work with, for this reason.
+    NoLibraries(String),
 }
 
 /// Starts a child of this build that confines itself and tells what holds it.
 ///
 /// # Errors
-/// `Spawn` if it can't be started; `NoAnswer` if it can't be confined or says nothing.
+/// `Spawn` if it can't be started; `Libraries` without FFmpeg's; `NoAnswer` if it can't be confined or says nothing.
 /// # Cancel
 /// Safe; the child is killed.
 pub async fn self_check() -> Result<SelfCheck, StartError> {
@@ -73,6 +75,7 @@ pub async fn self_check_program(program: &Path) -> Result<SelfCheck, StartError>
             Ok(check)
         }
         Ok(Said::Message(Answer::Unconfined(why))) => no_answer(&why),
+        Ok(Said::Message(Answer::NoLibraries(why))) => Err(StartError::Libraries(why)),
         Ok(Said::Malformed) => no_answer("it speaks another language"),
         Ok(Said::Gone(gone)) => no_answer(&ending::of_exit(&gone).to_string()),
         Err(_) => no_answer("it said nothing in time"),
@@ -82,7 +85,7 @@ pub async fn self_check_program(program: &Path) -> Result<SelfCheck, StartError>
 /// The probing child's side: confines itself, tells what holds, ends. Returns its exit code.
 pub fn probe_main() -> ExitCode {
     if let Err(error) = child::settle() {
-        return tell(&Answer::Unconfined(error.to_string()));
+        return tell(&Answer::NoLibraries(error.to_string()));
     }
     let answer = match sandbox::confine(&PROBE_LIMITS, None, 0) {
         Ok(confinement) => Answer::Confined(SelfCheck {

@@ -131,7 +131,8 @@ fn refuse(image: &Image, call: (&str, &str), nth: usize, tally: &Tally, seed: u6
     std::fs::read_to_string(&log).is_ok_and(|said| said.contains("INJECTED"))
 }
 
-fn can_trace() -> bool {
+/// Says whether calls can be made to fail here.
+pub fn can_trace() -> bool {
     let mut strace = Command::new("strace");
     strace.args(["-D", "-f", "--seccomp-bpf", "-o", "/dev/null", "true"]);
     let can = strace.stdout(Stdio::null()).stderr(Stdio::null()).status();

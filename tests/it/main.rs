@@ -11,6 +11,7 @@ mod commands;
 mod concat;
 mod crash;
 mod denied;
+mod doctor;
 mod draft;
 mod faults;
 mod films;
