@@ -1,7 +1,7 @@
 //! `slipway status`: how the server does, once or again and again.
 
 use super::operate::{job_lines, operate};
-use super::table::{bytes, plain, span};
+use super::table::{COLUMNS, bytes, plain, span, wrapped};
 use super::{Failure, load};
 use crate::config::flags::Settings;
 use crate::model::operation::Operation;
@@ -53,12 +53,15 @@ fn lines_of(status: &Value) -> Vec<String> {
             span(status["uptimeSeconds"].as_f64().unwrap_or_default())
         ),
         format!(
-            "queue    {}{} wait, {} run of {} workers, {} failed, {} done in the last hour{}",
+            "queue    {}{} wait, {} run of {} workers, {} failed",
             if queue["paused"] == true { "PAUSED, " } else { "" },
             number(&queue["queued"]),
             number(&queue["running"]),
             number(&queue["workers"]),
-            number(&queue["failed"]),
+            number(&queue["failed"])
+        ),
+        format!(
+            "         {} done in the last hour{}",
             number(&queue["doneLastHour"]),
             queue["etaSeconds"]
                 .as_f64()
@@ -71,17 +74,20 @@ fn lines_of(status: &Value) -> Vec<String> {
             number(&uploads["open"]),
             bytes(number(&uploads["receivingBytes"]))
         ),
-        disk_line(disk),
     ];
+    lines.extend(disk_lines(disk));
     for warning in status["warnings"].as_array().into_iter().flatten() {
-        lines.push(format!("WARNING  {}", warning["detail"].as_str().unwrap_or_default()));
+        let detail = warning["detail"].as_str().unwrap_or_default();
+        for (at, line) in wrapped(detail, 9).into_iter().enumerate() {
+            lines.push(format!("{}  {line}", if at == 0 { "WARNING" } else { "       " }));
+        }
     }
     let all = status["jobs"].as_array().into_iter().flatten();
     let state = |state: &'static str| move |job: &&Value| job["state"] == state;
     let running: Vec<&Value> = all.clone().filter(state("running")).take(JOBS_SHOWN).collect();
     if !running.is_empty() {
         lines.push(String::new());
-        lines.extend(running.into_iter().map(running_line));
+        lines.extend(running.into_iter().flat_map(running_lines));
     }
     let rest: Vec<Value> =
         all.filter(|job| job["state"] != "running").take(JOBS_SHOWN).cloned().collect();
@@ -92,36 +98,29 @@ fn lines_of(status: &Value) -> Vec<String> {
     lines
 }
 
-fn disk_line(disk: &Value) -> String {
+fn disk_lines(disk: &Value) -> [String; 2] {
     let number = |name: &str| disk[name].as_u64().unwrap_or_default();
     let (free, total) = (number("freeBytes"), number("totalBytes"));
     let used = if total > 0 { 1.0 - free as f64 / total as f64 } else { 0.0 };
-    format!(
-        "disk     [{}] {} free of {}, {} in reserve, {} in use here",
-        bar(used),
-        bytes(free),
-        bytes(total),
-        bytes(number("reserveBytes")),
-        bytes(number("usedBytes"))
-    )
+    let (kept, here) = (bytes(number("reserveBytes")), bytes(number("usedBytes")));
+    [
+        format!("disk     [{}] {} free of {}", bar(used), bytes(free), bytes(total)),
+        format!("         {kept} in reserve, {here} in use here"),
+    ]
 }
 
-fn running_line(job: &Value) -> String {
+fn running_lines(job: &Value) -> [String; 2] {
     let share = job["progress"].as_f64().unwrap_or_default();
-    let mut line = format!(
-        "[{}] {:>3.0} %  {:<11} {}",
-        bar(share),
-        share * 100.0,
-        job["stage"].as_str().unwrap_or_default(),
-        plain(job["title"].as_str().unwrap_or_default(), 40)
-    );
+    let stage = job["stage"].as_str().unwrap_or_default();
+    let mut line = format!("[{}] {:>3.0} %  {stage:<11}", bar(share), share * 100.0);
     if let Some(speed) = job["speed"].as_f64().filter(|speed| *speed > 0.0) {
         line.push_str(&format!("  {speed:.1}x"));
     }
     if let Some(left) = job["etaSeconds"].as_f64() {
         line.push_str(&format!("  {} left", span(left)));
     }
-    line
+    let title = plain(job["title"].as_str().unwrap_or_default(), COLUMNS - 4);
+    [line.trim_end().to_owned(), format!("    {title}")]
 }
 
 fn bar(share: f64) -> String {
@@ -156,5 +155,6 @@ mod tests {
             assert!(text.contains(said), "{said}: {text}");
         }
         assert!(text.contains("Sea?[2J") && !text.contains('\u{1b}'), "{text}");
+        assert!(text.lines().all(|line| line.chars().count() <= COLUMNS), "{text}");
     }
 }

@@ -11,14 +11,21 @@ fn run(data: &Path, args: &[&str]) -> Output {
     command.output().expect("the binary runs")
 }
 
+/// What a command says to a person: every line of it fits a terminal.
 fn said(data: &Path, args: &[&str]) -> String {
+    let text = printed(data, args);
+    assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
+    text
+}
+
+fn printed(data: &Path, args: &[&str]) -> String {
     let output = run(data, args);
     assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).expect("text")
 }
 
 fn told(data: &Path, args: &[&str]) -> serde_json::Value {
-    serde_json::from_str(&said(data, &[args, &["--json"]].concat())).expect("JSON")
+    serde_json::from_str(&printed(data, &[args, &["--json"]].concat())).expect("JSON")
 }
 
 /// The queue can be looked at and steered: paused, put in another order, cancelled, tried again.
@@ -32,9 +39,17 @@ fn jobs_are_listed_and_steered() {
     assert_eq!(jobs["items"].as_array().map(Vec::len), Some(2), "{jobs}");
     let table = said(&server.data, &["jobs", "list"]);
     let lines: Vec<&str> = table.lines().collect();
-    assert!(lines[0].starts_with("VIDEO") && lines.len() == 3, "{table}");
+    let head = ["VIDEO", "STATE", "PRIO", "TRY", "STAGE", "DONE"];
+    assert_eq!(lines[0].split_whitespace().collect::<Vec<_>>(), head);
     let column = lines[0].find("STATE").expect("a column");
-    assert!(lines[1..].iter().all(|line| line[column..].starts_with("queued")), "{table}");
+    let rows: Vec<[&str; 2]> = lines[1..].chunks(2).map(|it| [it[0], it[1]]).collect();
+    assert_eq!(rows.len(), 2, "{table}");
+    for [row, title] in rows {
+        let film = if row.starts_with(&first) { "silent" } else { "faststart" };
+        assert!(row.starts_with(&first) || row.starts_with(&second), "whole ids: {table}");
+        assert!(row[column..].starts_with("queued") && title.starts_with("    "), "{table}");
+        assert!(title.contains(film), "{table}");
+    }
 
     // By the video's id and by the job's, with and without a server.
     let row = said(&server.data, &["jobs", "prioritise", &second, "-5"]);
@@ -45,12 +60,16 @@ fn jobs_are_listed_and_steered() {
     assert_eq!((&status["queue"]["queued"], &status["queue"]["paused"]), (&2.into(), &true.into()));
     let job = jobs["items"].as_array().expect("jobs").iter().find(|job| job["videoId"] == second);
     let job = job.expect("its job")["id"].as_str().expect("an id");
-    assert!(said(&server.data, &["jobs", "cancel", job]).contains("cancelled"));
+    let row = said(&server.data, &["jobs", "cancel", job]);
+    assert!(row.contains("cancelled") && row.contains(&second), "{row}");
+    let ended = said(&server.data, &["jobs", "list", "--state", "cancelled"]);
+    assert!(ended.contains(&second) && !ended.contains(&first), "{ended}");
     assert!(said(&server.data, &["jobs", "resume"]).starts_with("going on"));
     server.restart();
     assert_eq!(server.settled(&first)["state"], "ready");
     assert_eq!(server.settled(&second)["error"]["code"], "cancelled");
-    said(&server.data, &["jobs", "retry", &second]);
+    let row = said(&server.data, &["jobs", "retry", &second]);
+    assert!(row.contains(&second) && !row.contains("cancelled"), "{row}");
     assert_eq!(server.settled(&second)["state"], "ready");
     said(&server.data, &["jobs", "retry", &second, "--stage", "poster"]);
     assert_eq!(server.settled(&second)["state"], "ready");
@@ -65,7 +84,8 @@ fn jobs_are_listed_and_steered() {
 fn the_state_is_told_in_lines() {
     let server = Server::start();
     let text = said(&server.data, &["status"]);
-    for line in ["slipway ", "queue    0 wait", "uploads  0 under way", "disk     ["] {
+    let lines = ["slipway ", "queue    0 wait, 0 run of ", "         0 done in the last hour"];
+    for line in lines.into_iter().chain(["uploads  0 under way", "disk     ["]) {
         assert!(text.lines().any(|it| it.starts_with(line)), "{line}: {text}");
     }
     let mut watch = Command::new(program())
@@ -102,8 +122,21 @@ fn the_house_is_kept_by_hand() {
     let film = std::fs::metadata(media("silent.mp4")).expect("generated").len();
     assert!(originals >= Some(film), "{storage}");
     let table = said(&server.data, &["audit"]);
-    assert!(table.starts_with("OWNER") && table.contains("(all)"), "{table}");
+    let head = ["OWNER", "ALL", "ORIGINALS", "RENDITIONS", "PICTURES", "UPLOADS", "TRASH"];
+    let rows: Vec<Vec<&str>> = table.lines().map(|it| it.split_whitespace().collect()).collect();
+    assert_eq!(rows[0], head);
+    // Who has an id instead of a name has it whole, in a line of its own.
+    let owner = storage["audit"]["owners"][0]["owner"].as_str().expect("a name");
+    assert!(rows[1] == [owner] && rows[3][0] == "(all)" && rows[3][1..] == rows[2], "{table}");
+    assert!(table.contains("files that nothing knows: 1, 8 B"), "{table}");
+    let words = ["videos whose original is missing: 0", "media are missing: 0", "as of 20"];
+    assert!(words.iter().all(|words| table.contains(words)), "{table}");
 
+    let table = said(&server.data, &["gc", "--dry-run"]);
+    let rows: Vec<Vec<&str>> = table.lines().map(|it| it.split_whitespace().collect()).collect();
+    assert_eq!(rows[0], ["WHAT", "ACTION", "COUNT", "SIZE"]);
+    assert_eq!(rows[1], ["deleted-media", "removed", "1", "8", "B"]);
+    assert_eq!(rows[2], ["01890000-0000-7000-8000-0000000000ab"], "{table}");
     let dry = told(&server.data, &["gc", "--dry-run"]);
     assert!(dry["dryRun"] == true && dry["count"].as_u64() >= Some(1), "{dry}");
     assert!(stray.exists());
