@@ -283,12 +283,14 @@ async fn serve(config: Config, disk: Disk, state: State, rebuilt: bool) -> Resul
         .map_err(|cause| ServerError::Listen(cause.to_string()))?;
     let address = served.addresses.first().cloned().unwrap_or_default();
     let mut tasks = parts.spawn_tasks(&address, &stop);
+    // Before anybody hears that there is a server to stop.
+    let asked = systemd::asked_to_stop();
     announce(&parts, &address).await;
     systemd::ready(&address);
 
     let (mut broken, mut unsafe_disk) = (parts.state.failed(), parts.uploads.failed());
     let failure = tokio::select! {
-        name = systemd::asked_to_stop() => {
+        name = asked => {
             info!("{name}: stopping");
             None
         }

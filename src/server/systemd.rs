@@ -72,15 +72,17 @@ fn tell(states: &[NotifyState]) {
     }
 }
 
-/// Waits until somebody wants the server to end; returns the signal's name.
-pub(super) async fn asked_to_stop() -> &'static str {
-    let (Ok(mut term), Ok(mut int)) =
-        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
-    else {
-        return std::future::pending().await;
-    };
-    tokio::select! {
-        _ = term.recv() => "SIGTERM",
-        _ = int.recv() => "SIGINT",
+/// Listens from now on for whoever wants the server to end; what is returned waits for them, and
+/// says the signal's name.
+pub(super) fn asked_to_stop() -> impl Future<Output = &'static str> {
+    let signals = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()));
+    async {
+        let (Ok(mut term), Ok(mut int)) = signals else {
+            return std::future::pending().await;
+        };
+        tokio::select! {
+            _ = term.recv() => "SIGTERM",
+            _ = int.recv() => "SIGINT",
+        }
     }
 }
