@@ -105,6 +105,20 @@ pub enum EventKind {
 }
 
 impl EventKind {
+    /// All kinds.
+    pub const ALL: [EventKind; 10] = [
+        Self::UploadProgress,
+        Self::UploadCompleted,
+        Self::UploadExpired,
+        Self::VideoState,
+        Self::VideoProgress,
+        Self::VideoPlayable,
+        Self::VideoReady,
+        Self::VideoFailed,
+        Self::Queue,
+        Self::DiskLow,
+    ];
+
     /// Returns the name that clients see.
     pub fn name(self) -> &'static str {
         match self {

@@ -6,10 +6,12 @@
 //! by the server, looked at by the admin's API.
 
 mod address;
+mod body;
 mod send;
 mod sign;
 mod target;
 
+pub use body::Body;
 pub use target::Health;
 
 use crate::clock::Clock;
@@ -120,12 +122,14 @@ impl Hooks {
         Ok(row)
     }
 
-    /// Tells all targets something to see whether they are reached.
+    /// Tells all targets something to see whether they are reached, those with it that had said
+    /// that they are gone.
     ///
     /// # Errors
     /// Those of the state.
     pub async fn test(&self) -> Result<usize, StateError> {
         self.state.tell_test().await?;
+        self.targets.iter().for_each(|target| target.enable());
         Ok(self.targets.len())
     }
 }
@@ -136,3 +140,6 @@ fn key_of(url: &str) -> TargetKey {
     key.copy_from_slice(&Sha256::digest(url.as_bytes())[..8]);
     key
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,11 +1,11 @@
 //! One webhook: what waits for it is sent, a few at once, again and again until it was taken or its
 //! time is over.
 
-use super::{key_of, send, sign};
+use super::{body, key_of, send, sign};
 use crate::clock::Clock;
 use crate::config::{HookSecret, WebhookConfig};
 use crate::ids::DeliveryId;
-use crate::model::hook::{DeliveryState, HookEvent, WAITING_MAX, retry_after_ms};
+use crate::model::hook::{DeliveryState, HookEvent, TRIED_FOR_MS, WAITING_MAX, retry_after_ms};
 use crate::state::{DeliveryRecord, State, StateError, TargetKey};
 use crate::units::UnixMillis;
 use std::collections::{BTreeSet, HashSet};
@@ -33,10 +33,13 @@ const TRIM_EVERY: u32 = 200;
 /// Longest error that is kept.
 const ERROR_CHARS_MAX: usize = 300;
 
+/// What is said of deliveries that a disabled webhook hasn't taken in time.
+const GONE: &str = "The webhook had answered 410 and wasn't enabled again in time.";
+
 /// How a webhook fares.
 #[derive(Clone, Debug, Default)]
 pub struct Health {
-    /// It has answered 410: nothing is sent until the next start.
+    /// It has answered 410: nothing is sent until somebody enables it again, or the next start.
     pub disabled: bool,
     /// Attempts that have failed one after the other.
     pub failures: u32,
@@ -85,13 +88,19 @@ impl Target {
         self.bell.notify_one();
     }
 
+    /// Has everything that waits sent, also if the target has said that it is gone.
+    pub(super) fn enable(&self) {
+        self.change_health(|health| health.disabled = false);
+        self.look_again();
+    }
+
     fn change_health(&self, change: impl FnOnce(&mut Health)) {
         change(&mut self.health.lock().unwrap_or_else(PoisonError::into_inner));
     }
 
     /// Makes one attempt; blocks.
     fn attempt(&self, row: &DeliveryRecord, now: UnixMillis) -> Result<u16, String> {
-        let (id, seconds, body) = (sign::name_of(row.id), sign::seconds(now), sign::body(row));
+        let (id, seconds, body) = (sign::name_of(row.id), sign::seconds(now), body::text(row));
         let signature = sign::signature(&self.secret, &id, seconds, &body);
         let headers = [
             ("webhook-id", id),
@@ -139,6 +148,9 @@ impl Sender {
             news.as_mut().enable();
             if let Err(failed) = self.read().await {
                 warn!("webhook: the outbox can't be read: {failed}");
+            }
+            if let Err(failed) = self.give_up_overdue().await {
+                warn!("webhook: what is too old can't be given up: {failed}");
             }
             self.begin(&mut attempts);
             let nap = self.nap();
@@ -188,6 +200,28 @@ impl Sender {
             for (next_at, id) in oldest.into_iter().take(beyond) {
                 self.due.remove(&(next_at, id));
                 self.give_up(id, None, "Too many deliveries waited for this webhook.").await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives up what nobody has taken in its time, while the target is disabled: nothing of it is
+    /// attempted, which is where that is noticed otherwise.
+    async fn give_up_overdue(&mut self) -> Result<(), StateError> {
+        if !self.target.health().disabled {
+            return Ok(());
+        }
+        let now = self.clock.now();
+        let is_old = |id: DeliveryId| now.ms_since(id.drawn_at()) >= TRIED_FOR_MS;
+        let old: Vec<_> =
+            self.due.iter().copied().filter(|&(_, id)| is_old(id)).take(PAGE).collect();
+        for (next_at, id) in old {
+            self.due.remove(&(next_at, id));
+            match self.state.delivery(self.target.key, id)? {
+                // Somebody has had it tried again, which gives it another day.
+                Some(row) if row.give_up_at > now => drop(self.due.insert((row.give_up_at, id))),
+                Some(row) => self.give_up(id, row.status, GONE).await?,
+                None => (),
             }
         }
         Ok(())

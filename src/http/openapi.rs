@@ -6,11 +6,12 @@
 use super::problem::{Code, Said};
 use super::routes::{Table, table};
 use super::{Shared, TABLES};
+use crate::hooks::Body;
 use actix_web::http::header;
 use actix_web::{HttpResponse, web};
 use serde_json::{Map, Value, json};
 use std::sync::OnceLock;
-use utoipa::PartialSchema;
+use utoipa::{OpenApi, PartialSchema};
 
 /// What the document says of itself.
 const ABOUT: &str = "Self-hosted video uploads: resumable in, HLS and DASH out. Keys are \
@@ -74,6 +75,7 @@ pub(super) fn whole(tables: &[Table]) -> Value {
     }
     schemas.insert("ErrorCode".to_owned(), error_code());
     schemas.insert("Problem".to_owned(), json!(Said::schema()));
+    let webhooks = webhooks(&mut schemas);
     let tags: Vec<Value> =
         TAGS.iter().map(|(name, about)| json!({ "name": name, "description": about })).collect();
     let mut document = json!({
@@ -88,6 +90,7 @@ pub(super) fn whole(tables: &[Table]) -> Value {
         "security": [{ "bearer": [] }, { "cookie": [] }],
         "tags": tags,
         "paths": paths,
+        "webhooks": webhooks,
         "components": {
             "schemas": schemas,
             "responses": { "Problem": {
@@ -105,6 +108,38 @@ pub(super) fn whole(tables: &[Table]) -> Value {
     });
     name_formats(&mut document);
     document
+}
+
+/// Describes what webhooks are sent: all of it in one place, as each may be sent all of it.
+fn webhooks(schemas: &mut Map<String, Value>) -> Value {
+    /// Carries the schemas of what is sent.
+    #[derive(utoipa::OpenApi)]
+    #[openapi(components(schemas(Body)))]
+    struct Sent;
+    let mut part = json!(Sent::openapi());
+    schemas.extend(taken(&mut part["components"]["schemas"]));
+    let header = |name: &str, about: &str| {
+        json!({ "name": name, "in": "header", "required": true, "description": about,
+            "schema": { "type": "string" } })
+    };
+    json!({ "webhook": { "post": {
+        "operationId": "receiveWebhook",
+        "summary": "What the addresses in `hooks.webhooks` are told, after Standard Webhooks.",
+        "security": [],
+        "parameters": [
+            header("webhook-id", "Stays the same at every attempt"),
+            header("webhook-timestamp", "Seconds since 1970, of this attempt"),
+            header("webhook-signature", "`v1,` and the base64 of an HMAC-SHA256"),
+        ],
+        "requestBody": { "required": true, "content": { "application/json": {
+            "schema": { "$ref": "#/components/schemas/WebhookEvent" },
+        } } },
+        "responses": {
+            "2XX": { "description": "It was taken" },
+            "410": { "description": "Nothing more is to be sent there" },
+            "default": { "description": "It is sent again later" },
+        },
+    } } })
 }
 
 const TOKEN: &str = "A token of `slipway token create`, or the one in `admin-token`.";

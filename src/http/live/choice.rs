@@ -86,12 +86,12 @@ impl Snapshot {
         id: u64,
         parts: &AppParts,
     ) -> Result<Self, Problem> {
-        let at = parts.clock.now().to_rfc3339();
+        let at = parts.clock.now();
         let videos = choice.present(parts, viewer)?.into_iter();
-        let told = videos.map(|video| Told::present(video, id, &at, parts));
+        let told = videos.map(|video| Told::present(video, id, at, parts));
         let mut texts: Vec<Text> =
             told.filter_map(|told| told.text_for(viewer, choice).cloned()).collect();
-        texts.push(snapshot_end(id, &at, texts.len()));
+        texts.push(snapshot_end(id, at, texts.len()));
         Ok(Self { id, texts })
     }
 }

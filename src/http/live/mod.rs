@@ -6,6 +6,7 @@
 
 mod board;
 mod choice;
+mod said;
 mod socket;
 mod told;
 
@@ -23,6 +24,7 @@ use board::{Line, Place, Read};
 use bytes::Bytes;
 use choice::{Choice, Snapshot};
 use futures_util::stream;
+use said::LiveEvent;
 use serde::Deserialize;
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -60,8 +62,8 @@ struct Query {
 #[utoipa::path(get, path = "/api/events", operation_id = "listenToEvents",
     params(Query, ("Last-Event-ID" = Option<u64>, Header, description = "Where to go on")),
     security((), ("bearer" = []), ("cookie" = [])),
-    responses((status = 200, body = String, content_type = "text/event-stream",
-        description = "A stream without an end")))]
+    responses((status = 200, body = LiveEvent, content_type = "text/event-stream",
+        description = "A stream without an end; the `data` of each event is one of these")))]
 async fn events(
     req: HttpRequest,
     app: App,

@@ -4,6 +4,7 @@
 //! is what a listener costs, and there may be thousands. The texts are those of the event stream.
 //! What clients say is bounded and, but for what the protocol asks for, passed over.
 
+use super::said::LiveEvent;
 use super::{App, Listener, Query, Said};
 use crate::http::guard;
 use crate::http::problem::{Code, Problem};
@@ -24,7 +25,8 @@ const MESSAGE_BYTES_MAX: usize = 4 << 10;
 /// Tells the same over a WebSocket, one JSON object in a message.
 #[utoipa::path(get, path = "/api/ws", operation_id = "openSocket", params(Query),
     security((), ("bearer" = []), ("cookie" = [])),
-    responses((status = 101, description = "From here on WebSocket (RFC 6455)")))]
+    responses((status = 101, body = LiveEvent,
+        description = "From here on WebSocket (RFC 6455); each message is one of these")))]
 pub(super) async fn socket(
     req: HttpRequest,
     app: App,

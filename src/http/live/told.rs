@@ -4,15 +4,17 @@
 //! others. So an event has at most two texts, and every listener of a kind sends the same bytes.
 
 use super::choice::Choice;
-use crate::events::{Event, EventBody, EventKind, Progress};
+use super::said::{Head, LiveEvent};
+use crate::events::{Event, EventBody, EventKind};
+use crate::http::videos::Seen;
 use crate::http::{AppParts, admin, videos};
 use crate::ids::{Owner, VideoId};
 use crate::model::access::{Role, Viewer};
 use crate::model::video::{VideoState, Visibility};
 use crate::state::{StateError, VideoRecord};
+use crate::units::UnixMillis;
 use bytes::Bytes;
 use serde::Serialize;
-use serde_json::{Value, json};
 
 /// The name of the event that ends a snapshot.
 const SNAPSHOT: &str = "snapshot";
@@ -29,7 +31,9 @@ pub(super) struct Text {
 impl Text {
     /// Writes an event; the block has an `id` line if listeners may resume behind it. JSON never
     /// holds a line end.
-    fn new(id: Option<u64>, name: &str, data: &Value) -> Self {
+    fn new(id: Option<u64>, name: &str, data: &impl Serialize) -> Self {
+        // Through a value: members in a fixed order, and nothing that can't be written.
+        let data = serde_json::to_value(data).unwrap_or_default();
         let id = id.map(|id| format!("id: {id}\n")).unwrap_or_default();
         let head = format!("{id}event: {name}\ndata: ");
         let block = Bytes::from(format!("{head}{data}\n\n"));
@@ -89,39 +93,23 @@ impl Told {
     /// Those of the state.
     pub(super) fn of(event: &Event, parts: &AppParts) -> Result<Self, StateError> {
         let video = event.video.map(|id| parts.state.video(id)).transpose()?.flatten();
-        let at = event.at.to_rfc3339();
-        let head = Head { id: event.id, name: event.kind.name(), at: &at };
-        let text = |members| {
-            Text::new(Some(event.id), event.kind.name(), &head.with(event.video, members))
-        };
+        let (kind, head) = (event.kind, || Head::new(event.id, event.at, event.video));
+        let text = |said| Text::new(Some(event.id), kind.name(), &said);
+        let of_video = |seen| text(LiveEvent::of_video(kind, head(), seen));
         let (whole, part) = match &event.body {
             EventBody::Video => (
-                text(member(video.as_ref().map(|video| videos::whole(video, parts)))),
-                video.as_ref().map(|video| text(member(Some(videos::part(video, parts))))),
+                of_video(video.as_ref().map(|video| whole(video, parts))),
+                video.as_ref().map(|video| of_video(Some(part(video, parts)))),
             ),
             EventBody::Upload { upload, received, size, wanted } => {
-                let mut members = json!({
-                    "uploadId": upload.to_string(),
-                    "receivedBytes": received.0,
-                    "size": size.map(|size| size.0),
-                });
-                if !wanted.is_empty() {
-                    members["wanted"] = json!(wanted);
-                }
-                (text(members), None)
+                let bytes = (*received, *size);
+                (text(LiveEvent::of_upload(kind, head(), *upload, bytes, wanted)), None)
             }
-            EventBody::Progress(progress) => (text(progress_members(progress)), None),
-            EventBody::Disk(level) => (
-                text(json!({
-                    "freeBytes": level.free.0,
-                    "totalBytes": level.total.0,
-                    "reserveBytes": level.reserve.0,
-                })),
-                None,
-            ),
+            EventBody::Progress(progress) => (text(LiveEvent::of_progress(head(), progress)), None),
+            EventBody::Disk(level) => (text(LiveEvent::of_disk(head(), level)), None),
             EventBody::Queue => {
-                let numbers = admin::queue_numbers(parts);
-                (text(numbers.map_or(Value::Null, |numbers| json!(numbers))), None)
+                let numbers = admin::queue_numbers(parts).ok();
+                (text(LiveEvent::of_queue(head(), numbers)), None)
             }
         };
         let record = video.as_ref().map(|video| (video.session.clone(), Openness::of(video)));
@@ -131,13 +119,15 @@ impl Told {
 
     /// Puts the present state of a video into words. Who is away may not resume behind it, as
     /// more of the snapshot follows.
-    pub(super) fn present(video: VideoRecord, id: u64, at: &str, parts: &AppParts) -> Self {
-        let name = EventKind::VideoState.name();
-        let head = Head { id, name, at };
-        let text = |members| Text::new(None, name, &head.with(Some(video.id), members));
+    pub(super) fn present(video: VideoRecord, id: u64, at: UnixMillis, parts: &AppParts) -> Self {
+        let kind = EventKind::VideoState;
+        let text = |seen| {
+            let head = Head::new(id, at, Some(video.id));
+            Text::new(None, kind.name(), &LiveEvent::of_video(kind, head, Some(seen)))
+        };
         Self {
-            whole: text(member(Some(videos::whole(&video, parts)))),
-            part: Some(text(member(Some(videos::part(&video, parts))))),
+            whole: text(whole(&video, parts)),
+            part: Some(text(part(&video, parts))),
             record: Some((video.session.clone(), Openness::of(&video))),
             video: Some(video.id),
             owner: Some(video.owner),
@@ -173,61 +163,28 @@ impl Told {
 
 /// Returns what ends a snapshot: the id of the last event that is part of it, and how many videos
 /// it told.
-pub(super) fn snapshot_end(id: u64, at: &str, videos: usize) -> Text {
-    let head = Head { id, name: SNAPSHOT, at };
-    Text::new(Some(id), SNAPSHOT, &head.with(None, json!({ "videos": videos })))
+pub(super) fn snapshot_end(id: u64, at: UnixMillis, videos: usize) -> Text {
+    let said = LiveEvent::end_of_snapshot(Head::new(id, at, None), videos);
+    Text::new(Some(id), SNAPSHOT, &said)
 }
 
-/// What every event says.
-struct Head<'a> {
-    id: u64,
-    name: &'a str,
-    at: &'a str,
+fn whole(video: &VideoRecord, parts: &AppParts) -> Seen {
+    Seen::Whole(Box::new(videos::whole(video, parts)))
 }
 
-impl Head<'_> {
-    fn with(&self, video: Option<VideoId>, more: Value) -> Value {
-        let mut data = json!({
-            "id": self.id,
-            "type": self.name,
-            "at": self.at,
-            "videoId": video.map(|id| id.to_string()),
-        });
-        if let (Value::Object(data), Value::Object(more)) = (&mut data, more) {
-            data.extend(more);
-        }
-        data
-    }
-}
-
-fn member(video: Option<impl Serialize>) -> Value {
-    json!({ "video": video })
-}
-
-fn progress_members(progress: &Progress) -> Value {
-    let renditions = progress.renditions.iter();
-    let renditions: Vec<Value> =
-        renditions.map(|(name, progress)| json!({ "name": name, "progress": progress })).collect();
-    json!({
-        "stage": progress.stage,
-        "progress": progress.progress,
-        "speed": progress.speed,
-        "etaSeconds": progress.eta_seconds,
-        "renditions": renditions,
-        "playableSeconds": progress.playable_seconds,
-    })
+fn part(video: &VideoRecord, parts: &AppParts) -> Seen {
+    Seen::Part(Box::new(videos::part(video, parts)))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::units::UnixMillis;
+    use serde_json::{Value, json};
 
     /// An event is one block of lines, and text from users can't begin another.
     #[test]
     fn events_are_blocks_of_lines() {
-        let head = Head { id: 7, name: "video.state", at: "now" };
-        let data = head.with(None, json!({ "title": "a\n\nevent: evil\r\n" }));
+        let data = json!({ "id": 7, "title": "a\n\nevent: evil\r\n" });
         let text = Text::new(Some(7), "video.state", &data);
         let block = text.block();
         let block = std::str::from_utf8(&block).expect("text");

@@ -1,9 +1,11 @@
 //! The API's document against the server that it describes.
 
 use super::rig::Rig;
+use crate::events::EventKind;
 use crate::http::openapi;
 use crate::http::routes::Routes;
 use crate::http::{TABLES, nothing_here};
+use crate::model::hook::HookEvent;
 use actix_web::{App, web};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
@@ -105,4 +107,24 @@ fn the_document_lists_the_codes() {
         let about = code["description"].as_str().expect("a sentence");
         assert!(about.ends_with('.') && code["status"].as_u64() >= Some(400), "{code}");
     }
+}
+
+/// Every kind of event that is told, over the live doors and to webhooks, has a schema of its own.
+#[test]
+fn the_document_has_all_events() {
+    let document = openapi::whole(TABLES);
+    let kinds = |name: &str| -> BTreeSet<String> {
+        let all = document["components"]["schemas"][name]["oneOf"].as_array().expect("choices");
+        let kind = |choice: &Value| {
+            let parts = choice["allOf"].as_array().cloned().unwrap_or(vec![choice.clone()]);
+            let kinds = parts.iter().find_map(|it| it["properties"]["type"]["enum"].as_array());
+            let [kind] = kinds.expect("a type").as_slice() else { panic!("one type: {choice}") };
+            kind.as_str().expect("a word").to_owned()
+        };
+        all.iter().map(kind).collect()
+    };
+    let live = EventKind::ALL.iter().map(|kind| kind.name()).chain(["snapshot"]);
+    assert_eq!(kinds("LiveEvent"), live.map(str::to_owned).collect());
+    let hooks = HookEvent::ALL.iter().chain([&HookEvent::Test]);
+    assert_eq!(kinds("WebhookEvent"), hooks.map(|event| event.name().to_owned()).collect());
 }
