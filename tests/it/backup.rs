@@ -1,9 +1,10 @@
 //! Backups beside a running server, and what comes back of them.
 
-use crate::harness::{Server, media, pattern, program};
+use crate::harness::{Server, media, pattern, program, wait_for};
+use std::io::{BufRead, BufReader, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 fn run(data: &Path, args: &[&str], env: &[(&str, &str)]) -> Output {
     let mut command = Command::new(program());
@@ -85,6 +86,60 @@ fn a_backup_comes_back_and_plays() {
     assert_eq!(named["files"], first["files"]);
     let third = told(&data, &["backup", text(&backups), "--keep", "1"]);
     assert!(path(&third).exists() && !path(&first).exists() && !path(&second).exists());
+}
+
+/// Uploads are acknowledged while records are being written out and while files are being copied,
+/// however long whoever does that takes; what comes of both is whole.
+#[test]
+fn uploads_go_on_beside_exports_and_backups() {
+    let server = Server::start();
+    let video = server.upload(&media("silent.mp4"));
+    server.settled(&video);
+    for _ in 0..100 {
+        server.create("later.mp4", 1_000);
+    }
+    let begin = |args: &[&str]| {
+        let mut command = Command::new(program());
+        command.args(args).env("SLIPWAY_DATA_DIR", &server.data).stdout(Stdio::piped());
+        command.stderr(Stdio::null()).spawn().expect("the binary runs")
+    };
+    let acknowledged = || (0..20).filter(|_| whole_upload(&server)).count();
+
+    // Nobody reads on: the pipe is full long before all is written.
+    let mut export = begin(&["db", "export"]);
+    let mut lines = BufReader::new(export.stdout.take().expect("piped"));
+    let mut text = String::new();
+    lines.read_line(&mut text).expect("the first line");
+    assert_eq!(acknowledged(), 20);
+    assert!(export.try_wait().expect("ours").is_none(), "it is still under way");
+    lines.read_to_string(&mut text).expect("text");
+    assert!(export.wait().expect("ours").success());
+    let (_directory, backups, data) = places();
+    let file = backups.with_file_name("records.jsonl");
+    std::fs::write(&file, &text).expect("written");
+    let checked = run(&server.data, &["db", "check", self::text(&file)], &[]);
+    assert!(String::from_utf8_lossy(&checked.stdout).contains(" 0 findings"), "{checked:?}");
+
+    let mut backup = begin(&["backup", self::text(&backups), "--json"]);
+    let pid = rustix::process::Pid::from_child(&backup);
+    wait_for("a backup under way", || {
+        let names = std::fs::read_dir(&backups).ok()?.flatten();
+        let half = |name: std::ffi::OsString| name.to_string_lossy().ends_with(".partial");
+        names.map(|it| it.file_name()).any(half).then_some(())
+    });
+    rustix::process::kill_process(pid, rustix::process::Signal::STOP).expect("it runs");
+    assert_eq!(acknowledged(), 20);
+    assert!(backup.try_wait().expect("ours").is_none(), "it is still under way");
+    rustix::process::kill_process(pid, rustix::process::Signal::CONT).expect("it runs");
+    assert!(backup.wait().expect("ours").success());
+    told(&data, &["restore", self::text(&backups)]);
+    assert_eq!(Server::on(&data, &[]).settled(&video)["state"], "ready");
+}
+
+/// Uploads something small, and says whether all of it was acknowledged.
+fn whole_upload(server: &Server) -> bool {
+    let (path, _) = server.create("small.bin", 10);
+    server.patch(&path, 0, &pattern(10)).status == 204 && server.offset(&path) == 10
 }
 
 /// Nothing is restored over what is there, and nothing that isn't what was backed up.

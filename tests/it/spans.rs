@@ -5,6 +5,7 @@ use crate::crash::{kill_9, workers_of};
 use crate::films::first;
 use crate::harness::{Server, media, wait_for};
 use crate::live::{assert_right, playlists, sums};
+use crate::matrix::film_of;
 use crate::playback::walk_for;
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -101,6 +102,48 @@ fn spans_beside_a_copy() {
     assert_right(&server, &video);
     assert_eq!(lists(&server, &video), expect);
     assert_eq!(sums(&server, &video, "audio-1"), sound);
+}
+
+/// A film with a high dynamic range is toned down alike in every span: each picture looks as it
+/// does where one child makes them all.
+#[test]
+fn spans_of_high_dynamic_range() {
+    let film = "-f lavfi -i testsrc2=size=426x240:rate=25:duration=92 \
+                -f lavfi -i sine=frequency=440:duration=92 -c:v libx265 -preset ultrafast \
+                -x265-params log-level=error:pools=1:keyint=250:colorprim=bt2020:\
+transfer=arib-std-b67:colormatrix=bt2020nc -pix_fmt yuv420p10le -color_primaries bt2020 \
+                -color_trc arib-std-b67 -colorspace bt2020nc -tag:v hvc1 -c:a aac \
+                -movflags +faststart";
+    let film = film_of("spans-hlg.mp4", film);
+    let looks = |spans: &str| {
+        let server = server(spans, "[144]");
+        let video = server.upload(&film);
+        if spans != "1" {
+            at_work(&server, 2);
+        }
+        let it = assert_right(&server, &video);
+        assert_eq!(it["source"]["videoCodec"], "hevc", "{it}");
+        (lists(&server, &video), looks_of(&published(&server, &video).join("144p-1")))
+    };
+    let ((lists, one), (lists_in_spans, in_spans)) = (looks("1"), looks("3"));
+    assert_eq!((one.len(), &lists), (92 * 25 * LOOK, &lists_in_spans));
+    assert_eq!(in_spans.len(), one.len());
+    let worst = one.iter().zip(&in_spans).map(|(a, b)| a.abs_diff(*b)).max();
+    assert!(worst < Some(12), "what encoding twice differs by, and no more: {worst:?}");
+}
+
+/// Bytes of one picture of [`looks_of`].
+const LOOK: usize = 8 * 6 * 3;
+
+/// All pictures of a rung, each as a few large dots.
+fn looks_of(rung: &Path) -> Vec<u8> {
+    let mut command = std::process::Command::new("ffmpeg");
+    command.args(["-v", "error", "-nostdin", "-i"]).arg(rung.join("media.m3u8"));
+    let dots = "scale=8:6:flags=area,format=rgb24";
+    command.args(["-vf", dots, "-fps_mode", "passthrough", "-f", "rawvideo", "-"]);
+    let output = command.output().expect("ffmpeg is installed");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    output.stdout
 }
 
 /// Killed children and a killed server, while spans are made: what was published stays under its
