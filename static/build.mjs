@@ -4,9 +4,10 @@
 // rather than a blob, so that the pages run under a policy that names only their own origin.
 
 import { build } from "esbuild";
-import { cp, mkdir, readdir, rm, stat } from "node:fs/promises";
+import { cp, mkdir, readFile, readdir, rm, stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { gzipSync } from "node:zlib";
 
 const here = dirname(fileURLToPath(import.meta.url));
 const dist = join(here, "dist");
@@ -14,7 +15,13 @@ const dist = join(here, "dist");
 await rm(dist, { recursive: true, force: true });
 await mkdir(dist, { recursive: true });
 
-await build({
+/** What the scripts of a page may weigh, as they travel: those that it needs to be of use. */
+const BUDGETS = [
+  { page: "upload", of: "src/upload.ts", kilobytes: 60 },
+  { page: "player", of: "src/player.ts", besides: ["src/main.ts"], kilobytes: 40 },
+];
+
+const { metafile } = await build({
   absWorkingDir: here,
   entryPoints: { slipway: "src/main.ts" },
   outdir: dist,
@@ -25,6 +32,7 @@ await build({
   minify: true,
   legalComments: "linked",
   chunkNames: "chunk-[name]-[hash]",
+  metafile: true,
   logLevel: "warning",
 });
 await build({
@@ -42,4 +50,29 @@ await cp(join(here, "node_modules/hls.js/dist/hls.worker.js"), join(dist, "hls.w
 for (const name of (await readdir(dist)).sort()) {
   const { size } = await stat(join(dist, name));
   console.log(`${String(size).padStart(8)}  ${name}`);
+}
+
+/** Returns the files that come with the one made of `source`, itself included. */
+function filesOf(source) {
+  const { outputs } = metafile;
+  const names = Object.keys(outputs);
+  const found = new Set(names.filter((name) => outputs[name].entryPoint === source));
+  for (const name of found) {
+    const needed = outputs[name].imports.filter(({ kind }) => kind === "import-statement");
+    for (const { path } of needed) if (outputs[path]) found.add(path);
+  }
+  return found;
+}
+
+for (const { page, of, besides = [], kilobytes } of BUDGETS) {
+  const files = filesOf(of);
+  if (files.size === 0) throw new Error(`${of} isn't a file of its own`);
+  const others = new Set(besides.flatMap((source) => [...filesOf(source)]));
+  if (besides.length === 0) for (const file of filesOf("src/main.ts")) files.add(file);
+  let bytes = 0;
+  for (const file of files) {
+    if (!others.has(file)) bytes += gzipSync(await readFile(join(here, file)), { level: 9 }).length;
+  }
+  console.log(`${String(bytes).padStart(8)}  gzipped, ${page} (${kilobytes} KB at most)`);
+  if (bytes > kilobytes * 1000) throw new Error(`the scripts of the ${page} are too large`);
 }

@@ -1,6 +1,7 @@
 /** The server's answers as types, and one function for each question a page asks. */
 
 import type { Document } from "./document";
+import { door } from "./door";
 import { ANSWER_MS } from "./plan";
 import { words } from "./words";
 
@@ -209,7 +210,12 @@ async function ask(
   const timer = window.setTimeout(() => patience.abort(), patienceMs);
   let answer: Response;
   try {
-    answer = await fetch(path, { credentials: "same-origin", signal: patience.signal, ...init });
+    answer = await fetch(door.url(path), {
+      credentials: "same-origin",
+      signal: patience.signal,
+      ...init,
+      headers: { ...door.headers, ...init.headers },
+    });
   } catch {
     if (patience.signal.aborted) {
       throw new Problem(0, words.problem.stalled, words.problem.stalledDetail);

@@ -1,12 +1,8 @@
-/** Gives the pages their elements. Each page's HTML names the ones it wants. */
+/** Gives pages their elements: the server's own, and any site's that has a `<slipway-…>`. */
 
-import { SlipwayAdmin } from "./admin";
-import { SlipwayLibrary } from "./library";
-import { SlipwayLogin } from "./login";
-import { SlipwayPlayer } from "./player";
-import { SlipwayUpload } from "./upload";
+import { isOurs } from "./door";
+import { provideAll } from "./elements";
 import { SlipwayHeader } from "./view";
-import { SlipwayEmbed, SlipwayWatch } from "./watch";
 import { words } from "./words";
 
 /** What the tab says until a page has more to tell. */
@@ -18,20 +14,9 @@ const pageTitles: Record<string, string> = {
   "page-docs": words.docs.title,
 };
 
-const title = pageTitles[document.body.className];
-if (title) document.title = `${title} · ${words.product}`;
-
-customElements.define("slipway-header", SlipwayHeader);
-customElements.define("slipway-player", SlipwayPlayer);
-customElements.define("slipway-upload", SlipwayUpload);
-customElements.define("slipway-library", SlipwayLibrary);
-customElements.define("slipway-watch", SlipwayWatch);
-customElements.define("slipway-embed", SlipwayEmbed);
-customElements.define("slipway-admin", SlipwayAdmin);
-customElements.define("slipway-login", SlipwayLogin);
-// Only one page has it, and no other should wait for it.
-if (document.querySelector("slipway-docs")) {
-  void import("./docs").then(({ SlipwayDocs }) =>
-    customElements.define("slipway-docs", SlipwayDocs),
-  );
+if (isOurs) {
+  const title = pageTitles[document.body.className];
+  if (title) document.title = `${title} · ${words.product}`;
+  customElements.define("slipway-header", SlipwayHeader);
 }
+provideAll();

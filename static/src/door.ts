@@ -1,0 +1,45 @@
+/**
+ * Which server the page talks to, and as whom. The server's own pages talk to where they came from,
+ * with its cookie; a page of another site names a server, and has a token for it.
+ */
+
+/** The page is one of the server's own. */
+export const isOurs = document.documentElement.hasAttribute("data-slipway");
+
+class Door {
+  /** The server's origin; nothing where it is the page's own. */
+  #origin = isOurs ? "" : originOf(import.meta.url);
+  #token = "";
+
+  /** Another site's page talks to the server at `endpoint`, or to the one that this script is from. */
+  open(endpoint: string | null, token: string | null): void {
+    this.#origin = endpoint ? originOf(endpoint) : isOurs ? "" : originOf(import.meta.url);
+    this.#token = token ?? "";
+  }
+
+  get token(): string {
+    return this.#token;
+  }
+
+  /** Returns the address of one of the server's paths. */
+  url(path: string): string {
+    return path.startsWith("/") ? this.#origin + path : path;
+  }
+
+  /** Headers that say who calls. */
+  get headers(): Record<string, string> {
+    return this.#token ? { Authorization: `Bearer ${this.#token}` } : {};
+  }
+}
+
+function originOf(address: string): string {
+  try {
+    const { origin } = new URL(address, location.href);
+    // What comes from a file or a blob has no origin to talk to.
+    return origin === "null" || origin === location.origin ? "" : origin;
+  } catch {
+    return "";
+  }
+}
+
+export const door = new Door();
