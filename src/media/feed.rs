@@ -14,7 +14,7 @@ use super::ffi;
 use super::picture::{Treater, Treatment};
 use super::probe::check_duration;
 use super::report::{Meter, Stop, out_of_memory};
-use super::rungs::{Found, Inlet, Pass, Picture, Reach};
+use super::rungs::{Found, Inlet, Pass, Passed, Picture, Reach};
 use super::segment::APART;
 use super::sounds::Sounds;
 use super::source::{Source, Track};
@@ -257,7 +257,7 @@ impl<'w, 'r> Feeder<'_, '_, 'w, 'r> {
         let begins = self.boundaries.begins(at)?;
         self.inlet
             .queue
-            .send(Picture { frame, begins, ahead: self.ahead })
+            .send(Passed::Picture(Picture { frame, begins, ahead: self.ahead }))
             .map_err(|_| Stop::Neighbour)
     }
 

@@ -122,6 +122,15 @@ impl Task<'_> {
     }
 }
 
+/// What comes down the queues. A queue that closes without the end has lost who fills it, and what
+/// has come so far isn't all.
+pub enum Passed {
+    /// The next picture.
+    Picture(Picture),
+    /// There are no more.
+    End,
+}
+
 /// A picture on its way, time set in result ticks.
 pub struct Picture {
     /// The picture.
@@ -136,7 +145,7 @@ pub struct Picture {
 #[derive(Clone)]
 pub struct Inlet {
     /// The largest rung's queue.
-    pub queue: SyncSender<Picture>,
+    pub queue: SyncSender<Passed>,
     /// Width and height of its pictures.
     pub size: (u32, u32),
 }
@@ -163,7 +172,13 @@ pub fn encode_pass<'r>(
     std::thread::scope(|scope| {
         let mut threads = Vec::new();
         let inlet = start_rungs(scope, pass, tasks, &mut threads);
-        let fed = inlet.and_then(|inlet| feed(pass, opened, inlet, boundaries, meter));
+        let fed = inlet.and_then(|inlet| {
+            let queue = inlet.queue.clone();
+            let found = feed(pass, opened, inlet, boundaries, meter)?;
+            // A rung that is gone has its own reason, which counts.
+            let _ = queue.send(Passed::End);
+            Ok(found)
+        });
         // The feeder's end of the first queue is closed now, so every thread comes to its end.
         let mut reasons: Vec<Stop> = Vec::new();
         for thread in threads {
@@ -219,7 +234,7 @@ fn start_rungs<'scope, 'w: 'scope, 'r: 'scope>(
 
 /// The rung below, to which pictures are handed on.
 struct Next {
-    queue: SyncSender<Picture>,
+    queue: SyncSender<Passed>,
     /// The first picture that it or one below it wants.
     from: i64,
 }
@@ -236,10 +251,12 @@ struct Rung<'w, 'r> {
 }
 
 impl Rung<'_, '_> {
-    fn run(mut self, pictures: Receiver<Picture>, forward: Option<Next>) -> Result<(), Stop> {
+    fn run(mut self, pictures: Receiver<Passed>, forward: Option<Next>) -> Result<(), Stop> {
         let is_smallest = forward.is_none();
-        while let Ok(Picture { frame, begins, ahead }) = pictures.recv() {
+        // Whoever filled the queue and is gone knows why; what there is here isn't complete.
+        while let Passed::Picture(picture) = pictures.recv().map_err(|_| Stop::Neighbour)? {
             self.pass.reporter.beat()?;
+            let Picture { frame, begins, ahead } = picture;
             let at = frame.pts().unwrap_or(0);
             let next = forward.as_ref().filter(|next| at >= next.from);
             let is_wanted = at >= self.from && (is_smallest || !ahead);
@@ -249,16 +266,19 @@ impl Rung<'_, '_> {
             let frame = self.scale(frame)?;
             if let Some(next) = next {
                 let frame = ffi::share(&frame).map_err(|_| out_of_memory())?;
-                next.queue.send(Picture { frame, begins, ahead }).map_err(|_| Stop::Neighbour)?;
+                let picture = Passed::Picture(Picture { frame, begins, ahead });
+                next.queue.send(picture).map_err(|_| Stop::Neighbour)?;
             }
             if is_wanted {
                 self.encode(frame, begins)?;
                 self.from = at.saturating_add(1);
             }
         }
-        let Some((mut encoder, mut segmenter)) = self.out else { return self.finish_empty() };
         // The next rung can end while this encoder empties itself.
-        drop(forward);
+        if let Some(next) = forward {
+            next.queue.send(Passed::End).map_err(|_| Stop::Neighbour)?;
+        }
+        let Some((mut encoder, mut segmenter)) = self.out else { return self.finish_empty() };
         for packet in encoder.finish()? {
             let begins = packet.is_key();
             segmenter.push(packet, begins)?;

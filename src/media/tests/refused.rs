@@ -1,5 +1,6 @@
 //! What isn't made, and how that is told: strangers, bounds, and work that is broken off.
 
+use super::resume::{Published, quick};
 use super::*;
 
 fn check_refused(name: &str, code: ProblemCode) {
@@ -73,6 +74,40 @@ fn bounds() {
     check(&|order| order.limits.pixels_max = 640 * 359, ProblemCode::TooLarge);
     check(&|order| order.limits.duration_ms_max = 7000, ProblemCode::TooLong);
     check(&|order| order.limits.streams_max = 1, ProblemCode::TooManyStreams);
+}
+
+/// A film that fails on its way completes no rung, neither one that has had pictures nor one that
+/// is gone on with and has had none yet: the next attempt makes the rest.
+#[test]
+fn what_fails_on_its_way_is_not_complete() {
+    // It says that it lasts two seconds, so that how long it is comes out only on the way.
+    let pieces = out_dir();
+    let film = pieces.path().join("lies.mkv");
+    let mut bytes = fs::read(films().join("vfr.mkv")).expect("made");
+    let duration = bytes.windows(3).position(|it| it == [0x44, 0x89, 0x88]).expect("its length");
+    bytes[duration + 3..duration + 11].copy_from_slice(&2_000_f64.to_be_bytes());
+    fs::write(&film, bytes).expect("written");
+    let too_long = |ms| {
+        let mut order = quick();
+        order.limits.duration_ms_max = ms;
+        order
+    };
+    let mut published = Published::default();
+    for ms in [4_500, 2_100] {
+        let outcome = published.attempt(&film, pieces.path(), too_long(ms), |_| false);
+        let code = outcome.result.expect("it ran").map_err(|problem| problem.code);
+        assert_eq!(code, Err(ProblemCode::TooLong));
+        for name in ["240p", "180p"] {
+            let made = &published.made[name];
+            assert!(!made.complete && made.segments.len() > 2, "{name} after {ms} ms");
+        }
+    }
+    published.attempt(&film, pieces.path(), quick(), |_| false).ok();
+    for name in ["240p", "180p"] {
+        let made = &published.made[name];
+        let ends = made.starts().last().copied().expect("an end");
+        assert!(made.complete && near(ends, 5.0, 0.1), "{name} ends at {ends}");
+    }
 }
 
 /// An option that FFmpeg doesn't take is an error: a mistyped limit must not pass for a limit.
