@@ -380,6 +380,7 @@ impl Publisher {
 
     /// Has the next attempt make a rung from its start, and not as a copy if that was `unfit`.
     pub(super) fn unlike(&mut self, name: &str, unfit: bool) -> Result<(), PublishError> {
+        info!(job.id = %self.job, "{name} of {} is made anew", self.video);
         for rung in self.manifest.rungs.iter_mut().filter(|rung| rung.plan.name == name) {
             rung.sealed = true;
         }

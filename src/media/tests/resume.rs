@@ -240,6 +240,40 @@ fn reordered_pictures_go_on() {
     }
 }
 
+/// Sound of which only the last word is missing, beside pictures that are done, ends where it did
+/// while they were made.
+#[test]
+fn sound_ends_where_it_did_beside_its_pictures() {
+    let copying = {
+        let mut order = quick();
+        order.encode.ladder_heights = Some(vec![720, 240]);
+        order
+    };
+    let (plain, copying) = (quick(), copying);
+    let cases = [
+        ("faststart.mp4", &copying),
+        ("faststart.mp4", &plain),
+        ("vfr.mkv", &plain),
+        ("interlaced.ts", &plain),
+        ("vp9.webm", &plain),
+    ];
+    for (film, order) in cases {
+        let pieces = out_dir();
+        let mut published = Published::default();
+        let film = films().join(film);
+        published.attempt(&film, pieces.path(), order.clone(), |_| false).ok();
+        let sounds: Vec<_> =
+            published.made.iter_mut().filter(|(name, _)| name.starts_with("audio")).collect();
+        assert!(!sounds.is_empty(), "{}", film.display());
+        for (_, made) in sounds {
+            made.complete = false;
+        }
+        let outcome = published.attempt(&film, pieces.path(), order.clone(), |_| false).ok();
+        assert_eq!(outcome.unlike, Vec::<String>::new(), "{}", film.display());
+        assert!(published.made.values().all(|made| made.complete), "{}", film.display());
+    }
+}
+
 /// An attempt that was killed between its last segment and its last word costs a look.
 #[test]
 fn the_end_is_gone_on_with() {
