@@ -172,4 +172,15 @@ pub struct Progress {
     pub playable_seconds: f64,
     /// How far the rendition is that is furthest behind.
     pub made_seconds: f64,
+    /// What it takes.
+    pub effort: Effort,
+}
+
+/// What the work on a video takes at the moment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Effort {
+    /// Processes that work on it.
+    pub children: usize,
+    /// Memory that they hold, taken together.
+    pub memory: ByteCount,
 }

@@ -3,7 +3,7 @@
 use super::problem::{Code, Problem};
 use super::routes::table;
 use super::views::ErrorView;
-use super::{AppParts, Shared, blocking, guard, translate, videos};
+use super::{AppParts, Shared, blocking, guard, overview, translate, videos};
 use crate::disk::Room;
 use crate::events::Progress;
 use crate::ids::{JobId, VideoId};
@@ -35,7 +35,7 @@ type Answer = Result<HttpResponse, Problem>;
 table! { "operations";
     "/api/admin/status" => get(status);
     "/api/admin/figures" => get(figures);
-    "/api/admin/queue" => put(set_queue);
+    "/api/admin/queue" => get(overview::line), put(set_queue);
     "/api/videos/processing/queue-status" => get(queue_status);
     "/api/videos/processing/jobs" => get(jobs);
     "/api/videos/{id}/priority" => put(set_priority);
@@ -97,8 +97,18 @@ pub(super) struct JobView {
     priority: i32,
     stage: Option<Stage>,
     progress: Option<f64>,
+    /// The qualities that are made, and how far each is.
+    renditions: Vec<RungView>,
     speed: Option<f64>,
+    /// Processes that work on it.
+    children: usize,
+    /// What they hold in memory, taken together.
+    memory_bytes: u64,
     attempt: u32,
+    /// Its place in line, from 1, where a line is asked for.
+    position: Option<usize>,
+    /// When it is tried again, while it waits for that.
+    retry_at: Option<String>,
     created_at: String,
     started_at: Option<String>,
     finished_at: Option<String>,
@@ -108,7 +118,20 @@ pub(super) struct JobView {
     error: Option<ErrorView>,
 }
 
+/// A quality under way.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = JobRendition)]
+struct RungView {
+    name: String,
+    progress: f64,
+}
+
 impl JobView {
+    /// Describes a job that has so many before it, or isn't in line.
+    pub(super) fn in_line(job: &JobRecord, parts: &AppParts, before: Option<usize>) -> Self {
+        Self { position: before.map(|before| before + 1), ..Self::of(job, parts) }
+    }
+
     fn of(job: &JobRecord, parts: &AppParts) -> Self {
         let video = parts.state.video(job.video).ok().flatten();
         let running = job.state == JobState::Running;
@@ -116,6 +139,10 @@ impl JobView {
         let begun = job.stages.iter().find(|stage| stage.state == StageState::Running);
         let behind = progress.as_ref().filter(|_| job.live);
         let behind = behind.and_then(|progress| behind_seconds(video.as_ref()?, progress, parts));
+        let effort = progress.as_ref().map(|progress| progress.effort).unwrap_or_default();
+        let rungs = progress.iter().flat_map(|progress| progress.renditions.clone());
+        let renditions = rungs.map(|(name, progress)| RungView { name, progress }).collect();
+        let waits = job.state == JobState::Queued && job.run_at > parts.clock.now();
         Self {
             id: job.id.to_string(),
             video_id: job.video.to_string(),
@@ -126,7 +153,12 @@ impl JobView {
             stage: begun.map(|stage| stage.stage).or(progress.as_ref().map(|p| p.stage)),
             progress: progress.as_ref().map(|progress| progress.progress),
             speed: progress.as_ref().map(|progress| progress.speed),
+            children: effort.children,
+            memory_bytes: effort.memory.0,
+            renditions,
             attempt: job.attempt,
+            position: None,
+            retry_at: waits.then(|| job.run_at.to_rfc3339()),
             created_at: job.created_at.to_rfc3339(),
             started_at: job.started_at.map(UnixMillis::to_rfc3339),
             finished_at: job.finished_at.map(UnixMillis::to_rfc3339),
@@ -342,6 +374,18 @@ struct FiguresView {
     hour: SpanView,
     day: SpanView,
     month: SpanView,
+    /// The steps of the last day, the oldest first; those in which nothing was done are left out.
+    steps: Vec<StepView>,
+}
+
+/// What was done in ten minutes.
+#[derive(Serialize, ToSchema)]
+#[schema(as = FiguresOfStep)]
+struct StepView {
+    /// When they began.
+    at: String,
+    #[serde(flatten)]
+    span: SpanView,
 }
 
 /// What was done in a stretch of time that reaches up to now.
@@ -365,6 +409,8 @@ struct SpanView {
     work_seconds: f64,
     /// Seconds of film for each second of work.
     speed: Option<f64>,
+    /// How long the film that had waited longest did.
+    waited_seconds: f64,
 }
 
 impl SpanView {
@@ -379,6 +425,7 @@ impl SpanView {
             film_seconds,
             work_seconds,
             speed: (work_seconds > 0.0).then(|| film_seconds / work_seconds),
+            waited_seconds: figures.waited_ms as f64 / 1000.0,
         }
     }
 }
@@ -391,7 +438,14 @@ async fn figures(req: HttpRequest, app: App) -> Answer {
     let figures = blocking(&app, |parts| {
         let now = parts.clock.now();
         let of = |ms| parts.state.figures(now, ms).map(SpanView::of);
-        let all = || Ok(FiguresView { hour: of(HOUR)?, day: of(DAY)?, month: of(MONTH)? });
+        let step = |(at, figures): (UnixMillis, Figures)| StepView {
+            at: at.to_rfc3339(),
+            span: SpanView::of(figures),
+        };
+        let all = || {
+            let steps = parts.state.figures_of_steps(now, DAY)?.into_iter().map(step).collect();
+            Ok(FiguresView { hour: of(HOUR)?, day: of(DAY)?, month: of(MONTH)?, steps })
+        };
         all().map_err(translate::state)
     });
     Ok(answer(figures.await?))

@@ -82,11 +82,14 @@ async fn close(req: HttpRequest, app: App) -> Answer {
 }
 
 #[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
 struct Session {
     mode: &'static str,
     role: Option<&'static str>,
     owner: Option<String>,
     limits: Limits,
+    /// How long what is deleted can be brought back; 0: not at all.
+    trash_seconds: f64,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -111,6 +114,7 @@ async fn session(req: HttpRequest, app: App) -> Answer {
         role: caller.as_ref().map(|caller| caller.viewer.role.name()),
         owner: caller.map(|caller| caller.viewer.owner.0),
         limits: Limits { max_size: upload.max_size.0, chunk_size: upload.chunk_size.0 },
+        trash_seconds: app.parts.config.trash_for_ms as f64 / 1000.0,
     };
     Ok(no_store(&mut HttpResponse::Ok()).json(session))
 }

@@ -24,12 +24,14 @@ mod login;
 mod media_files;
 mod openapi;
 mod operate;
+mod overview;
 mod pages;
 mod poster;
 mod problem;
 mod recommend;
 mod routes;
 mod scrape;
+mod tokens;
 mod translate;
 mod trash;
 mod tus;
@@ -276,6 +278,8 @@ const TABLES: &[Table] = &[
     uploads::TABLE,
     chunks::TABLE,
     admin::TABLE,
+    overview::TABLE,
+    tokens::TABLE,
     upkeep::TABLE,
     webhooks::TABLE,
     live::TABLE,

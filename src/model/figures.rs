@@ -1,4 +1,4 @@
-//! What was done in a stretch of time, in numbers that add up.
+//! What was done in a stretch of time, in numbers that add up; of waits the longest counts.
 
 use serde::{Deserialize, Serialize};
 use std::ops::AddAssign;
@@ -21,6 +21,13 @@ pub struct Figures {
     pub film_seconds: f64,
     /// How long the work on them took, in the attempt that ended it.
     pub work_seconds: f64,
+    /// How long the film that had waited longest did, in milliseconds.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub waited_ms: u64,
+}
+
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 impl Figures {
@@ -39,5 +46,6 @@ impl AddAssign for Figures {
         self.films_failed = self.films_failed.saturating_add(more.films_failed);
         self.film_seconds += more.film_seconds;
         self.work_seconds += more.work_seconds;
+        self.waited_ms = self.waited_ms.max(more.waited_ms);
     }
 }

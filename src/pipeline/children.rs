@@ -9,6 +9,7 @@ use super::publish::{PublishError, Publisher};
 use super::run::blocking;
 use super::spans::{InTurn, Place, Places};
 use crate::disk::Disk;
+use crate::events::Effort;
 use crate::model::problem::{Problem, ProblemCode};
 use crate::model::rendition::{RenditionKind, RenditionPlan};
 use crate::model::spans::{SPANS_MAX, Span};
@@ -162,6 +163,18 @@ impl Children {
         for child in self.spans.iter().filter_map(|work| work.child.as_ref()) {
             child.narrow(bounds);
         }
+    }
+
+    /// Returns what they take at the moment, as far as they were heard.
+    pub(super) fn effort(&self) -> Effort {
+        let first = Some(&self.first).filter(|_| !self.is_first_done);
+        let spans = self.spans.iter().filter_map(|work| work.child.as_ref());
+        let each = first.into_iter().chain(spans).map(Child::memory_bytes);
+        let add = |effort: Effort, bytes| Effort {
+            children: effort.children + 1,
+            memory: ByteCount(effort.memory.0.saturating_add(bytes)),
+        };
+        each.fold(Effort::default(), add)
     }
 
     /// Kills all of them at once and waits until they are gone.

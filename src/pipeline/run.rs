@@ -10,7 +10,7 @@ use super::publish::{PublishError, Publisher, Start};
 use super::reached::Reached;
 use super::source;
 use super::turns::Turns;
-use crate::events::{Event, EventBody, EventKind, Progress};
+use crate::events::{Effort, Event, EventBody, EventKind, Progress};
 use crate::ids::{Epoch, JobId};
 use crate::model::estimate::{Course, Load};
 use crate::model::extra::{Extra, ExtraKind};
@@ -75,6 +75,7 @@ struct Running<'a> {
     /// Progress and speed by the child's last word, and how far the film played when it was told.
     progress: (f64, f64),
     told_seconds: f64,
+    effort: Effort,
 }
 
 /// Kills of the child that got nowhere, after which what it was making beside the film is left out.
@@ -99,6 +100,7 @@ impl<'a> Running<'a> {
             load: None,
             progress: (0.0, 0.0),
             told_seconds: 0.0,
+            effort: Effort::default(),
         }
     }
 
@@ -124,6 +126,7 @@ impl<'a> Running<'a> {
                 more = along::more(&mut self.along) => self.arrived(more, &mut children),
                 said = children.next() => match children.heard(said, &publisher).await {
                     Ok(Heard::Reports(reports)) => {
+                        self.effort = children.effort();
                         self.take_all(reports, &mut children, &publisher).await
                     }
                     Ok(Heard::Broken(Who::First, ending)) => Err(self.halt_of(ending)),
@@ -626,6 +629,7 @@ impl<'a> Running<'a> {
             renditions,
             playable_seconds,
             made_seconds,
+            effort: self.effort,
         };
         let (video, now) = (&self.claim.video, self.pipeline.clock.now());
         let event = Event::of_video(EventKind::VideoProgress, now, video.id, video.owner.clone());

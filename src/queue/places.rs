@@ -53,9 +53,31 @@ fn read(state: &State) -> Before {
 }
 
 impl Line<'_> {
+    /// Returns the films that will be begun first, in order, if no other comes.
+    pub fn first(&self, count: usize) -> Vec<JobId> {
+        let places = self.places().iter().filter(|(_, before)| **before < count);
+        let mut first: Vec<_> = places.map(|(&job, &before)| (before, job)).collect();
+        first.sort_unstable();
+        first.into_iter().map(|(_, job)| job).collect()
+    }
+
+    /// Returns how many are in line.
+    pub fn len(&self) -> usize {
+        self.places().len()
+    }
+
+    /// Says whether nobody is.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
     /// Returns how many films will be begun before this one, if no other comes; `None` if it isn't
     /// in line. Where more than a thousand wait it may be a second old, or not known yet.
     pub fn before(&self, job: JobId) -> Option<usize> {
-        self.before.get_or_init(|| self.places.told(self.state)).get(&job).copied()
+        self.places().get(&job).copied()
+    }
+
+    fn places(&self) -> &Before {
+        self.before.get_or_init(|| self.places.told(self.state))
     }
 }

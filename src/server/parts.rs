@@ -269,7 +269,10 @@ async fn keep_measures(state: State, clock: Clock, stop: CancellationToken) {
             _ = timer.tick() => false,
         };
         measures::tidy();
-        let figures = measures::take_figures();
+        let mut figures = measures::take_figures();
+        // Of no weight beside the rest: one that can't be read is looked at again soon.
+        let since = state.longest_waiting().ok().flatten();
+        figures.waited_ms = since.map_or(0, |since| clock.now().ms_since(since));
         if !figures.is_empty()
             && let Err(cause) = state.add_figures(clock.now(), figures).await
         {

@@ -46,15 +46,31 @@ impl State {
     /// # Errors
     /// `Unreadable`, `Failed`.
     pub fn figures(&self, now: UnixMillis, ms: u64) -> Result<Figures, StateError> {
+        let mut all = Figures::default();
+        self.figures_of_steps(now, ms)?.into_iter().for_each(|(_, figures)| all += figures);
+        Ok(all)
+    }
+
+    /// Returns the same step by step, each with its beginning, the oldest first; steps in which
+    /// nothing was done are left out.
+    ///
+    /// # Errors
+    /// `Unreadable`, `Failed`.
+    pub fn figures_of_steps(
+        &self,
+        now: UnixMillis,
+        ms: u64,
+    ) -> Result<Vec<(UnixMillis, Figures)>, StateError> {
         let wanted = step_of(now).saturating_sub(ms / STEP_MS)..=step_of(now);
         let view = self.view();
-        let mut all = Figures::default();
+        let mut steps = Vec::new();
         for key in view.keys(keys::FIGURES)? {
-            if keys::parse_figures(&key).is_some_and(|step| wanted.contains(&step)) {
-                all += view.find(&key)?.unwrap_or_default();
+            if let Some(step) = keys::parse_figures(&key).filter(|step| wanted.contains(step)) {
+                let began = UnixMillis(i64::try_from(step * STEP_MS).unwrap_or(i64::MAX));
+                steps.push((began, view.find(&key)?.unwrap_or_default()));
             }
         }
-        Ok(all)
+        Ok(steps)
     }
 }
 

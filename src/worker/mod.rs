@@ -32,6 +32,7 @@ use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
+use watch::Memory;
 
 /// The running program, whatever has been put in its place on disk since: after an upgrade the
 /// server still starts children of its own build.
@@ -89,8 +90,8 @@ pub struct Child {
     heard: Instant,
     /// Computing time that it had used when it was last heard.
     used: Duration,
-    /// The most memory that it held, as far as it was looked at: at each report.
-    peak_bytes: u64,
+    /// Its memory when it was last looked at: at each report.
+    memory: Memory,
     /// How often in a row it was only waiting for its turn.
     waited: u32,
     /// The child has said that it is confined, in our version.
@@ -126,7 +127,7 @@ pub fn start_program(program: &Path, launch: Launch) -> Result<Child, StartError
         stall: Duration::from_millis(launch.stall_ms),
         heard: Instant::now(),
         used: Duration::ZERO,
-        peak_bytes: 0,
+        memory: Memory::default(),
         waited: 0,
         confined: false,
         ending: None,
@@ -145,7 +146,7 @@ impl Child {
             match said.map(|said| self.judge(said)) {
                 Ok(Ok(report)) => {
                     self.used = watch::pulse(self.id()).map_or(self.used, |pulse| pulse.used);
-                    self.peak_bytes = watch::peak_bytes(self.id()).unwrap_or(self.peak_bytes);
+                    self.memory = watch::memory(self.id()).unwrap_or(self.memory);
                     self.waited = 0;
                     return Event::Report(report);
                 }
@@ -156,8 +157,8 @@ impl Child {
         }
         // The last word has been said: nothing that the child could still do is wanted.
         self.process.kill().await;
-        if self.peak_bytes > 0 {
-            measures::child_memory(std::mem::take(&mut self.peak_bytes));
+        if self.memory.peak > 0 {
+            measures::child_memory(std::mem::take(&mut self.memory).peak);
         }
         Event::Ended(self.ending.clone().unwrap_or(Ending::Stalled))
     }
@@ -194,6 +195,11 @@ impl Child {
             Ending::Failed(Problem::new(ProblemCode::Cancelled, "The work was stopped."))
         });
         self.process.kill().await;
+    }
+
+    /// Returns how many bytes of memory the child held when it was last heard.
+    pub fn memory_bytes(&self) -> u64 {
+        self.memory.now
     }
 
     /// Returns the child's process id, for the log and for tests.

@@ -27,14 +27,27 @@ pub(super) fn pulse(id: u32) -> Option<Pulse> {
     Some(Pulse { used, waits: stats.any(|stat| matches!(state(&stat), Some("R" | "D"))) })
 }
 
-/// Returns the most memory that a process has held so far, in bytes.
-pub(super) fn peak_bytes(id: u32) -> Option<u64> {
-    peak(&fs::read_to_string(format!("/proc/{id}/status")).ok()?)
+/// The memory of a process, in bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Memory {
+    /// What it holds.
+    pub(super) now: u64,
+    /// The most that it has held so far.
+    pub(super) peak: u64,
 }
 
-/// Reads the line of it, as in `VmHWM:     5124 kB`.
-fn peak(status: &str) -> Option<u64> {
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+/// Looks at the memory of a process.
+pub(super) fn memory(id: u32) -> Option<Memory> {
+    memory_in(&fs::read_to_string(format!("/proc/{id}/status")).ok()?)
+}
+
+fn memory_in(status: &str) -> Option<Memory> {
+    Some(Memory { now: bytes_in(status, "VmRSS:")?, peak: bytes_in(status, "VmHWM:")? })
+}
+
+/// Reads a line of it, as in `VmHWM:     5124 kB`.
+fn bytes_in(status: &str, name: &str) -> Option<u64> {
+    let line = status.lines().find_map(|line| line.strip_prefix(name))?;
     let kib: u64 = line.split_whitespace().next()?.parse().ok()?;
     kib.checked_mul(1024)
 }
@@ -95,8 +108,11 @@ mod tests {
         let ticks = rustix::param::clock_ticks_per_second();
         assert_eq!(used(stat), Some(Duration::from_millis(300 * 1000 / ticks)));
         assert_eq!(used("7 (a) S 1"), None);
-        assert_eq!(peak("Name:\tx\nVmPeak:\t  9 kB\nVmHWM:\t  5124 kB\n"), Some(5124 * 1024));
-        assert!(peak_bytes(std::process::id()).is_some_and(|bytes| bytes > 1 << 20));
+        let status = "Name:\tx\nVmPeak:\t  9 kB\nVmHWM:\t  5124 kB\nVmRSS:\t  12 kB\n";
+        let read = Memory { now: 12 * 1024, peak: 5124 * 1024 };
+        assert_eq!(memory_in(status), Some(read));
+        let own = memory(std::process::id()).expect("it runs");
+        assert!(own.peak >= own.now && own.now > 1 << 20, "{own:?}");
         let own = pulse(std::process::id()).expect("it runs");
         assert!(own.waits, "the thread that asks is running");
     }

@@ -1,7 +1,7 @@
 //! The hub on its own: replay, slow readers, paced progress.
 
 use super::*;
-use crate::events::EventKind;
+use crate::events::{Effort, EventKind};
 use crate::ids::Owner;
 use crate::model::job::Stage;
 
@@ -20,6 +20,7 @@ fn progress(video: VideoId, share: f64) -> Event {
         renditions: Vec::new(),
         playable_seconds: 0.0,
         made_seconds: 0.0,
+        effort: Effort::default(),
     };
     event(EventKind::VideoProgress, video).with(EventBody::Progress(progress))
 }
@@ -173,6 +174,7 @@ async fn waiting_listeners_wake_up() {
         renditions: Vec::new(),
         playable_seconds: 0.0,
         made_seconds: 0.0,
+        effort: Effort::default(),
     });
     assert_eq!(seen.last().map(|event| event.body.clone()), Some(last));
 }

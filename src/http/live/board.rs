@@ -149,6 +149,17 @@ impl Board {
         self.shared.append(lines);
     }
 
+    /// Returns events that are still on the board and wanted, the newest first.
+    pub(in crate::http) fn recent(
+        &self,
+        count: usize,
+        wanted: &dyn Fn(&Event) -> bool,
+    ) -> Vec<Arc<Event>> {
+        let ring = self.shared.ring();
+        let lines = ring.lines.iter().rev().flatten();
+        lines.map(|line| &line.event).filter(|it| wanted(it)).take(count).cloned().collect()
+    }
+
     /// Returns how many listen.
     pub(in crate::http) fn listeners(&self) -> usize {
         self.shared.listeners.load(Ordering::Relaxed)

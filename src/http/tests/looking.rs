@@ -314,6 +314,73 @@ async fn the_operator_moves_the_queue() {
     assert_eq!(answer.status, 409);
 }
 
+/// The operator sees the line in its order, everybody's uploads, and what happened; nobody else.
+#[tokio::test]
+async fn the_operators_lists() {
+    let rig = Rig::start().await;
+    let videos = [rig.bring(b"one").await, rig.bring(b"two").await, rig.bring(b"three").await];
+    let open = rig.create(7).await;
+    rig.append(&open, 0, b"123").await;
+    rig.parts.queue.prioritise(videos[2], 9).await.expect("it waits");
+    let ask = async |path: &str| {
+        let line = format!("GET /api/admin/{path}");
+        rig.as_token(&rig.admin, &line, &[], b"").await.json()
+    };
+    let line = ask("queue?limit=2").await;
+    assert_eq!((&line["total"], &line["items"][0]["position"]), (&json!(3), &json!(1)), "{line}");
+    assert_eq!(line["items"][0]["videoId"], videos[2].to_string());
+    assert_eq!(line["items"].as_array().map(Vec::len), Some(2));
+    let uploads = ask("uploads").await;
+    let one = &uploads["items"][0];
+    assert_eq!(
+        (&uploads["total"], &one["owner"], &one["door"]),
+        (&json!(1), &json!("ann"), &json!("tus"))
+    );
+    assert_eq!((&one["receivedBytes"], &one["size"]), (&json!(3), &json!(7)));
+    rig.parts.queue.cancel(videos[0]).await.expect("it waits");
+    let told = async || ask("events?limit=1").await["items"][0].clone();
+    let mut last = told().await;
+    while last["type"] != "video.failed" {
+        tokio::task::yield_now().await;
+        last = told().await;
+    }
+    assert_eq!((&last["videoId"], &last["owner"]), (&videos[0].to_string().into(), &json!("ann")));
+    assert_eq!(
+        (&last["title"], &last["error"]["code"]),
+        (&json!("Sea"), &json!("cancelled")),
+        "{last}"
+    );
+    for path in ["queue", "uploads", "events", "tokens"] {
+        let line = format!("GET /api/admin/{path}");
+        assert_eq!(rig.as_token(&rig.ann, &line, &[], b"").await.status, 403, "{path}");
+        assert_eq!(rig.ask(&line, &[], b"").await.status, 401, "{path}");
+    }
+}
+
+/// The operator sees the tokens, without anything secret, and ends any but their own.
+#[tokio::test]
+async fn the_operator_ends_tokens() {
+    let rig = Rig::start().await;
+    let tokens = async || {
+        let answer = rig.as_token(&rig.admin, "GET /api/admin/tokens", &[], b"").await;
+        assert!(!String::from_utf8_lossy(&answer.body).contains("slw_"));
+        answer.json()["items"].as_array().expect("a list").clone()
+    };
+    let before = tokens().await;
+    let id_of = |wanted: &dyn Fn(&Value) -> bool| {
+        before.iter().find(|it| wanted(it)).expect("it is there")["id"].as_str().expect("an id")
+    };
+    let (own, bobs) = (id_of(&|it| it["current"] == true), id_of(&|it| it["owner"] == "bob"));
+    let end = |id: &str| format!("DELETE /api/admin/tokens/{id}");
+    assert_eq!(rig.as_token(&rig.ann, &end(bobs), &[], b"").await.status, 403);
+    assert_eq!(rig.as_token(&rig.admin, &end(own), &[], b"").await.status, 409);
+    assert_eq!(rig.as_token(&rig.bob, "GET /api/videos", &[], b"").await.status, 200);
+    assert_eq!(rig.as_token(&rig.admin, &end(bobs), &[], b"").await.status, 204);
+    assert_eq!(rig.as_token(&rig.bob, "GET /api/videos", &[], b"").await.status, 401);
+    assert_eq!(rig.as_token(&rig.admin, &end(bobs), &[], b"").await.status, 404);
+    assert_eq!(tokens().await.len(), before.len() - 1);
+}
+
 /// Readiness ends before the server does; health doesn't.
 #[tokio::test]
 async fn readiness_can_be_withdrawn() {

@@ -177,6 +177,7 @@ impl SourceView {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::events::Effort;
     use crate::ids::{Epoch, JobId, Owner, VideoId};
     use crate::model::job::{JobState, Stage, StageState};
     use crate::model::manifest::Picture;
@@ -250,6 +251,7 @@ mod tests {
             renditions: vec![("360p".into(), 0.25)],
             playable_seconds: 10.0,
             made_seconds: 2.0,
+            effort: Effort::default(),
         };
         let work = Work {
             job: Some(&job),

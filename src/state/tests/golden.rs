@@ -292,6 +292,7 @@ fn figures() -> Figures {
         films_failed: 1,
         film_seconds: 61.5,
         work_seconds: 30.25,
+        ..Figures::default()
     }
 }
 
@@ -399,6 +400,7 @@ fn records_keep_their_bytes() {
     check(token());
     check(login_code());
     check(figures());
+    check_kind("-waited", Figures { waited_ms: 61_000, ..figures() });
 }
 
 /// A record of a later program is refused by name and number, and damage never panics.

@@ -262,6 +262,15 @@ async fn figures_add_up_for_a_month() {
     assert_eq!(of(2 * HOUR, DAY).uploaded_bytes, 7);
     assert_eq!(of(3 * DAY, DAY).uploaded_bytes, 8);
     assert_eq!(of(3 * DAY, 30 * DAY).uploaded_bytes, 15);
+    let steps = fixture.state.figures_of_steps(NOW.plus_ms(2 * HOUR), DAY).expect("read");
+    let bytes: Vec<_> = steps.iter().map(|(_, figures)| figures.uploaded_bytes).collect();
+    assert_eq!(bytes, [3, 4], "each step by itself, the oldest first");
+    assert!(steps[0].0 <= NOW && steps[1].0.ms_since(steps[0].0) >= HOUR);
+    for waited_ms in [7, 9, 8] {
+        let figures = Figures { waited_ms, ..Figures::default() };
+        fixture.state.add_figures(NOW.plus_ms(3 * DAY), figures).await.expect("kept");
+    }
+    assert_eq!(of(3 * DAY, DAY).waited_ms, 9, "the longest wait counts");
     fixture.state.add_figures(NOW.plus_ms(33 * DAY), upload(16)).await.expect("kept");
     let of = |at, span| fixture.state.figures(NOW.plus_ms(at), span).expect("read");
     assert_eq!(of(33 * DAY, 60 * DAY).uploaded_bytes, 24, "the first days are forgotten");
