@@ -119,11 +119,13 @@ function sourceWords(video: api.Video): string {
 /** Nothing but the player, to stand in a frame of another page. */
 export class SlipwayEmbed extends HTMLElement {
   connectedCallback(): void {
+    const title = h("h1", { class: "unseen" }, words.watch.embedTitle);
     const player = h("slipway-player" as "div", { video: idFromPath() });
     player.addEventListener("slipway-video", (event) => {
-      if (event instanceof VideoChanged)
-        document.title = event.detail.title || words.watch.embedTitle;
+      if (!(event instanceof VideoChanged)) return;
+      document.title = event.detail.title || words.watch.embedTitle;
+      text(title, document.title);
     });
-    this.replaceChildren(player);
+    this.replaceChildren(title, player);
   }
 }
