@@ -1,10 +1,11 @@
-//! Settings of webhooks, and their secrets, which are never shown.
+//! Settings of webhooks and of blocking hooks, and their secrets, which are never shown.
 
 use crate::model::hook::HookEvent;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use std::fmt;
-use std::path::Path;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
 use toml::{Table, Value};
 
 /// Most webhooks.
@@ -18,13 +19,48 @@ const SECRET_BYTES: std::ops::RangeInclusive<usize> = 24..=64;
 /// Longest file with a secret.
 const SECRET_FILE_BYTES_MAX: u64 = 4096;
 
-/// Settings of webhooks.
-#[derive(Clone, Debug, Default, PartialEq)]
+/// How long a blocking hook may take, unless somebody says otherwise.
+const DEADLINE_MS: u64 = 5_000;
+
+/// Settings of hooks.
+#[derive(Clone, Debug, PartialEq)]
 pub struct HooksConfig {
     /// Who is told what happens.
     pub webhooks: Vec<WebhookConfig>,
-    /// They may be at addresses that aren't public.
+    /// Who is asked before an upload begins.
+    pub pre_create: Option<BlockingHook>,
+    /// Who is asked before an upload is finished.
+    pub pre_finish: Option<BlockingHook>,
+    /// How long either may take.
+    pub deadline_ms: u64,
+    /// Hooks may be at addresses that aren't public.
     pub allow_private: bool,
+}
+
+impl Default for HooksConfig {
+    fn default() -> Self {
+        Self {
+            webhooks: Vec::new(),
+            pre_create: None,
+            pre_finish: None,
+            deadline_ms: DEADLINE_MS,
+            allow_private: false,
+        }
+    }
+}
+
+/// Somebody who is asked before something happens.
+#[derive(Clone, Debug, PartialEq)]
+pub enum BlockingHook {
+    /// An address.
+    Url {
+        /// Where.
+        url: String,
+        /// What requests are signed with; none: they aren't.
+        secret: Option<HookSecret>,
+    },
+    /// A program, by its absolute path.
+    Program(PathBuf),
 }
 
 /// Somebody who is told what happens.
@@ -104,6 +140,50 @@ fn webhook(table: &Table) -> Result<WebhookConfig, String> {
     Ok(WebhookConfig { url: url.to_owned(), secret, events })
 }
 
+/// Reads `hooks.pre_create` or `hooks.pre_finish`: an address, a program's path, or a table.
+pub(super) fn blocking(value: &Value) -> Result<Option<BlockingHook>, String> {
+    let wanted = "needs an http:// or https:// address, the absolute path of a program, or \
+                  {url = …, secret = …}";
+    match value {
+        Value::String(text) if text.is_empty() => Ok(None),
+        Value::String(text) if text.starts_with('/') => program(text).map(Some),
+        Value::String(url) => {
+            check_url(url).map_err(|_| wanted.to_owned())?;
+            Ok(Some(BlockingHook::Url { url: url.clone(), secret: None }))
+        }
+        Value::Table(table) => asked(table).map(Some),
+        _ => Err(wanted.to_owned()),
+    }
+}
+
+fn asked(table: &Table) -> Result<BlockingHook, String> {
+    const KEYS: [&str; 3] = ["url", "secret", "secret_file"];
+    if let Some(key) = table.keys().find(|key| !KEYS.contains(&key.as_str())) {
+        return Err(format!("a hook has no `{key}`; it has {}", KEYS.join(", ")));
+    }
+    let text = |key: &str| table.get(key).and_then(Value::as_str);
+    let url = text("url").ok_or("a hook that is a table needs a `url`")?;
+    check_url(url)?;
+    let is_set = |key: &str| table.contains_key(key);
+    let secret = match (text("secret"), text("secret_file")) {
+        (Some(secret), None) => Some(HookSecret::parse(secret)?),
+        (None, Some(file)) => Some(HookSecret::parse(&read_secret(Path::new(file))?)?),
+        (None, None) if !is_set("secret") && !is_set("secret_file") => None,
+        _ => return Err("a hook has `secret` or `secret_file`, each a text".to_owned()),
+    };
+    Ok(BlockingHook::Url { url: url.to_owned(), secret })
+}
+
+/// Accepts files that can be run.
+fn program(path: &str) -> Result<BlockingHook, String> {
+    let cause = |error: std::io::Error| format!("the program {path} can't be run: {error}");
+    let metadata = std::fs::metadata(path).map_err(cause)?;
+    match metadata.is_file() && metadata.permissions().mode() & 0o111 != 0 {
+        true => Ok(BlockingHook::Program(PathBuf::from(path))),
+        false => Err(format!("{path} isn't a file that can be run; `chmod +x` makes it one")),
+    }
+}
+
 /// Accepts addresses that can be sent to; a path, a query and a port are fine.
 fn check_url(url: &str) -> Result<(), String> {
     let rest = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
@@ -138,11 +218,15 @@ fn events(value: &Value) -> Result<Vec<HookEvent>, String> {
 /// Returns the value as it may be shown.
 pub(super) fn masked(value: &Value) -> Value {
     let mut shown = value.clone();
-    let tables = shown.as_array_mut().into_iter().flatten().filter_map(Value::as_table_mut);
-    for table in tables {
+    let hide = |table: &mut Table| {
         if let Some(secret) = table.get_mut("secret") {
             *secret = Value::String("…".to_owned());
         }
+    };
+    match &mut shown {
+        Value::Array(list) => list.iter_mut().filter_map(Value::as_table_mut).for_each(hide),
+        Value::Table(table) => hide(table),
+        _ => (),
     }
     shown
 }
@@ -175,6 +259,9 @@ mod tests {
         let table: Table = format!("v = {text}").parse().expect("TOML");
         let shown = masked(&table["v"]).to_string();
         assert!(!shown.contains(&secret) && shown.contains("a.example"), "{shown}");
+        let one: Table =
+            format!("v = {{url = \"https://a/\", secret = \"{secret}\"}}").parse().expect("TOML");
+        assert!(!masked(&one["v"]).to_string().contains(&secret));
         for (bad, expected) in [
             ("1", "a list"),
             ("[1]", "a table"),
@@ -192,5 +279,42 @@ mod tests {
         assert!(read(&format!("[{twice}, {twice}]")).expect_err("twice").contains("twice"));
         let event = format!("[{{url = \"https://a/\", secret = \"{secret}\", events = [\"x\"]}}]");
         assert!(read(&event).expect_err("no such event").contains("video.ready"));
+    }
+
+    /// A blocking hook is an address, with or without a secret, or a file that can be run.
+    #[test]
+    fn blocking_hooks_are_checked() {
+        let read = |text: &str| {
+            let table: Table = format!("v = {text}").parse().expect("TOML");
+            blocking(&table["v"])
+        };
+        let secret = format!("whsec_{}", STANDARD.encode([7; 32]));
+        assert_eq!(read("\"\""), Ok(None));
+        let plain = read("\"http://a.example/x\"").expect("good");
+        let url = "http://a.example/x".to_owned();
+        assert_eq!(plain, Some(BlockingHook::Url { url: url.clone(), secret: None }));
+        let signed = read(&format!("{{url = \"{url}\", secret = \"{secret}\"}}")).expect("good");
+        let key = HookSecret::parse(&secret).expect("a secret");
+        assert_eq!(signed, Some(BlockingHook::Url { url, secret: Some(key) }));
+        let directory = tempfile::tempdir().expect("a directory");
+        let file = directory.path().join("hook");
+        std::fs::write(&file, "#!/bin/sh\n").expect("there is room");
+        let named = format!("\"{}\"", file.display());
+        assert!(read(&named).expect_err("it can't be run").contains("chmod"));
+        std::fs::set_permissions(&file, PermissionsExt::from_mode(0o755)).expect("it is ours");
+        assert_eq!(read(&named), Ok(Some(BlockingHook::Program(file))));
+        for (bad, expected) in [
+            ("1", "absolute path"),
+            ("\"hook.sh\"", "absolute path"),
+            ("\"ftp://a\"", "absolute path"),
+            ("\"/nowhere/x\"", "can't be run"),
+            ("\"/\"", "isn't a file"),
+            ("{secret = \"x\"}", "needs a `url`"),
+            ("{url = \"https://a/\", secret = 1}", "each a text"),
+            ("{url = \"https://a/\", events = []}", "has no `events`"),
+        ] {
+            let said = read(bad).expect_err(bad);
+            assert!(said.contains(expected), "{bad}: {said}");
+        }
     }
 }

@@ -382,10 +382,34 @@ pub const KEYS: &[Key] = &[
         set: |c, x| super::hooks::webhooks(x).map(|it| c.hooks.webhooks = it),
     },
     Key {
+        name: "hooks.pre_create",
+        default: "\"\"",
+        allowed: "an address, the absolute path of a program, or `{url, secret}`; instead of \
+                  `secret` a `secret_file`",
+        meaning: "Who is asked before an upload begins, and may refuse it or change its words.",
+        set: |c, x| super::hooks::blocking(x).map(|it| c.hooks.pre_create = it),
+    },
+    Key {
+        name: "hooks.pre_finish",
+        default: "\"\"",
+        allowed: "as `hooks.pre_create`",
+        meaning: "Who is asked when all bytes of an upload are here, before it is finished.",
+        set: |c, x| super::hooks::blocking(x).map(|it| c.hooks.pre_finish = it),
+    },
+    Key {
+        name: "hooks.deadline",
+        default: "5s",
+        allowed: "`1s` to `60s`",
+        meaning: "How long a blocking hook may take. One that takes longer hasn't answered: the \
+                  upload isn't taken for now.",
+        set: |c, x| v::time(x, 1_000, 60_000).map(|it| c.hooks.deadline_ms = it),
+    },
+    Key {
         name: "hooks.allow_private",
         default: "false",
         allowed: "`true`, `false`",
-        meaning: "Whether webhooks may be at addresses of this machine or of networks behind it.",
+        meaning: "Whether webhooks and blocking hooks may be at addresses of this machine or of \
+                  networks behind it.",
         set: |c, x| v::boolean(x).map(|it| c.hooks.allow_private = it),
     },
     Key {

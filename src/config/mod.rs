@@ -8,7 +8,7 @@ mod hooks;
 pub mod keys;
 mod values;
 
-pub use hooks::{HookSecret, HooksConfig, WebhookConfig};
+pub use hooks::{BlockingHook, HookSecret, HooksConfig, WebhookConfig};
 
 use crate::model::accept::Accept;
 use crate::model::manifest::Formats;
@@ -38,7 +38,7 @@ pub struct Config {
     pub media: MediaConfig,
     /// Visibility of a video whose uploader names none.
     pub default_visibility: Visibility,
-    /// Webhooks.
+    /// Webhooks and blocking hooks.
     pub hooks: HooksConfig,
     /// How long a deleted video can be restored; 0 removes it at once.
     pub trash_for_ms: u64,
@@ -320,7 +320,9 @@ impl Loaded {
             .iter()
             .filter_map(|key| self.effective.get(key.name).map(|value| (key.name, value)))
             .map(|(name, value)| match name {
-                "hooks.webhooks" => format!("{name} = {}\n", hooks::masked(value)),
+                "hooks.webhooks" | "hooks.pre_create" | "hooks.pre_finish" => {
+                    format!("{name} = {}\n", hooks::masked(value))
+                }
                 _ => format!("{name} = {value}\n"),
             })
             .collect()

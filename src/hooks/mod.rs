@@ -1,16 +1,20 @@
 //! Webhooks: what happens is told to addresses that the operator names, signed, until they have
-//! taken it.
+//! taken it. Blocking hooks (`ask`): somebody is asked before something happens.
 //!
 //! What is to be told comes from the outbox in `state`. Each target has a task, its own few
 //! threads and its own bounds, so one that hangs holds up nothing but its own deliveries. Started
 //! by the server, looked at by the admin's API.
 
 mod address;
+mod ask;
 mod body;
+mod program;
+mod reply;
 mod send;
 mod sign;
 mod target;
 
+pub use ask::blocking;
 pub use body::Body;
 pub use target::Health;
 

@@ -1,4 +1,4 @@
-//! One request to a webhook: a checked address, a deadline, and no more of the answer than counts.
+//! One request to a hook: a checked address, a deadline, and no more of the answer than counts.
 
 use super::address::is_public;
 use std::io;
@@ -9,9 +9,6 @@ use ureq::tls::{RootCerts, TlsConfig};
 use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver};
 use ureq::unversioned::transport::{DefaultConnector, NextTimeout};
 use ureq::{Agent, Error};
-
-/// How long an attempt may take, from the look-up of the name to the answer's head.
-const DEADLINE: Duration = Duration::from_secs(15);
 
 /// Longest head of an answer that is read.
 const HEAD_BYTES_MAX: usize = 16 << 10;
@@ -42,15 +39,16 @@ impl Resolver for Guard {
 /// What is said of an address that isn't public.
 const PRIVATE: &str = "the address isn't a public one, and `hooks.allow_private` isn't set";
 
-/// Makes who sends: no proxy, no redirects, no connection kept.
-pub(super) fn agent(allow_private: bool) -> Agent {
+/// Makes who sends: no proxy, no redirects, no connection kept. `deadline` bounds a request from
+/// the look-up of the name to the last byte of the answer that is read.
+pub(super) fn agent(allow_private: bool, deadline: Duration) -> Agent {
     let tls = TlsConfig::builder().root_certs(RootCerts::PlatformVerifier).build();
     let config = Agent::config_builder()
         .http_status_as_error(false)
         .max_redirects(0)
         .max_redirects_will_error(false)
         .proxy(None)
-        .timeout_global(Some(DEADLINE))
+        .timeout_global(Some(deadline))
         .max_idle_connections(0)
         .max_response_header_size(HEAD_BYTES_MAX)
         .tls_config(tls)
@@ -60,8 +58,15 @@ pub(super) fn agent(allow_private: bool) -> Agent {
     Agent::with_parts(config, DefaultConnector::default(), guard)
 }
 
-/// Posts a body and returns the status of the answer; the answer's body isn't read. Blocks for
-/// the deadline at most.
+/// An answer.
+pub(super) struct Answer {
+    pub(super) status: u16,
+    /// The body, as far as it was wanted.
+    pub(super) body: Vec<u8>,
+}
+
+/// Posts a body and returns the answer, whose own body is read if it has at most `bytes_max`
+/// bytes; with 0 it isn't read at all. Blocks for the agent's deadline at most.
 ///
 /// # Errors
 /// A sentence without anything secret.
@@ -70,18 +75,27 @@ pub(super) fn post(
     url: &str,
     headers: &[(&str, String)],
     body: &str,
-) -> Result<u16, String> {
+    bytes_max: u64,
+) -> Result<Answer, String> {
     let mut request = agent.post(url).header("content-type", "application/json");
     for (name, value) in headers {
         request = request.header(*name, value);
     }
-    match request.send(body) {
-        Ok(answer) => Ok(answer.status().as_u16()),
-        Err(Error::Io(error)) if error.kind() == io::ErrorKind::PermissionDenied => {
-            Err(PRIVATE.to_owned())
-        }
-        Err(Error::Timeout(_)) => Err(format!("no answer within {} s", DEADLINE.as_secs())),
-        Err(Error::HostNotFound) => Err("there is no such host".to_owned()),
-        Err(error) => Err(error.to_string()),
+    let mut answer = request.send(body).map_err(said)?;
+    let status = answer.status().as_u16();
+    let body = match bytes_max {
+        0 => Vec::new(),
+        most => answer.body_mut().with_config().limit(most).read_to_vec().map_err(said)?,
+    };
+    Ok(Answer { status, body })
+}
+
+fn said(error: Error) -> String {
+    match error {
+        Error::Io(error) if error.kind() == io::ErrorKind::PermissionDenied => PRIVATE.to_owned(),
+        Error::Timeout(_) => "no answer in time".to_owned(),
+        Error::HostNotFound => "there is no such host".to_owned(),
+        Error::BodyExceedsLimit(most) => format!("the answer has more than {most} bytes"),
+        error => error.to_string(),
     }
 }

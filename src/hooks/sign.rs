@@ -14,13 +14,26 @@ pub(super) fn name_of(id: DeliveryId) -> String {
 }
 
 /// Returns `webhook-signature`: `v1,` and the HMAC-SHA256 over id, time and body.
-pub(super) fn signature(secret: &HookSecret, id: &str, seconds: u64, body: &str) -> String {
+fn signature(secret: &HookSecret, id: &str, seconds: u64, body: &str) -> String {
     // HMAC takes keys of any length.
     let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(secret.bytes()) else { return String::new() };
     for piece in [id, ".", &seconds.to_string(), ".", body] {
         mac.update(piece.as_bytes());
     }
     format!("v1,{}", STANDARD.encode(mac.finalize().into_bytes()))
+}
+
+/// Returns the headers of a request, with its signature if there is a secret.
+pub(super) fn headers(
+    secret: Option<&HookSecret>,
+    id: String,
+    seconds: u64,
+    body: &str,
+) -> Vec<(&'static str, String)> {
+    let signature = secret.map(|secret| signature(secret, &id, seconds, body));
+    let mut headers = vec![("webhook-id", id), ("webhook-timestamp", seconds.to_string())];
+    headers.extend(signature.map(|signature| ("webhook-signature", signature)));
+    headers
 }
 
 /// Returns the present moment as `webhook-timestamp` has it.

@@ -21,6 +21,9 @@ use ureq::Agent;
 /// Deliveries to one target at the same moment.
 const AT_ONCE_MAX: usize = 4;
 
+/// How long an attempt may take, from the look-up of the name to the answer's head.
+const DEADLINE: Duration = Duration::from_secs(15);
+
 /// Rows that are read in one go.
 const PAGE: usize = 500;
 
@@ -71,7 +74,7 @@ impl Target {
             key: key_of(&hook.url),
             events: hook.events.clone(),
             secret: hook.secret.clone(),
-            agent: send::agent(allow_private),
+            agent: send::agent(allow_private, DEADLINE),
             health: Mutex::default(),
             look_again: AtomicBool::default(),
             bell: Notify::new(),
@@ -101,13 +104,8 @@ impl Target {
     /// Makes one attempt; blocks.
     fn attempt(&self, row: &DeliveryRecord, now: UnixMillis) -> Result<u16, String> {
         let (id, seconds, body) = (sign::name_of(row.id), sign::seconds(now), body::text(row));
-        let signature = sign::signature(&self.secret, &id, seconds, &body);
-        let headers = [
-            ("webhook-id", id),
-            ("webhook-timestamp", seconds.to_string()),
-            ("webhook-signature", signature),
-        ];
-        send::post(&self.agent, &self.url, &headers, &body)
+        let headers = sign::headers(Some(&self.secret), id, seconds, &body);
+        send::post(&self.agent, &self.url, &headers, &body, 0).map(|answer| answer.status)
     }
 }
 

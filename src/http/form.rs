@@ -6,10 +6,11 @@
 use super::body::Allowance;
 use super::problem::{Code, Problem};
 use super::{Shared, blocking, guard, translate, videos};
-use crate::ids::UploadId;
+use crate::ids::{UploadId, VideoId};
 use crate::model::access::{Role, Viewer};
 use crate::model::upload::Protocol;
-use crate::state::{UploadRecord, VideoChange};
+use crate::model::words::VideoChange;
+use crate::state::{UploadRecord, VideoRecord};
 use crate::units::{ByteCount, ByteOffset};
 use crate::upload::{Append, Metadata, NewUpload};
 use actix_multipart::{Field, Multipart};
@@ -148,7 +149,12 @@ impl Form {
         let Some((upload, end)) = &self.upload else { return Ok(()) };
         // What came after the file counts before the file does: nobody sees it without its words.
         if let (Some(video), true) = (upload.video, self.said.len() > self.said_before) {
-            let change = words(&metadata(&self.said)?);
+            let mut before = words(&metadata(&self.said[..self.said_before])?);
+            let usual = self.app.parts.config.default_visibility;
+            before.visibility = before.visibility.or(Some(usual));
+            let after = words(&metadata(&self.said)?);
+            let record = self.record(video).await?;
+            let change = said_since(before, after, &record);
             let library = &self.app.parts.library;
             library.change(video, &self.viewer, change).await.map_err(translate::library)?;
         }
@@ -162,6 +168,13 @@ impl Form {
         let nothing = stream::empty::<Result<Bytes, std::convert::Infallible>>();
         self.app.parts.uploads.append(append, nothing).await.map_err(translate::upload)?;
         Ok(())
+    }
+
+    async fn record(&self, video: VideoId) -> Result<VideoRecord, Problem> {
+        let read = blocking(&self.app, move |parts| {
+            parts.state.video(video).map_err(translate::state)?.ok_or_else(Problem::not_found)
+        });
+        read.await
     }
 
     async fn text(&mut self, name: String, mut field: Field) -> Result<(), Problem> {
@@ -234,6 +247,24 @@ fn words(said: &Metadata) -> VideoChange {
         visibility: said.visibility(),
         filename: Some(said.filename()),
         session: said.session(),
+    }
+}
+
+/// Returns what of `after` the fields behind a form's file say otherwise than those before it did,
+/// without what isn't as the form had it any more: a hook that was asked before the file has the
+/// last word.
+fn said_since(before: VideoChange, after: VideoChange, now: &VideoRecord) -> VideoChange {
+    fn new<T: PartialEq>(before: Option<T>, after: Option<T>, now: &T) -> Option<T> {
+        let is_kept = before.as_ref().is_none_or(|before| before == now);
+        after.filter(|it| is_kept && before.as_ref() != Some(it))
+    }
+    VideoChange {
+        title: new(before.title, after.title, &now.title),
+        description: new(before.description, after.description, &now.description),
+        tags: new(before.tags, after.tags, &now.tags),
+        visibility: new(before.visibility, after.visibility, &now.visibility),
+        filename: new(before.filename, after.filename, &now.filename),
+        session: after.session,
     }
 }
 

@@ -61,6 +61,9 @@ codes! {
     NotLocal = "not-local", 403, "This server only answers this machine";
     /// A signed address that was changed or has run out.
     BadSignature = "bad-signature", 403, "The address isn't valid any more";
+    /// The operator's hook doesn't want the upload, for the reason that it gives; another status of
+    /// the class 4xx if the hook says so. An upload that was begun is over.
+    UploadRefused = "upload-refused", 403, "The upload isn't wanted here";
     /// There is nothing, or nothing for this caller.
     NotFound = "not-found", 404, "Not found";
     /// The method isn't known here.
@@ -128,6 +131,8 @@ codes! {
     BodyTimedOut = "body-timed-out", 503, "The request's body stopped coming";
     /// The server is stopping, or can't take work now.
     Unavailable = "unavailable", 503, "The server can't take this right now";
+    /// The operator's hook has to be asked first, and can't be right now.
+    HookUnavailable = "hook-unavailable", 503, "The upload can't be checked right now";
     /// The disk is full.
     OutOfSpace = "out-of-space", 507, "The server's disk is full";
 }
@@ -174,6 +179,8 @@ struct Extra {
     /// A type that others have defined, where the code is ours.
     kind: Option<&'static str>,
     missing_chunks: Option<Vec<u32>>,
+    /// A status that isn't the code's own.
+    status: Option<u16>,
     /// The offset that was expected, and the one that came.
     offsets: Option<(u64, u64)>,
 }
@@ -231,6 +238,12 @@ impl Problem {
     /// Names the parts that are missing.
     pub(super) fn missing_chunks(mut self, missing: Vec<u32>) -> Self {
         self.extra().missing_chunks = Some(missing);
+        self
+    }
+
+    /// Has the answer go by another status than the code's own.
+    pub(super) fn status(mut self, status: u16) -> Self {
+        self.extra().status = Some(status);
         self
     }
 
@@ -370,7 +383,9 @@ impl fmt::Display for Problem {
 
 impl ResponseError for Problem {
     fn status_code(&self) -> StatusCode {
-        StatusCode::from_u16(self.code.parts().1).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+        let own = self.extra.as_deref().and_then(|extra| extra.status);
+        let status = own.unwrap_or(self.code.parts().1);
+        StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
     }
 
     fn error_response(&self) -> HttpResponse {

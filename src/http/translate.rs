@@ -3,6 +3,7 @@
 use super::problem::{Code, Problem};
 use crate::disk::DiskError;
 use crate::library::LibraryError;
+use crate::model::consent::Objection;
 use crate::queue::QueueError;
 use crate::state::StateError;
 use crate::units::ByteOffset;
@@ -15,6 +16,9 @@ const RESTART_SECONDS: u32 = 5;
 pub(super) const IDLE_SECONDS: u32 = 1;
 /// How long clients wait before they send one more body, in seconds: others end all the time.
 const BODIES_SECONDS: u32 = 2;
+
+/// How long clients wait before a hook is asked about their upload again, in seconds.
+const HOOK_SECONDS: u32 = 5;
 
 /// How long clients wait before they begin one more upload, in seconds: what is open has to come
 /// or to end first.
@@ -86,6 +90,11 @@ pub(super) fn upload(error: UploadError) -> Problem {
             at(Problem::unavailable(detail, RESTART_SECONDS), offset)
         }
         E::Refused(refusal) => refused(refusal),
+        E::HookUnavailable => {
+            let detail = "This server asks somebody before it takes an upload, and had no answer. \
+                          What was acknowledged is kept; try again.";
+            Problem::new(Code::HookUnavailable, detail).retry_after(HOOK_SECONDS)
+        }
         E::Part(error) => part(error),
         E::Internal(fault) => Problem::internal(fault),
     }
@@ -122,6 +131,9 @@ fn refused(refusal: Refusal) -> Problem {
         Refusal::Bodies { limit } => {
             let detail = format!("You may send {limit} bodies at the same moment.");
             later(Code::TooManyBodies, detail, BODIES_SECONDS)
+        }
+        Refusal::Hook(Objection { status, detail }) => {
+            Problem::new(Code::UploadRefused, detail).status(status)
         }
         Refusal::Kind { kind } => {
             let detail = format!(

@@ -17,7 +17,7 @@ use crate::model::video::{SourceFacts, VideoKind, VideoState};
 use crate::queue::Queue;
 use crate::state::{JobRecord, UploadRecord, VideoRecord};
 use crate::units::{ByteCount, ByteOffset, UnixMillis};
-use crate::upload::{Append, Metadata, NewUpload, UploadLimits};
+use crate::upload::{Append, BlockingHooks, Metadata, NewUpload, UploadLimits};
 use bytes::Bytes;
 use futures_util::stream;
 use std::convert::Infallible;
@@ -51,7 +51,15 @@ impl House {
         let clock = Clock::by_hand(START);
         let hub = Hub::new(START);
         let (of_uploads, boot) = (state.clone(), "boot".to_owned());
-        let uploads = Uploads::new(disk.clone(), of_uploads, hub, clock.clone(), limits, boot);
+        let uploads = Uploads::new(
+            disk.clone(),
+            of_uploads,
+            hub,
+            clock.clone(),
+            limits,
+            boot,
+            BlockingHooks::default(),
+        );
         let (s, d, c) = (state.clone(), disk.clone(), clock.clone());
         let library = Library::new(s, d, Hub::new(START), c, 7 * 86_400_000);
         let (s, c, bell) = (state.clone(), clock.clone(), uploads.finished());

@@ -7,20 +7,9 @@ use crate::ids::{Epoch, JobId, VideoId};
 use crate::model::access::Viewer;
 use crate::model::extra::{Chosen, POSTER_FILE, POSTER_WEBP_FILE, chosen_files};
 use crate::model::manifest::Picture;
-use crate::state::{VideoChange, VideoRecord};
+use crate::model::words::VideoChange;
+use crate::state::VideoRecord;
 use tracing::warn;
-
-/// Longest title in characters.
-pub const TITLE_CHARS_MAX: usize = 255;
-
-/// Longest description in bytes.
-pub const DESCRIPTION_BYTES_MAX: usize = 16 * 1024;
-
-/// Most tags of one video.
-pub const TAGS_MAX: usize = 64;
-
-/// Longest tag in characters.
-pub const TAG_CHARS_MAX: usize = 64;
 
 impl Library {
     /// Changes title, description, tags or visibility of a video and returns its new record.
@@ -38,7 +27,7 @@ impl Library {
         viewer: &Viewer,
         change: VideoChange,
     ) -> Result<VideoRecord, LibraryError> {
-        let change = checked(change)?;
+        let change = change.checked()?;
         let _one_at_a_time = self.shelf.changing.lock().await;
         let before = self.own_video(id, viewer)?;
         if before.uploaded_at.is_some() {
@@ -134,76 +123,5 @@ impl Library {
         let now = self.shelf.clock.now();
         let event = Event::of_video(EventKind::VideoState, now, video.id, video.owner.clone());
         self.shelf.hub.publish(event);
-    }
-}
-
-/// Trims and bounds what people wrote.
-fn checked(mut change: VideoChange) -> Result<VideoChange, LibraryError> {
-    if let Some(title) = &mut change.title {
-        *title = title.trim().to_owned();
-        if title.is_empty() || title.chars().count() > TITLE_CHARS_MAX {
-            return Err(invalid("title", "needs 1 to 255 characters"));
-        }
-        if title.chars().any(char::is_control) {
-            return Err(invalid("title", "can't have control characters"));
-        }
-    }
-    if change.description.as_ref().is_some_and(|text| text.len() > DESCRIPTION_BYTES_MAX) {
-        return Err(invalid("description", "can have 16384 bytes at most"));
-    }
-    if let Some(tags) = &mut change.tags {
-        tags.iter_mut().for_each(|tag| *tag = tag.trim().to_owned());
-        let is_bad = |tag: &String| {
-            let length = tag.chars().count();
-            length == 0 || length > TAG_CHARS_MAX || tag.contains(',')
-        };
-        if tags.len() > TAGS_MAX || tags.iter().any(is_bad) {
-            return Err(invalid("tags", "can be 64 at most, of 1 to 64 characters without commas"));
-        }
-        let mut seen = std::collections::HashSet::new();
-        tags.retain(|tag| seen.insert(tag.clone()));
-    }
-    Ok(change)
-}
-
-fn invalid(field: &'static str, rule: &'static str) -> LibraryError {
-    LibraryError::Invalid { field, rule }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Words are trimmed and bounded before anything changes.
-    #[test]
-    fn words_are_bounded() {
-        let change = VideoChange {
-            title: Some("  A day out ".into()),
-            tags: Some(vec![" sea".into(), "sea".into(), "sun".into()]),
-            ..VideoChange::default()
-        };
-        let change = checked(change).expect("good words");
-        assert_eq!(change.title.as_deref(), Some("A day out"));
-        assert_eq!(change.tags, Some(vec!["sea".into(), "sun".into()]));
-        let title = |text: String| VideoChange { title: Some(text), ..VideoChange::default() };
-        let tags = |tags| VideoChange { tags: Some(tags), ..VideoChange::default() };
-        let bad = [
-            title(" ".into()),
-            title("x".repeat(TITLE_CHARS_MAX + 1)),
-            title("a\nb".into()),
-            tags(vec!["a,b".into()]),
-            tags(vec![String::new()]),
-            tags((0..=TAGS_MAX).map(|n| n.to_string()).collect()),
-            VideoChange {
-                description: Some("x".repeat(DESCRIPTION_BYTES_MAX + 1)),
-                ..VideoChange::default()
-            },
-        ];
-        for change in bad {
-            assert!(
-                matches!(checked(change.clone()), Err(LibraryError::Invalid { .. })),
-                "{change:?}"
-            );
-        }
     }
 }

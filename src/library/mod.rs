@@ -10,7 +10,6 @@ mod query;
 mod trash;
 
 pub use captions::{NewCaption, caption_name, text_track};
-pub use change::{DESCRIPTION_BYTES_MAX, TAG_CHARS_MAX, TAGS_MAX, TITLE_CHARS_MAX};
 pub use query::{Page, Query, TrashPage, UPLOADS_MAX, UploadPage, UploadQuery, VIDEOS_MAX, lists};
 pub use trash::Deleted;
 
@@ -20,6 +19,7 @@ use crate::events::Hub;
 use crate::ids::VideoId;
 use crate::model::access::{Role, Viewer};
 use crate::model::video::{VideoState, Visibility};
+use crate::model::words::Unfit;
 use crate::state::{State, StateError, VideoRecord};
 use crate::text::TextError;
 use crate::units::ByteCount;
@@ -83,6 +83,12 @@ pub enum LibraryError {
     /// A task of ours ended without a result.
     #[error("a task of the library ended without a result")]
     Task,
+}
+
+impl From<Unfit> for LibraryError {
+    fn from(Unfit { field, rule }: Unfit) -> Self {
+        Self::Invalid { field, rule }
+    }
 }
 
 impl From<DiskError> for LibraryError {

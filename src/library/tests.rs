@@ -7,7 +7,8 @@ use crate::ids::{JobId, Owner, UploadId};
 use crate::model::job::{PosterSource, Task};
 use crate::model::manifest::Picture;
 use crate::model::upload::UploadState;
-use crate::state::{JobRecord, VideoChange};
+use crate::model::words::VideoChange;
+use crate::state::JobRecord;
 use crate::units::UnixMillis;
 
 const START: UnixMillis = UnixMillis(1_700_000_000_000);

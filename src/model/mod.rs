@@ -3,6 +3,7 @@
 pub mod accept;
 pub mod access;
 pub mod arriving;
+pub mod consent;
 pub mod estimate;
 pub mod extra;
 pub mod figures;
@@ -22,3 +23,4 @@ pub mod text;
 pub mod upkeep;
 pub mod upload;
 pub mod video;
+pub mod words;

@@ -8,7 +8,7 @@ use crate::config::Config;
 use crate::control::{self, Desk, Operator};
 use crate::disk::{Disk, Room};
 use crate::events::Hub;
-use crate::hooks::Hooks;
+use crate::hooks::{self, Hooks};
 use crate::http::{self, AppParts, Readiness, WorkerStatus};
 use crate::janitor::{Janitor, JanitorError, Rooms};
 use crate::library::Library;
@@ -17,7 +17,7 @@ use crate::queue::Queue;
 use crate::state::State;
 use crate::telemetry::measures;
 use crate::units::{ByteCount, UnixMillis};
-use crate::upload::{UploadLimits, Uploads};
+use crate::upload::{BlockingHooks, UploadLimits, Uploads};
 use crate::wire::{EncodeOptions, Limits};
 use crate::worker;
 use std::path::PathBuf;
@@ -74,13 +74,8 @@ impl Parts {
         let admin = access.ensure_admin_token(&disk).await;
         let admin = admin.map_err(|cause| ServerError::State(cause.to_string()))?;
         let hub = Hub::new(clock.now());
-        let boot_id = match disk.is_distrusted() {
-            true => {
-                warn!("a sync failed before; of open uploads only what was confirmed counts");
-                Disk::fresh_boot_id()
-            }
-            false => Disk::boot_id(config.boot_id.as_deref()),
-        };
+        let boot_id = boot_id_of(&config, &disk);
+        let [pre_create, pre_finish] = hooks::blocking(&config.hooks, &clock);
         let uploads = Uploads::new(
             disk.clone(),
             state.clone(),
@@ -88,6 +83,7 @@ impl Parts {
             clock.clone(),
             UploadLimits::of(&config),
             boot_id.clone(),
+            BlockingHooks { pre_create, pre_finish },
         );
         let (s, d, h, c) = (state.clone(), disk.clone(), hub.clone(), clock.clone());
         let library = Library::new(s, d, h, c, config.trash_for_ms);
@@ -257,6 +253,17 @@ impl Parts {
             accept: self.config.upload.admission.accept,
             keep_rejected: self.config.upload.keep_rejected,
         }
+    }
+}
+
+/// Returns under which boot id bytes are recorded that aren't confirmed yet.
+fn boot_id_of(config: &Config, disk: &Disk) -> String {
+    match disk.is_distrusted() {
+        true => {
+            warn!("a sync failed before; of open uploads only what was confirmed counts");
+            Disk::fresh_boot_id()
+        }
+        false => Disk::boot_id(config.boot_id.as_deref()),
     }
 }
 

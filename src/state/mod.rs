@@ -40,8 +40,9 @@ pub use mend::{REPORTS_MAX, StuckJob};
 pub use outbox::{ENDED_MAX, HookTarget, TargetKey};
 pub use record::{
     CleanupRecord, DeliveryRecord, JobRecord, LineRecord, LoginCode, PartRecord, RenditionRecord,
-    StageRecord, TokenRecord, TrashRecord, UploadRecord, VideoChange, VideoRecord,
+    StageRecord, TokenRecord, TrashRecord, UploadRecord, VideoRecord,
 };
+pub use uploads::Grounds;
 pub use usage::{Allowance, Excess, OpenJobs, Usage};
 
 use crate::disk::{self, DiskError, SyncHandle};

@@ -6,6 +6,7 @@
 use crate::disk::{FACTS_VERSION, Facts};
 use crate::ids::{DeliveryId, Epoch, JobId, Owner, TokenId, UploadId, VideoId};
 use crate::model::access::Role;
+use crate::model::consent::Objection;
 use crate::model::extra::{Chosen, ExtraKind, Pictures};
 use crate::model::hook::{DeliveryState, HookEvent, Subject};
 use crate::model::job::{JobState, Line, Stage, StageState, Task};
@@ -16,6 +17,7 @@ use crate::model::text::{Chapter, TextTrack};
 use crate::model::upkeep::Report;
 use crate::model::upload::{Chunks, Concat, Protocol, Received, UploadState};
 use crate::model::video::{SourceFacts, VideoKind, VideoState, Visibility, Warning};
+use crate::model::words::VideoChange;
 use crate::units::{ByteCount, UnixMillis};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -65,6 +67,9 @@ pub struct UploadRecord {
     /// The media type that its first bytes have, where it was ended for that.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stranger: Option<String>,
+    /// What a hook said against it, where it was ended for that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub objection: Option<Objection>,
 }
 
 /// A numbered part that was acknowledged. Its bytes count only while the upload's record claims
@@ -347,23 +352,6 @@ pub struct LoginCode {
     pub expires_at: UnixMillis,
 }
 
-/// What people may change of a video; `None` leaves a field as it is.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct VideoChange {
-    /// New title.
-    pub title: Option<String>,
-    /// New description.
-    pub description: Option<String>,
-    /// New tags, all of them.
-    pub tags: Option<Vec<String>>,
-    /// Who may see it from now on.
-    pub visibility: Option<Visibility>,
-    /// The file's name as people should see it; its upload's too.
-    pub filename: Option<String>,
-    /// The session that it belongs to; its upload too.
-    pub session: Option<String>,
-}
-
 impl UploadRecord {
     /// Makes an upload without a name or length, of which nothing has come yet and which expires
     /// at once.
@@ -388,6 +376,7 @@ impl UploadRecord {
             chunks: None,
             sha256: None,
             stranger: None,
+            objection: None,
         }
     }
 

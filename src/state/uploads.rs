@@ -9,10 +9,20 @@ use super::view::View;
 use super::writer::Promise;
 use super::{State, jobs, keys, live, parts, videos};
 use crate::ids::{Epoch, UploadId};
+use crate::model::consent::Objection;
 use crate::model::hook::{HookEvent, Whereabouts};
 use crate::model::upload::{Concat, Received, UploadState};
 use crate::model::video::VideoState;
 use crate::units::{ByteCount, ByteOffset, Ranges, UnixMillis};
+
+/// Why an upload that was begun isn't taken after all.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Grounds {
+    /// Its first bytes are those of a file of this media type.
+    Kind(String),
+    /// A hook doesn't want it.
+    Hook(Objection),
+}
 
 impl State {
     /// Records a new upload, and the video that it becomes.
@@ -339,8 +349,7 @@ impl State {
         Ok(forgotten)
     }
 
-    /// As [`State::end_upload`], to `Aborted`: its first bytes have shown that it is a file of this
-    /// media type, which isn't taken, and whoever asks later is told so.
+    /// As [`State::end_upload`], to `Aborted`, on these grounds; whoever asks later is told so.
     ///
     /// # Errors
     /// As [`State::end_upload`].
@@ -349,13 +358,16 @@ impl State {
     pub async fn refuse_upload(
         &self,
         id: UploadId,
-        kind: String,
+        grounds: Grounds,
         now: UnixMillis,
     ) -> Result<Option<VideoRecord>, StateError> {
         let ended = self.call(Promise::Synced, move |view| {
-            let upload = growing::get(view, id)?;
-            let stranger = Some(kind);
-            give_up(view, UploadRecord { stranger, ..upload }, UploadState::Aborted, now)
+            let mut upload = growing::get(view, id)?;
+            match grounds {
+                Grounds::Kind(kind) => upload.stranger = Some(kind),
+                Grounds::Hook(objection) => upload.objection = Some(objection),
+            }
+            give_up(view, upload, UploadState::Aborted, now)
         });
         let forgotten = ended.await?;
         self.growing().forget(id);

@@ -1,7 +1,7 @@
 //! Transactions on videos: changed by people, deleted, rebuilt.
 
 use super::error::{Conflict, StateError};
-use super::record::{JobRecord, VideoChange, VideoRecord};
+use super::record::{JobRecord, VideoRecord};
 use super::usage::{self, Move};
 use super::view::View;
 use super::writer::Promise;
@@ -9,6 +9,7 @@ use super::{State, keys, line, outbox, trash, uploads};
 use crate::ids::VideoId;
 use crate::model::text::TextTrack;
 use crate::model::video::VideoState;
+use crate::model::words::VideoChange;
 use crate::units::UnixMillis;
 
 impl State {

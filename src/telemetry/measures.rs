@@ -6,6 +6,7 @@
 //! `state` takes over from time to time.
 
 use super::names::*;
+use crate::model::consent::Moment;
 use crate::model::figures::Figures;
 use crate::model::job::{Line, Stage};
 use crate::model::problem::ProblemCode;
@@ -56,6 +57,19 @@ pub enum Break {
     TakenOver,
     /// Its bytes aren't those that were meant.
     Checksum,
+}
+
+/// What came of asking a hook.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HookOutcome {
+    /// Go on.
+    Allowed,
+    /// Go on, with other words.
+    Changed,
+    /// It isn't taken.
+    Refused,
+    /// There was no answer, or none that can be used.
+    Failed,
 }
 
 /// What the disk was asked to confirm.
@@ -111,6 +125,11 @@ fn describe() {
             counter!(JOBS, "line" => line_word(line), "outcome" => attempt.word()).increment(0);
         }
     }
+    for hook in Moment::ALL {
+        for outcome in HookOutcome::ALL {
+            counter!(HOOKS, "hook" => hook.name(), "outcome" => outcome.word()).increment(0);
+        }
+    }
     gauge!(BUILD, "version" => env!("CARGO_PKG_VERSION")).set(1);
 }
 
@@ -149,6 +168,12 @@ pub fn upload_lost(door: Protocol, outcome: Outcome) {
 /// Counts a body of an upload that ended early.
 pub fn upload_broke(door: Protocol, why: Break) {
     counter!(UPLOAD_BREAKS, "door" => word(&door), "reason" => why.word()).increment(1);
+}
+
+/// Counts a question to a hook.
+pub fn hook_asked(hook: Moment, outcome: HookOutcome, took: Duration) {
+    counter!(HOOKS, "hook" => hook.name(), "outcome" => outcome.word()).increment(1);
+    histogram!(HOOK_SECONDS, "hook" => hook.name()).record(took);
 }
 
 /// Counts an attempt at a job that ended.
@@ -307,6 +332,19 @@ impl Break {
             Self::Idle => "idle",
             Self::TakenOver => "taken-over",
             Self::Checksum => "checksum",
+        }
+    }
+}
+
+impl HookOutcome {
+    const ALL: [Self; 4] = [Self::Allowed, Self::Changed, Self::Refused, Self::Failed];
+
+    fn word(self) -> &'static str {
+        match self {
+            Self::Allowed => "allowed",
+            Self::Changed => "changed",
+            Self::Refused => "refused",
+            Self::Failed => "failed",
         }
     }
 }

@@ -15,6 +15,10 @@ pub const UPLOAD_SECONDS: &str = "slipway_upload_duration_seconds";
 pub const UPLOAD_SIZE: &str = "slipway_upload_size_bytes";
 /// Requests of uploads that ended before their body: what a client has to try again.
 pub const UPLOAD_BREAKS: &str = "slipway_upload_interruptions_total";
+/// Questions to blocking hooks, by hook and outcome.
+pub const HOOKS: &str = "slipway_hook_calls_total";
+/// How long they took.
+pub const HOOK_SECONDS: &str = "slipway_hook_duration_seconds";
 /// Uploads that are open.
 pub const UPLOADS_OPEN: &str = "slipway_uploads_open";
 /// Jobs that wait, by line.
@@ -124,6 +128,13 @@ pub const ALL: &[Metric] = &[
         Kind::Counter,
         Unit::Count,
         "Bodies of uploads that ended early and have to be sent again or gone on with.",
+    ),
+    metric(HOOKS, Kind::Counter, Unit::Count, "Questions to blocking hooks."),
+    metric(
+        HOOK_SECONDS,
+        Kind::Histogram(REQUEST),
+        Unit::Seconds,
+        "How long blocking hooks took to answer, or didn't.",
     ),
     metric(UPLOADS_OPEN, Kind::Gauge, Unit::Count, "Uploads that haven't ended."),
     metric(JOBS_WAITING, Kind::Gauge, Unit::Count, "Jobs that wait."),

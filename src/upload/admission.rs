@@ -7,6 +7,7 @@
 use super::{Engine, UploadError, Uploads};
 use crate::ids::{Owner, UploadId};
 use crate::model::accept::Accept;
+use crate::model::consent::Objection;
 use crate::model::upload::UploadState;
 use crate::state::{Allowance, Excess, UploadRecord};
 use crate::units::{ByteCount, ByteOffset};
@@ -50,6 +51,9 @@ pub enum Refusal {
         /// How many are allowed.
         limit: usize,
     },
+    /// A hook doesn't want it; an upload that was begun is over.
+    #[error("a hook doesn't want it")]
+    Hook(Objection),
     /// The first bytes say that the file is of a kind that isn't taken; the upload is over.
     #[error("the file is {kind}")]
     Kind {

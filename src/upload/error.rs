@@ -15,8 +15,8 @@ pub enum UploadError {
     /// No upload has this id.
     #[error("no such upload")]
     Missing,
-    /// The upload was given up: expired or aborted. One that was refused by its first bytes is
-    /// [`Refusal::Kind`] for good.
+    /// The upload was given up: expired or aborted. One that was refused by its first bytes, or by
+    /// a hook, is [`Refusal::Kind`] or [`Refusal::Hook`] for good.
     #[error("the upload is {0:?}")]
     Gone(UploadState),
     /// All bytes are here already; more can't be added.
@@ -97,6 +97,10 @@ pub enum UploadError {
     /// Its owner may not have it, or nobody may.
     #[error(transparent)]
     Refused(#[from] Refusal),
+    /// Somebody has to be asked first, and hasn't said anything that can be used. An upload that
+    /// was begun keeps its bytes, and is asked about again.
+    #[error("a hook can't be asked")]
+    HookUnavailable,
     /// Something about the upload's numbered parts.
     #[error(transparent)]
     Part(#[from] PartError),
@@ -126,18 +130,24 @@ impl UploadError {
     /// Gives back the record of an upload that hasn't been given up.
     ///
     /// # Errors
-    /// `Gone`; `Refused` with `Kind`.
+    /// `Gone`; `Refused` with `Kind` or `Hook`.
     pub fn unless_gone(record: UploadRecord) -> Result<UploadRecord, Self> {
-        match record.stranger {
-            Some(kind) => Err(Refusal::Kind { kind }.into()),
-            None if record.state.is_gone() => Err(Self::Gone(record.state)),
-            None => Ok(record),
+        if let Some(kind) = record.stranger {
+            return Err(Refusal::Kind { kind }.into());
+        }
+        if let Some(objection) = record.objection {
+            return Err(Refusal::Hook(objection).into());
+        }
+        match record.state.is_gone() {
+            true => Err(Self::Gone(record.state)),
+            false => Ok(record),
         }
     }
 
     /// Says whether there is no such upload, or none any more.
     pub(super) fn is_over(&self) -> bool {
-        matches!(self, Self::Missing | Self::Gone(_) | Self::Refused(Refusal::Kind { .. }))
+        let is_refused = matches!(self, Self::Refused(Refusal::Kind { .. } | Refusal::Hook(_)));
+        is_refused || matches!(self, Self::Missing | Self::Gone(_))
     }
 }
 

@@ -19,11 +19,12 @@ use tracing::info;
 impl Engine {
     /// Finishes an upload whose bytes are all with the kernel, and returns its new record.
     ///
-    /// Confirms the bytes, renames them into place and queues the job, in this order. `blob` is
-    /// the file that they were written through, if it is still open.
+    /// Confirms the bytes, asks whoever has to be asked, renames the bytes into place and queues
+    /// the job, in this order. `blob` is the file that they were written through, if it is still
+    /// open.
     pub(super) async fn finish(
         self: &Arc<Self>,
-        _turn: &Turn,
+        turn: &Turn,
         record: UploadRecord,
         blob: Option<Arc<Blob>>,
     ) -> Result<UploadRecord, UploadError> {
@@ -38,9 +39,12 @@ impl Engine {
             }
         };
         // Both wait for the disk; neither needs the other.
+        let is_confirmed = blob.is_some();
         let (recorded, confirmed) = tokio::join!(recording, self.clone().confirm_all(blob));
         recorded?;
         confirmed?;
+        self.certain_before_asking(&record, size, is_confirmed).await?;
+        self.consent_to_finish(turn, &record, size).await?;
         let told = self.place(&record, video, size).await?;
         self.room.forget(id);
         self.confirmations.forget(id);

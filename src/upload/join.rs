@@ -130,6 +130,12 @@ impl Sum {
     }
 }
 
+/// Says whether parts are few enough for the film to be worked on before they are joined.
+fn is_queued_early(parts: &[UploadRecord]) -> bool {
+    let distinct: HashSet<UploadId> = parts.iter().map(|part| part.id).collect();
+    distinct.len() <= SOURCE_FILES_MAX
+}
+
 fn end_of(part: &UploadRecord) -> ByteCount {
     ByteCount(part.received.end().0)
 }
@@ -181,12 +187,8 @@ impl Engine {
         header: String,
         parts: Vec<UploadId>,
     ) -> Result<UploadRecord, UploadError> {
-        let gate = self.joins.gate.lock().await;
-        let sum = Sum::of(&self.parts(&parts, &new.owner)?);
-        let max = self.limits.max_size;
-        if sum.bytes > max {
-            return Err(UploadError::MaxSize { max });
-        }
+        let owner = new.owner.clone();
+        let sum = self.sum_within_bounds(&parts, &owner)?;
         let distinct: HashSet<&UploadId> = parts.iter().collect();
         let is_bounded = self.limits.admission.quota_per_user.is_some();
         if is_bounded && !sum.is_known && distinct.len() < parts.len() {
@@ -195,7 +197,14 @@ impl Engine {
         }
         new.length = sum.is_known.then_some(sum.bytes);
         let concat = Concat::Final { header, parts: parts.clone() };
-        let upload = self.clone().create_as(new, Some(concat), None).await?;
+        let permitted = self.permit(new, Some(concat), None).await?;
+        // Taken only now: who has to be asked may take long, and holds up nobody else.
+        let gate = self.joins.gate.lock().await;
+        if let Err(changed) = self.sum_within_bounds(&parts, &owner) {
+            self.state.withdraw(permitted.upload.id);
+            return Err(changed);
+        }
+        let upload = self.clone().create(permitted).await?;
         let first = parts.first().copied();
         self.joins.add(upload.id, parts);
         drop(gate);
@@ -205,6 +214,15 @@ impl Engine {
             self.part_arrived(first, &Ranges::default());
         }
         Ok(upload)
+    }
+
+    /// Adds up the parts that a final upload of `owner` names, if that isn't too much.
+    fn sum_within_bounds(&self, parts: &[UploadId], owner: &Owner) -> Result<Sum, UploadError> {
+        let (sum, max) = (Sum::of(&self.parts(parts, owner)?), self.limits.max_size);
+        match sum.bytes > max {
+            true => Err(UploadError::MaxSize { max }),
+            false => Ok(sum),
+        }
     }
 
     /// Reads the parts that a final upload of `owner` names.
@@ -313,6 +331,8 @@ impl Engine {
                     self.forget_along(id);
                 }
                 Ok(false) | Err(UploadError::Stopping { .. } | UploadError::Taken { .. }) => (),
+                // It is asked again with the next look.
+                Err(UploadError::HookUnavailable) => (),
                 Err(failed) => warn!(upload.id = %id, "upload {id} isn't joined yet: {failed}"),
             }
             if !self.joins.go_on(id) {
@@ -366,6 +386,9 @@ impl Engine {
         length: ByteCount,
     ) -> Result<(), UploadError> {
         let mut record = self.state.lease_upload(id).await?;
+        if is_queued_early(&parts) {
+            self.consent_to_finish(turn, &record, length).await?;
+        }
         if self.queue_early(&record, &parts).await? {
             record.length = Some(length);
         } else if record.length.is_none() {
@@ -403,11 +426,11 @@ impl Engine {
         record: &UploadRecord,
         parts: &[UploadRecord],
     ) -> Result<bool, UploadError> {
-        let distinct: HashMap<UploadId, &UploadRecord> =
-            parts.iter().map(|part| (part.id, part)).collect();
-        let (Some(video), true) = (record.video, distinct.len() <= SOURCE_FILES_MAX) else {
+        let (Some(video), true) = (record.video, is_queued_early(parts)) else {
             return Ok(false);
         };
+        let distinct: HashMap<UploadId, &UploadRecord> =
+            parts.iter().map(|part| (part.id, part)).collect();
         // A kill may have come between a part's last byte and its confirmation. The original
         // would be confirmed anyway; what the job makes of the parts must not outlive them.
         for part in distinct.into_values().filter(|part| !is_confirmed(part)) {

@@ -141,6 +141,12 @@ impl Metadata {
         (!text.is_empty()).then_some(text)
     }
 
+    /// Returns all keys and values as text, blank ones with them.
+    pub fn texts(&self) -> Vec<(String, String)> {
+        let text = |value: &[u8]| String::from_utf8_lossy(value).into_owned();
+        self.pairs.iter().map(|(key, value)| (key.clone(), text(value))).collect()
+    }
+
     /// Returns the file's name for display; Uppy calls it `name`. `video` without one.
     pub fn filename(&self) -> String {
         display_name(&self.text("filename").or_else(|| self.text("name")).unwrap_or_default())

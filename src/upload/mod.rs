@@ -13,6 +13,7 @@ mod append;
 mod checksum;
 mod complete;
 mod confirm;
+mod consent;
 mod error;
 mod feed;
 mod finish;
@@ -32,6 +33,7 @@ pub use along::{Arrived, Followed};
 pub use append::{Append, Appended, Flagged};
 pub use checksum::{CHECKSUM_ALGORITHMS, Checksum};
 pub use complete::Completion;
+pub use consent::BlockingHooks;
 pub use error::{Fault, UploadError};
 pub use metadata::{METADATA_BYTES_MAX, METADATA_KEYS_MAX, Metadata, MetadataError, TAGS_MAX};
 pub use parts::{PartError, PutPart, StoredPart};
@@ -46,7 +48,7 @@ use crate::events::{Event, EventBody, EventKind, Hub};
 use crate::ids::{JobId, Owner, UploadId, VideoId};
 use crate::model::upload::{Chunks, Concat, Protocol, Received, UploadState};
 use crate::model::video::Visibility;
-use crate::state::{State, StateError, UploadRecord, VideoRecord};
+use crate::state::{Grounds, State, StateError, UploadRecord, VideoRecord};
 use crate::telemetry::measures::{self, Outcome};
 use crate::units::{ByteCount, ByteOffset, UnixMillis};
 use std::future::Future;
@@ -125,6 +127,16 @@ pub struct NewUpload {
     pub raw_metadata: Option<String>,
 }
 
+/// An upload that may be begun: its owner may have it, and nobody who was asked is against it. It
+/// counts for its owner until it is recorded or withdrawn.
+struct Permitted {
+    upload: UploadRecord,
+    /// None for a part.
+    video: Option<VideoRecord>,
+    /// What lies beside the bytes.
+    meta: UploadMeta,
+}
+
 /// An upload and the video that it becomes.
 #[derive(Clone, Debug)]
 struct Film {
@@ -158,6 +170,7 @@ struct Engine {
     bodies: Arc<admission::Bodies>,
     confirmations: confirm::Confirmations,
     joins: join::Joins,
+    consents: consent::Consents,
     made: pieces::AllMade,
     along: along::Along,
     bell: Arc<Notify>,
@@ -175,6 +188,7 @@ impl Uploads {
         clock: Clock,
         limits: UploadLimits,
         boot_id: String,
+        hooks: BlockingHooks,
     ) -> Self {
         let room = room::Room::new(limits.reserve_free_space);
         let engine = Engine {
@@ -191,6 +205,7 @@ impl Uploads {
             bodies: Arc::default(),
             confirmations: confirm::Confirmations::default(),
             joins: join::Joins::default(),
+            consents: consent::Consents::of(hooks),
             made: pieces::AllMade::default(),
             along: along::Along::default(),
             bell: Arc::default(),
@@ -380,17 +395,49 @@ impl Engine {
         concat: Option<Concat>,
         chunks: Option<Chunks>,
     ) -> Result<UploadRecord, UploadError> {
+        let permitted = self.permit(new, concat, chunks).await?;
+        self.create(permitted).await
+    }
+
+    /// Lets an upload in: its owner may have it, and whoever has to be asked isn't against it.
+    /// Nothing of it is made yet.
+    async fn permit(
+        &self,
+        new: NewUpload,
+        concat: Option<Concat>,
+        chunks: Option<Chunks>,
+    ) -> Result<Permitted, UploadError> {
         if self.turns.is_stopping() {
             return Err(UploadError::Stopping { offset: ByteOffset(0) });
         }
-        let (mut upload, video) = self.records(new);
+        let said = new.metadata.clone();
+        let (mut upload, mut video) = self.records(new);
         upload.chunks = chunks;
         upload.concat = concat;
-        let video = (!upload.is_part()).then_some(video);
-        upload.video = video.as_ref().map(|video| video.id);
-        let (id, length) = (upload.id, upload.length.unwrap_or_default());
-        let meta = meta_of(&upload);
+        upload.video = (!upload.is_part()).then_some(video.id);
         self.admit(&upload)?;
+        let is_changed = match self.consent_to_begin(&mut upload, &mut video, &said).await {
+            Ok(is_changed) => is_changed,
+            Err(refused) => {
+                self.state.withdraw(upload.id);
+                return Err(refused);
+            }
+        };
+        let mut meta = meta_of(&upload);
+        if is_changed {
+            // Without the database, what the client has said would count again.
+            meta.metadata.clear();
+        }
+        let video = (!upload.is_part()).then_some(video);
+        Ok(Permitted { upload, video, meta })
+    }
+
+    /// Makes an upload that was let in.
+    async fn create(
+        self: Arc<Self>,
+        Permitted { upload, video, meta }: Permitted,
+    ) -> Result<UploadRecord, UploadError> {
+        let (id, length) = (upload.id, upload.length.unwrap_or_default());
         let made = self.clone().blocking(move |engine| {
             let until = ByteOffset(length.0);
             if !engine.room.admit(id, ByteOffset(0), until, engine.disk.free_space()?) {
@@ -417,7 +464,12 @@ impl Engine {
         let is_whole = upload.length == Some(ByteCount(0)) && !upload.is_by_flag();
         if is_whole && upload.concat.is_none() {
             let turn = self.turn(id).await?;
-            return self.finish(&turn, upload, None).await;
+            let finished = self.finish(&turn, upload, None).await;
+            if matches!(finished, Err(UploadError::HookUnavailable)) {
+                // Its client doesn't know of it, and begins another one.
+                self.end(&turn, &self.known(id)?, UploadState::Aborted).await?;
+            }
+            return finished;
         }
         Ok(upload)
     }
@@ -500,21 +552,23 @@ impl Engine {
         self.clear(record, to, video).await
     }
 
-    /// Ends an upload for good that its first bytes show to be a file that isn't taken; returns
-    /// what to tell of that.
+    /// Ends an upload for good that isn't taken after all; returns what to tell of that.
     async fn refuse(
         self: &Arc<Self>,
         _turn: &Turn,
         record: &UploadRecord,
-        kind: &str,
+        grounds: Grounds,
     ) -> UploadError {
-        let kind = kind.to_owned();
-        let refused = self.state.refuse_upload(record.id, kind.clone(), self.clock.now()).await;
+        let refusal = match grounds.clone() {
+            Grounds::Kind(kind) => Refusal::Kind { kind },
+            Grounds::Hook(objection) => Refusal::Hook(objection),
+        };
+        let refused = self.state.refuse_upload(record.id, grounds, self.clock.now()).await;
         let cleared = match refused {
             Ok(video) => self.clear(record, UploadState::Aborted, video).await,
             Err(failed) => Err(failed.into()),
         };
-        cleared.err().unwrap_or(Refusal::Kind { kind }.into())
+        cleared.err().unwrap_or(refusal.into())
     }
 
     /// Removes what is left of an upload whose record has ended, and tells of it.
@@ -534,12 +588,18 @@ impl Engine {
             return Ok(None);
         }
         let job = video.as_ref().and_then(|video| video.job);
+        let was_finishing = record.state == UploadState::Finishing;
         let removed = self.clone().blocking(move |engine| {
             engine.disk.remove_upload(id)?;
-            match video {
-                Some(video) if job.is_some() => engine.disk.remove_media(video.id),
-                _ => Ok(()),
+            let Some(video) = video else { return Ok(()) };
+            if was_finishing {
+                // A finish that was cut off may have come as far as this.
+                engine.disk.remove_original(video.id)?;
             }
+            if job.is_some() {
+                engine.disk.remove_media(video.id)?;
+            }
+            Ok(())
         });
         removed.await?;
         info!(upload.id = %id, "upload {id} {to:?}");

@@ -9,7 +9,7 @@ use crate::disk::{Blob, DiskError, FailAt, fail_at};
 use crate::events::EventKind;
 use crate::ids::UploadId;
 use crate::model::upload::Protocol;
-use crate::state::{Conflict, PartRecord, StateError, UploadRecord};
+use crate::state::{Conflict, Grounds, PartRecord, StateError, UploadRecord};
 use crate::telemetry::measures::{self, Break};
 use crate::units::{ByteCount, ByteOffset};
 use bytes::Bytes;
@@ -150,7 +150,7 @@ impl PartWriter {
             let turn = engine.turn(id).await?;
             let record = engine.known(id)?;
             match record.received.written.total().0 {
-                0 => Ok(engine.refuse(&turn, &record, kind).await),
+                0 => Ok(engine.refuse(&turn, &record, Grounds::Kind(kind.to_owned())).await),
                 _ => Err(PartError::Broken.into()),
             }
         };

@@ -68,7 +68,9 @@ impl Uploads {
         if removed > 0 {
             info!(removed, "removed {removed} directories of uploads that are over");
         }
-        self.engine.take_up_joins(self.engine.state.unfinished_uploads()?);
+        let records = self.engine.state.unfinished_uploads()?;
+        self.engine.ask_again(&records);
+        self.engine.take_up_joins(records);
         Ok(())
     }
 
@@ -115,6 +117,7 @@ impl Uploads {
         let records = read.map_err(|_| UploadError::Internal(Fault::Task))??;
         let open: HashSet<UploadId> =
             records.iter().filter(|record| !record.state.is_gone()).map(|r| r.id).collect();
+        engine.ask_again(&records);
         let mut expired = 0;
         for record in records {
             let ended = record.ended_at.unwrap_or(record.changed_at);
@@ -229,7 +232,7 @@ impl Engine {
             }
         });
         match found.await? {
-            Found::Original => self.finish(&turn, record, None).await.map(drop),
+            Found::Original => self.finish_at_start(&turn, record).await,
             Found::Blob(bytes) => self.believe(&turn, record, bytes).await,
             Found::Nothing => {
                 warn!(upload.id = %id, "upload {id} has lost its file and is given up");
@@ -259,7 +262,7 @@ impl Engine {
             info!(upload.id = %id, offset = end.0, "upload {id} goes on at {end}");
         }
         if is_full && !record.is_part() {
-            return self.finish(turn, record, None).await.map(drop);
+            return self.finish_at_start(turn, record).await;
         }
         if is_full {
             // Its client will hear that the part is complete, and may never look at it again.

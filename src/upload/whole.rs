@@ -5,7 +5,7 @@
 //! transaction records the upload as finished, its video and its job.
 
 use super::append::{Append, Appended};
-use super::{Checksum, Engine, NewUpload, UploadError, Uploads};
+use super::{Checksum, Engine, Fault, NewUpload, Permitted, UploadError, Uploads};
 use crate::disk::{DiskError, FailAt, fail_at};
 use crate::events::{Event, EventBody, EventKind};
 use crate::ids::JobId;
@@ -55,7 +55,10 @@ impl Uploads {
         let mut body = body.fuse();
         let mut first = Vec::new();
         let is_small = new.length.is_some_and(|length| length.0 <= WHOLE_BYTES_MAX);
-        if is_small && !is_part && checksum.is_none() && new.length == content_length {
+        // Who has to be asked about a finish finds the upload where every other is.
+        let is_asked_about = self.engine.consents.before_finish();
+        let is_plain = !is_part && checksum.is_none() && !is_asked_about;
+        if is_small && is_plain && new.length == content_length {
             // What isn't whole in time, for whatever reason, is gone through again below.
             let _ = timeout(WHOLE_TIME, async {
                 while let Some(piece) = body.next().await {
@@ -106,8 +109,10 @@ impl Engine {
             return Err(UploadError::Stopping { offset: ByteOffset(0) });
         }
         self.check_head(&bytes)?;
-        let (mut upload, mut video) = self.records(new);
-        self.admit(&upload)?;
+        let Permitted { mut upload, video, .. } = self.permit(new, None, None).await?;
+        let Some(mut video) = video else {
+            return Err(UploadError::Internal(Fault::Bug("an upload that is whole has no video")));
+        };
         let (id, at, end) = (upload.id, video.id, ByteOffset(bytes.len() as u64));
         let now = upload.created_at;
         let all = Ranges::up_to(end);

@@ -13,7 +13,7 @@ use super::{Engine, UploadError, is_overtaken};
 use crate::config::Durability;
 use crate::disk::{Blob, DiskError, FailAt, fail_at};
 use crate::events::{EventBody, EventKind};
-use crate::state::UploadRecord;
+use crate::state::{Grounds, UploadRecord};
 use crate::telemetry::measures::{self, Break};
 use crate::units::{ByteCount, ByteOffset, Ranges};
 use bytes::Bytes;
@@ -320,7 +320,7 @@ impl Writer {
     async fn conclude(mut self, ended: Result<End, UploadError>) -> Result<Appended, UploadError> {
         if let Ok(End::Stranger(kind)) = ended {
             let Self { engine, turn, record, .. } = self;
-            return Err(engine.refuse(&turn, &record, kind).await);
+            return Err(engine.refuse(&turn, &record, Grounds::Kind(kind.to_owned())).await);
         }
         let ended = self.settle(ended).await;
         self.count(&ended);

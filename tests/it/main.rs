@@ -17,6 +17,7 @@ mod faults;
 mod films;
 mod frozen;
 mod harness;
+mod hooks;
 mod hostile;
 mod ingest;
 mod ledger;

@@ -14,7 +14,7 @@ use crate::model::access::Role;
 use crate::queue::Queue;
 use crate::state::State;
 use crate::units::ByteCount;
-use crate::upload::{UploadLimits, Uploads};
+use crate::upload::{BlockingHooks, UploadLimits, Uploads};
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use tempfile::TempDir;
@@ -198,7 +198,7 @@ async fn parts(directory: &TempDir, config: Config) -> AppParts {
         live: true,
     };
     let (d, s, h, c) = (disk.clone(), state.clone(), hub.clone(), clock.clone());
-    let uploads = Uploads::new(d, s, h, c, limits, "boot".to_owned());
+    let uploads = Uploads::new(d, s, h, c, limits, "boot".to_owned(), BlockingHooks::default());
     state.count_usage().await.expect("counted");
     let queue = Queue::new(state.clone(), hub.clone(), clock.clone(), uploads.finished(), None);
     let library = Library::new(state.clone(), disk.clone(), hub.clone(), clock.clone(), 0);

@@ -223,7 +223,9 @@ async fn create(
     if let Some(appended) = appended {
         // The client learns where its upload is even if the bytes didn't all come.
         let appended = appended.map_err(|error| match error {
-            UploadError::Refused(Refusal::Kind { .. }) => translate::upload(error),
+            UploadError::Refused(Refusal::Kind { .. } | Refusal::Hook(_)) => {
+                translate::upload(error)
+            }
             _ => translate::upload(error).header("location", &location),
         })?;
         tell_end(&mut answer, &record, &appended);

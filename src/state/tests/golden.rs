@@ -301,6 +301,7 @@ fn login_code() -> LoginCode {
 }
 
 use crate::ids::TokenId;
+use crate::model::consent::Objection;
 use crate::model::estimate::{Load, Paces};
 
 /// An upload with the fields that have come since the first of them.
@@ -317,6 +318,12 @@ fn draft_upload() -> UploadRecord {
 fn refused_upload() -> UploadRecord {
     let stranger = Some("application/pdf".to_owned());
     UploadRecord { state: UploadState::Aborted, stranger, ..upload() }
+}
+
+/// One that a hook didn't want.
+fn unwanted_upload() -> UploadRecord {
+    let objection = Some(Objection { status: 422, detail: "Not this one.".to_owned() });
+    UploadRecord { state: UploadState::Aborted, objection, ..upload() }
 }
 
 fn text(lang: &str, kind: TextKind) -> TextTrack {
@@ -373,6 +380,7 @@ fn records_keep_their_bytes() {
     check_kind("-draft", draft_upload());
     check_kind("-grows", upload_that_grows());
     check_kind("-refused", refused_upload());
+    check_kind("-unwanted", unwanted_upload());
     check(part());
     check(video());
     check_kind("-text", video_with_text());

@@ -4,6 +4,7 @@ use super::*;
 use crate::ids::TokenId;
 use crate::model::access::Role;
 use crate::model::job::JobState;
+use crate::model::words::VideoChange;
 use std::fs;
 
 fn token(hash: [u8; 32]) -> TokenRecord {

@@ -17,6 +17,7 @@ fn everything() -> String {
         let ends =
             [Attempt::Done, Attempt::Again, Attempt::Failed, Attempt::Dropped, Attempt::PutBack];
         ends.into_iter().for_each(|attempt| job_ended(Line::Films, attempt));
+        hook_asked(Moment::Create, HookOutcome::Allowed, Duration::from_millis(20));
         job_error(ProblemCode::OutOfSpace);
         job_took(Line::Small, 0.5);
         stage_took(Stage::Renditions, 12.0);

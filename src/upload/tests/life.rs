@@ -9,7 +9,9 @@ use crate::model::upload::Protocol;
 use crate::model::video::Visibility;
 use crate::state::{State, UploadRecord};
 use crate::units::{ByteCount, ByteOffset, UnixMillis};
-use crate::upload::{Append, EXPIRE_EMPTY_MS, Metadata, NewUpload, UploadLimits, Uploads};
+use crate::upload::{
+    Append, BlockingHooks, EXPIRE_EMPTY_MS, Metadata, NewUpload, UploadLimits, Uploads,
+};
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt, stream};
 use proptest::prelude::ProptestConfig;
@@ -25,6 +27,7 @@ pub(super) struct House {
     pub(super) boot: String,
     pub(super) clock: Clock,
     pub(super) limits: UploadLimits,
+    pub(super) hooks: BlockingHooks,
 }
 
 /// The server while it lives.
@@ -64,6 +67,7 @@ impl House {
             boot: "boot-1".into(),
             clock: Clock::by_hand(UnixMillis(1_700_000_000_000)),
             limits,
+            hooks: BlockingHooks::default(),
         }
     }
 
@@ -94,6 +98,7 @@ impl House {
             self.clock.clone(),
             self.limits.clone(),
             self.boot.clone(),
+            self.hooks.clone(),
         );
         let it = Life { uploads, state, disk, hub, clock: self.clock.clone() };
         let result = runtime.block_on(life(&it));
