@@ -262,7 +262,9 @@ fn set_format(name: &str, schema: &mut Value) {
         _ if name.ends_with("At") => "date-time",
         _ => return,
     };
-    if is_text && schema.get("format").is_none() {
+    // One of another form says so by itself.
+    let is_told = schema.get("format").is_some() || schema.get("pattern").is_some();
+    if is_text && !is_told {
         schema["format"] = json!(format);
     }
 }

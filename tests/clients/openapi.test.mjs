@@ -6,23 +6,32 @@
 import { after, before, describe, it } from "node:test";
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
+import { once } from "node:events";
 import { copyFile, mkdtemp, rm, symlink, writeFile } from "node:fs/promises";
+import { createServer } from "node:http";
 import { createRequire } from "node:module";
 import { join } from "node:path";
+import { json } from "node:stream/consumers";
 import { pathToFileURL } from "node:url";
 import { promisify } from "node:util";
 import Ajv from "ajv/dist/2020.js";
 import { House, here, python } from "./clients.mjs";
-import { PATIENCE_MS, makeMedia } from "../browser/slipway.mjs";
+import { PATIENCE_MS, makeMedia, until } from "../browser/slipway.mjs";
 
 const run = promisify(execFile);
 const { build } = createRequire(join(here, "../../static/package.json"))("esbuild");
 
 describe("the API's document", { timeout: 4 * PATIENCE_MS }, () => {
-  let house, document, folder, file, media;
+  let house, document, folder, file, media, receiver;
 
   before(async () => {
-    [house, media] = await Promise.all([House.open({ SLIPWAY_UPLOAD__RESERVE_FREE_SPACE: "64 MiB" }), makeMedia()]);
+    receiver = await Receiver.open();
+    const settings = {
+      SLIPWAY_UPLOAD__RESERVE_FREE_SPACE: "64 MiB",
+      SLIPWAY_HOOKS__WEBHOOKS: `[{ url = "${receiver.url}", secret = "${SECRET}" }]`,
+      SLIPWAY_HOOKS__ALLOW_PRIVATE: "true",
+    };
+    [house, media] = await Promise.all([House.open(settings), makeMedia()]);
     document = await (await fetch(`${house.base}/openapi.json`)).json();
     folder = await mkdtemp(join(here, ".openapi-"));
     file = join(folder, "openapi.json");
@@ -30,6 +39,7 @@ describe("the API's document", { timeout: 4 * PATIENCE_MS }, () => {
   });
   after(async () => {
     await house?.close();
+    receiver?.close();
     await media?.remove();
     if (folder) await rm(folder, { recursive: true, force: true });
   });
@@ -55,6 +65,7 @@ describe("the API's document", { timeout: 4 * PATIENCE_MS }, () => {
     const { travel } = await import(pathToFileURL(join(folder, "client.mjs")));
     const film = await house.copy(join(media.dir, "faststart.mp4"), "faststart.mp4");
     const truth = new Truth(document);
+    const listener = await Listener.open(house);
     const told = await travel(house.base, house.token, film.content, truth.fetch);
     assert.deepEqual(told.problems, ["not-found", "parts-missing", "gone"]);
     assert.equal(told.sha256, film.sha256);
@@ -62,8 +73,70 @@ describe("the API's document", { timeout: 4 * PATIENCE_MS }, () => {
     needed.push("getVideo", "listVideos", "changeVideo", "getProcessingStatus", "deleteVideo");
     needed.push("getServerStatus", "getQueueStatus", "listJobs", "getSession", "getPreview");
     for (const name of needed) assert.ok(truth.seen.has(name), `${name} wasn't asked`);
+
+    // What was told meanwhile, over the stream and to the webhook, is as described as well.
+    await house.ask("/api/admin/webhooks/test", { method: "POST" });
+    await until("the test of the webhook", () => receiver.told.some((event) => event.type === "test"));
+    const kinds = (events) => new Set(events.map((event) => event.type));
+    const heard = await listener.close();
+    for (const event of heard) truth.holds("LiveEvent", event);
+    for (const event of receiver.told) truth.holds("WebhookEvent", event);
+    const hooks = ["upload.completed", "video.state", "video.playable", "video.ready"];
+    assert.deepEqual(kinds(receiver.told), kinds([...hooks, "test"].map((type) => ({ type }))));
+    const live = [...hooks, "upload.progress", "video.progress", "queue", "snapshot"];
+    assert.deepEqual(kinds(heard), kinds(live.map((type) => ({ type }))));
+    assert.throws(() => truth.holds("LiveEvent", { ...heard[0], type: "video.gone" }));
+    assert.throws(() => truth.holds("WebhookEvent", { ...receiver.told[0], at: 7 }));
   });
 });
+
+const SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+
+/** Takes what webhooks are sent. */
+class Receiver {
+  told = [];
+
+  static async open() {
+    const receiver = new Receiver();
+    receiver.server = createServer(async (request, answer) => {
+      receiver.told.push(await json(request));
+      answer.writeHead(204).end();
+    });
+    await once(receiver.server.listen(0, "127.0.0.1"), "listening");
+    receiver.url = `http://127.0.0.1:${receiver.server.address().port}/`;
+    return receiver;
+  }
+
+  close() {
+    this.server.close();
+  }
+}
+
+/** Hears everything that the server tells its administrator. */
+class Listener {
+  #stop = new AbortController();
+  #text = "";
+
+  static async open(house) {
+    const listener = new Listener();
+    const answer = await house.ask("/api/events", { signal: listener.#stop.signal });
+    assert.equal(answer.status, 200);
+    const read = async () => {
+      for await (const piece of answer.body.pipeThrough(new TextDecoderStream())) listener.#text += piece;
+    };
+    listener.end = read().catch((cause) => assert.equal(cause.name, "AbortError"));
+    return listener;
+  }
+
+  /** Stops listening and returns the events. */
+  async close() {
+    this.#stop.abort();
+    await this.end;
+    const whole = this.#text.slice(0, this.#text.lastIndexOf("\n\n"));
+    const data = whole.split("\n").filter((line) => line.startsWith("data: "));
+    return data.map((line) => JSON.parse(line.slice("data: ".length)));
+  }
+}
 
 /** Holds answers against the document on their way to a client. */
 class Truth {
@@ -95,10 +168,15 @@ class Truth {
     if (!kind?.endsWith("json")) return;
     const { schema } = said.content[kind];
     const pointer = schema.$ref ?? assert.fail(`${where} has no named type`);
-    const fits = this.#ajv.getSchema(`api${pointer}`);
-    const value = await answer.json();
+    this.holds(pointer.split("/").pop(), await answer.json(), where);
+  }
+
+  /** Holds a value against the schema of this name. */
+  holds(name, value, where = name) {
+    const $ref = `#/components/schemas/${name}`;
+    const fits = this.#ajv.getSchema(`api${$ref}`);
     assert.ok(fits(value), `${where}: ${JSON.stringify(fits.errors)} in ${JSON.stringify(value)}`);
-    const strangers = this.#strangers(schema, value);
+    const strangers = this.#strangers({ $ref }, value);
     assert.deepEqual(strangers, [], `${where} has members that the document doesn't`);
   }
 
@@ -121,9 +199,16 @@ class Truth {
       const items = all.find((part) => part.items)?.items ?? {};
       return value.flatMap((one) => this.#strangers(items, one, `${at}[]`));
     }
-    const known = Object.assign({}, ...all.map((part) => part.properties ?? {}));
+    // A member may mean another thing in each choice: the one that knows most of it counts.
+    const known = {};
+    for (const [name, of] of all.flatMap((part) => Object.entries(part.properties ?? {}))) {
+      (known[name] ??= []).push(of);
+    }
+    const least = (lists) => lists.reduce((one, other) => (other.length < one.length ? other : one));
     return Object.entries(value).flatMap(([name, member]) =>
-      name in known ? this.#strangers(known[name], member, `${at}.${name}`) : [`${at}.${name}`],
+      name in known
+        ? least(known[name].map((of) => this.#strangers(of, member, `${at}.${name}`)))
+        : [`${at}.${name}`],
     );
   }
 
