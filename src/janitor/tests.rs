@@ -1,5 +1,6 @@
 //! Starts after every kind of stop, and a database made anew from the files.
 
+mod many;
 mod stuck;
 
 use super::*;
