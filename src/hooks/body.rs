@@ -39,6 +39,7 @@ pub enum Body {
     Test(TestHook),
 }
 
+/// What is told of a video.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = VideoWebhook)]
@@ -51,6 +52,7 @@ pub struct VideoHook {
     data: VideoData,
 }
 
+/// What is told of the disk.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = DiskWebhook)]
@@ -63,6 +65,7 @@ pub struct DiskHook {
     data: DiskData,
 }
 
+/// What is told when an admin asks for it.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = TestWebhook)]

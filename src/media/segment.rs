@@ -30,6 +30,10 @@ const MILLISECOND: Rational = Rational(1, 1000);
 /// Seconds by which sound may outlast the pictures: two packets of it.
 pub const APART: f64 = 0.045;
 
+/// Seconds by which two attempts may differ about where a rendition ends: a picture and a packet
+/// of sound.
+const UNSURE: f64 = 0.1;
+
 /// Bytes that the muxer has written and nobody has taken yet.
 #[derive(Clone, Default)]
 struct Sink(Arc<Mutex<Vec<u8>>>);
@@ -225,7 +229,9 @@ impl<'w, 'r> Segmenter<'w, 'r> {
         };
         let decoded = held.dts().unwrap_or(self.last_shown);
         self.write(held, end.saturating_sub(decoded))?;
-        self.close_segment(end)?;
+        // Where pictures end is read from packets or from what was decoded, whichever is at hand.
+        let unsure = rescale(timeline::ticks(UNSURE), TICK, self.muxer_time_base);
+        self.close_near(end, unsure.unsigned_abs())?;
         Ok(end)
     }
 
@@ -260,6 +266,12 @@ impl<'w, 'r> Segmenter<'w, 'r> {
 
     /// Ends the running file at `at` and tells of it; the first time, of the header before it.
     fn close_segment(&mut self, at: i64) -> Result<(), Stop> {
+        self.close_near(at, 0)
+    }
+
+    /// As [`Segmenter::close_segment`]. Where an earlier attempt has told of it, that one may have
+    /// ended so many ticks before or behind.
+    fn close_near(&mut self, at: i64, apart: u64) -> Result<(), Stop> {
         if !self.announced {
             self.announce()?;
         }
@@ -270,7 +282,7 @@ impl<'w, 'r> Segmenter<'w, 'r> {
         if let Some(kept) = self.label.kept.filter(|kept| self.number <= kept.segments) {
             // It is there already.
             let ends_at = u64::try_from(at.saturating_sub(self.first_shown)).unwrap_or(0);
-            if self.number == kept.segments && ends_at != kept.ticks {
+            if self.number == kept.segments && ends_at.abs_diff(kept.ticks) > apart {
                 return Err(unlike(self.reporter, &self.label.name));
             }
             self.begun_at = at;

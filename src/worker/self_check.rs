@@ -51,7 +51,8 @@ enum Answer {
 /// Starts a child of this build that confines itself and tells what holds it.
 ///
 /// # Errors
-/// `Spawn` if it can't be started; `Libraries` without FFmpeg's; `NoAnswer` if it can't be confined or says nothing.
+/// `Spawn` if it can't be started; `Libraries` without FFmpeg's; `NoAnswer` if it can't be confined
+/// or says nothing.
 /// # Cancel
 /// Safe; the child is killed.
 pub async fn self_check() -> Result<SelfCheck, StartError> {

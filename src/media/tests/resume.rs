@@ -309,3 +309,20 @@ fn what_does_not_fit_is_told() {
     assert!(unlike > 0, "{:?}", outcome.result);
     assert!(outcome.result.is_some_and(|result| result.is_err()));
 }
+
+/// Wherever a film is cut off whose pictures come unevenly, its sound is gone on with: also in the
+/// attempt that finds out anew where the last of them ends.
+#[test]
+fn uneven_films_go_on_with_their_sound() {
+    let film = films().join("vfr.mkv");
+    let (whole, pieces) = (out_dir(), out_dir());
+    let at_once = run_on(&film, whole.path(), order()).ok();
+    let mut published = Published::default();
+    let sounds = |so_far: &Outcome| so_far.made.get("audio").map_or(0, |it| it.segments.len());
+    let all = sounds(&at_once);
+    published.attempt(&film, pieces.path(), order(), |so_far| sounds(so_far) == all);
+    assert!(!published.made["audio"].complete, "cut off before its last word");
+    let outcome = published.attempt(&film, pieces.path(), order(), |_| false).ok();
+    assert_eq!(outcome.unlike, Vec::<String>::new());
+    assert!(published.made.values().all(|made| made.complete));
+}
