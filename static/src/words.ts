@@ -3,10 +3,20 @@
  * anything is drawn, so that nothing has to change under the reader's eyes.
  */
 
-import { en, type Words } from "./words/en";
+import { en, type Table, type Words } from "./words/en";
 
 /** Where each other language's table comes from. */
-const tables: Record<string, () => Promise<{ words: Words }>> = {};
+const tables: Record<string, () => Promise<{ words: Table }>> = {
+  ar: () => import("./words/ar"),
+  de: () => import("./words/de"),
+  es: () => import("./words/es"),
+  fr: () => import("./words/fr"),
+  hi: () => import("./words/hi"),
+  ja: () => import("./words/ja"),
+  pt: () => import("./words/pt"),
+  ru: () => import("./words/ru"),
+  zh: () => import("./words/zh"),
+};
 
 /** Languages that are written from right to left. */
 const RIGHT_TO_LEFT = ["ar"];
@@ -37,11 +47,23 @@ if (isOurs) {
 
 async function load(name: string): Promise<Words> {
   try {
-    return (await tables[name]?.())?.words ?? en;
+    const table = await tables[name]?.();
+    return table ? over(en, table.words) : en;
   } catch {
     // The words are worth less than what they are about.
     return en;
   }
+}
+
+/** Returns `words` with those of `table` in their place: what isn't translated yet stays English. */
+function over<T extends object>(words: T, table: object): T {
+  const all = { ...words } as Record<string, unknown>;
+  for (const [name, own] of Object.entries(table)) {
+    const known = all[name];
+    const isTable = typeof own === "object" && typeof known === "object" && known !== null;
+    all[name] = isTable ? over(known, own) : own;
+  }
+  return all as T;
 }
 
 /** Returns what a stage is called. */

@@ -313,3 +313,12 @@ export const en = {
 };
 
 export type Words = typeof en;
+
+type Some<T> = T extends (...said: never[]) => string
+  ? T
+  : T extends object
+    ? { [K in keyof T]?: Some<T[K]> }
+    : T;
+
+/** The words of another language; what is missing is said in English. */
+export type Table = Some<Words>;

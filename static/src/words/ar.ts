@@ -1,0 +1,3 @@
+import type { Table } from "./en";
+
+export const words: Table = {};
