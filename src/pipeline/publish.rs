@@ -4,20 +4,21 @@
 //! earlier attempt left half done is gone on with where it ended. Where that can't be, it stays in
 //! the manifest until a new generation has caught up, so nothing that could be played disappears.
 
+mod playlists;
+mod power_cut;
+
 use super::film::{Film, FilmError};
 use super::growing::{after_power_cut, can_grow, files_of};
 use crate::disk::{Disk, DiskError, FailAt, fail_at, is_text};
 use crate::ids::{Epoch, JobId, VideoId};
-use crate::media::{dash, playlist};
-use crate::model::extra::{Extra, ExtraKind, STORYBOARD_FILE};
+use crate::model::extra::{Extra, ExtraKind};
 use crate::model::manifest::{
-    Formats, INIT_FILE, KEY_PLAYLIST_FILE, MEDIA_PLAYLIST_FILE, Manifest, Rung, Segment,
-    segment_file,
+    Formats, INIT_FILE, MEDIA_PLAYLIST_FILE, Manifest, Rung, Segment, segment_file,
 };
 use crate::model::rendition::{RenditionKind, RenditionPlan};
 use crate::model::video::{WARNINGS_MAX, Warning, ends_early};
 use crate::state::{State, StateError};
-use crate::units::{ByteCount, UnixMillis};
+use crate::units::UnixMillis;
 use crate::wire::Begun;
 use std::collections::BTreeMap;
 use tracing::info;
@@ -130,31 +131,6 @@ impl Publisher {
             publisher.let_go_of_what_is_gone(now)?;
         }
         Ok(publisher)
-    }
-
-    /// Has no playlist name what a power cut took: a rung that wasn't complete ends before the
-    /// first file that isn't whole, and one that nobody remembers goes.
-    fn let_go_of_what_is_gone(&mut self, now: UnixMillis) -> Result<(), PublishError> {
-        let (disk, video) = (self.disk.clone(), self.video);
-        for rung in self.manifest.rungs.iter_mut().filter(|rung| !rung.complete) {
-            let sizes = rung.segments.iter().map(|segment| Some(ByteCount(segment.bytes)));
-            let files = files_of(rung, 0..rung.segments.len() as u32);
-            let files: Vec<_> = files.into_iter().zip(std::iter::once(None).chain(sizes)).collect();
-            let whole = disk.intact_files(video, &rung.directory(), &files)?;
-            rung.segments.truncate(whole.saturating_sub(1));
-            rung.durable = rung.durable.min(rung.segments.len() as u32);
-            self.behind.push(rung.plan.name.clone());
-        }
-        self.manifest.rungs.retain(|rung| rung.complete || !rung.segments.is_empty());
-        let known = self.manifest.rungs.iter().chain(&self.catching_up).map(Rung::directory);
-        let known: Vec<String> = known.collect();
-        self.rewrite(now)?;
-        for directory in self.disk.rungs(video)? {
-            if !is_text(&directory) && !known.contains(&directory) {
-                self.disk.remove_rung(video, &directory)?;
-            }
-        }
-        Ok(())
     }
 
     /// Publishes in the forms that are wanted; one file that is there already stays.
@@ -283,13 +259,6 @@ impl Publisher {
             self.write_chapters()?;
         }
         self.write_manifest(true)
-    }
-
-    /// Writes what is where on the storyboard's sheets, for so many seconds of film.
-    fn write_storyboard(&self, seconds: f64) -> Result<(), PublishError> {
-        let Some(storyboard) = &self.manifest.storyboard else { return Ok(()) };
-        let text = storyboard.to_vtt(seconds);
-        Ok(self.disk.replace_media(self.video, STORYBOARD_FILE, text.as_bytes(), true)?)
     }
 
     /// Publishes a rung's set-up file, or goes on with a rung `after` its first segments; it is
@@ -593,80 +562,6 @@ impl Publisher {
             Some(old) => known[old] = self.catching_up.swap_remove(at),
             None => known.push(self.catching_up.swap_remove(at)),
         }
-    }
-
-    /// Writes the manifest, then the media playlists that are behind, then what refers to them. No
-    /// playlist names a segment that the manifest doesn't: after a kill it would be made again.
-    fn rewrite(&mut self, now: UnixMillis) -> Result<(), PublishError> {
-        let disk = self.disk.clone();
-        let _turn = disk.publishing(self.video);
-        self.refresh_texts()?;
-        self.replace_manifest(false)?;
-        for name in std::mem::take(&mut self.behind) {
-            // One that catches up isn't known to anybody.
-            if let Some(rung) = self.manifest.rungs.iter().find(|rung| rung.plan.name == name) {
-                self.write_media_playlist(rung)?;
-            }
-        }
-        self.rewritten = now;
-        self.write_indexes(now, false)
-    }
-
-    fn write_media_playlist(&self, rung: &Rung) -> Result<(), PublishError> {
-        if !self.manifest.formats.hls {
-            return Ok(());
-        }
-        if let Some(keys) = playlist::key_pictures(rung) {
-            let file = format!("{}/{KEY_PLAYLIST_FILE}", rung.directory());
-            self.disk.replace_media(self.video, &file, keys.as_bytes(), false)?;
-        }
-        let file = format!("{}/{MEDIA_PLAYLIST_FILE}", rung.directory());
-        Ok(self.disk.replace_media(self.video, &file, playlist::media(rung).as_bytes(), false)?)
-    }
-
-    /// Writes the manifest and what refers to all rungs. For who has the video's turn, so that they
-    /// agree whenever somebody else has it: people add text tracks meanwhile.
-    pub(super) fn write_in_turn(
-        &mut self,
-        now: UnixMillis,
-        sync: bool,
-    ) -> Result<(), PublishError> {
-        self.refresh_texts()?;
-        self.replace_manifest(sync)?;
-        self.write_indexes(now, sync)
-    }
-
-    fn write_indexes(&self, now: UnixMillis, sync: bool) -> Result<(), PublishError> {
-        if self.manifest.is_playable() {
-            let formats = self.manifest.formats;
-            if formats.hls {
-                let master = playlist::multivariant(&self.manifest);
-                self.disk.replace_media(self.video, "master.m3u8", master.as_bytes(), sync)?;
-            }
-            if formats.dash {
-                let mpd = dash::mpd(&self.manifest, now, self.began);
-                self.disk.replace_media(self.video, "manifest.mpd", mpd.as_bytes(), sync)?;
-            }
-        }
-        Ok(self.disk.prune_cut_texts(self.video, &self.manifest)?)
-    }
-
-    pub(super) fn write_manifest(&mut self, sync: bool) -> Result<(), PublishError> {
-        let disk = self.disk.clone();
-        let _turn = disk.publishing(self.video);
-        self.refresh_texts()?;
-        self.replace_manifest(sync)
-    }
-
-    /// Takes over what people have added by now.
-    fn refresh_texts(&mut self) -> Result<(), PublishError> {
-        let added = self.state.video(self.video)?.map(|video| video.captions).unwrap_or_default();
-        Ok(self.disk.refresh_texts(self.video, &mut self.manifest, &added)?)
-    }
-
-    fn replace_manifest(&self, sync: bool) -> Result<(), PublishError> {
-        let text = serde_json::to_vec(&self.manifest)?;
-        Ok(self.disk.replace_media(self.video, "manifest.json", &text, sync)?)
     }
 }
 
