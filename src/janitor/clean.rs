@@ -72,23 +72,33 @@ impl Janitor {
     }
 
     /// Looks for stuck work among the next `pages` pages of videos and of jobs; a later call goes
-    /// on behind them.
+    /// on behind them. A report is kept if there was some.
     pub(super) async fn look_for_stuck_work(&self, pages: usize) -> Result<(), JanitorError> {
+        let mut report = Report::begin(AskedBy::Schedule, false, self.clock.now());
         for _ in 0..pages {
             let after = self.places().video;
             let videos = self.read(move |state| state.video_page(after, PAGE)).await?;
             self.places().video =
                 videos.last().map(|video| video.id).filter(|_| videos.len() == PAGE);
             for video in &videos {
-                self.mend_video(video, false).await?;
+                if self.mend_video(video, false).await? {
+                    let (kind, id) = (Kind::VideoWithoutWork, video.id.to_string());
+                    report.add(kind, Action::Queued, id, 0, &without_work(video));
+                }
             }
             let after = self.places().job;
             let jobs = self.read(move |state| state.job_page(after, PAGE)).await?;
             self.places().job = jobs.last().map(|job| job.id).filter(|_| jobs.len() == PAGE);
             for job in &jobs {
-                self.mend_job(job, false).await?;
+                if let Some((action, detail)) = self.mend_job(job, false).await? {
+                    report.add(Kind::StuckJob, action, job.id.to_string(), 0, detail);
+                }
             }
             tokio::time::sleep(PAUSE_ASKED).await;
+        }
+        report.finished_at = self.clock.now();
+        if !report.findings.is_empty() {
+            self.state.keep_report(report).await?;
         }
         Ok(())
     }
@@ -382,7 +392,7 @@ impl Cleaning<'_> {
             self.add(Kind::MissingMedia, Action::Told, id.to_string(), detail);
         }
         if janitor.mend_video(&video, self.dry).await? {
-            let detail = format!("It was {:?} and no job was open.", video.state);
+            let detail = without_work(&video);
             self.add(Kind::VideoWithoutWork, Action::Queued, id.to_string(), &detail);
         }
         Ok(())
@@ -472,6 +482,11 @@ impl Cleaning<'_> {
     async fn rest(&self) {
         tokio::time::sleep(self.pause).await;
     }
+}
+
+/// Says why a video's work was queued anew.
+fn without_work(video: &VideoRecord) -> String {
+    format!("It was {:?} and no job was open.", video.state)
 }
 
 /// Returns the directory in which a quality is published.

@@ -435,6 +435,9 @@ async fn stuck_work_goes_on_by_itself() {
     janitor.look_for_stuck_work(1).await.expect("it reads");
     let abandoned = state.job(claimed.job.id).expect("it reads").expect("it is there");
     assert_eq!(abandoned.state, JobState::Queued);
+    let newest = state.reports().expect("they read").swap_remove(0);
+    assert!(counts(&newest).contains(&(Kind::StuckJob, Action::Queued, 1)), "{newest:?}");
+    assert_eq!((newest.by, newest.dry_run), (AskedBy::Schedule, false));
     house.close().await;
 }
 
