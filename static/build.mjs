@@ -37,7 +37,7 @@ const { metafile } = await build({
 });
 await build({
   absWorkingDir: here,
-  entryPoints: { slipway: "css/slipway.css" },
+  entryPoints: ["slipway", "admin", "library"].map((name) => `css/${name}.css`),
   outdir: dist,
   bundle: true,
   minify: true,

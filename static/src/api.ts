@@ -14,6 +14,7 @@ export interface Stage {
   name: string;
   state: StageState;
   progress?: number | null;
+  finishedAt?: string | null;
 }
 
 export interface Processing {
@@ -80,6 +81,9 @@ export interface Video {
   title: string;
   description?: string | null;
   filename?: string;
+  owner?: string;
+  tags?: string[];
+  sessionId?: string | null;
   size?: number | null;
   state: VideoState;
   playable?: boolean;
@@ -105,6 +109,8 @@ export interface Session {
   role: Role | null;
   owner?: string | null;
   limits: { maxSize: number; chunkSize: number };
+  /** How long what is deleted can be brought back; 0: not at all. */
+  trashSeconds?: number;
 }
 
 /** An upload that waits for the rest of its bytes. */
@@ -125,33 +131,8 @@ export interface QueueNumbers {
   doneLastHour: number;
   workers: number;
   oldestQueuedSeconds?: number | null;
-}
-
-export interface JobRow {
-  id: string;
-  videoId: string;
-  title?: string | null;
-  state: string;
-  stage?: string | null;
-  progress?: number | null;
-  speed?: number | null;
-  attempt?: number | null;
   etaSeconds?: number | null;
-  behindSeconds?: number | null;
-  error?: string | { title?: string; detail?: string; retryable?: boolean } | null;
-}
-
-export interface AdminStatus {
-  version: string;
-  startedAt: string;
-  uptimeSeconds: number;
-  ffmpeg: string;
-  sandbox: { layers: string[]; detail?: string | null };
-  queue: QueueNumbers;
-  jobs: JobRow[];
-  disk: { freeBytes: number; totalBytes: number; reserveBytes: number; usedBytes: number | null };
-  uploads: { open: number; receivingBytes: number };
-  warnings: (string | { code?: string; detail?: string; title?: string })[];
+  paused?: boolean;
 }
 
 /** A refusal or failure in the server's own words (RFC 9457). `status` 0: no answer at all. */
@@ -201,7 +182,7 @@ function retryAfterFrom(header: string | null, inBody: unknown): number | null {
 /** A line can die without saying so; small questions aren't worth waiting longer for. */
 const PATIENCE_MS = 20_000;
 
-async function ask(
+export async function ask(
   path: string,
   init: RequestInit = {},
   patienceMs = PATIENCE_MS,
@@ -230,7 +211,7 @@ async function ask(
   return answer;
 }
 
-async function json<T>(path: string, init?: RequestInit, patienceMs?: number): Promise<T> {
+export async function json<T>(path: string, init?: RequestInit, patienceMs?: number): Promise<T> {
   const headers = { Accept: "application/json", ...(init?.headers ?? {}) };
   const answer = await ask(path, { ...init, headers }, patienceMs);
   try {
@@ -259,14 +240,11 @@ export function session(): Promise<Session> {
 
 export const video = (id: string) => json<Video>(videoPath(id));
 
-type Page<T> = { items: T[]; nextCursor: string | null };
+export type Page<T> = { items: T[]; nextCursor: string | null };
 
-export function videos(q: string, cursor: string | null) {
-  const query = new URLSearchParams({ sort: "-createdAt", limit: "48" });
-  if (q) query.set("q", q);
-  if (cursor) query.set("cursor", cursor);
-  return json<Page<Video>>(`/api/videos?${query.toString()}`);
-}
+/** Lists videos; the query's names are those of the API. */
+export const videos = (query: URLSearchParams) =>
+  json<Page<Video>>(`/api/videos?${query.toString()}`);
 
 export type Details = { title?: string; description?: string; visibility?: Visibility };
 
@@ -281,12 +259,12 @@ export async function deleteVideo(id: string): Promise<void> {
   await ask(videoPath(id), { method: "DELETE" });
 }
 
+/** Brings a video back from the trash. */
+export const restoreVideo = (id: string) =>
+  json<Video>(`${videoPath(id)}/restore`, { method: "POST" });
+
 export async function retryProcessing(id: string): Promise<void> {
   await ask(`${videoPath(id)}/retry-processing`, { method: "POST" });
-}
-
-export async function cancelProcessing(id: string): Promise<void> {
-  await ask(`${videoPath(id)}/cancel-processing`, { method: "POST" });
 }
 
 export async function partialUploads(): Promise<PartialUpload[]> {
@@ -302,8 +280,6 @@ export async function partialUploads(): Promise<PartialUpload[]> {
 
 /** Describes the API. */
 export const openApi = () => json<Document>("/openapi.json");
-
-export const adminStatus = () => json<AdminStatus>("/api/admin/status");
 
 /** Ends an upload on the server. One that is gone already counts as ended. */
 export async function endUpload(url: string): Promise<void> {
@@ -340,7 +316,7 @@ export interface UploadStatus {
   parts?: { index: number; etag: string }[];
 }
 
-const sent = (body: object): RequestInit => ({
+export const sent = (body: object): RequestInit => ({
   method: "POST",
   headers: { "Content-Type": "application/json" },
   body: JSON.stringify(body),

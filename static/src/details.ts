@@ -51,26 +51,36 @@ export function editDetails(video: api.Video): Promise<api.Video | null> {
   });
 }
 
-/** Asks before something is taken away; returns whether to do it. */
-export async function confirmRemoval(title: string): Promise<boolean> {
+/** Asks before a video is taken away; returns whether to do it. */
+export function confirmRemoval(title: string): Promise<boolean> {
   const l = words.library;
+  return confirmLoss(l.removeTitle(title), l.removeDetail, l.remove, l.keep);
+}
+
+/** Asks before something is done that nobody can undo; returns whether to do it. */
+export async function confirmLoss(
+  title: string,
+  detail: string,
+  yes: string,
+  no: string,
+): Promise<boolean> {
   const form = h(
     "form",
     { method: "dialog" },
-    h("h2", {}, l.removeTitle(title)),
-    h("p", { class: "muted" }, l.removeDetail),
+    h("h2", {}, title),
+    h("p", { class: "muted" }, detail),
     h(
       "div",
       { class: "actions end" },
       h(
         "button",
         { type: "button", class: "button quiet", value: "cancel", autofocus: true },
-        l.keep,
+        no,
       ),
-      h("button", { type: "submit", class: "button danger" }, l.remove),
+      h("button", { type: "submit", class: "button danger" }, yes),
     ),
   );
-  const answer = await openDialog<true>(form, l.removeTitle(title), async (close) => close(true));
+  const answer = await openDialog<true>(form, title, async (close) => close(true));
   return answer === true;
 }
 

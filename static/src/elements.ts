@@ -15,10 +15,10 @@ const forAll: Record<string, Source> = {
 
 /** Elements that make the server's own pages. */
 const forOurs: Record<string, Source> = {
-  "slipway-library": async () => (await import("./library")).SlipwayLibrary,
+  "slipway-library": async () => (await import("./library/library")).SlipwayLibrary,
   "slipway-watch": async () => (await import("./watch")).SlipwayWatch,
   "slipway-embed": async () => (await import("./watch")).SlipwayEmbed,
-  "slipway-admin": async () => (await import("./admin")).SlipwayAdmin,
+  "slipway-admin": async () => (await import("./admin/admin")).SlipwayAdmin,
   "slipway-login": async () => (await import("./login")).SlipwayLogin,
   "slipway-docs": async () => (await import("./docs")).SlipwayDocs,
 };

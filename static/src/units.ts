@@ -80,6 +80,28 @@ export function countdown(seconds: number): string {
   return seconds < 60 ? unit(seconds, "second") : span(seconds);
 }
 
+/** Returns how long ago a moment was, or how soon it is: `3 minutes ago`, `in 2 days`. */
+export function ago(rfc3339: string, now = Date.now()): string {
+  const seconds = (Date.parse(rfc3339) - now) / 1000;
+  if (Number.isNaN(seconds)) return "";
+  const form = new Intl.RelativeTimeFormat(language, { numeric: "auto" });
+  const size = Math.abs(seconds);
+  if (size < 60) return form.format(Math.round(seconds / 5) * 5 || 0, "second");
+  if (size < 3600) return form.format(Math.round(seconds / 60), "minute");
+  if (size < 48 * 3600) return form.format(Math.round(seconds / 3600), "hour");
+  return form.format(Math.round(seconds / 86_400), "day");
+}
+
+/** Returns a moment to the second, as the reader's clock and calendar write it. */
+export function moment(rfc3339: string): string {
+  return new Date(rfc3339).toLocaleString(language, { dateStyle: "medium", timeStyle: "medium" });
+}
+
+/** Returns the time of day: `14:30`. */
+export function timeOfDay(at: Date): string {
+  return at.toLocaleTimeString(language, { hour: "2-digit", minute: "2-digit" });
+}
+
 /** Returns a moment as the reader's calendar writes it. */
 export function day(rfc3339: string): string {
   const at = new Date(rfc3339);

@@ -58,6 +58,10 @@ const icons = {
   pencil: "M4 20l1-4L16 5l3 3L8 19z",
   search: "M11 18a7 7 0 1 0 0-14 7 7 0 0 0 0 14zm5-2 4.5 4.5",
   file: "M6 3h8l4 4v14H6zM14 3v4h4",
+  grip: "M9 6v.01M15 6v.01M9 12v.01M15 12v.01M9 18v.01M15 18v.01",
+  first: "M6 4h12M12 20V9m0 0-5 5m5-5 5 5",
+  up: "M12 19V5m0 0-6 6m6-6 6 6",
+  down: "M12 5v14m0 0-6-6m6 6 6-6",
 } as const;
 export type IconName = keyof typeof icons;
 

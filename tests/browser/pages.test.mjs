@@ -1,4 +1,4 @@
-// Getting in, getting about by keyboard alone, and the operator's page.
+// Getting in, and getting about by keyboard alone.
 
 import { after, before, describe, it } from "node:test";
 import assert from "node:assert/strict";
@@ -68,25 +68,6 @@ describe("pages", { timeout: 4 * PATIENCE_MS }, () => {
     await page.keyboard.press("Enter");
     await row.waitFor({ state: "detached" });
     assert.ok(await focused(), "the focus isn't lost with the row");
-    page.assertQuiet();
-    await context.close();
-  });
-
-  it("shows the operator the queue, the disk, the sandbox and the versions", async () => {
-    const context = await browser.newContext({ storageState: state });
-    const page = await openPage(context);
-    await page.goto(`${server.base}/admin`);
-    const part = (name) => page.getByRole("region", { name, exact: true });
-    await part("Queue").getByText("Waiting").waitFor();
-    assert.match(await part("Disk").innerText(), /free of [\d.]+ [MGT]B/);
-    const disk = await part("Disk")
-      .getByRole("meter")
-      .evaluate((meter) => meter.value);
-    assert.ok(disk > 0 && disk < 1, `disk in use: ${disk}`);
-    for (const layer of ["Landlock", "seccomp", "No new privileges", "Limits"]) {
-      await part("Sandbox").getByText(layer).waitFor();
-    }
-    assert.match(await part("About").innerText(), /Slipway\s+\d+\.\d+/);
     page.assertQuiet();
     await context.close();
   });

@@ -4,16 +4,18 @@
 // where scripts/make-test-media puts its films; else they go to a temporary one.
 
 import { spawn, execFileSync } from "node:child_process";
-import { appendFile, copyFile, mkdtemp, rm } from "node:fs/promises";
+import { appendFile, copyFile, mkdtemp, readFile, rm } from "node:fs/promises";
 import { createServer, request as httpRequest } from "node:http";
 import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
-import { dirname, join, resolve } from "node:path";
+import { basename, dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import assert from "node:assert/strict";
 
 const root = resolve(dirname(fileURLToPath(import.meta.url)), "../..");
 const { chromium } = createRequire(join(root, "static/package.json"))("playwright-core");
+
+const PROGRAM = resolve(process.env.SLIPWAY_BIN ?? join(root, "target/debug/slipway"));
 
 /** Long enough for a busy machine with two cores; nothing waits for it when all is well. */
 export const PATIENCE_MS = 90_000;
@@ -34,14 +36,55 @@ export class Server {
     await this.#run(new URL(this.base).host, "listening");
   }
 
+  /** Ends it in good order, does something with its data directory, and starts it again. */
+  async whileStopped(work) {
+    await this.#end("SIGTERM");
+    await work(join(this.dir, "data"));
+    await this.#run(new URL(this.base).host, "listening");
+  }
+
+  /** Runs one of the program's commands over this data directory; returns what it prints. */
+  command(...args) {
+    const env = { ...process.env, ...this.env, SLIPWAY_DATA_DIR: join(this.dir, "data") };
+    return execFileSync(PROGRAM, args, { cwd: this.dir, env, encoding: "utf8", stdio: "pipe" });
+  }
+
+  /** Asks the API as the admin whose token the first start wrote, or as somebody else. */
+  async ask(method, path, body, token) {
+    this.token ??= (await readFile(join(this.dir, "data/admin-token"), "utf8")).trim();
+    const isForm = body instanceof FormData;
+    const kind = body && !isForm ? { "Content-Type": "application/json" } : {};
+    const answer = await fetch(this.base + path, {
+      method,
+      headers: { Authorization: `Bearer ${token ?? this.token}`, ...kind },
+      body: isForm ? body : body && JSON.stringify(body),
+    });
+    const said = await answer.text();
+    assert.ok(answer.ok, `${method} ${path}: ${answer.status} ${said}`);
+    return said ? JSON.parse(said) : null;
+  }
+
+  /** Uploads a file in one request; returns the video's id. */
+  async bring(path, fields = {}, token) {
+    const form = new FormData();
+    for (const [name, value] of Object.entries(fields)) form.append(name, value);
+    form.append("file", new Blob([await readFile(path)]), basename(path));
+    return (await this.ask("POST", "/api/videos", form, token)).videoId;
+  }
+
+  /** Waits until a video is in this state. */
+  async settled(id, state = "ready") {
+    const look = () => this.ask("GET", `/api/videos/${id}`);
+    return until(`${id} is ${state}`, look, (video) => video.state === state);
+  }
+
   async stop() {
     await this.#end("SIGTERM");
     await rm(this.dir, { recursive: true, force: true });
   }
 
   async #run(listen, until) {
-    const program = process.env.SLIPWAY_BIN ?? join(root, "target/debug/slipway");
-    this.child = spawn(program, ["serve"], {
+    this.child = spawn(PROGRAM, ["serve"], {
       cwd: this.dir,
       env: {
         ...process.env,
