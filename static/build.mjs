@@ -3,7 +3,7 @@
 // hls.js is a chunk of its own, fetched only by pages that play something. Its worker is a file
 // rather than a blob, so that the pages run under a policy that names only their own origin.
 
-import { build } from "esbuild";
+import { build as esbuild } from "esbuild";
 import { cp, mkdir, readFile, readdir, rm, stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -11,9 +11,27 @@ import { gzipSync } from "node:zlib";
 
 const here = dirname(fileURLToPath(import.meta.url));
 const dist = join(here, "dist");
+const TARGET = ["chrome109", "firefox115", "safari16.4"];
 
 await rm(dist, { recursive: true, force: true });
 await mkdir(dist, { recursive: true });
+
+/** `import text from "worker:./x"`, or "style:./x.css": a worker's script, or a sheet, as text. */
+const texts = {
+  name: "texts",
+  setup(build) {
+    build.onResolve({ filter: /^(worker|style):/ }, ({ path, resolveDir }) => {
+      const [kind, file] = path.split(":");
+      return { path: join(resolveDir, kind === "worker" ? `${file}.ts` : file), namespace: "text" };
+    });
+    build.onLoad({ filter: /./, namespace: "text" }, async ({ path }) => {
+      const options = { bundle: true, write: false, minify: true, format: "iife", target: TARGET };
+      const made = await esbuild({ ...options, entryPoints: [path], metafile: true });
+      const watchFiles = Object.keys(made.metafile.inputs);
+      return { contents: made.outputFiles[0].text, loader: "text", watchFiles };
+    });
+  },
+};
 
 /** What the scripts of a page may weigh, as they travel: those that it needs to be of use. */
 const BUDGETS = [
@@ -21,27 +39,28 @@ const BUDGETS = [
   { page: "player", of: "src/player.ts", besides: ["src/main.ts"], kilobytes: 40 },
 ];
 
-const { metafile } = await build({
+const { metafile } = await esbuild({
   absWorkingDir: here,
   entryPoints: { slipway: "src/main.ts" },
   outdir: dist,
   bundle: true,
   splitting: true,
   format: "esm",
-  target: ["chrome109", "firefox115", "safari16.4"],
+  target: TARGET,
   minify: true,
   legalComments: "linked",
   chunkNames: "chunk-[name]-[hash]",
   metafile: true,
+  plugins: [texts],
   logLevel: "warning",
 });
-await build({
+await esbuild({
   absWorkingDir: here,
   entryPoints: ["slipway", "admin", "library"].map((name) => `css/${name}.css`),
   outdir: dist,
   bundle: true,
   minify: true,
-  target: ["chrome109", "firefox115", "safari16.4"],
+  target: TARGET,
   logLevel: "warning",
 });
 await cp(join(here, "pages"), dist, { recursive: true });

@@ -55,6 +55,7 @@ export interface Playback {
   dash?: string | null;
   mp4?: string | null;
   poster?: string | null;
+  storyboard?: string | null;
   playableSeconds?: number | null;
   captions?: Caption[];
   chapters?: { url: string; items: Chapter[] } | null;
@@ -80,6 +81,7 @@ export interface Video {
   kind?: "video" | "audio" | "file";
   title: string;
   description?: string | null;
+  tags?: string[];
   filename?: string;
   owner?: string;
   tags?: string[];

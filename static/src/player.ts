@@ -1,22 +1,31 @@
 /**
  * `<slipway-player video="ID">`: plays a video, also while it is still being made, and says in a
- * sentence what keeps it from playing. The browser's own controls do the rest; beside them stand
- * a choice of quality, of language and of speed.
+ * sentence what keeps it from playing. On another site's page `endpoint` names the server. Other
+ * attributes: `autoplay`, `muted`, `start` (a moment, as `90` or `1:30`), `controls="0"`.
+ *
+ * What it looks like stays within its shadow, so that it is the same on any page.
  */
 
-import type Hls from "hls.js";
+import rules from "style:../css/player.css";
 import * as api from "./api";
+import { door, isOurs } from "./door";
 import { Events, isOfVideo, type ServerEvent } from "./events";
+import { Controls } from "./player-controls";
+import * as memory from "./player-memory";
+import { Source } from "./player-source";
 import { shareOf, withReport } from "./progress";
 import * as units from "./units";
-import { button, h, icon, show, text } from "./view";
+import { button, h, icon, show } from "./view";
 import { stageWord, words } from "./words";
 
 const w = words.player;
-const SPEEDS = [0.5, 0.75, 1, 1.25, 1.5, 1.75, 2];
 /** How soon to look again where the stream of events doesn't come through. */
 const POLL_MS = 3_000;
-const MEDIA_RECOVERIES_MAX = 2;
+/** So far behind the newest of a film that grows a place is gone back to. */
+const MADE_MARGIN_SECONDS = 2;
+
+const sheet = new CSSStyleSheet();
+sheet.replaceSync(rules);
 
 /** What the player tells the page it stands in: the newest description of its video. */
 export class VideoChanged extends CustomEvent<api.Video> {
@@ -25,80 +34,109 @@ export class VideoChanged extends CustomEvent<api.Video> {
   }
 }
 
+/** Where the film is now, in seconds. */
+export class TimePassed extends CustomEvent<number> {
+  constructor(seconds: number) {
+    super("slipway-time", { detail: seconds });
+  }
+}
+
 export class SlipwayPlayer extends HTMLElement {
-  readonly #media = h("video", { controls: true, playsinline: true, preload: "metadata" });
+  readonly #media = h("video", { playsinline: true, preload: "metadata" });
   readonly #curtain = h("div", { class: "curtain" });
-  readonly #quality = h("select", { "aria-label": w.quality });
-  readonly #speed = h("select", { "aria-label": w.speed });
-  readonly #sound = h("select", { "aria-label": w.sound });
-  readonly #soundBox = h("label", { hidden: true }, h("span", {}, w.sound), this.#sound);
-  readonly #chapter = h("select", { "aria-label": w.chapter });
-  readonly #chapterBox = h("label", { hidden: true }, h("span", {}, w.chapter), this.#chapter);
-  readonly #better = button("retry", w.better, () => this.#reload(), { class: "button small" });
-  readonly #growing = h("span", { class: "muted small growing", hidden: true }, w.growing);
-  #qualityBox = h("label", { hidden: true }, h("span", {}, w.quality), this.#quality);
+  readonly #growing = h("span", { class: "chip growing", hidden: true }, w.growing);
+  readonly #better = button("retry", w.better, () => this.#reload(), { class: "chip", hidden: true });
+  readonly #resumed = button("retry", "", () => this.#restart(), { class: "chip", hidden: true });
+  readonly #source = new Source(this.#media, {
+    onReady: () => this.#raise(),
+    onChoices: () => this.#controls.drawChoices(),
+    onFailed: (why) => this.#playFailed(why),
+  });
+  readonly #controls = new Controls(this, this.#media, this.#source);
   #video: api.Video | null = null;
   #events: Events | null = null;
   #poll = 0;
-  #hls: Hls | null = null;
-  #source: string | null = null;
+  #url: string | null = null;
   /** The playlist that plays was loaded when the video wasn't complete yet. */
   #loadedEarly = false;
-  #recoveries = 0;
-  #reloads = 0;
+  #isBuilt = false;
 
   connectedCallback(): void {
-    for (const speed of SPEEDS) {
-      this.#speed.append(h("option", { value: speed, selected: speed === 1 }, `${speed}×`));
+    if (!isOurs && this.hasAttribute("endpoint")) {
+      door.open(this.getAttribute("endpoint"), this.getAttribute("token"));
     }
-    this.#better.hidden = true;
-    this.replaceChildren(
-      h("div", { class: "stage" }, this.#media, this.#curtain),
-      h(
-        "div",
-        { class: "player-bar" },
-        this.#growing,
-        this.#better,
-        h("span", { class: "spring" }),
-        this.#chapterBox,
-        this.#soundBox,
-        h("label", {}, h("span", {}, w.speed), this.#speed),
-        this.#qualityBox,
-      ),
-    );
-    this.#speed.addEventListener("change", () => {
-      this.#media.playbackRate = Number(this.#speed.value);
-    });
-    this.#chapter.addEventListener("change", () => {
-      this.#media.currentTime = Number(this.#chapter.value);
-    });
-    this.#media.addEventListener("timeupdate", () => this.#markChapter());
-    this.#quality.addEventListener("change", () => {
-      const level = Number(this.#quality.value);
-      // At once, not after what is buffered: who chooses wants to see it.
-      if (this.#hls && level >= 0) this.#hls.currentLevel = level;
-      else if (this.#hls) this.#hls.nextLevel = level;
-    });
-    this.#sound.addEventListener("change", () => {
-      if (this.#hls) this.#hls.audioTrack = Number(this.#sound.value);
-    });
-    this.#media.addEventListener("ratechange", () => {
-      this.#speed.value = String(this.#media.playbackRate);
-    });
+    if (!this.#isBuilt) this.#build();
     this.#curtainSays("film", w.loading, "");
+    window.addEventListener("pagehide", this.#keep);
     void this.#look();
   }
 
   disconnectedCallback(): void {
-    window.clearTimeout(this.#poll);
-    this.#events?.close();
-    this.#events = null;
-    this.#hls?.destroy();
-    this.#hls = null;
+    this.#keep();
+    window.removeEventListener("pagehide", this.#keep);
+    this.#stopWatching();
+    this.#source.close();
+    this.#url = null;
+  }
+
+  /** Where the film is, in seconds. */
+  get currentTime(): number {
+    return this.#media.currentTime;
+  }
+
+  /** Goes to a moment, as far as it is made. */
+  seek(seconds: number): void {
+    this.#controls.seek(seconds);
+  }
+
+  /** Plays on; a browser may want somebody to have done something on the page first. */
+  async play(): Promise<void> {
+    await this.#media.play();
+  }
+
+  pause(): void {
+    this.#media.pause();
   }
 
   get #id(): string {
     return this.getAttribute("video") ?? "";
+  }
+
+  #build(): void {
+    this.#isBuilt = true;
+    const root = this.attachShadow({ mode: "open" });
+    root.adoptedStyleSheets = [sheet];
+    root.append(
+      this.#controls.frame(
+        this.#media,
+        h("div", { class: "chips" }, this.#growing, this.#better, this.#resumed),
+        this.#curtain,
+      ),
+    );
+    const { muted, volume } = memory.likings();
+    this.#media.volume = Math.min(1, Math.max(0, volume ?? 1));
+    this.#media.muted = this.hasAttribute("muted") || muted === true;
+    this.#media.addEventListener("pause", this.#keep);
+    this.#media.addEventListener("ended", () => memory.forgetPlace(this.#id));
+    this.#media.addEventListener("timeupdate", () => this.#passed());
+  }
+
+  readonly #keep = () => {
+    const { length, now } = this.#controls.standing;
+    if (this.#media.played.length > 0) memory.keepPlace(this.#id, now, length);
+  };
+
+  #kept = 0;
+
+  /** Notes the place now and then, as a page may end without a word. */
+  #passed(): void {
+    const now = this.#media.currentTime;
+    this.dispatchEvent(new TimePassed(now));
+    if (Math.abs(now - this.#kept) < 5) return;
+    // That it goes on elsewhere than at the beginning isn't news any more.
+    if (this.#kept > 0 && !this.#media.paused) show(this.#resumed, false);
+    this.#kept = now;
+    this.#keep();
   }
 
   async #look(): Promise<void> {
@@ -114,7 +152,9 @@ export class SlipwayPlayer extends HTMLElement {
     const said = problem instanceof api.Problem ? problem : null;
     if (missing) {
       this.#stopWatching();
-      this.#curtainSays("alert", words.problem.notFound, words.problem.notFoundDetail);
+      const out = isOurs && window.top === window;
+      const way = out ? h("a", { class: "button", href: "/library" }, words.nav.library) : undefined;
+      this.#curtainSays("alert", words.problem.notFound, words.problem.notFoundDetail, way);
     } else if (this.#video) {
       this.#lookIn(POLL_MS);
     } else {
@@ -125,6 +165,7 @@ export class SlipwayPlayer extends HTMLElement {
 
   /** Takes the newest description and does what follows from it. */
   #learn(video: api.Video): void {
+    if (!this.isConnected) return;
     this.#video = video;
     this.dispatchEvent(new VideoChanged(video));
     this.#media.setAttribute("aria-label", w.label(video.title));
@@ -132,17 +173,38 @@ export class SlipwayPlayer extends HTMLElement {
     if (poster && this.#media.poster !== new URL(poster, location.href).href) {
       this.#media.poster = poster;
     }
-    this.#drawChapters(video.playback?.chapters?.items ?? []);
+    this.#controls.learn(video);
     const hls = video.playback?.hls ?? null;
-    const mp4 = video.playback?.mp4 ?? null;
-    const playable = video.playable !== false && (hls ?? mp4) !== null;
+    const url = hls ?? video.playback?.mp4 ?? null;
+    const playable = video.playable !== false && url !== null;
     if (!playable) this.#explain(video);
-    else if (!this.#source) void this.#load((hls ?? mp4) as string, hls !== null);
+    else if (!this.#url) void this.#load(url, this.#beginning(video));
     const over = video.state === "ready" || video.state === "failed";
     show(this.#growing, playable && !over);
     if (playable && video.state === "ready" && this.#loadedEarly) this.#offerBetter();
     if (over) this.#stopWatching();
     else this.#watch();
+  }
+
+  /** Returns where to begin: where the page says, else where it was left. */
+  #beginning(video: api.Video): number {
+    const told = memory.secondsOf(this.getAttribute("start"));
+    const wanted = told ?? memory.placeOf(this.#id);
+    const made = video.state === "ready" ? null : video.playback?.playableSeconds;
+    if (made !== null && wanted > (made ?? 0) - MADE_MARGIN_SECONDS) return 0;
+    if (told === null && wanted > 0) {
+      const at = w.resumed(units.clock(Math.floor(wanted)));
+      this.#resumed.lastElementChild?.replaceChildren(`${at} · ${w.restart}`);
+      show(this.#resumed, true);
+    }
+    return wanted;
+  }
+
+  #restart(): void {
+    show(this.#resumed, false);
+    memory.forgetPlace(this.#id);
+    this.seek(0);
+    this.#controls.focus();
   }
 
   /** Follows the video's life: by events, and by asking now and then where they don't come. */
@@ -211,186 +273,54 @@ export class SlipwayPlayer extends HTMLElement {
       ),
     );
     show(this.#curtain, true);
-    this.#media.tabIndex = -1;
+    this.#controls.curtain(true);
   }
 
   #raise(): void {
+    if (this.#curtain.hidden) return;
     show(this.#curtain, false);
-    this.#media.removeAttribute("tabindex");
+    this.#controls.curtain(false);
   }
 
-  async #load(url: string, isHls: boolean, at = 0): Promise<void> {
-    this.#source = url;
+  async #load(url: string, at: number, play = this.hasAttribute("autoplay")): Promise<void> {
+    this.#url = url;
     this.#loadedEarly = this.#video?.state !== "ready";
-    // The playlist names the text tracks itself; told twice, each would be offered twice.
-    this.#drawCaptions(isHls);
-    if (!isHls) {
-      this.#loadNative(url, at);
-      return;
-    }
-    const { default: HlsClass } = await import("hls.js");
-    if (!this.isConnected) return;
-    if (!HlsClass.isSupported()) {
-      if (this.#media.canPlayType("application/vnd.apple.mpegurl")) this.#loadNative(url, at);
-      else this.#curtainSays("alert", w.decode, w.decodeDetail);
-      return;
-    }
-    this.#hls?.destroy();
-    const hls = new HlsClass({
-      workerPath: "/static/hls.worker.js",
-      // A list that still grows looks like live television; people want the beginning.
-      startPosition: at,
-      liveDurationInfinity: false,
-      backBufferLength: 90,
-      capLevelToPlayerSize: true,
-    });
-    this.#hls = hls;
-    hls.on(HlsClass.Events.MANIFEST_PARSED, () => {
-      this.#raise();
-      this.#drawQualities();
-    });
-    hls.on(HlsClass.Events.AUDIO_TRACKS_UPDATED, () => this.#drawSounds());
-    hls.on(HlsClass.Events.AUDIO_TRACK_SWITCHING, () => this.#drawSounds());
-    hls.on(HlsClass.Events.AUDIO_TRACK_SWITCHED, () => this.#drawSounds());
-    hls.on(HlsClass.Events.LEVELS_UPDATED, () => this.#drawQualities());
-    hls.on(HlsClass.Events.LEVEL_SWITCHED, () => this.#drawQualities());
-    hls.on(HlsClass.Events.FRAG_BUFFERED, () => {
-      this.#recoveries = 0;
-      if (!this.#curtain.hidden) this.#raise();
-    });
-    hls.on(HlsClass.Events.ERROR, (_event, data) => {
-      if (data.fatal) this.#playFailed(hls, data.type === HlsClass.ErrorTypes.NETWORK_ERROR);
-    });
-    // A list that was fetched a moment ago may lack what it is loaded again for.
-    hls.loadSource(this.#reloads > 0 ? `${url}?again=${this.#reloads}` : url);
-    hls.attachMedia(this.#media);
+    const isHls = url === this.#video?.playback?.hls;
+    await this.#source.load(url, isHls, this.#video?.playback?.captions ?? [], at);
+    // A browser that doesn't let it shows the button to play.
+    if (play) void this.#media.play().catch(() => undefined);
   }
 
-  #loadNative(url: string, at: number): void {
-    this.#media.src = url;
-    this.#media.addEventListener(
-      "loadedmetadata",
-      () => {
-        if (at > 0) this.#media.currentTime = at;
-      },
-      { once: true },
-    );
-    this.#media.addEventListener(
-      "error",
-      () => this.#curtainSays("alert", w.decode, w.decodeDetail),
-      {
-        once: true,
-      },
-    );
-    this.#raise();
-  }
-
-  #playFailed(hls: Hls, network: boolean): void {
-    if (hls !== this.#hls) return;
-    if (!network && this.#recoveries < MEDIA_RECOVERIES_MAX) {
-      this.#recoveries += 1;
-      hls.recoverMediaError();
-      return;
-    }
+  #playFailed(why: "network" | "decode"): void {
     const again = button("retry", words.problem.retry, () => this.#reload());
-    const [title, detail] = network ? [w.network, w.networkDetail] : [w.decode, w.decodeDetail];
+    const [title, detail] =
+      why === "network" ? [w.network, w.networkDetail] : [w.decode, w.decodeDetail];
     this.#curtainSays("alert", title, detail, again);
   }
 
   /** Loads the playlist anew and goes on at the same moment. */
   #reload(): void {
-    const url = this.#source;
+    const url = this.#url;
     if (!url) return;
-    const playing = !this.#media.paused;
-    const at = this.#media.currentTime;
-    const rate = this.#media.playbackRate;
+    const { paused, currentTime, playbackRate } = this.#media;
     show(this.#better, false);
-    this.#reloads += 1;
-    this.#recoveries = 0;
-    void this.#load(url, url === this.#video?.playback?.hls, at).then(() => {
-      this.#media.playbackRate = rate;
-      if (playing) void this.#media.play().catch(() => undefined);
+    void this.#load(url, currentTime, !paused).then(() => {
+      this.#media.playbackRate = playbackRate;
     });
   }
 
   /** The list that plays may lack the later qualities, and the words: swap it unseen, or offer to. */
   #offerBetter(): void {
     const ready = this.#video?.renditions?.filter((one) => one.kind === "video").length;
-    const loaded = this.#hls?.levels.length ?? 0;
     const texts = this.#video?.playback?.captions?.length ?? 0;
-    const wordless = texts > (this.#hls?.allSubtitleTracks.length ?? texts);
-    if (ready !== undefined && ready <= loaded && !wordless) {
+    const loaded = this.#source.counts;
+    const wordless = texts > (loaded?.texts ?? texts);
+    if (ready !== undefined && ready <= (loaded?.qualities ?? 0) && !wordless) {
       this.#loadedEarly = false;
       return;
     }
     // The place says less: hls.js moves it by a picture or two where a list doesn't begin at zero.
     if (this.#media.paused && this.#media.played.length === 0) this.#reload();
     else show(this.#better, true);
-  }
-
-  #drawQualities(): void {
-    const hls = this.#hls;
-    if (!hls) return;
-    const name = (level: { height: number; name: string; bitrate: number }) =>
-      level.height ? `${level.height}p` : level.name || units.bitRate(level.bitrate);
-    const now = hls.levels[hls.currentLevel];
-    const auto = hls.autoLevelEnabled && now ? w.autoNow(name(now)) : w.auto;
-    const options = hls.levels
-      .map((level, index) => ({ index, name: name(level), height: level.height }))
-      .sort((a, b) => b.height - a.height);
-    const wanted = ["-1", ...options.map((option) => String(option.index))].join();
-    const drawn = [...this.#quality.options].map((option) => option.value).join();
-    if (wanted !== drawn) {
-      this.#quality.replaceChildren(
-        h("option", { value: -1 }, auto),
-        ...options.map((option) => h("option", { value: option.index }, option.name)),
-      );
-    }
-    const first = this.#quality.options[0];
-    if (first) text(first, auto);
-    this.#quality.value = hls.autoLevelEnabled ? "-1" : String(hls.manualLevel);
-    show(this.#qualityBox, hls.levels.length > 1);
-  }
-
-  /** Offers the languages of a film that has several. */
-  #drawSounds(): void {
-    const hls = this.#hls;
-    if (!hls) return;
-    const names = hls.audioTracks.map((track) => track.name);
-    // Between two lists of sounds, as when the quality changes, none is chosen for a moment.
-    const kept = names.indexOf(this.#sound.selectedOptions[0]?.text ?? "");
-    this.#sound.replaceChildren(...names.map((name, index) => h("option", { value: index }, name)));
-    this.#sound.value = String(hls.audioTrack >= 0 ? hls.audioTrack : Math.max(kept, 0));
-    show(this.#soundBox, hls.audioTracks.length > 1);
-  }
-
-  #drawChapters(chapters: api.Chapter[]): void {
-    if (chapters.length !== this.#chapter.options.length) {
-      this.#chapter.replaceChildren(
-        ...chapters.map((one) => h("option", { value: one.start }, one.title)),
-      );
-    }
-    show(this.#chapterBox, chapters.length > 1);
-  }
-
-  /** Shows the chapter that plays, unless somebody is choosing one. */
-  #markChapter(): void {
-    if (document.activeElement === this.#chapter) return;
-    const begun = [...this.#chapter.options].filter(
-      (option) => Number(option.value) <= this.#media.currentTime + 0.01,
-    );
-    const now = begun.at(-1);
-    if (now) this.#chapter.value = now.value;
-  }
-
-  #drawCaptions(named: boolean): void {
-    for (const track of this.#media.querySelectorAll("track")) track.remove();
-    const { captions = [], chapters } = this.#video?.playback ?? {};
-    for (const caption of named ? [] : captions) {
-      const label = caption.label ?? caption.lang;
-      const kind = caption.kind === "captions" ? "captions" : "subtitles";
-      this.#media.append(h("track", { src: caption.url, srclang: caption.lang, label, kind }));
-    }
-    if (chapters) this.#media.append(h("track", { src: chapters.url, kind: "chapters" }));
   }
 }

@@ -169,19 +169,6 @@ async function toClipboard(value: string): Promise<boolean> {
 export const watchPath = (id: string) => `/watch/${encodeURIComponent(id)}`;
 export const watchUrl = (id: string) => new URL(watchPath(id), location.origin).href;
 
-/** Returns the code that puts a video into another page. */
-export function embedCode(id: string, title: string): string {
-  const frame = h("iframe", {
-    src: new URL(`/embed/${encodeURIComponent(id)}`, location.origin).href,
-    title,
-    width: 640,
-    height: 360,
-    allow: "fullscreen; picture-in-picture",
-    allowfullscreen: true,
-  });
-  return frame.outerHTML;
-}
-
 /** Draws the chip that tells where a video stands; `more` is a share or a step. */
 export function chip(state: api.VideoState, more = ""): HTMLElement {
   return h(

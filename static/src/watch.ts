@@ -2,34 +2,60 @@
 
 import * as api from "./api";
 import { editDetails } from "./details";
-import { VideoChanged } from "./player";
+import { SlipwayPlayer, TimePassed, VideoChanged } from "./player";
+import { chapterAt } from "./player-seek";
 import { shareOf } from "./progress";
 import * as units from "./units";
-import { button, chip, copy, embedCode, h, show, text, watchUrl } from "./view";
+import { button, chip, copy, h, icon, show, text, watchUrl } from "./view";
 import { words } from "./words";
 
 const w = words.watch;
+/** The size of a frame that nobody has measured. */
+const FRAME = { width: 640, height: 360 };
 
 /** Returns the video's id out of `/watch/{id}` or `/embed/{id}`. */
 function idFromPath(): string {
   return decodeURIComponent(location.pathname.split("/").filter(Boolean).at(-1) ?? "");
 }
 
+/** Makes a player that begins where the address says (`?t=`). */
+function playerFor(id: string, more: Record<string, unknown> = {}): SlipwayPlayer {
+  if (!customElements.get("slipway-player")) {
+    customElements.define("slipway-player", SlipwayPlayer);
+  }
+  const start = new URLSearchParams(location.search).get("t");
+  return h("slipway-player" as "div", { video: id, start, ...more }) as HTMLElement as SlipwayPlayer;
+}
+
 export class SlipwayWatch extends HTMLElement {
+  readonly #id = idFromPath();
+  readonly #player = playerFor(this.#id);
   readonly #title = h("h1");
   readonly #facts = h("p", { class: "muted facts" });
   readonly #chip = h("span");
   readonly #description = h("p", { class: "description" });
+  readonly #tags = h("ul", { class: "tags", "aria-label": w.tags });
   readonly #more = h("section", { class: "card watch-more", hidden: true });
   readonly #about = h("section", { class: "watch-about", hidden: true });
   readonly #edit = button("pencil", w.edit, () => void this.#change());
+  readonly #original = h(
+    "a",
+    { class: "button", hidden: true, download: true },
+    icon("file"),
+    h("span", {}, w.download),
+  );
+  readonly #fromNow = h("input", { type: "checkbox" });
+  readonly #fromWords = h("span");
+  readonly #chapters = new ChapterList((start) => this.#begin(start));
   #video: api.Video | null = null;
+  #mayEdit = false;
 
   connectedCallback(): void {
-    const id = idFromPath();
-    const player = h("slipway-player" as "div", { video: id });
-    player.addEventListener("slipway-video", (event) => {
+    this.#player.addEventListener("slipway-video", (event) => {
       if (event instanceof VideoChanged) this.#draw(event.detail);
+    });
+    this.#player.addEventListener("slipway-time", (event) => {
+      if (event instanceof TimePassed) this.#passed(event.detail);
     });
     this.#edit.hidden = true;
     this.#about.append(
@@ -38,19 +64,58 @@ export class SlipwayWatch extends HTMLElement {
       h(
         "div",
         { class: "actions" },
-        button("link", w.share, (it) => void copy(watchUrl(id), it)),
-        button("code", w.embed, (it) => void copy(embedCode(id, this.#video?.title ?? ""), it)),
+        button("link", w.share, (it) => void copy(this.#link, it)),
+        button("code", w.embed, (it) => void copy(this.#code, it)),
+        h("label", { class: "from-now" }, this.#fromNow, this.#fromWords),
+        this.#original,
         this.#edit,
       ),
       this.#description,
+      this.#tags,
+      this.#chapters.element,
     );
-    this.replaceChildren(player, this.#about, this.#more);
+    this.#passed(0);
+    this.replaceChildren(this.#player, this.#about, this.#more);
     void this.#maybeEdit();
+  }
+
+  /** What the address of a link or a frame says besides, where it begins at a moment. */
+  get #moment(): string {
+    const now = Math.floor(this.#player.currentTime);
+    return this.#fromNow.checked && now > 0 ? `?t=${now}` : "";
+  }
+
+  get #link(): string {
+    return watchUrl(this.#id) + this.#moment;
+  }
+
+  /** The code that puts the video into another page. */
+  get #code(): string {
+    const path = `/embed/${encodeURIComponent(this.#id)}${this.#moment}`;
+    const frame = h("iframe", {
+      src: new URL(path, location.origin).href,
+      title: this.#video?.title ?? "",
+      ...FRAME,
+      allow: "autoplay; fullscreen; picture-in-picture",
+      allowfullscreen: true,
+    });
+    return frame.outerHTML;
+  }
+
+  #begin(start: number): void {
+    this.#player.seek(start);
+    void this.#player.play().catch(() => undefined);
+  }
+
+  #passed(seconds: number): void {
+    text(this.#fromWords, w.fromNow(units.clock(Math.floor(seconds))));
+    this.#chapters.mark(seconds);
   }
 
   async #maybeEdit(): Promise<void> {
     const session = await api.session().catch(() => null);
-    show(this.#edit, session?.role === "admin" || session?.role === "uploader");
+    this.#mayEdit = session?.role === "admin" || session?.role === "uploader";
+    if (this.#video) this.#draw(this.#video);
   }
 
   #draw(video: api.Video): void {
@@ -67,6 +132,15 @@ export class SlipwayWatch extends HTMLElement {
     text(this.#facts, facts.filter(Boolean).join(" · "));
     text(this.#description, video.description ?? "");
     show(this.#description, !!video.description);
+    const tags = video.tags ?? [];
+    this.#tags.replaceChildren(...tags.map((tag) => h("li", { class: "tag" }, tag)));
+    show(this.#tags, tags.length > 0);
+    // Only who may have all of it is told what the file was called.
+    const isOwn = video.filename !== undefined;
+    show(this.#edit, isOwn && this.#mayEdit);
+    show(this.#original, isOwn && video.state !== "uploading");
+    this.#original.href = `/api/videos/${encodeURIComponent(this.#id)}/original`;
+    this.#chapters.draw(video.playback?.chapters?.items ?? []);
     // Who watches wants to know of a state only when it isn't the usual one.
     this.#chip.replaceChildren(
       ...(video.state === "ready" ? [] : [chip(video.state, share(video))]),
@@ -99,6 +173,37 @@ export class SlipwayWatch extends HTMLElement {
   }
 }
 
+/** The chapters beneath the film: each leads to its moment, and the one that plays is marked. */
+class ChapterList {
+  readonly #list = h("ol", { class: "chapters" });
+  readonly element = h("section", { hidden: true }, h("h2", {}, w.chapters), this.#list);
+  #chapters: readonly api.Chapter[] = [];
+
+  constructor(private readonly onChoose: (start: number) => void) {}
+
+  draw(chapters: readonly api.Chapter[]): void {
+    const said = (all: readonly api.Chapter[]) => JSON.stringify(all);
+    if (said(chapters) === said(this.#chapters)) return;
+    this.#chapters = chapters;
+    show(this.element, chapters.length > 1);
+    const rows = chapters.map(({ start, title }) => {
+      const time = h("span", { class: "muted", dir: "ltr" }, units.clock(Math.floor(start)));
+      const made = h("button", { type: "button", class: "button quiet" }, time, title);
+      made.addEventListener("click", () => this.onChoose(start));
+      return h("li", {}, made);
+    });
+    this.#list.replaceChildren(...rows);
+  }
+
+  mark(seconds: number): void {
+    const now = chapterAt(this.#chapters, seconds);
+    this.#list.querySelectorAll("button").forEach((it, index) => {
+      if (this.#chapters[index] === now) it.setAttribute("aria-current", "true");
+      else it.removeAttribute("aria-current");
+    });
+  }
+}
+
 function share(video: api.Video): string {
   const progress = shareOf(video.processing);
   return video.state === "processing" && progress > 0 ? units.share(progress) : "";
@@ -116,11 +221,20 @@ function sourceWords(video: api.Video): string {
   return [`${source?.width} × ${source?.height}`, codecs, size].filter(Boolean).join(" · ");
 }
 
-/** Nothing but the player, to stand in a frame of another page. */
+/**
+ * Nothing but the player, to stand in a frame of another page. Its address may say `autoplay=1`,
+ * `muted=1`, `controls=0` and `t=` (a moment).
+ */
 export class SlipwayEmbed extends HTMLElement {
   connectedCallback(): void {
     const title = h("h1", { class: "unseen" }, words.watch.embedTitle);
-    const player = h("slipway-player" as "div", { video: idFromPath() });
+    const asked = new URLSearchParams(location.search);
+    const player = playerFor(idFromPath(), {
+      fill: true,
+      autoplay: isAsked(asked.get("autoplay")),
+      muted: isAsked(asked.get("muted")),
+      controls: asked.get("controls"),
+    });
     player.addEventListener("slipway-video", (event) => {
       if (!(event instanceof VideoChanged)) return;
       document.title = event.detail.title || words.watch.embedTitle;
@@ -128,4 +242,8 @@ export class SlipwayEmbed extends HTMLElement {
     });
     this.replaceChildren(title, player);
   }
+}
+
+function isAsked(said: string | null): boolean {
+  return said !== null && !["0", "false", "no"].includes(said);
 }

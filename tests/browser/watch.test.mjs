@@ -5,6 +5,7 @@ import assert from "node:assert/strict";
 import { stat } from "node:fs/promises";
 import { PATIENCE_MS, Server, chooseFiles, durationOf, launch, logIn } from "./slipway.mjs";
 import { makeMedia, openPage, rowOf, slowUploads, until } from "./slipway.mjs";
+import { arrives, choose, offered, play } from "./player.mjs";
 
 describe("watching", { timeout: 6 * PATIENCE_MS }, () => {
   let server, browser, media, state, path;
@@ -43,26 +44,6 @@ describe("watching", { timeout: 6 * PATIENCE_MS }, () => {
     return row.getByRole("link", { name: /^Watch/ }).getAttribute("href");
   }
 
-  /** Plays until two seconds have passed and returns what the element then knows. */
-  async function play(page) {
-    const video = page.getByLabel(/^Video:/);
-    await until("there is something to play", () => video.evaluate((it) => it.readyState >= 2));
-    await video.evaluate((it) => it.play());
-    await until(
-      "time moves",
-      () => video.evaluate((it) => it.currentTime),
-      (now) => now > 2,
-    );
-    return video.evaluate((it) => ({
-      duration: it.duration,
-      width: it.videoWidth,
-      height: it.videoHeight,
-      frames: it.getVideoPlaybackQuality().totalVideoFrames,
-      soundBytes: it.webkitAudioDecodedByteCount,
-      blob: it.currentSrc.startsWith("blob:"),
-    }));
-  }
-
   it("plays picture and sound through hls.js, at the right length", async () => {
     const { context, page } = await visit(path);
     const played = await play(page);
@@ -87,20 +68,28 @@ describe("watching", { timeout: 6 * PATIENCE_MS }, () => {
     await watching.goto(server.base + link);
     const played = await play(watching);
     assert.ok(played.frames > 10 && played.soundBytes > 1_000, JSON.stringify(played));
+    const element = watching.getByLabel(/^Video:/);
     const id = link.split("/").at(-1);
     const answer = await context.request.get(`${server.base}/api/videos/${id}`);
     const video = await answer.json();
     assert.deepEqual([video.state, video.playable], ["uploading", true]);
+    // The bar is as long as the film will be; what isn't made yet is drawn, and can't be gone to.
+    const expected = durationOf(media.at("longer.mp4"));
+    const bar = watching.getByRole("slider", { name: "Place in the video" });
+    assert.ok(Math.abs((await bar.evaluate((it) => it.max)) - expected) < 0.5);
+    await watching.locator("slipway-player .unmade").waitFor();
+    await bar.fill("23.5");
+    await watching.locator("slipway-player .told", { hasText: "isn't made yet" }).waitFor();
+    assert.ok((await element.evaluate((it) => it.currentTime)) < 22);
     await hurry();
     await row.getByText("Ready", { exact: true }).waitFor();
-    const element = watching.getByLabel(/^Video:/);
-    const expected = durationOf(media.at("longer.mp4"));
     await until(
       "the film has grown to its length",
       () => element.evaluate((it) => it.duration),
       (length) => Math.abs(length - expected) < 0.3,
     );
-    await element.evaluate((it) => (it.currentTime = it.duration - 1));
+    await watching.locator("slipway-player .unmade").waitFor({ state: "hidden" });
+    await element.evaluate((it) => ((it.currentTime = it.duration - 1), it.play()));
     await until("it ends", () => element.evaluate((it) => it.ended));
     watching.assertQuiet();
     page.assertQuiet();
@@ -127,22 +116,18 @@ describe("watching", { timeout: 6 * PATIENCE_MS }, () => {
     const link = await made(page, "texts.mkv");
     await page.goto(server.base + link);
     const video = page.getByLabel(/^Video:/);
-    const offered = () =>
-      video.evaluate((it) =>
-        [...it.textTracks].filter((one) => one.kind !== "chapters").map((one) => one.language),
-      );
-    await until("the words are there", offered, (found) => found.join() === "de,en,en");
-    const menu = page.getByRole("combobox", { name: "Chapter" });
-    assert.deepEqual(await menu.getByRole("option").allInnerTexts(), [
-      "First <part>",
-      "Zweiter Teil",
-    ]);
-    await menu.selectOption({ label: "Zweiter Teil" });
-    await until(
-      "the second chapter",
-      () => video.evaluate((it) => it.currentTime),
-      (now) => Math.abs(now - 4) < 0.1,
-    );
+    const texts = () =>
+      video.evaluate((it) => [...it.textTracks].map((one) => one.language));
+    await until("the words are there", texts, (found) => found.join() === "de,en,en");
+    const words = await offered(page, "Captions");
+    assert.equal(words.names.length, 4, words.names.join());
+    assert.deepEqual([words.names[0], words.now], ["Off", "Off"]);
+    const { names } = await offered(page, "Chapter");
+    assert.deepEqual(names, ["First <part>", "Zweiter Teil"]);
+    await choose(page, "Chapter", /^Zweiter Teil/);
+    await arrives(page, 4);
+    await page.locator(".chapters").getByRole("button", { name: /First <part>/ }).click();
+    await page.locator(".chapters [aria-current=true]", { hasText: "First <part>" }).waitFor();
     page.assertQuiet();
     await context.close();
   });
@@ -160,19 +145,17 @@ describe("watching", { timeout: 6 * PATIENCE_MS }, () => {
       if (name) heard.add(renditions.find((one) => one.name === name)?.language);
     });
     await page.goto(server.base + link);
-    const menu = page.getByRole("combobox", { name: "Language" });
-    await menu.waitFor();
-    const names = await menu.getByRole("option").allInnerTexts();
+    const sounds = () => offered(page, "Language");
+    const { names } = await until("there are languages", sounds, ({ names }) => names.length > 1);
     assert.ok(names.includes("Deutsch") && names.includes("English"), names.join());
     const codes = { Deutsch: "de", English: "en" };
-    const chosen = await menu.evaluate((it) => it.selectedOptions[0].text);
+    const { now: chosen } = await until("one of them", sounds, ({ now }) => now in codes);
     const other = chosen === "Deutsch" ? "English" : "Deutsch";
     await until("the first sound", async () => heard.size);
     assert.deepEqual([...heard], [codes[chosen]], "only the language that plays is fetched");
-    await menu.selectOption({ label: other });
+    await choose(page, "Language", other);
     await until(`${other} is fetched`, async () => heard.has(codes[other]));
-    const shown = () => menu.evaluate((it) => it.selectedOptions[0].text);
-    await until("the menu tells it", shown, (name) => name === other);
+    await until("the menu tells it", sounds, ({ now }) => now === other);
     page.assertQuiet();
     await context.close();
   });
@@ -186,11 +169,11 @@ describe("watching", { timeout: 6 * PATIENCE_MS }, () => {
       .map((one) => one.height);
     assert.ok(heights.length >= 2, `a 720p source has at least two qualities, not ${heights}`);
     await play(page);
-    const menu = page.getByRole("combobox", { name: "Quality" });
-    const offered = await menu.getByRole("option").allInnerTexts();
-    assert.equal(offered.length, heights.length + 1, offered.join());
+    const { names, now } = await offered(page, "Quality");
+    assert.equal(names.length, heights.length + 1, names.join());
+    assert.match(now, /^Auto/);
     const lowest = Math.min(...heights);
-    await menu.selectOption({ label: `${lowest}p` });
+    await choose(page, "Quality", `${lowest}p`);
     const element = page.getByLabel(/^Video:/);
     await element.evaluate((it) => (it.currentTime = 4));
     await until(
@@ -198,6 +181,7 @@ describe("watching", { timeout: 6 * PATIENCE_MS }, () => {
       () => element.evaluate((it) => it.videoHeight),
       (h) => h === lowest,
     );
+    assert.equal((await offered(page, "Quality")).now, `${lowest}p`);
     page.assertQuiet();
     await context.close();
   });
@@ -216,15 +200,15 @@ describe("watching", { timeout: 6 * PATIENCE_MS }, () => {
     await until("something plays", () => video.evaluate((it) => it.readyState >= 2));
     assert.ok((await video.evaluate((it) => it.currentTime)) < 1, "it starts at the beginning");
     await row.getByText("Ready", { exact: true }).waitFor();
-    const menu = watching.getByRole("combobox", { name: "Quality" });
     const { state, renditions } = await page.evaluate(
       async (id) => (await fetch(`/api/videos/${id}`)).json(),
       id,
     );
     assert.equal(state, "ready");
     const heights = renditions.filter((one) => one.kind === "video").length;
-    const offered = () => menu.getByRole("option").count();
-    await until(`all ${heights} qualities are offered`, offered, (count) => count === heights + 1);
+    const qualities = () => offered(watching, "Quality");
+    const all = ({ names }) => names.length === heights + 1;
+    await until(`all ${heights} qualities are offered`, qualities, all);
     const expected = durationOf(media.at("longer.mp4"));
     const length = () => video.evaluate((it) => it.duration);
     await until("the length is right", length, (now) => Math.abs(now - expected) < 0.3);
