@@ -7,6 +7,7 @@
 mod admin;
 mod body;
 mod captions;
+mod cards;
 mod chunk_form;
 mod chunks;
 mod connection;
@@ -289,6 +290,7 @@ const TABLES: &[Table] = &[
     videos::TABLE,
     captions::TABLE,
     media_files::TABLE,
+    cards::TABLE,
     pages::TABLE,
 ];
 

@@ -6,7 +6,7 @@
 use super::login::{login_address, no_store};
 use super::problem::Problem;
 use super::routes::table;
-use super::{Shared, guard, translate, videos};
+use super::{Shared, cards, guard, translate, videos};
 use crate::access::Caller;
 use crate::library::LibraryError;
 use crate::model::access::Role;
@@ -14,6 +14,7 @@ use actix_web::http::header::{self, EntityTag, IfNoneMatch};
 use actix_web::http::{StatusCode, header::Header};
 use actix_web::{HttpRequest, HttpResponse, web};
 use rust_embed::RustEmbed;
+use sha2::{Digest as _, Sha256};
 
 /// What the browser code's build made.
 #[derive(RustEmbed)]
@@ -81,7 +82,13 @@ async fn for_members(req: &HttpRequest, app: &App, name: &str, role: Role) -> An
 async fn watch(req: HttpRequest, app: App, id: web::Path<String>) -> Answer {
     let caller = guard::optional(&req, &app).await?;
     match (is_seen(&app, caller.as_ref(), &id)?, caller) {
-        (true, _) => page(&req, "watch.html", StatusCode::OK, "'none'"),
+        (true, _) => match cards::open(&app, &id).await? {
+            Some(video) => {
+                let tags = cards::tags(&video, &cards::site(&req, &app));
+                embedded(&req, "watch.html", StatusCode::OK, "'none'", Some(&tags))
+            }
+            None => page(&req, "watch.html", StatusCode::OK, "'none'"),
+        },
         // Whether it exists is told only to those who may know.
         (false, None) => Ok(to_login(&req)),
         (false, Some(_)) => page(&req, "watch.html", StatusCode::NOT_FOUND, "'none'"),
@@ -123,7 +130,7 @@ async fn file(req: HttpRequest, name: web::Path<String>) -> Answer {
     if name.ends_with(".html") {
         return Err(Problem::not_found());
     }
-    embedded(&req, &name, StatusCode::OK, "'none'")
+    embedded(&req, &name, StatusCode::OK, "'none'", None)
 }
 
 /// Answers with a page that may be framed by `framed_by`.
@@ -133,13 +140,29 @@ pub(super) fn page(
     status: StatusCode,
     framed_by: &'static str,
 ) -> Answer {
-    embedded(req, name, status, framed_by)
+    embedded(req, name, status, framed_by, None)
 }
 
-fn embedded(req: &HttpRequest, name: &str, status: StatusCode, framed_by: &'static str) -> Answer {
+/// What a page says of itself until its script says more.
+const TITLE: &str = "<title>Slipway</title>";
+
+/// Answers with a file; in a page, `tags` stand in the place of the title.
+fn embedded(
+    req: &HttpRequest,
+    name: &str,
+    status: StatusCode,
+    framed_by: &'static str,
+    tags: Option<&str>,
+) -> Answer {
     let file = Files::get(name).ok_or_else(Problem::not_found)?;
-    let hash: String =
+    let mut hash: String =
         file.metadata.sha256_hash().iter().take(16).map(|byte| format!("{byte:02x}")).collect();
+    let mut bytes = file.data;
+    if let Some(tags) = tags {
+        let digest = Sha256::digest(tags);
+        hash.extend(digest.iter().take(16).map(|byte| format!("{byte:02x}")));
+        bytes = String::from_utf8_lossy(&bytes).replacen(TITLE, tags, 1).into_bytes().into();
+    }
     // Weak: the same file may travel compressed.
     let tag = EntityTag::new_weak(hash);
     let mut answer = HttpResponse::build(status);
@@ -154,7 +177,7 @@ fn embedded(req: &HttpRequest, name: &str, status: StatusCode, framed_by: &'stat
         return Ok(answer.status(StatusCode::NOT_MODIFIED).finish());
     }
     answer.insert_header((header::CONTENT_TYPE, media_type(name)));
-    Ok(answer.body(file.data.into_owned()))
+    Ok(answer.body(bytes.into_owned()))
 }
 
 fn is_known(req: &HttpRequest, tag: &EntityTag) -> bool {

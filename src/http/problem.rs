@@ -126,6 +126,8 @@ codes! {
     ChecksumMismatch = "checksum-mismatch", 460, "Checksum Mismatch";
     /// Something went wrong that the client can't help.
     Internal = "internal", 500, "Something went wrong in the server";
+    /// A format that others may speak, but this server doesn't.
+    NotImplemented = "not-implemented", 501, "This isn't spoken here";
     /// A body that brings nothing for too long. 408 would say it too, but tus-js-client and Uppy
     /// give a file up on it; a computer that slept finds this answer when it wakes.
     BodyTimedOut = "body-timed-out", 503, "The request's body stopped coming";

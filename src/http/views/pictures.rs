@@ -57,9 +57,9 @@ pub(super) fn poster_url(video: &VideoRecord) -> Option<String> {
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Thumbnail)]
 pub(in crate::http) struct ThumbnailView {
-    url: String,
-    width: u32,
-    height: u32,
+    pub(in crate::http) url: String,
+    pub(in crate::http) width: u32,
+    pub(in crate::http) height: u32,
     /// Where it is in the film, in seconds; unknown for the poster.
     #[serde(skip_serializing_if = "Option::is_none")]
     time: Option<f64>,

@@ -36,7 +36,7 @@ pub(super) struct RenditionView {
 pub(in crate::http) struct PlaybackView {
     hls: Option<String>,
     dash: Option<String>,
-    mp4: Option<String>,
+    pub(in crate::http) mp4: Option<String>,
     pub(in crate::http) poster: Option<String>,
     pub(in crate::http) storyboard: Option<String>,
     pub(in crate::http) preview: Option<String>,
