@@ -62,7 +62,7 @@ use writer::{INBOX_MAX, Message, Promise, Writer};
 const SCHEMA: u32 = 2;
 
 /// Memory for pages. The database's own default is a gibibyte.
-const CACHE_BYTES: u64 = 64 * 1024 * 1024;
+const CACHE_BYTES: u64 = 32 * 1024 * 1024;
 
 /// How often a taken lock is tried again, and the pause before each.
 const LOCK_TRIES: u32 = 40;
