@@ -84,7 +84,6 @@ export interface Video {
   tags?: string[];
   filename?: string;
   owner?: string;
-  tags?: string[];
   sessionId?: string | null;
   size?: number | null;
   state: VideoState;
@@ -217,7 +216,7 @@ export async function json<T>(path: string, init?: RequestInit, patienceMs?: num
   const headers = { Accept: "application/json", ...(init?.headers ?? {}) };
   const answer = await ask(path, { ...init, headers }, patienceMs);
   try {
-    return (await answer.json()) as T;
+    return door.read(await answer.text()) as T;
   } catch {
     // Cut off, or a page of something in between: the server hasn't said this.
     throw new Problem(0, words.problem.offline, words.problem.offlineDetail);

@@ -26,6 +26,14 @@ class Door {
     return path.startsWith("/") ? this.#origin + path : path;
   }
 
+  /** Reads the server's JSON; what it tells of media gets whole addresses on another site's page. */
+  read(json: string): unknown {
+    if (!this.#origin) return JSON.parse(json);
+    return JSON.parse(json, (_key, value: unknown) =>
+      typeof value === "string" && value.startsWith("/media/") ? this.url(value) : value,
+    );
+  }
+
   /** Headers that say who calls. */
   get headers(): Record<string, string> {
     return this.#token ? { Authorization: `Bearer ${this.#token}` } : {};

@@ -7,6 +7,7 @@
  */
 
 import type { QueueNumbers, Video } from "./api";
+import { door } from "./door";
 import type { Report } from "./progress";
 
 /** News of a video. `video` is null when it is gone, and missing from mere reports of progress. */
@@ -97,7 +98,7 @@ export class Events {
     if (this.videoIds && this.videoIds.length === 0) return;
     const some = this.videoIds && this.videoIds.length <= IDS_MAX;
     const filter = some ? `?videoIds=${this.videoIds?.join(",")}` : "";
-    const source = new EventSource(`/api/events${filter}`);
+    const source = new EventSource(door.url(`/api/events${filter}`));
     this.#source = source;
     source.onopen = () => {
       this.#failures = 0;
@@ -124,7 +125,7 @@ export class Events {
 
 function parse(data: string): object | null {
   try {
-    const parsed: unknown = JSON.parse(data);
+    const parsed = door.read(data);
     return parsed && typeof parsed === "object" ? parsed : null;
   } catch {
     return null;

@@ -62,13 +62,20 @@ export class SlipwayPlayer extends HTMLElement {
   #isBuilt = false;
 
   connectedCallback(): void {
-    if (!isOurs && this.hasAttribute("endpoint")) {
-      door.open(this.getAttribute("endpoint"), this.getAttribute("token"));
-    }
+    if (!isOurs && this.hasAttribute("endpoint")) this.#openDoor();
     if (!this.#isBuilt) this.#build();
     this.#curtainSays("film", w.loading, "");
     window.addEventListener("pagehide", this.#keep);
     void this.#look();
+  }
+
+  /** Names the server; who has a token for it already keeps that. */
+  #openDoor(): void {
+    const endpoint = this.getAttribute("endpoint");
+    const { token } = door;
+    const before = door.url("/");
+    door.open(endpoint, this.getAttribute("token"));
+    if (!door.token && door.url("/") === before) door.open(endpoint, token);
   }
 
   disconnectedCallback(): void {
