@@ -46,7 +46,6 @@ export class Controls {
   #chapters: readonly Chapter[] = [];
   #quietly = 0;
   #telling = 0;
-  #isWaiting = false;
   /** The language of the texts that were shown last. */
   #language = memory.likings().captions ?? "";
   #textChosen = false;
@@ -144,10 +143,7 @@ export class Controls {
     for (const type of ["playing", "canplay", "seeked", "pause", "ended"]) {
       media.addEventListener(type, () => this.#wait(false));
     }
-    media.addEventListener("volumechange", () => {
-      memory.like({ volume: media.volume, muted: media.muted });
-      this.draw();
-    });
+    media.addEventListener("volumechange", () => this.draw());
     media.addEventListener("ratechange", () => this.drawChoices());
     for (const type of ["enterpictureinpicture", "leavepictureinpicture"]) {
       media.addEventListener(type, () => this.draw());
@@ -234,9 +230,10 @@ export class Controls {
   #wait(isWaiting = true): void {
     const { made, length, now } = this.standing;
     const isAtEdge = made < length && made - now < EDGE_SECONDS;
-    this.#isWaiting = isWaiting && !this.media.ended && (!this.media.paused || this.media.seeking);
+    const { ended, paused, seeking } = this.media;
+    const isSeen = isWaiting && !ended && (!paused || seeking);
     text(this.#waitWords, isAtEdge ? w.edge : w.buffering);
-    show(this.#waits, this.#isWaiting && !this.#frame.hasAttribute("data-down"));
+    show(this.#waits, isSeen && !this.#frame.hasAttribute("data-down"));
   }
 
   /** Tells what happened: to the eye for a moment, and to screen readers. */
@@ -300,12 +297,19 @@ export class Controls {
     const wasQuiet = media.muted || media.volume === 0;
     media.muted = !wasQuiet;
     if (wasQuiet && media.volume === 0) media.volume = 1;
+    this.#likeSound();
     this.#tell(media.muted ? w.told.muted : w.told.volume(units.share(media.volume)));
   }
 
   #setVolume(value: number): void {
     this.media.volume = value;
     this.media.muted = value === 0;
+    this.#likeSound();
+  }
+
+  /** Remembers what somebody has chosen; that a frame was asked to be quiet is no choice. */
+  #likeSound(): void {
+    memory.like({ volume: this.media.volume, muted: this.media.muted });
   }
 
   async #apart(): Promise<void> {

@@ -269,6 +269,7 @@ describe("the player's controls", { timeout: 8 * PATIENCE_MS }, () => {
     await loaded(page);
     await page.getByRole("button", { name: "Play", exact: true }).first().waitFor();
     assert.equal(await film(page, (it) => it.paused), true);
+    assert.equal(await film(page, (it) => it.muted), false, "the other frame's silence isn't kept");
     page.assertQuiet();
     await context.close();
   });
