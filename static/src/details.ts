@@ -51,12 +51,6 @@ export function editDetails(video: api.Video): Promise<api.Video | null> {
   });
 }
 
-/** Asks before a video is taken away; returns whether to do it. */
-export function confirmRemoval(title: string): Promise<boolean> {
-  const l = words.library;
-  return confirmLoss(l.removeTitle(title), l.removeDetail, l.remove, l.keep);
-}
-
 /** Asks before something is done that nobody can undo; returns whether to do it. */
 export async function confirmLoss(
   title: string,

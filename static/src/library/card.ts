@@ -68,12 +68,12 @@ export class Card {
     this.element.classList.toggle("selected", isSelected);
   }
 
-  near(isNear: boolean): void {
+  near(isNear: boolean, height: number): void {
     if (this.#isNear === isNear || this.element.contains(document.activeElement)) return;
     // What goes away keeps its room, or everything below would jump.
-    if (!isNear) {
-      this.element.style.setProperty("min-height", `${this.element.offsetHeight}px`);
-    } else this.element.style.removeProperty("min-height");
+    if (isNear) this.element.style.removeProperty("height");
+    else this.element.style.setProperty("height", `${height}px`);
+    this.element.classList.toggle("far", !isNear);
     this.#isNear = isNear;
     this.#draw();
   }

@@ -38,8 +38,9 @@ export class SlipwayLibrary extends HTMLElement {
   readonly #more = button(null, w.more, () => void this.#loadMore(), { class: "button center" });
   /** Fetches the next page before its beginning is seen. */
   readonly #atEnd = new IntersectionObserver(
-    ([entry]) => {
-      if (entry?.isIntersecting) void this.#loadMore();
+    (entries) => {
+      // Where it has come and gone since, the last one counts.
+      if (entries.at(-1)?.isIntersecting) void this.#loadMore();
     },
     { rootMargin: "100%" },
   );

@@ -8,15 +8,17 @@ const MARGIN = "150%";
 
 export interface Watched {
   readonly element: HTMLElement;
-  /** It comes near, or goes away again. */
-  near(isNear: boolean): void;
+  /** It comes near, or goes away again; so high it is, which isn't to be asked of the page. */
+  near(isNear: boolean, height: number): void;
 }
 
 export class Near {
   readonly #watched = new Map<Element, Watched>();
   readonly #observer = new IntersectionObserver(
     (entries) => {
-      for (const entry of entries) this.#watched.get(entry.target)?.near(entry.isIntersecting);
+      for (const { target, isIntersecting, boundingClientRect } of entries) {
+        this.#watched.get(target)?.near(isIntersecting, boundingClientRect.height);
+      }
     },
     { rootMargin: MARGIN },
   );
