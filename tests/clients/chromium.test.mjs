@@ -10,6 +10,7 @@ import { PATIENCE_MS, launch, until } from "../browser/slipway.mjs";
 const PAGE = `
   import * as tus from "tus-js-client";
   import Uppy from "@uppy/core";
+  import Dashboard from "@uppy/dashboard";
   import Tus from "@uppy/tus";
 
   const files = () => [...document.querySelector("input").files];
@@ -52,6 +53,11 @@ const PAGE = `
       ...options,
     });
     uppy.on("upload-success", (file, { uploadURL }) => (seen.urls[file.name] = uploadURL));
+    if (options.dashboard) {
+      uppy.use(Dashboard, { inline: true, target: "body" });
+      uppy.on("complete", ({ failed }) => finished(failed.length ? failed[0].error : null));
+      return;
+    }
     for (const file of files()) uppy.addFile({ name: file.name, type: file.type, data: file });
     uppy.upload().then(({ failed }) => finished(failed.length ? failed[0].error : null), finished);
   };
@@ -211,6 +217,18 @@ describe("on another site's page", { timeout: 6 * PATIENCE_MS }, () => {
     await page.evaluate(() => window.uppy.resumeAll());
     const { offsets } = await ended(page, sent);
     assert.ok(offsets.some((at) => at > 0));
+  });
+
+  it("Uppy's Dashboard uploads what a person chooses in it", async () => {
+    const sent = await files(2, 3 * MIB);
+    const page = await start("startUppy", [], { dashboard: true, chunkSize: MIB });
+    const input = page.locator("input.uppy-Dashboard-input").first();
+    await input.setInputFiles(sent.map(({ path }) => path));
+    // Without its style sheet things lie above each other, but the keyboard doesn't mind.
+    await page.getByRole("button", { name: "Upload 2 files" }).press("Enter");
+    await page.getByText("Complete", { exact: true }).waitFor();
+    const { offsets } = await ended(page, sent);
+    assert.equal(offsets.length, 6);
   });
 
   it("Uppy waits while there is no network", async () => {
