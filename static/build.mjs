@@ -4,6 +4,7 @@
 // rather than a blob, so that the pages run under a policy that names only their own origin.
 
 import { build as esbuild } from "esbuild";
+import { execFileSync } from "node:child_process";
 import { cp, mkdir, readFile, readdir, rm, stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -39,10 +40,9 @@ const BUDGETS = [
   { page: "player", of: "src/player.ts", besides: ["src/main.ts"], kilobytes: 40 },
 ];
 
-const { metafile } = await esbuild({
+const scripts = {
   absWorkingDir: here,
   entryPoints: { slipway: "src/main.ts" },
-  outdir: dist,
   bundle: true,
   splitting: true,
   format: "esm",
@@ -50,10 +50,19 @@ const { metafile } = await esbuild({
   minify: true,
   legalComments: "linked",
   chunkNames: "chunk-[name]-[hash]",
-  metafile: true,
   plugins: [texts],
   logLevel: "warning",
-});
+};
+const { metafile } = await esbuild({ ...scripts, outdir: dist, metafile: true });
+
+// The same for bundlers of others, without the server's own pages; and its types.
+const packaged = join(here, "package");
+for (const name of await readdir(packaged)) {
+  if (/\.(js|d\.ts|LEGAL\.txt)$/.test(name)) await rm(join(packaged, name));
+}
+await esbuild({ ...scripts, entryPoints: { slipway: "src/package.ts" }, outdir: packaged });
+execFileSync(join(here, "node_modules/.bin/tsc"), ["-p", join(here, "tsconfig.package.json")]);
+
 await esbuild({
   absWorkingDir: here,
   entryPoints: ["slipway", "admin", "library"].map((name) => `css/${name}.css`),

@@ -89,6 +89,9 @@ export interface Video {
   state: VideoState;
   playable?: boolean;
   visibility?: Visibility;
+  /** Of the whole file, in hex, where the server has compared it. */
+  sha256?: string | null;
+  posterChoice?: { state: "pending" | "set" | "failed"; error?: VideoError | null } | null;
   createdAt?: string;
   duration?: number | null;
   source?: {
@@ -239,6 +242,11 @@ export function session(): Promise<Session> {
   return sessionOnce;
 }
 
+/** Somebody else calls from now on. */
+export function forgetSession(): void {
+  sessionOnce = null;
+}
+
 export const video = (id: string) => json<Video>(videoPath(id));
 
 export type Page<T> = { items: T[]; nextCursor: string | null };
@@ -247,7 +255,13 @@ export type Page<T> = { items: T[]; nextCursor: string | null };
 export const videos = (query: URLSearchParams) =>
   json<Page<Video>>(`/api/videos?${query.toString()}`);
 
-export type Details = { title?: string; description?: string; visibility?: Visibility };
+/** What people say of a video. */
+export interface Details {
+  title?: string;
+  description?: string;
+  tags?: string[];
+  visibility?: Visibility;
+}
 
 export const saveDetails = (id: string, details: Details) =>
   json<Video>(videoPath(id), {
@@ -255,6 +269,33 @@ export const saveDetails = (id: string, details: Details) =>
     headers: { "Content-Type": "application/json" },
     body: JSON.stringify(details),
   });
+
+/** A picture for a video: one of its moments, or a picture of one's own. */
+export type PosterChoice = { time: number } | File;
+
+/** Sets the poster; waits for it a few seconds. A video's `posterChoice` tells the rest. */
+export function choosePoster(id: string, choice: PosterChoice): Promise<Video> {
+  const own = choice instanceof File;
+  return json<Video>(
+    `${videoPath(id)}/poster`,
+    {
+      method: "PUT",
+      headers: { "Content-Type": own ? choice.type : "application/json" },
+      body: own ? choice : JSON.stringify(choice),
+    },
+    ANSWER_MS,
+  );
+}
+
+/** A picture out of the film, to choose from; of the poster itself there is no moment. */
+export interface Still {
+  url: string;
+  time?: number | null;
+}
+
+export async function stills(id: string): Promise<Still[]> {
+  return (await json<{ items: Still[] }>(`${videoPath(id)}/thumbnails`)).items;
+}
 
 export async function deleteVideo(id: string): Promise<void> {
   await ask(videoPath(id), { method: "DELETE" });
@@ -268,11 +309,33 @@ export async function retryProcessing(id: string): Promise<void> {
   await ask(`${videoPath(id)}/retry-processing`, { method: "POST" });
 }
 
-export async function partialUploads(): Promise<PartialUpload[]> {
+/** How far the work on a video is. */
+export interface Progress {
+  videoId: string;
+  state: VideoState;
+}
+
+/** Returns how far the work is on many videos; those that are gone are left out. */
+export async function progressOf(ids: readonly string[]): Promise<Progress[]> {
+  const found: Progress[] = [];
+  for (let at = 0; at < ids.length; at += STATUS_MAX) {
+    const some = ids.slice(at, at + STATUS_MAX).join(",");
+    const page = await json<Page<Progress>>(`/api/videos/status?videoIds=${some}`);
+    found.push(...page.items);
+  }
+  return found;
+}
+
+const STATUS_MAX = 200;
+
+/** Lists the unfinished uploads; those of one session, if it is named. */
+export async function partialUploads(session = ""): Promise<PartialUpload[]> {
   const found: PartialUpload[] = [];
   for (let cursor: string | null = ""; cursor !== null;) {
-    const path = `/api/uploads?state=partial${cursor && `&cursor=${cursor}`}`;
-    const page: Page<PartialUpload> = await json<Page<PartialUpload>>(path);
+    const query = new URLSearchParams({ state: "partial" });
+    if (session) query.set("sessionId", session);
+    if (cursor) query.set("cursor", cursor);
+    const page: Page<PartialUpload> = await json<Page<PartialUpload>>(`/api/uploads?${query}`);
     found.push(...page.items);
     cursor = page.nextCursor;
   }
@@ -323,11 +386,15 @@ export const sent = (body: object): RequestInit => ({
   body: JSON.stringify(body),
 });
 
+/** What goes with an upload from its beginning. */
+export type About = Details & { sessionId?: string };
+
 /** Begins an upload in parts of about `chunkSize` bytes. */
-export function beginInParts(file: File, chunkSize: number): Promise<Begun> {
+export function beginInParts(file: File, chunkSize: number, about: About): Promise<Begun> {
   const { name: filename, size, type } = file;
   const contentType = type || undefined;
-  return json<Begun>(`${PARTS}initiate`, sent({ filename, size, contentType, chunkSize }));
+  const said = { ...about, filename, size, contentType, chunkSize };
+  return json<Begun>(`${PARTS}initiate`, sent(said));
 }
 
 export const uploadStatus = (url: string, withParts = false) =>
@@ -343,8 +410,9 @@ export function isPartStored(answer: string, index: number): boolean {
 }
 
 /** Ends an upload all of whose parts have arrived, as often as it is asked. */
-export async function completeUpload(url: string): Promise<void> {
-  await json(`${PARTS}complete`, sent({ uploadId: url.slice(PARTS.length) }), ANSWER_MS);
+export async function completeUpload(url: string, sha256: string | null): Promise<void> {
+  const said = { uploadId: url.slice(PARTS.length), ...(sha256 ? { sha256 } : {}) };
+  await json(`${PARTS}complete`, sent(said), ANSWER_MS);
 }
 
 /** Returns the metadata that the upload was created with. */

@@ -1,33 +1,20 @@
 /**
- * The elements, and where each comes from: its code is fetched once a page has the element, so that
- * nobody waits for what another page needs.
+ * The elements that any page may have, and where each comes from: its code is fetched once it is
+ * needed.
  */
 
-import { isOurs } from "./door";
-
 type Source = () => Promise<CustomElementConstructor>;
+export type Sources = Record<string, Source>;
 
-/** Elements that any site's page may have. */
-const forAll: Record<string, Source> = {
+export const forAll: Sources = {
   "slipway-upload": async () => (await import("./upload")).SlipwayUpload,
   "slipway-player": async () => (await import("./player")).SlipwayPlayer,
 };
 
-/** Elements that make the server's own pages. */
-const forOurs: Record<string, Source> = {
-  "slipway-library": async () => (await import("./library/library")).SlipwayLibrary,
-  "slipway-watch": async () => (await import("./watch")).SlipwayWatch,
-  "slipway-embed": async () => (await import("./watch")).SlipwayEmbed,
-  "slipway-admin": async () => (await import("./admin/admin")).SlipwayAdmin,
-  "slipway-login": async () => (await import("./login")).SlipwayLogin,
-  "slipway-docs": async () => (await import("./docs")).SlipwayDocs,
-};
-
-const sources = isOurs ? { ...forAll, ...forOurs } : forAll;
 const asked = new Set<string>();
 
 /** Makes an element work, if it doesn't already. */
-export async function provide(name: string): Promise<void> {
+export async function provide(name: string, sources = forAll): Promise<void> {
   const source = sources[name];
   if (!source || asked.has(name)) return;
   asked.add(name);
@@ -42,10 +29,10 @@ export async function provide(name: string): Promise<void> {
 }
 
 /** Makes all elements work that the page has, and those that come into it later. */
-export function provideAll(): void {
+export function provideAll(sources: Sources): void {
   const names = Object.keys(sources);
   const look = () => {
-    for (const name of names) if (document.querySelector(name)) void provide(name);
+    for (const name of names) if (document.querySelector(name)) void provide(name, sources);
     return names.every((name) => asked.has(name));
   };
   const watcher = new MutationObserver(() => {

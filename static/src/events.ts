@@ -9,6 +9,7 @@
 import type { QueueNumbers, Video } from "./api";
 import { door } from "./door";
 import type { Report } from "./progress";
+import { TokenStream } from "./stream";
 
 /** News of a video. `video` is null when it is gone, and missing from mere reports of progress. */
 export type VideoEvent = Report & { type: VideoEventType; videoId: string; video?: Video | null };
@@ -46,7 +47,7 @@ const RETRY_MIN_MS = 1_000;
 const RETRY_MAX_MS = 30_000;
 
 export class Events {
-  #source: EventSource | null = null;
+  #source: EventSource | TokenStream | null = null;
   #timer = 0;
   #failures = 0;
   #closed = false;
@@ -65,7 +66,10 @@ export class Events {
   /** Listens to other videos from now on. An empty list closes the stream until there is one. */
   follow(videoIds: readonly string[]): void {
     if (this.videoIds?.join() === videoIds.join()) return;
+    const wereMany = (this.videoIds?.length ?? 0) > IDS_MAX;
     this.videoIds = videoIds;
+    // All are listened to, and go on to be.
+    if (wereMany && videoIds.length > IDS_MAX && this.#source) return;
     this.#shut();
     // Several files that begin in one moment need one new stream, not one each.
     this.#timer = window.setTimeout(() => this.#open(), 150);
@@ -98,7 +102,9 @@ export class Events {
     if (this.videoIds && this.videoIds.length === 0) return;
     const some = this.videoIds && this.videoIds.length <= IDS_MAX;
     const filter = some ? `?videoIds=${this.videoIds?.join(",")}` : "";
-    const source = new EventSource(door.url(`/api/events${filter}`));
+    const address = door.url(`/api/events${filter}`);
+    // An EventSource can't say who calls.
+    const source = door.token ? new TokenStream(address) : new EventSource(address);
     this.#source = source;
     source.onopen = () => {
       this.#failures = 0;

@@ -3,6 +3,7 @@
  * on their way. There is one for the page; what it has learnt survives a reload.
  */
 
+import { isOurs } from "./door";
 import { Lanes, smallerBody } from "./plan";
 
 /** A file on its way. It is told when it may have another number of requests on theirs. */
@@ -144,6 +145,8 @@ function recall(now: number): Known {
 
 /** Says whether one connection carries many requests, which only TLS brings. */
 function isMultiplexed(): boolean {
+  // Of another site's server it isn't told.
+  if (!isOurs) return false;
   const [page] = performance.getEntriesByType("navigation") as PerformanceNavigationTiming[];
   return ["h2", "h3"].includes(page?.nextHopProtocol ?? "");
 }

@@ -1,7 +1,7 @@
 /** Gives pages their elements: the server's own, and any site's that has a `<slipway-…>`. */
 
 import { isOurs } from "./door";
-import { provideAll } from "./elements";
+import { forAll, provideAll, type Sources } from "./elements";
 import { SlipwayHeader } from "./view";
 import { words } from "./words";
 
@@ -14,9 +14,19 @@ const pageTitles: Record<string, string> = {
   "page-docs": words.docs.title,
 };
 
+/** Elements that make the server's own pages. */
+const forOurs: Sources = {
+  "slipway-library": async () => (await import("./library/library")).SlipwayLibrary,
+  "slipway-watch": async () => (await import("./watch")).SlipwayWatch,
+  "slipway-embed": async () => (await import("./watch")).SlipwayEmbed,
+  "slipway-admin": async () => (await import("./admin/admin")).SlipwayAdmin,
+  "slipway-login": async () => (await import("./login")).SlipwayLogin,
+  "slipway-docs": async () => (await import("./docs")).SlipwayDocs,
+};
+
 if (isOurs) {
   const title = pageTitles[document.body.className];
   if (title) document.title = `${title} · ${words.product}`;
   customElements.define("slipway-header", SlipwayHeader);
 }
-provideAll();
+provideAll(isOurs ? { ...forAll, ...forOurs } : forAll);

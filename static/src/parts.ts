@@ -11,8 +11,9 @@ import * as api from "./api";
 import { Problem } from "./api";
 import { neededFirst } from "./film";
 import { line, type Member } from "./line";
-import { inOrder, partBytesUpTo, sendingAtOnce, type Range } from "./plan";
+import { WHOLE_SUM_BYTES_MAX, inOrder, partBytesUpTo, sendingAtOnce, type Range } from "./plan";
 import { put, type Put } from "./put";
+import { sumOfPiece } from "./sums";
 import type { Ears, Sending } from "./transport";
 import { words } from "./words";
 
@@ -30,6 +31,8 @@ class Carrier implements Member {
   /** Parts that aren't begun, the next one first. */
   #waiting: number[] = [];
   #going = new Map<number, Put>();
+  /** Sums of parts that come next, made while others are on their way. */
+  #sums = new Map<number, Promise<string | null>>();
   /** Parts that were acknowledged here. */
   #stored = new Set<number>();
   #accepted = 0;
@@ -69,10 +72,10 @@ class Carrier implements Member {
   }
 
   async #begin(): Promise<void> {
-    const { file, partBytes } = this.sending;
+    const { file, partBytes, about } = this.sending;
     const [index] = this.#first.at(-1) ?? [0];
     const bytes = partBytesUpTo(index, partBytes ?? 0, file.size);
-    const begun = await api.beginInParts(file, bytes);
+    const begun = await api.beginInParts(file, bytes, about);
     this.#url = api.partsUrl(begun.uploadId);
     if (this.#over) {
       // Nobody knows of it yet, and nobody should find it among the unfinished ones.
@@ -133,19 +136,35 @@ class Carrier implements Member {
       if (index === undefined) break;
       void this.#carry(index);
     }
+    const [next] = this.#waiting;
+    if (next !== undefined) this.#sumOf(next);
     if (this.#going.size === 0) void this.#attempt(() => this.#complete());
+  }
+
+  #part(index: number): Blob {
+    const start = index * this.#bytes;
+    return this.sending.file.slice(start, start + this.#sizeOf(index));
+  }
+
+  #sumOf(index: number): Promise<string | null> {
+    const sum = this.#sums.get(index) ?? sumOfPiece(this.#part(index));
+    this.#sums.set(index, sum);
+    return sum;
   }
 
   async #carry(index: number): Promise<void> {
     const bytes = this.#sizeOf(index);
-    const start = index * this.#bytes;
-    const body = this.sending.file.slice(start, start + bytes);
-    const going = put(`${this.#url}/parts/${index}`, body, (moved) => {
-      if (this.#over) return;
-      line.moved(moved);
-      this.#tellSent();
-      if (going.sent >= bytes || moved === 0) this.#pump();
-    });
+    const going = put(
+      `${this.#url}/parts/${index}`,
+      this.#part(index),
+      this.#sumOf(index),
+      (moved) => {
+        if (this.#over) return;
+        line.moved(moved);
+        this.#tellSent();
+        if (going.sent >= bytes || moved === 0) this.#pump();
+      },
+    );
     this.#going.set(index, going);
     let problem: Problem | null = null;
     try {
@@ -156,6 +175,7 @@ class Carrier implements Member {
     }
     if (this.#over) return;
     this.#going.delete(index);
+    this.#sums.delete(index);
     if (problem) this.#failed(index, bytes, problem);
     else {
       this.#stored.add(index);
@@ -205,7 +225,11 @@ class Carrier implements Member {
   async #complete(): Promise<void> {
     this.#asking = true;
     try {
-      await api.completeUpload(this.#url ?? "");
+      const { file, sum } = this.sending;
+      // The server reads all of a file again to compare it; of a large one the parts have to do.
+      const whole = file.size <= WHOLE_SUM_BYTES_MAX ? await sum : null;
+      if (this.#over) return;
+      await api.completeUpload(this.#url ?? "", whole);
       if (this.#over) return;
       this.stop();
       this.ears.onDone();

@@ -4,7 +4,18 @@
  */
 
 /** Files on their way at once; more would only share the same line. */
-export const FILES_AT_ONCE = 3;
+const FILES_AT_ONCE = 3;
+/** Of small files most of the time goes into asking and being answered. */
+const SMALL_AT_ONCE = 5;
+const SMALL_BYTES_MAX = 1024 * 1024;
+
+/** Says whether a file of so many bytes may set out while files of these sizes are on their way. */
+export function maySetOut(bytes: number, going: readonly number[]): boolean {
+  const isSmall = (size: number) => size <= SMALL_BYTES_MAX;
+  const most = isSmall(bytes) && going.every(isSmall) ? SMALL_AT_ONCE : FILES_AT_ONCE;
+  return going.length < most;
+}
+
 /** No byte moved for this long: the connection is dead, though nobody has said so. */
 export const STALL_MS = 20_000;
 /** No byte moved for this long: others needn't wait until that connection is known to be dead. */
@@ -12,17 +23,20 @@ export const QUIET_MS = 2_000;
 /** All bytes are out and the server syncs them to disk: that may take longer. */
 export const ANSWER_MS = 120_000;
 
+/** A file up to this size is compared as a whole at its end, too. */
+export const WHOLE_SUM_BYTES_MAX = 256 * 1024 * 1024;
+
 const CHUNK_MIN = 256 * 1024;
-const CHUNK_MAX = 512 * 1024 * 1024;
+const CHUNK_MAX = 64 * 1024 * 1024;
 /** A chunk should take about this long: rare enough to cost nothing, often enough to learn. */
 const CHUNK_AIM_MS = 7_500;
 
 /** Numbered parts are cut once for all; the server takes this many. */
 export const PARTS_MAX = 10_000;
 const PART_MIN = CHUNK_MIN;
-const PART_MAX = 64 * 1024 * 1024;
+const PART_MAX = CHUNK_MAX;
 /** A part that breaks off is sent again whole, and nothing of it plays before all has arrived. */
-const PART_AIM_MS = 3_000;
+const PART_AIM_MS = 5_000;
 /** While nothing is known of the line. */
 const PART_USUAL = 512 * 1024;
 /** What nginx lets through unless it is told otherwise. */
@@ -50,9 +64,12 @@ export function smallerChunkBytes(bytes: number): number | null {
   return bytes <= CHUNK_MIN ? null : clamp(bytes / 2, CHUNK_MIN, CHUNK_MAX);
 }
 
-/** Returns the first chunk's size from what the server suggests. */
+/**
+ * Returns the first chunk's size where the server suggests one. A chunk that breaks off is lost
+ * whole, as it goes with its sum, so little is risked until the line is known.
+ */
 export function firstChunkBytes(suggested: number): number {
-  return clamp(suggested || 8 * 1024 * 1024, CHUNK_MIN, CHUNK_MAX);
+  return clamp(Math.min(suggested, BODY_USUAL), CHUNK_MIN, CHUNK_MAX);
 }
 
 /**

@@ -1,6 +1,7 @@
 /** One request that carries bytes, watched: XMLHttpRequest, for fetch doesn't tell of progress. */
 
 import { Problem, problemFrom } from "./api";
+import { door } from "./door";
 import { ANSWER_MS, QUIET_MS, STALL_MS } from "./plan";
 import { words } from "./words";
 
@@ -15,17 +16,24 @@ export interface Put {
 }
 
 /**
- * Sends `body`; `onMoved` hears of the bytes that have left since it last did, and of none now and
- * then while it is quiet.
+ * Sends `body` as soon as its `sum` is known, which goes with it; `onMoved` hears of the bytes that
+ * have left since it last did, and of none now and then while it is quiet.
  */
-export function put(path: string, body: Blob, onMoved: (bytes: number) => void): Put {
+export function put(
+  path: string,
+  body: Blob,
+  sum: Promise<string | null>,
+  onMoved: (bytes: number) => void,
+): Put {
   const request = new XMLHttpRequest();
   let moved = performance.now();
   let sent = 0;
+  let isOver = false;
   let stop = () => {};
   const isQuiet = () => sent < body.size && performance.now() - moved > QUIET_MS;
   const answer = new Promise<string>((resolve, reject) => {
     const end = () => {
+      isOver = true;
       window.clearInterval(watchdog);
       request.onload = request.onerror = request.upload.onprogress = null;
     };
@@ -64,9 +72,16 @@ export function put(path: string, body: Blob, onMoved: (bytes: number) => void):
       resolve(responseText);
     };
   });
-  request.open("PUT", path);
-  request.setRequestHeader("Content-Type", "application/octet-stream");
-  request.send(body);
+  void sum.then((sum) => {
+    if (isOver) return;
+    moved = performance.now();
+    request.open("PUT", door.url(path));
+    request.setRequestHeader("Content-Type", "application/octet-stream");
+    // The server compares, and keeps nothing of a piece that isn't what was read here.
+    if (sum) request.setRequestHeader("X-Chunk-Sha256", sum);
+    for (const [name, value] of Object.entries(door.headers)) request.setRequestHeader(name, value);
+    request.send(body);
+  });
   return {
     answer,
     get sent() {

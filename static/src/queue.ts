@@ -5,34 +5,18 @@
 
 import * as api from "./api";
 import { Problem } from "./api";
-import { Events, isOfVideo, type ServerEvent } from "./events";
-import { busy, type Given, type Item } from "./item";
+import { busy, isAtHand, open, type Given, type Item } from "./item";
 import { line } from "./line";
-import { FILES_AT_ONCE, Pace, backoffMs, detour, firstChunkBytes, isCut, partBytes } from "./plan";
-import { withReport } from "./progress";
+import { News } from "./news";
+import { backoffMs, detour, isCut, maySetOut, partBytes } from "./plan";
 import * as resume from "./resume";
+import { sumAlong, type Summing } from "./sums";
+import { Telling } from "./telling";
 import { isSameFile, send } from "./transport";
+import { canRead, isPassing, sayable } from "./trouble";
 import * as units from "./units";
+import { halt, newItem, newWork, release, type Work } from "./work";
 import { words } from "./words";
-
-/** What the queue keeps of an item and nobody else needs to see. */
-interface Work {
-  stop: (() => void) | null;
-  /** Gives up the claim by which other tabs see that this one is sending. */
-  release: (() => void) | null;
-  timer: number;
-  /** Not before this may it be tried again without a person's wish, as `Date.now()` counts. */
-  notBefore: number;
-  /** Tries in a row without progress, and parts in a row that were cut off. */
-  failures: number;
-  cuts: number;
-  accepted: number;
-  chunkBytes: number;
-  mark: string | null;
-  /** The file was given for an upload that was begun earlier: to be compared first. */
-  verify: "strict" | "lenient" | null;
-  pace: Pace;
-}
 
 export class Queue {
   readonly items: Item[] = [];
@@ -40,10 +24,12 @@ export class Queue {
   #listeners = new Set<(item: Item | null) => void>();
   #nextKey = 1;
   #limits = { maxSize: Number.POSITIVE_INFINITY, chunkSize: 8 << 20 };
-  readonly #events = new Events(
-    { onEvent: (event) => this.#heard(event), onOpen: () => void this.#catchUp() },
-    [],
+  #session = "";
+  readonly #telling = new Telling(
+    (item, change) => this.#set(item, change),
+    (item, video) => this.learn(item, video),
   );
+  readonly #news = new News((item, video) => this.learn(item, video));
 
   constructor() {
     window.addEventListener("online", () => this.#retryNow());
@@ -61,17 +47,25 @@ export class Queue {
     this.#limits = limits;
   }
 
-  /** Takes files in. One that an unfinished upload waits for goes on there. */
-  add(given: readonly Given[]): void {
+  /** New uploads belong to this session, and no others are shown. */
+  setSession(session: string): void {
+    this.#session = session;
+  }
+
+  /** Takes files in and returns those that are new; one that an unfinished upload waits for goes on there. */
+  add(given: readonly Given[], details: api.Details = {}): Item[] {
+    const { length } = this.items;
+    const waiting = this.items.filter(({ phase }) => phase === "unfinished");
     for (const { file, handle } of given) {
-      const known = this.items.find(
+      const known = waiting.find(
         (item) => item.phase === "unfinished" && item.name === file.name && item.size === file.size,
       );
       if (known) this.#adopt(known, file, handle, "lenient");
-      else this.#addNew(file, handle);
+      else this.#addNew(file, handle, details);
     }
     this.#changed(null);
     this.#pump();
+    return this.items.slice(length);
   }
 
   /** Goes on with an unfinished upload; another file is refused with a word about it. */
@@ -84,14 +78,18 @@ export class Queue {
     this.#pump();
   }
 
-  /** Shows the server's unfinished uploads that this page isn't sending. */
+  /** Shows the server's unfinished uploads that no tab is sending; those that it can go on with go on. */
   async loadUnfinished(): Promise<void> {
     resume.prune(Date.now());
     const elsewhere = await resume.claimed();
-    for (const partial of await api.partialUploads()) {
+    for (const partial of await api.partialUploads(this.#session)) {
       const url = resume.pathOf(partial.url);
-      if (elsewhere.has(url)) continue;
       if (this.items.some((item) => item.url === url) || partial.size === null) continue;
+      if (elsewhere.has(url)) {
+        // It is shown here if that tab is closed before the end.
+        void resume.released(url).then(() => this.loadUnfinished().catch(() => undefined));
+        continue;
+      }
       const item = this.#create(partial.filename, partial.size, null);
       item.url = url;
       item.videoId = partial.videoId;
@@ -99,20 +97,25 @@ export class Queue {
       item.phase = "unfinished";
       item.handle = await resume.handleOf(url);
       this.#of(item).accepted = partial.receivedBytes;
+      const known = resume.recall(url)?.rests ? null : item.handle;
+      const file = known ? await resume.openQuietly(known) : null;
+      if (file && item.phase === "unfinished") this.give(item, file, item.handle);
     }
     this.#changed(null);
   }
 
   pause(item: Item): void {
     if (!busy.includes(item.phase) && item.phase !== "waiting") return;
-    this.#halt(item);
+    halt(this.#of(item));
+    if (item.url) resume.rest(item.url, true);
     this.#set(item, { phase: "paused", bytesPerSecond: 0, retryAt: null, problem: null });
     this.#pump();
   }
 
   resume(item: Item): void {
     if (item.phase !== "paused" && item.phase !== "retrying") return;
-    this.#halt(item);
+    halt(this.#of(item));
+    if (item.url) resume.rest(item.url, false);
     this.#set(item, { phase: "waiting", problem: null, retryAt: null, loginNeeded: false });
     this.#pump();
   }
@@ -121,8 +124,33 @@ export class Queue {
     for (const item of [...this.items].reverse()) this.pause(item);
   }
 
-  resumeAll(): void {
+  /** Goes on with all that rests, also from an earlier visit where the browser has the files. */
+  async resumeAll(): Promise<void> {
+    const waiting = this.items.filter(isAtHand);
     for (const item of this.items) if (item.phase === "paused") this.resume(item);
+    for (const item of waiting) {
+      const file = item.handle && (await resume.open(item.handle));
+      if (file && item.phase === "unfinished") this.give(item, file, item.handle);
+    }
+  }
+
+  /** Tries again whatever failed and may be tried again. */
+  retryAll(): void {
+    for (const item of this.items) if (item.retryable) void this.retry(item);
+  }
+
+  /** Ends all uploads that haven't arrived, here and on the server. */
+  async cancelAll(): Promise<void> {
+    const going = this.items.filter(({ phase }) => open.includes(phase));
+    // None of those that wait may begin in the place of one that ends.
+    for (const item of going) halt(this.#of(item));
+    for (const item of going) this.#set(item, { phase: "paused" });
+    for (const item of going) await this.remove(item);
+  }
+
+  /** Whoever had to log in has: what waited for it goes on. */
+  loggedIn(): void {
+    for (const item of this.items) if (item.loginNeeded) this.resume(item);
   }
 
   /** Starts anew what failed: the upload, or the server's work on it. */
@@ -132,7 +160,8 @@ export class Queue {
       try {
         await api.retryProcessing(item.video.id);
         this.#set(item, { phase: "processing", problem: null });
-        void this.#refresh(item);
+        this.#follow();
+        void this.#news.refresh(item);
       } catch (problem) {
         this.#set(item, { problem: sayable(problem) });
       }
@@ -147,7 +176,8 @@ export class Queue {
   async remove(item: Item): Promise<void> {
     const began = item.url !== null && item.phase !== "processing" && item.phase !== "ready";
     const arrived = item.video !== null && item.video.state !== "uploading";
-    this.#halt(item);
+    const work = this.#of(item);
+    halt(work);
     if (began && item.url && !arrived) {
       try {
         await api.endUpload(item.url);
@@ -157,7 +187,8 @@ export class Queue {
       }
     }
     if (item.url) resume.forget(item.url);
-    this.#release(this.#of(item));
+    release(work);
+    work.summing?.stop();
     const at = this.items.indexOf(item);
     if (at >= 0) this.items.splice(at, 1);
     this.#work.delete(item.key);
@@ -168,7 +199,32 @@ export class Queue {
 
   /** Takes a newer description of the item's video. */
   learn(item: Item, video: api.Video): void {
-    if (this.#work.has(item.key)) this.#apply(item, video);
+    if (!this.#work.has(item.key)) return;
+    this.#set(item, { video });
+    if (item.phase !== "processing") return;
+    if (video.state === "ready") this.#set(item, { phase: "ready", retryable: false });
+    else if (video.state === "failed") {
+      const { error } = video;
+      this.#set(item, {
+        phase: "failed",
+        retryable: error?.retryable ?? true,
+        problem: {
+          title: error?.title ?? words.problem.unknown,
+          detail: error ? api.explained(error) : "",
+        },
+      });
+    } else return;
+    this.#follow();
+  }
+
+  /** Says something of a video, or of one that is yet to come. Rejects if the server won't have it. */
+  describe(item: Item, details: api.Details): Promise<void> {
+    return this.#telling.describe(item, this.#of(item), details);
+  }
+
+  /** Chooses a video's picture, now or as soon as all of the film is there. */
+  choosePoster(item: Item, choice: api.PosterChoice): Promise<void> {
+    return this.#telling.choosePoster(item, choice);
   }
 
   clearFinished(): void {
@@ -181,43 +237,16 @@ export class Queue {
   }
 
   #create(name: string, size: number, file: File | null): Item {
-    const item: Item = {
-      key: this.#nextKey++,
-      name,
-      size,
-      phase: "waiting",
-      sent: 0,
-      bytesPerSecond: 0,
-      file,
-      handle: null,
-      url: null,
-      videoId: null,
-      video: null,
-      problem: null,
-      retryable: false,
-      retryAt: null,
-      loginNeeded: false,
-    };
-    this.#work.set(item.key, {
-      stop: null,
-      release: null,
-      timer: 0,
-      notBefore: 0,
-      failures: 0,
-      cuts: 0,
-      accepted: 0,
-      chunkBytes: firstChunkBytes(this.#limits.chunkSize),
-      mark: null,
-      verify: null,
-      pace: new Pace(),
-    });
+    const item = newItem(this.#nextKey++, name, size, file);
+    this.#work.set(item.key, newWork(this.#limits.chunkSize));
     this.items.push(item);
     return item;
   }
 
-  #addNew(file: File, handle: resume.Handle | null): void {
+  #addNew(file: File, handle: resume.Handle | null, details: api.Details): void {
     const item = this.#create(file.name, file.size, file);
     item.handle = handle;
+    item.details = details;
     if (file.size === 0) this.#fail(item, words.upload.empty, words.upload.emptyDetail, false);
     else if (file.size > this.#limits.maxSize) {
       const detail = words.upload.tooBigDetail(units.size(this.#limits.maxSize));
@@ -230,6 +259,8 @@ export class Queue {
     work.verify = verify;
     work.mark = null;
     work.failures = 0;
+    work.summing?.stop();
+    work.summing = null;
     this.#set(item, { file, handle: handle ?? item.handle, phase: "waiting", problem: null });
   }
 
@@ -245,11 +276,11 @@ export class Queue {
   }
 
   #pump(): void {
-    let running = this.items.filter((item) => busy.includes(item.phase)).length;
+    const going = this.items.filter((item) => busy.includes(item.phase)).map(({ size }) => size);
     for (const item of this.items) {
-      if (running >= FILES_AT_ONCE) return;
       if (item.phase !== "waiting") continue;
-      running += 1;
+      if (!maySetOut(item.size, going)) return;
+      going.push(item.size);
       void this.#start(item);
     }
   }
@@ -265,13 +296,17 @@ export class Queue {
     this.#set(item, { phase: "checking", retryAt: null });
     try {
       work.mark ??= await resume.markOf(file);
+      if (!halted && item.url && !(await this.#claim(item, item.url))) {
+        if (!halted) this.#isElsewhere(item, item.url);
+        return;
+      }
       if (!halted && work.verify && item.url) {
         const same = await isSameFile(item.url, file, work.mark);
         if (halted) return;
         if (!same && work.verify === "lenient") {
           // Another file that happens to have the same name and size: an upload of its own.
           this.#set(item, { file: null, phase: "unfinished" });
-          this.#addNew(file, item.handle);
+          this.#addNew(file, item.handle, item.details);
           this.#changed(null);
           this.#pump();
           return;
@@ -292,13 +327,41 @@ export class Queue {
     if (!halted) this.#send(item, file);
   }
 
+  /** Takes the upload for this tab; says whether no other has it. */
+  async #claim(item: Item, url: string): Promise<boolean> {
+    const work = this.#of(item);
+    // Given up and taken again at once, the browser wouldn't find it free.
+    if (work.release) return true;
+    const mine = await resume.claim(url);
+    if (!mine) return false;
+    if (work.release || item.url !== url || !this.#work.has(item.key)) mine();
+    else work.release = mine;
+    return true;
+  }
+
+  /** Another tab of this browser sends the file: it goes on here if that one stops. */
+  #isElsewhere(item: Item, url: string): void {
+    const problem = { title: words.upload.elsewhere, detail: words.upload.elsewhereDetail };
+    this.#set(item, { phase: "unfinished", problem });
+    this.#pump();
+    void resume.released(url).then(() => {
+      if (item.problem !== problem || !this.#work.has(item.key)) return;
+      this.#set(item, { phase: "waiting", problem: null });
+      this.#pump();
+    });
+  }
+
   #send(item: Item, file: File): void {
     const work = this.#of(item);
     work.pace.reset();
     this.#set(item, { phase: "uploading", bytesPerSecond: 0, problem: null });
+    if (!item.url) work.told = item.details;
+    const summing = (work.summing ??= this.#sumUp(item, file));
     const sending = {
       file,
       url: item.url,
+      about: { ...item.details, ...(this.#session ? { sessionId: this.#session } : {}) },
+      sum: summing.sum,
       chunkBytes: work.chunkBytes,
       partBytes: line.isClosedToParts
         ? null
@@ -311,10 +374,12 @@ export class Queue {
         if (item.videoId === videoId) return;
         this.#set(item, { videoId });
         this.#follow();
+        void this.#telling.tellRest(item, this.#of(item));
       },
       onSent: (sent) => {
         const now = performance.now();
         work.pace.add(sent, now);
+        summing.moved(sent);
         const phase = sent >= item.size ? "finishing" : "uploading";
         const bytesPerSecond = work.pace.bytesPerSecond(now);
         this.#set(item, { sent: Math.max(item.sent, sent), phase, bytesPerSecond });
@@ -331,12 +396,18 @@ export class Queue {
     });
   }
 
+  #sumUp(item: Item, file: File): Summing {
+    const summing = sumAlong(file);
+    void summing.sum.then((sum) => {
+      if (this.#work.get(item.key)?.summing === summing) this.#set(item, { sum });
+    });
+    return summing;
+  }
+
   #exists(item: Item, url: string): void {
-    const work = this.#of(item);
-    // Given up and taken again at once, the browser wouldn't find it free.
-    work.release ??= resume.claim(url);
     if (item.url === url) return;
     this.#set(item, { url });
+    void this.#claim(item, url);
     const mark = this.#of(item).mark ?? "";
     resume.remember(url, { name: item.name, size: item.size, mark, at: Date.now() });
     if (item.handle) void resume.keepHandle(url, item.handle);
@@ -345,11 +416,14 @@ export class Queue {
   #done(item: Item): void {
     const work = this.#of(item);
     work.stop = null;
-    this.#release(work);
+    release(work);
+    work.summing?.moved(item.size);
     if (item.url) resume.forget(item.url);
-    this.#set(item, { phase: "processing", sent: item.size, bytesPerSecond: 0, file: null });
+    this.#set(item, { phase: "processing", sent: item.size, bytesPerSecond: 0 });
     this.#follow();
-    void this.#refresh(item);
+    void this.#news.refresh(item);
+    void this.#telling.tellRest(item, this.#of(item));
+    if (item.poster) void this.choosePoster(item, item.poster.choice);
     this.#pump();
   }
 
@@ -378,8 +452,13 @@ export class Queue {
       if (way === "tus") line.isClosedToParts = true;
       else line.refused(partBytes, status === 413);
       this.#beginAnew(item);
+    } else if (code === "checksum-mismatch" && partBytes === 0) {
+      // All parts are as they were read, and the whole isn't: the file changed meanwhile.
+      if (item.url) void api.endUpload(item.url).catch(() => undefined);
+      this.#leave(item);
+      this.#fail(item, words.upload.changed, words.upload.changedDetail, true);
     } else if (code === "part-conflict") {
-      this.#release(work);
+      release(work);
       this.#refuseFile(item);
       this.#pump();
     } else if (status === 401) {
@@ -387,10 +466,7 @@ export class Queue {
       this.#set(item, { phase: "paused", problem: said, bytesPerSecond: 0, loginNeeded: true });
       this.#pump();
     } else if ([404, 410].includes(status) && item.url && way === null) {
-      resume.forget(item.url);
-      this.#release(work);
-      work.accepted = work.cuts = 0;
-      this.#set(item, { url: null, videoId: null, sent: 0 });
+      this.#leave(item);
       this.#fail(item, words.upload.gone, words.upload.goneDetail, item.file !== null);
     } else if (way === "wait" || isPassing(problem)) {
       work.failures += 1;
@@ -404,24 +480,35 @@ export class Queue {
         retryAt: Date.now() + wait,
       });
     } else {
-      this.#fail(item, problem.title, problem.detail, problem.retryable);
+      // Room can be made, rights be given: only another kind of file it can't become.
+      const retryable = problem.retryable || (item.file !== null && status !== 415);
+      this.#fail(item, problem.title, problem.detail, retryable);
     }
   }
 
   /** Leaves an upload that can't get on, and begins another of the same file at once. */
   #beginAnew(item: Item): void {
     const work = this.#of(item);
-    const { url } = item;
-    if (url) {
-      resume.forget(url);
-      // If this doesn't get through either, the server ends it in time.
-      void api.endUpload(url).catch(() => undefined);
-    }
-    this.#release(work);
-    work.accepted = work.cuts = work.failures = 0;
-    this.#set(item, { url: null, videoId: null, video: null });
-    this.#follow();
+    const { url, sent } = item;
+    // If this doesn't get through either, the server ends it in time.
+    if (url) void api.endUpload(url).catch(() => undefined);
+    this.#leave(item);
+    work.failures = 0;
+    this.#set(item, { sent });
     void this.#start(item);
+  }
+
+  /** Forgets the upload of a file, which is to be sent anew. */
+  #leave(item: Item): void {
+    const work = this.#of(item);
+    if (item.url) resume.forget(item.url);
+    release(work);
+    work.accepted = work.cuts = 0;
+    work.mark = null;
+    work.summing?.stop();
+    work.summing = null;
+    this.#set(item, { url: null, videoId: null, video: null, sent: 0, sum: null });
+    this.#follow();
   }
 
   #again(item: Item): void {
@@ -438,7 +525,7 @@ export class Queue {
   }
 
   #unreadable(item: Item): void {
-    this.#halt(item);
+    halt(this.#of(item));
     const said = { title: words.upload.unreadable, detail: words.upload.unreadableDetail };
     if (item.url) {
       this.#set(item, { phase: "unfinished", file: null, problem: said, bytesPerSecond: 0 });
@@ -453,67 +540,8 @@ export class Queue {
     this.#pump();
   }
 
-  #halt(item: Item): void {
-    const work = this.#of(item);
-    window.clearTimeout(work.timer);
-    work.stop?.();
-    work.stop = null;
-  }
-
-  #release(work: Work): void {
-    work.release?.();
-    work.release = null;
-  }
-
-  #heard(event: ServerEvent): void {
-    if (!isOfVideo(event)) return;
-    const item = this.items.find((one) => one.videoId === event.videoId);
-    if (!item) return;
-    // Null tells of a deletion: of our own cancelling, or the next request will find out.
-    if (event.video === null) return;
-    if (event.video) this.#apply(item, event.video);
-    else if (event.type === "video.progress" && item.video) {
-      this.#apply(item, withReport(item.video, event));
-    } else void this.#refresh(item);
-  }
-
-  async #catchUp(): Promise<void> {
-    for (const item of this.items) if (item.phase === "processing") await this.#refresh(item);
-  }
-
-  async #refresh(item: Item): Promise<void> {
-    if (!item.videoId) return;
-    try {
-      this.#apply(item, await api.video(item.videoId));
-    } catch {
-      // The stream of events tells the same a moment later.
-    }
-  }
-
-  #apply(item: Item, video: api.Video): void {
-    const before = item.phase;
-    this.#set(item, { video });
-    if (before !== "processing") return;
-    if (video.state === "ready") this.#set(item, { phase: "ready" });
-    else if (video.state === "failed") {
-      const error = video.error;
-      this.#set(item, {
-        phase: "failed",
-        retryable: error?.retryable ?? true,
-        problem: {
-          title: error?.title ?? words.problem.unknown,
-          detail: error ? api.explained(error) : "",
-        },
-      });
-    }
-    if (item.phase !== before) this.#follow();
-  }
-
   #follow(): void {
-    const ids = this.items
-      .filter((item) => !["ready", "unfinished"].includes(item.phase))
-      .flatMap((item) => (item.videoId ? [item.videoId] : []));
-    this.#events.follow(ids.sort());
+    this.#news.follow(this.items);
   }
 
   #of(item: Item): Work {
@@ -529,26 +557,5 @@ export class Queue {
 
   #changed(item: Item | null): void {
     for (const listener of this.#listeners) listener(item);
-  }
-}
-
-/** Says whether waiting can help: no answer, a server in trouble, or one asking for a pause. */
-function isPassing(problem: Problem): boolean {
-  if (problem.retryable) return true;
-  return problem.status === 0 || [408, 409, 423, 425, 429].includes(problem.status);
-}
-
-function sayable(problem: unknown): { title: string; detail: string } {
-  return problem instanceof Problem
-    ? { title: problem.title, detail: problem.detail }
-    : { title: words.problem.unknown, detail: "" };
-}
-
-async function canRead(file: File, at: number): Promise<boolean> {
-  try {
-    await file.slice(Math.max(0, at - 1), at + 1).arrayBuffer();
-    return true;
-  } catch {
-    return false;
   }
 }

@@ -11,6 +11,8 @@ export interface FileRecord {
   size: number;
   mark: string;
   at: number;
+  /** The person paused it: it doesn't go on without a word of theirs. */
+  rests?: boolean;
 }
 
 /** Returns an upload's address without the origin, the form in which it is kept. */
@@ -51,6 +53,12 @@ export function remember(url: string, record: FileRecord): void {
   } catch {
     // Full or forbidden: resuming still works through the server's list.
   }
+}
+
+/** Notes whether an upload was paused. */
+export function rest(url: string, rests: boolean): void {
+  const record = recall(url);
+  if (record) remember(url, { ...record, rests });
 }
 
 export function recall(url: string): FileRecord | null {
@@ -98,6 +106,16 @@ export async function handleOf(url: string): Promise<Handle | null> {
   return ((await handles("readonly", (store) => store.get(url))) as Handle | undefined) ?? null;
 }
 
+/** Opens the file behind a handle if the browser needn't ask. */
+export async function openQuietly(handle: Handle): Promise<File | null> {
+  try {
+    const may = await handle.queryPermission?.({ mode: "read" });
+    return may === "granted" ? await handle.getFile() : null;
+  } catch {
+    return null;
+  }
+}
+
 /** Opens the file behind a handle. Must run in a click, because the browser may have to ask. */
 export async function open(handle: Handle): Promise<File | null> {
   try {
@@ -138,15 +156,27 @@ function handles<T>(
   });
 }
 
-/** Holds a name while an upload runs, so that other tabs of this browser leave it alone. */
-export function claim(url: string): () => void {
-  let release = () => {};
-  const held = new Promise<void>((resolve) => {
-    release = resolve;
-  });
+/**
+ * Takes an upload for this tab, as long as it is sent here. Returns what gives it back, or null if
+ * another tab of this browser has it.
+ */
+export function claim(url: string): Promise<(() => void) | null> {
   // The lock manager is missing without TLS; two tabs then take turns, which the server bears.
-  void navigator.locks?.request(PREFIX + url, { ifAvailable: true }, () => held);
-  return release;
+  if (!navigator.locks) return Promise.resolve(() => undefined);
+  return new Promise((resolve) => {
+    const hold = (lock: Lock | null) => {
+      if (!lock) return resolve(null);
+      return new Promise<void>((release) => resolve(release));
+    };
+    navigator.locks
+      .request(PREFIX + url, { ifAvailable: true }, hold)
+      .catch(() => resolve(() => undefined));
+  });
+}
+
+/** Resolves when no tab has this upload any more. */
+export async function released(url: string): Promise<void> {
+  await navigator.locks?.request(PREFIX + url, () => undefined);
 }
 
 /** Returns the addresses of uploads that any tab of this browser is sending just now. */

@@ -1,29 +1,52 @@
 /**
- * SHA-256 (FIPS 180-4) of a file's piece, read a megabyte at a time. Not SubtleCrypto: a server
- * without TLS on the local network has none, and it would want the whole piece in memory.
+ * SHA-256 (FIPS 180-4) of what comes in pieces. Not SubtleCrypto: a server without TLS on the local
+ * network has none, and it would want the whole file in memory.
  */
 
-const PIECE_BYTES = 1024 * 1024;
+const BLOCK_BYTES = 64;
+/** Read at once; whole blocks. */
+export const PIECE_BYTES = 1024 * 1024;
 
-/** Returns the sum in hex. Rejects if the file can't be read. */
+/** Returns the sum of a file's piece in hex. Rejects if the file can't be read. */
 export async function sha256(blob: Blob): Promise<string> {
-  const state = new Int32Array(INITIAL);
-  const words = new Int32Array(64);
-  const end = padding(blob.size);
-  for (let at = 0; at < blob.size + end.length; at += PIECE_BYTES) {
-    // Pieces are whole blocks; what is left is filled up behind the last one.
-    let bytes = new Uint8Array(await blob.slice(at, at + PIECE_BYTES).arrayBuffer());
-    if (at + PIECE_BYTES > blob.size) {
-      const filled = new Uint8Array(bytes.length + end.length);
-      filled.set(bytes);
-      filled.set(end, bytes.length);
-      bytes = filled;
-    }
-    const view = new DataView(bytes.buffer);
-    for (let block = 0; block < bytes.length; block += 64) mix(state, words, view, block);
-    if (at + PIECE_BYTES > blob.size) break;
+  const sum = new Sha256();
+  for (let at = 0; at < blob.size; at += PIECE_BYTES) {
+    sum.add(await blob.slice(at, at + PIECE_BYTES).arrayBuffer());
   }
-  return [...state].map((word) => (word >>> 0).toString(16).padStart(8, "0")).join("");
+  return sum.end();
+}
+
+/** A sum that grows. */
+export class Sha256 {
+  #state = new Int32Array(INITIAL);
+  #words = new Int32Array(64);
+  #length = 0;
+  /** What is left behind the last whole block. */
+  #rest = new Uint8Array(0);
+
+  /** Adds bytes; whole blocks, but for the last time. */
+  add(bytes: ArrayBuffer): void {
+    const whole = bytes.byteLength - (bytes.byteLength % BLOCK_BYTES);
+    this.#mixAll(new DataView(bytes, 0, whole));
+    this.#length += bytes.byteLength;
+    this.#rest = new Uint8Array(bytes, whole);
+  }
+
+  /** Returns the sum in hex. */
+  end(): string {
+    const end = padding(this.#length);
+    const last = new Uint8Array(this.#rest.length + end.length);
+    last.set(this.#rest);
+    last.set(end, this.#rest.length);
+    this.#mixAll(new DataView(last.buffer));
+    return [...this.#state].map((word) => (word >>> 0).toString(16).padStart(8, "0")).join("");
+  }
+
+  #mixAll(view: DataView): void {
+    for (let at = 0; at < view.byteLength; at += BLOCK_BYTES) {
+      mix(this.#state, this.#words, view, at);
+    }
+  }
 }
 
 /** Returns what stands behind the last byte: a one, zeros, and the number of bits. */

@@ -5,11 +5,12 @@
  */
 
 import * as api from "./api";
-import type { Problem } from "./api";
+import { Problem } from "./api";
 import { sendInParts } from "./parts";
 import { recall } from "./resume";
 import { sha256 } from "./sha256";
-import { sendByTus } from "./tus";
+import { sumOfPiece } from "./sums";
+import { words } from "./words";
 
 export interface Sending {
   file: File;
@@ -17,6 +18,10 @@ export interface Sending {
   url: string | null;
   /** The file's mark, for a way that keeps no sums of what has arrived. */
   mark: string;
+  /** What a new upload's video is to be called, and so on. */
+  about: api.About;
+  /** The whole file's SHA-256, soon after all of it has left; null if there is none to be had. */
+  sum: Promise<string | null>;
   /** The first chunk's size, where one request carries what the line bears. */
   chunkBytes: number;
   /** A new upload's parts, or null to send it by tus. */
@@ -46,7 +51,26 @@ export function send(sending: Sending, ears: Ears): () => void {
   const { url, partBytes } = sending;
   // An upload goes on in the way in which it began, whichever page began it.
   const inParts = url === null ? partBytes !== null : api.isInParts(url);
-  return (inParts ? sendInParts : sendByTus)(sending, ears);
+  return inParts ? sendInParts(sending, ears) : sendLate(sending, ears);
+}
+
+/** Sends by tus, whose code is fetched when it is needed, which is seldom. */
+function sendLate(sending: Sending, ears: Ears): () => void {
+  let isOver = false;
+  let stop = () => {};
+  import("./tus").then(
+    ({ sendByTus }) => {
+      if (!isOver) stop = sendByTus(sending, ears);
+    },
+    () => {
+      const { offline, offlineDetail } = words.problem;
+      if (!isOver) ears.onProblem(new Problem(0, offline, offlineDetail), 0);
+    },
+  );
+  return () => {
+    isOver = true;
+    stop();
+  };
 }
 
 /**
@@ -65,7 +89,8 @@ export async function isSameFile(url: string, file: File, mark: string): Promise
   for (const part of [parts?.at(0), parts?.at(-1)]) {
     if (!part || !chunkSize) continue;
     const start = part.index * chunkSize;
-    const sum = await sha256(file.slice(start, start + chunkSize));
+    const piece = file.slice(start, start + chunkSize);
+    const sum = (await sumOfPiece(piece)) ?? (await sha256(piece));
     if (sum !== part.etag.replaceAll('"', "")) return false;
   }
   return true;

@@ -2,9 +2,11 @@
 
 import { DetailedError, Upload } from "tus-js-client";
 import { Problem, problemFrom } from "./api";
+import { door } from "./door";
 import { line, type Member } from "./line";
-import { ANSWER_MS, STALL_MS, nextChunkBytes, smallerChunkBytes } from "./plan";
+import { ANSWER_MS, STALL_MS, isCut, nextChunkBytes, smallerChunkBytes } from "./plan";
 import { pathOf } from "./resume";
+import { sumOfPiece } from "./sums";
 import type { Ears, Sending } from "./transport";
 import { words } from "./words";
 
@@ -30,6 +32,8 @@ export function sendByTus(sending: Sending, ears: Ears): () => void {
   const fail = (problem: Problem) => {
     if (over) return;
     end();
+    // What didn't get through in time may, if it is less.
+    if (isCut(problem.status)) ears.onChunk(smallerChunkBytes(chunkBytes) ?? chunkBytes);
     void upload.abort();
     ears.onProblem(problem, 0);
   };
@@ -37,8 +41,10 @@ export function sendByTus(sending: Sending, ears: Ears): () => void {
   const upload = new Upload(file, {
     // With both an endpoint and an address the library would silently begin anew when the
     // address is gone; the queue decides that.
-    ...(sending.url ? { uploadUrl: sending.url } : { endpoint: ENDPOINT }),
+    ...(sending.url ? { uploadUrl: door.url(sending.url) } : { endpoint: door.url(ENDPOINT) }),
+    headers: door.headers,
     metadata: {
+      ...metadataOf(sending.about),
       filename: file.name,
       ...(file.type ? { filetype: file.type } : {}),
       // Lets another browser of the same person tell whether it holds the same file.
@@ -47,6 +53,12 @@ export function sendByTus(sending: Sending, ears: Ears): () => void {
     chunkSize: chunkBytes,
     retryDelays: null,
     storeFingerprintForResuming: false,
+    onBeforeRequest: async (request) => {
+      if (request.getMethod() !== "PATCH") return;
+      const at = Number(request.getHeader("Upload-Offset"));
+      const sum = await sumOfPiece(file.slice(at, at + chunkBytes));
+      if (sum) request.setHeader("Upload-Checksum", `sha256 ${inBase64(sum)}`);
+    },
     onUploadUrlAvailable: () => {
       moved = chunkBegan = performance.now();
       if (!over && upload.url) ears.onUrl(pathOf(upload.url));
@@ -106,6 +118,15 @@ export function sendByTus(sending: Sending, ears: Ears): () => void {
     end();
     void upload.abort();
   };
+}
+
+function metadataOf({ tags, ...about }: Sending["about"]): Record<string, string> {
+  return { ...about, ...(tags ? { tags: tags.join(",") } : {}) };
+}
+
+function inBase64(hex: string): string {
+  const bytes = hex.match(/../g) ?? [];
+  return btoa(String.fromCharCode(...bytes.map((byte) => Number.parseInt(byte, 16))));
 }
 
 function problemOf(error: Error | DetailedError): Problem {

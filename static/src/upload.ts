@@ -1,212 +1,251 @@
-/** `<slipway-upload>`: the upload page's view. It draws the queue and hands over what is done. */
+/**
+ * `<slipway-upload>`: takes files in and shows what becomes of them, on the server's own page and on
+ * any other site's, where it keeps its looks to itself. docs/EMBEDDING.md tells what it can do there.
+ */
 
 import * as api from "./api";
-import { editDetails } from "./details";
-import { fromDrop, fromList, holdsFiles } from "./files";
-import type { Item, Phase } from "./item";
-import { shareOf } from "./progress";
+import { door, isOurs } from "./door";
+import type { UploadFile, UploadProgress, UploadProblem } from "./embed";
+import { Favicon } from "./favicon";
+import { sift, type Rules } from "./files";
+import { open, type Given, type Item, type Phase } from "./item";
+import { Overall, sumOf } from "./overall";
 import { Queue } from "./queue";
-import * as resume from "./resume";
+import { Rows } from "./rows";
 import * as units from "./units";
-import { button, copy, h, icon, loginPath, notice, poster, say, show, text } from "./view";
-import { watchPath, watchUrl } from "./view";
-import { stageWord, words } from "./words";
+import { notice, say, stayIn } from "./view";
+import { words } from "./words";
+import { Zone } from "./zone";
 
 const w = words.upload;
 
-/** Overall progress is said aloud at these steps only. */
-const SAID_PERCENT = [25, 50, 75];
+/** With more than so many, not each file's end is said aloud. */
+const SAID_MAX = 10;
 
 export class SlipwayUpload extends HTMLElement {
-  #queue = new Queue();
-  #rows = new Map<number, Row>();
-  #dirty = new Set<Item>();
-  #frame = 0;
-  #said = 0;
-  #title = document.title;
-  #wake: WakeLockSentinel | null = null;
+  static readonly observedAttributes = ["token", "accept", "max-files", "theme"];
 
-  readonly #input = h("input", {
-    type: "file",
-    multiple: true,
-    class: "unseen",
-    tabindex: -1,
-    "aria-label": w.chooser,
+  #queue = new Queue();
+  #dirty = new Set<Item>();
+  #phases = new Map<Item, Phase>();
+  #frame = 0;
+  #title = document.title;
+  #favicon = isOurs ? new Favicon() : null;
+  #wake: WakeLockSentinel | null = null;
+  #root: HTMLElement | ShadowRoot = this;
+  #isBuilt = false;
+  #connection = new AbortController();
+  /** What files that are yet to come are to get. */
+  #later: api.Details = {};
+
+  readonly #zone = new Zone((given) => this.#take(given));
+  readonly #rows = new Rows(this.#queue);
+  readonly #overall = new Overall(this.#queue, (details) => {
+    this.#later = { ...this.#later, ...details };
   });
-  readonly #lead = h("h1", {}, w.lead);
-  readonly #hint = h("p", { class: "hint" });
-  readonly #zone = h("section", { class: "zone", "aria-label": w.title });
-  readonly #list = h("ul", { class: "rows", "aria-label": w.list });
-  readonly #overallBar = h("progress", { max: 1, value: 0, "aria-label": w.all });
-  readonly #overallText = h("span", { class: "overall-text" });
-  readonly #overallSpeed = h("span", { class: "muted" });
-  readonly #pauseAll = button("pause", w.pauseAll, () => this.#queue.pauseAll());
-  readonly #resumeAll = button("play", w.resumeAll, () => this.#queue.resumeAll());
-  readonly #clear = button("check", w.clear, () => this.#queue.clearFinished(), {
-    class: "button quiet",
-  });
-  readonly #panel = h("section", { class: "overall", "aria-label": w.all, hidden: true });
 
   connectedCallback(): void {
-    this.#panel.append(
-      h("div", { class: "overall-line" }, this.#overallText, this.#overallSpeed),
-      this.#overallBar,
-      h("div", { class: "actions" }, this.#pauseAll, this.#resumeAll, this.#clear),
-    );
-    const browse = button("upload", w.browse, () => this.#input.click(), {
-      class: "button primary large",
-    });
-    this.#zone.append(
-      h("span", { class: "zone-icon" }, icon("upload")),
-      this.#lead,
-      this.#hint,
-      browse,
-      this.#input,
-      h("p", { class: "muted small" }, w.safe),
-    );
-    this.replaceChildren(this.#zone, this.#panel, this.#list);
-    this.#input.addEventListener("change", () => {
-      this.#take(fromList(this.#input.files));
-      this.#input.value = "";
-    });
+    if (!this.#isBuilt) this.#build();
+    this.#connection = new AbortController();
+    const { signal } = this.#connection;
+    this.#zone.listen(isOurs ? window : this, signal);
+    this.#rows.listen(signal);
+  }
+
+  disconnectedCallback(): void {
+    this.#connection.abort();
+  }
+
+  attributeChangedCallback(name: string): void {
+    if (!this.#isBuilt) return;
+    if (name === "token") this.#newToken();
+    else if (name === "theme") void this.#dress();
+    else this.#applyRules();
+  }
+
+  /** Takes files in, as if they had been dropped. */
+  addFiles(files: Iterable<File>): void {
+    this.#take([...files].map((file) => ({ file, handle: null })));
+  }
+
+  pause(): void {
+    this.#queue.pauseAll();
+  }
+
+  resume(): void {
+    void this.#queue.resumeAll();
+  }
+
+  /** Ends all uploads that haven't arrived, here and on the server. */
+  cancel(): Promise<void> {
+    return this.#queue.cancelAll();
+  }
+
+  /** The files in the list, as they are now. */
+  get files(): UploadFile[] {
+    return this.#queue.items.map(described);
+  }
+
+  #build(): void {
+    this.#isBuilt = true;
+    if (!isOurs) {
+      door.open(this.getAttribute("endpoint"), this.getAttribute("token"));
+      const root = this.attachShadow({ mode: "open" });
+      this.#root = root;
+      stayIn(root);
+      void this.#dress();
+    }
+    this.#show();
+    this.#applyRules();
+    this.#queue.setSession(this.getAttribute("session") ?? "");
     this.#queue.onChange((item) => this.#changed(item));
-    this.#listen();
+    window.addEventListener("beforeunload", (event) => {
+      if (this.#queue.moving) event.preventDefault();
+    });
     void this.#begin();
+  }
+
+  #show(): void {
+    const parts = [this.#zone.element, this.#overall.element, this.#rows.element];
+    this.#root.replaceChildren(...parts);
+  }
+
+  /** Puts the element's own looks on, light or dark as the page around it is. */
+  async #dress(): Promise<void> {
+    const root = this.#root;
+    if (!(root instanceof ShadowRoot)) return;
+    const { light, dark } = await import("./looks");
+    const { colorScheme } = getComputedStyle(document.documentElement);
+    const pageIsDark =
+      colorScheme.includes("dark") &&
+      (!colorScheme.includes("light") || matchMedia("(prefers-color-scheme: dark)").matches);
+    const theme = this.getAttribute("theme") ?? (pageIsDark ? "dark" : "light");
+    root.adoptedStyleSheets = theme === "dark" ? [light, dark] : [light];
+  }
+
+  get #rules(): Rules {
+    const most = Number(this.getAttribute("max-files") ?? "");
+    return {
+      accept: this.getAttribute("accept") ?? "",
+      most: most > 0 ? most : Number.POSITIVE_INFINITY,
+    };
+  }
+
+  #applyRules(): void {
+    const { accept, most } = this.#rules;
+    this.#zone.accept(accept, most);
   }
 
   async #begin(): Promise<void> {
     try {
       const session = await api.session();
-      if (session.role === "viewer") {
-        this.replaceChildren(notice("alert", w.viewer, w.viewerDetail));
+      const isLocked = session.role === null && !isOurs;
+      if (isLocked) this.#tell("slipway-unauthorized");
+      if (isLocked && this.#queue.items.length > 0) return;
+      if (isLocked || session.role === "viewer") {
+        const [title, detail] = isLocked ? [w.locked, w.lockedDetail] : [w.viewer, w.viewerDetail];
+        this.#root.replaceChildren(notice("alert", title, detail));
         return;
       }
+      this.#show();
       this.#queue.setLimits(session.limits);
-      text(this.#hint, w.hint(units.size(session.limits.maxSize)));
+      this.#zone.hint(w.hint(units.size(session.limits.maxSize)));
       await this.#queue.loadUnfinished();
     } catch {
       // The list of unfinished uploads is a comfort; new files can be taken without it.
     }
   }
 
-  #take(given: { file: File; handle: resume.Handle | null }[]): void {
-    if (given.length === 0) return;
-    this.#queue.add(given);
-    say(words.say.added(given.length));
+  /** The page has access again, or as somebody else: what waited for it goes on. */
+  #newToken(): void {
+    if (isOurs) return;
+    door.open(this.getAttribute("endpoint"), this.getAttribute("token"));
+    api.forgetSession();
+    void this.#begin();
+    this.#queue.loggedIn();
   }
 
-  #listen(): void {
-    let depth = 0;
-    const touch = matchMedia("(pointer: coarse)").matches;
-    const mark = (on: boolean) => {
-      this.#zone.classList.toggle("over", on);
-      text(this.#lead, on ? w.drop : touch ? w.leadTouch : w.lead);
-    };
-    mark(false);
-    window.addEventListener("dragenter", (event) => {
-      if (!holdsFiles(event.dataTransfer)) return;
-      event.preventDefault();
-      depth += 1;
-      mark(true);
-    });
-    window.addEventListener("dragleave", (event) => {
-      if (!holdsFiles(event.dataTransfer)) return;
-      depth = Math.max(0, depth - 1);
-      mark(depth > 0);
-    });
-    window.addEventListener("dragover", (event) => {
-      if (!holdsFiles(event.dataTransfer)) return;
-      event.preventDefault();
-      if (event.dataTransfer) event.dataTransfer.dropEffect = "copy";
-    });
-    window.addEventListener("drop", (event) => {
-      if (!event.dataTransfer || !holdsFiles(event.dataTransfer)) return;
-      event.preventDefault();
-      depth = 0;
-      mark(false);
-      void fromDrop(event.dataTransfer).then((given) => this.#take(given));
-    });
-    window.addEventListener("paste", (event) => {
-      if (event.clipboardData?.files.length) this.#take(fromList(event.clipboardData.files));
-    });
-    window.addEventListener("beforeunload", (event) => {
-      if (this.#queue.moving) event.preventDefault();
-    });
+  #take(given: readonly Given[]): void {
+    if (given.length === 0) return;
+    const rules = this.#rules;
+    const [taken, left] = sift(given, rules, this.#queue.items.length);
+    this.#zone.leftOut(left.length > 0 ? whyLeft(left, rules) : "");
+    if (taken.length === 0) return;
+    const items = this.#queue.add(taken, this.#later);
+    for (const item of items) this.#tell("slipway-added", described(item));
+    say(words.say.added(taken.length));
   }
 
   /** Collects changes and draws them once a frame: progress comes faster than eyes. */
   #changed(item: Item | null): void {
     if (item) this.#dirty.add(item);
     else this.#arrange();
+    if (item) this.#notePhase(item);
     // A hidden tab draws no frames, yet its title should go on counting.
     if (document.visibilityState === "hidden") this.#draw();
     else this.#frame ||= requestAnimationFrame(() => this.#draw());
   }
 
   #arrange(): void {
-    const keys = new Set(this.#queue.items.map((item) => item.key));
-    for (const [key, row] of this.#rows) {
-      if (keys.has(key)) continue;
-      const refocus = row.element.contains(document.activeElement);
-      const next = row.element.nextElementSibling ?? row.element.previousElementSibling;
-      row.element.remove();
-      this.#rows.delete(key);
-      // Focus must not fall back to the top of the page when its row goes.
-      if (refocus) {
-        const target = next?.querySelector<HTMLElement>("button:not([hidden]), a:not([hidden])");
-        (target ?? this.#zone.querySelector("button"))?.focus();
-      }
+    const { items } = this.#queue;
+    const hadFocus = this.#rows.element.contains(
+      (this.#root.getRootNode() as Document).activeElement,
+    );
+    this.#rows.arrange(items);
+    this.#rows.draw(items);
+    if (hadFocus && items.length === 0) this.#zone.focus();
+    this.#zone.isCompact = items.length > 0;
+    const present = new Set(items);
+    for (const item of this.#phases.keys()) {
+      if (present.has(item)) continue;
+      this.#phases.delete(item);
+      this.#tell("slipway-removed", described(item));
     }
-    for (const item of this.#queue.items) {
-      this.#dirty.add(item);
-      if (this.#rows.has(item.key)) continue;
-      const row = new Row(item, this.#queue);
-      this.#rows.set(item.key, row);
-      this.#list.append(row.element);
-    }
-    this.#zone.classList.toggle("compact", this.#queue.items.length > 0);
+    for (const item of items) if (!this.#phases.has(item)) this.#phases.set(item, item.phase);
   }
 
   #draw(): void {
     cancelAnimationFrame(this.#frame);
     this.#frame = 0;
-    for (const item of this.#dirty) this.#rows.get(item.key)?.draw();
+    this.#rows.draw(this.#dirty);
     this.#dirty.clear();
-    this.#drawOverall();
+    const { items } = this.#queue;
+    const sum = sumOf(items);
+    this.#overall.draw(items, sum);
+    const { files, done, sent, total } = sum;
+    const isMoving = files > 0 && done < files;
+    const share = total > 0 ? sent / total : 0;
+    if (isOurs) {
+      document.title = isMoving ? `${units.share(share)} · ${this.#title}` : this.#title;
+      this.#favicon?.draw(isMoving ? share : null);
+    }
+    if (files > 0) this.#tell("slipway-progress", { sent, total, files, done });
     void this.#stayAwake();
   }
 
-  #drawOverall(): void {
-    const counted = this.#queue.items.filter(
-      (item) => item.phase !== "unfinished" && (item.phase !== "failed" || hasArrived(item)),
-    );
-    const total = counted.reduce((sum, item) => sum + item.size, 0);
-    const sent = counted.reduce((sum, item) => sum + item.sent, 0);
-    const speed = counted.reduce((sum, item) => sum + item.bytesPerSecond, 0);
-    const done = counted.filter(hasArrived).length;
-    const share = total > 0 ? sent / total : 0;
-    const all = counted.length > 0 && done === counted.length;
-    show(this.#panel, counted.length > 0);
-    this.#overallBar.value = share;
-    text(this.#overallText, all ? w.overallDone(done) : w.overall(done, counted.length));
-    const parts = [units.share(share)];
-    if (speed > 0) parts.push(units.rate(speed), w.left(units.span((total - sent) / speed)));
-    text(this.#overallSpeed, all ? units.size(total) : parts.join(" · "));
-    const some = (phases: Phase[]) => counted.some((item) => phases.includes(item.phase));
-    show(this.#pauseAll, some(["waiting", "checking", "uploading", "retrying"]));
-    show(this.#resumeAll, some(["paused"]));
-    show(this.#clear, some(["ready"]));
-    document.title =
-      all || counted.length === 0 ? this.#title : `${units.share(share)} · ${this.#title}`;
-    this.#sayOverall(units.percent(share), all);
+  /** Says aloud, and to the page around, what has become of a file. */
+  #notePhase(item: Item): void {
+    const before = this.#phases.get(item);
+    if (before === undefined || before === item.phase) return;
+    this.#phases.set(item, item.phase);
+    const isSaid = this.#queue.items.length <= SAID_MAX;
+    if (item.phase === "processing" && before !== "failed") {
+      if (isSaid) say(words.say.uploaded(item.name));
+      this.#tell("slipway-uploaded", described(item));
+    } else if (item.phase === "ready") {
+      if (isSaid) say(words.say.ready(item.name));
+      this.#tell("slipway-ready", described(item));
+    } else if (item.phase === "failed") {
+      say(words.say.failed(item.name, item.problem?.title ?? ""));
+      this.#tell("slipway-failed", { ...described(item), ...item.problem });
+    } else if (item.phase === "paused" && item.loginNeeded) this.#tell("slipway-unauthorized");
   }
 
-  #sayOverall(percent: number, all: boolean): void {
-    if (all || percent < this.#said) this.#said = 0;
-    const step = SAID_PERCENT.findLast((one) => percent >= one) ?? 0;
-    if (all || step <= this.#said) return;
-    this.#said = step;
-    say(words.say.overall(step));
+  #tell(
+    type: string,
+    detail?: UploadFile | UploadProgress | (UploadFile & Partial<UploadProblem>),
+  ): void {
+    this.dispatchEvent(new CustomEvent(type, { detail, bubbles: true, composed: true }));
   }
 
   /** Keeps the screen on while bytes move: a phone that sleeps stops uploading. */
@@ -231,244 +270,17 @@ export class SlipwayUpload extends HTMLElement {
   }
 }
 
-/** All bytes are with the server; what it then made of them is another matter. */
-function hasArrived({ phase, video }: Item): boolean {
-  return phase === "processing" || phase === "ready" || video?.state === "failed";
+function whyLeft(left: readonly Given[], { accept, most }: Rules): string {
+  const [byKind] = sift(left, { accept, most: Number.POSITIVE_INFINITY }, 0);
+  const reasons = [
+    ...(byKind.length < left.length ? [w.kinds(accept)] : []),
+    ...(byKind.length > 0 ? [w.atMost(most)] : []),
+  ];
+  return [`${w.leftOut(left.length)}.`, ...reasons].join(" ");
 }
 
-/** One file's line. It keeps its elements and changes only what differs, so focus stays. */
-class Row {
-  readonly element = h("li", { class: "row" });
-  #poster = poster(null);
-  #posterUrl: string | null = null;
-  #name = h("h2", { class: "row-name" });
-  #phase = h("span", { class: "row-phase" });
-  #facts = h("span", { class: "row-facts muted" });
-  #problem = h("p", { class: "row-problem", hidden: true });
-  #bar = h("progress", { max: 1, value: 0 });
-  #input = h("input", { type: "file", class: "unseen", tabindex: -1 });
-  #buttons: Record<string, HTMLButtonElement>;
-  #watch = h("a", { class: "button primary", hidden: true }, icon("play"), w.watch);
-  #login = h("a", { class: "button primary", href: loginPath(), hidden: true }, w.login);
-  #lastPhase: Phase | null = null;
-  #ticking = 0;
-
-  constructor(
-    private readonly item: Item,
-    private readonly queue: Queue,
-  ) {
-    const make = (
-      name: Parameters<typeof button>[0],
-      said: string,
-      action: (button: HTMLButtonElement) => void,
-      props = {},
-    ) => button(name, said, action, { "aria-label": w.labelled(said, item.name), ...props });
-    const remove = () => void queue.remove(item);
-    this.#buttons = {
-      goOn: make("play", w.goOn, () => void this.#goOn(), { class: "button primary" }),
-      choose: make("file", w.choose, () => this.#input.click()),
-      pause: make("pause", w.pause, () => queue.pause(item)),
-      resume: make("play", w.resume, () => queue.resume(item)),
-      now: make("retry", w.retry, () => queue.resume(item)),
-      retry: make("retry", w.retry, () => void queue.retry(item)),
-      copy: make("link", w.copy, (it) => item.videoId && void copy(watchUrl(item.videoId), it)),
-      edit: make("pencil", w.edit, () => void this.#edit()),
-      cancel: make("close", w.cancel, remove),
-      discard: make("trash", w.discard, remove),
-      remove: make("close", w.remove, remove),
-    };
-    text(this.#name, item.name);
-    this.#bar.setAttribute("aria-label", w.progressOf(item.name));
-    this.#input.setAttribute("aria-label", w.labelled(w.choose, item.name));
-    this.#input.addEventListener("change", () => {
-      const file = this.#input.files?.[0];
-      this.#input.value = "";
-      if (file) queue.give(item, file, null);
-    });
-    this.element.append(
-      this.#poster,
-      h(
-        "div",
-        { class: "row-body" },
-        this.#name,
-        h("div", { class: "row-line" }, this.#phase, this.#facts),
-        this.#bar,
-        this.#problem,
-        h(
-          "div",
-          { class: "actions" },
-          this.#watch,
-          this.#login,
-          ...Object.values(this.#buttons),
-          this.#input,
-        ),
-      ),
-    );
-  }
-
-  draw(): void {
-    const { item } = this;
-    this.element.dataset.phase = item.phase;
-    text(this.#name, item.video?.title || item.name);
-    text(this.#phase, this.#phaseWords());
-    text(this.#facts, this.#factWords());
-    this.#drawBar();
-    this.#drawProblem();
-    this.#drawPoster();
-    this.#drawButtons();
-    if (item.phase !== this.#lastPhase) this.#announce(this.#lastPhase);
-    this.#lastPhase = item.phase;
-    // The countdown to the next try moves without any event.
-    window.clearInterval(this.#ticking);
-    if (item.phase === "retrying") {
-      this.#ticking = window.setInterval(() => text(this.#facts, this.#factWords()), 1_000);
-    }
-  }
-
-  #phaseWords(): string {
-    const { item } = this;
-    if (item.phase !== "processing") return words.phase[item.phase];
-    const processing = item.video?.processing;
-    const position = processing?.queuePosition;
-    if (!item.video || item.video.state === "queued") {
-      return position ? words.queuedAt(position) : words.queued;
-    }
-    const stage = processing?.stages.find((one) => one.state === "running");
-    return stage ? stageWord(stage.name) : words.phase.processing;
-  }
-
-  #factWords(): string {
-    const { item } = this;
-    const size = units.size(item.size);
-    const sent = units.size(item.sent);
-    switch (item.phase) {
-      case "uploading": {
-        const facts = [w.of(sent, size)];
-        if (item.bytesPerSecond > 0) {
-          facts.push(units.rate(item.bytesPerSecond));
-          facts.push(w.left(units.span((item.size - item.sent) / item.bytesPerSecond)));
-        }
-        if (item.video?.playable) facts.push(words.playable);
-        return facts.join(" · ");
-      }
-      case "paused":
-        return w.of(sent, size);
-      case "retrying": {
-        const wait = Math.ceil(((item.retryAt ?? 0) - Date.now()) / 1000);
-        const next = wait > 0 ? w.retryIn(units.countdown(wait)) : w.retryNow;
-        return `${w.of(sent, size)} · ${next}`;
-      }
-      case "unfinished":
-        return (item.handle ? w.oneClick : w.needsFile)(sent, size);
-      case "processing":
-        return this.#processingFacts(size);
-      case "ready": {
-        const seconds = item.video?.source?.duration ?? item.video?.duration;
-        return seconds ? `${units.clock(seconds)} · ${size}` : size;
-      }
-      default:
-        return size;
-    }
-  }
-
-  #processingFacts(size: string): string {
-    const { video } = this.item;
-    const share = shareOf(video?.processing);
-    const facts = share > 0 ? [units.share(share)] : [];
-    const eta = video?.processing?.etaSeconds;
-    if (eta) facts.push(w.left(units.span(eta)));
-    if (video?.playable) facts.push(words.playable);
-    return facts.length > 0 ? facts.join(" · ") : size;
-  }
-
-  #drawBar(): void {
-    const { item } = this;
-    show(this.#bar, item.phase !== "ready" && item.phase !== "failed");
-    const processing = item.phase === "processing";
-    const share = processing
-      ? shareOf(item.video?.processing)
-      : item.size > 0
-        ? item.sent / item.size
-        : 0;
-    const unknown =
-      item.phase === "finishing" || item.phase === "checking" || (processing && share === 0);
-    if (unknown) this.#bar.removeAttribute("value");
-    else if (this.#bar.value !== share || !this.#bar.hasAttribute("value")) this.#bar.value = share;
-  }
-
-  #drawProblem(): void {
-    const { problem, phase } = this.item;
-    show(this.#problem, problem !== null);
-    if (!problem) return;
-    text(
-      this.#problem,
-      problem.detail ? `${problem.title}. ${problem.detail}`.replace("..", ".") : problem.title,
-    );
-    this.#problem.dataset.kind = phase === "retrying" ? "passing" : "blocking";
-  }
-
-  #drawPoster(): void {
-    const url = this.item.video?.playback?.poster ?? null;
-    if (url === this.#posterUrl) return;
-    this.#posterUrl = url;
-    const drawn = poster(url);
-    this.#poster.replaceWith(drawn);
-    this.#poster = drawn;
-  }
-
-  #drawButtons(): void {
-    const { item } = this;
-    const { phase } = item;
-    const on = (phases: Phase[]) => phases.includes(phase);
-    const b = this.#buttons;
-    const active = this.element.contains(document.activeElement) ? document.activeElement : null;
-    const wanted: Record<string, boolean> = {
-      goOn: phase === "unfinished" && item.handle !== null,
-      choose: phase === "unfinished",
-      pause: on(["waiting", "checking", "uploading", "retrying"]),
-      resume: phase === "paused" && !item.loginNeeded,
-      now: phase === "retrying",
-      retry: phase === "failed" && item.retryable,
-      copy: on(["processing", "ready"]) && item.videoId !== null,
-      edit: on(["processing", "ready"]) && item.videoId !== null,
-      cancel: on(["waiting", "checking", "uploading", "retrying", "paused"]),
-      discard: phase === "unfinished",
-      remove: on(["ready", "failed"]),
-    };
-    for (const [name, visible] of Object.entries(wanted)) {
-      const one = b[name];
-      if (one) show(one, visible);
-    }
-    show(this.#login, item.loginNeeded && phase === "paused");
-    const playable = item.videoId !== null && (phase === "ready" || item.video?.playable === true);
-    if (playable && item.videoId) this.#watch.href = watchPath(item.videoId);
-    this.#watch.setAttribute("aria-label", w.labelled(w.watch, item.name));
-    show(this.#watch, playable && phase !== "failed");
-    // Pause and resume take each other's place; the keyboard should stay there.
-    if (active instanceof HTMLElement && active.hidden) {
-      this.element.querySelector<HTMLElement>(".actions > :not([hidden]):not(input)")?.focus();
-    }
-  }
-
-  #announce(before: Phase | null): void {
-    const { item } = this;
-    if (item.phase === "processing" && before !== "failed") say(words.say.uploaded(item.name));
-    if (item.phase === "ready") say(words.say.ready(item.name));
-    if (item.phase === "failed") say(words.say.failed(item.name, item.problem?.title ?? ""));
-  }
-
-  async #goOn(): Promise<void> {
-    const { item } = this;
-    const file = item.handle ? await resume.open(item.handle) : null;
-    if (file) this.queue.give(item, file, item.handle);
-    else this.#input.click();
-  }
-
-  async #edit(): Promise<void> {
-    const { item } = this;
-    if (!item.videoId) return;
-    const video = item.video ?? (await api.video(item.videoId));
-    const saved = await editDetails(video);
-    if (saved) this.queue.learn(item, saved);
-  }
+/** Returns what the page around is told of a file. */
+function described({ key, name, size, sent, phase, videoId, sum }: Item): UploadFile {
+  const state = open.includes(phase) ? (phase === "paused" ? "paused" : "uploading") : phase;
+  return { id: key, name, size, sent, state: state as UploadFile["state"], videoId, sha256: sum };
 }

@@ -1,6 +1,7 @@
 /** Drawing: real elements made in code (text stays text), icons, the header, what is said aloud. */
 
 import * as api from "./api";
+import { door } from "./door";
 import { words } from "./words";
 
 type Child = Node | string | null | undefined | false;
@@ -62,6 +63,8 @@ const icons = {
   first: "M6 4h12M12 20V9m0 0-5 5m5-5 5 5",
   up: "M12 19V5m0 0-6 6m6-6 6 6",
   down: "M12 5v14m0 0-6-6m6 6 6-6",
+  folder: "M3 6h6l2 3h10v10H3z",
+  camera: "M3 7h11v10H3zM14 11l7-4v10l-7-4",
 } as const;
 export type IconName = keyof typeof icons;
 
@@ -124,15 +127,32 @@ export function problemNotice(problem: unknown, again: () => void): HTMLElement 
   );
 }
 
+/** Where what belongs to no place on the page is put. */
+let home: HTMLElement | ShadowRoot = document.body;
 let region: HTMLElement | null = null;
+
+/** On another site's page, things stay within the element, whose style they need. */
+export function stayIn(root: ShadowRoot): void {
+  home = root;
+  region = null;
+}
 
 /** Says something to screen readers, after what they are saying now. */
 export function say(message: string): void {
-  if (!region) {
+  if (!region?.isConnected) {
     region = h("div", { class: "unseen", role: "status", "aria-live": "polite" });
-    document.body.append(region);
+    home.append(region);
   }
   region.textContent = message;
+}
+
+/** Returns what has the focus, if that is within `element`. */
+export function focusIn(element: Element): HTMLElement | null {
+  const root = element.getRootNode() as Document | ShadowRoot;
+  const { activeElement } = root;
+  return activeElement instanceof HTMLElement && element.contains(activeElement)
+    ? activeElement
+    : null;
 }
 
 /** Copies text and says so on the button for a moment. */
@@ -158,7 +178,7 @@ async function toClipboard(value: string): Promise<boolean> {
     // Without TLS there is no clipboard API; a selected field and the old command still work.
     const field = h("textarea", { class: "unseen", readonly: true, "aria-hidden": "true" });
     field.value = value;
-    document.body.append(field);
+    home.append(field);
     field.select();
     const done = document.execCommand("copy");
     field.remove();
@@ -167,7 +187,7 @@ async function toClipboard(value: string): Promise<boolean> {
 }
 
 export const watchPath = (id: string) => `/watch/${encodeURIComponent(id)}`;
-export const watchUrl = (id: string) => new URL(watchPath(id), location.origin).href;
+export const watchUrl = (id: string) => new URL(door.url(watchPath(id)), location.href).href;
 
 /** Draws the chip that tells where a video stands; `more` is a share or a step. */
 export function chip(state: api.VideoState, more = ""): HTMLElement {

@@ -62,6 +62,15 @@ describe("the uploader's rules", () => {
     assert.deepEqual([1, 2, 3, 4, 6].map(plan.sendingAtOnce), [1, 1, 1, 2, 4]);
   });
 
+  it("let more small files set out at once than large ones", () => {
+    const { maySetOut } = plan;
+    assert.ok(maySetOut(9 * MIB, [9, 9]));
+    assert.ok(!maySetOut(9 * MIB, [9, 9, 9]));
+    assert.ok(maySetOut(9, [9, 9, 9, 9]));
+    assert.ok(!maySetOut(9, [9, 9, 9, 9, 9]));
+    assert.ok(!maySetOut(9, [9, 9 * MIB, 9]), "a large one has the line for itself, nearly");
+  });
+
   it("cut a film so that its index begins a part", () => {
     const { partBytesUpTo } = plan;
     for (const start of [MIB, 3 * MIB + 17, 65_413_870, 10_000 * MIB - 1]) {
@@ -80,11 +89,11 @@ describe("the uploader's rules", () => {
     const { partBytes } = plan;
     const free = Number.POSITIVE_INFINITY;
     assert.equal(partBytes(100 * MIB, 0, 3, free), MIB / 2, "nothing is known");
-    assert.equal(partBytes(1000 * MIB, 3_000_000, 3, free), 3_000_000);
-    assert.equal(partBytes(1000 * MIB, 3_000_000, 1, free), 9_000_000);
+    assert.equal(partBytes(1000 * MIB, 3_000_000, 3, free), 5_000_000);
+    assert.equal(partBytes(1000 * MIB, 3_000_000, 1, free), 15_000_000);
     assert.equal(partBytes(128 * MIB, 3_000_000, 3, free), 2 * MIB, "its first seconds come soon");
     assert.equal(partBytes(64 * MIB, 3_000_000, 3, free), MIB);
-    assert.equal(partBytes(8 * MIB, 3_000_000, 3, free), 3_000_000, "it is over in a moment");
+    assert.equal(partBytes(8 * MIB, 3_000_000, 3, free), 5_000_000, "it is over in a moment");
     assert.equal(partBytes(100 * MIB, 10_000, 3, free), MIB / 4, "not below the server's least");
     assert.equal(partBytes(1000 * MIB, 1e10, 3, free), 64 * MIB);
     assert.equal(partBytes(100 * MIB, 1e10, 3, MIB), MIB, "not above what gets through");

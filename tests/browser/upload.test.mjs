@@ -153,6 +153,10 @@ describe("uploading", { timeout: 8 * PATIENCE_MS }, () => {
   });
 
   it("goes on after a reload with one click when the file was dropped", async () => {
+    // As browsers do that ask anew at each visit.
+    await page.addInitScript(() => {
+      FileSystemHandle.prototype.queryPermission = async () => "prompt";
+    });
     const lift = await slowUploads(page, SLOW);
     const before = watchParts(page);
     await drop(media.at("large.mp4"));
