@@ -49,7 +49,7 @@ export class Fields {
   /** Returns what differs from `before`; of a form for all what isn't empty. */
   changes(before: api.Details): api.Details {
     const tags = this.tags.value
-      .split(",")
+      .split(/[,،，、]/)
       .map((tag) => tag.trim())
       .filter(Boolean);
     const said: api.Details = {};

@@ -752,7 +752,7 @@ export const en = {
 
 export type Words = typeof en;
 
-type Some<T> = T extends (...said: never[]) => string
+type Some<T> = T extends (...said: never[]) => unknown
   ? T
   : T extends object
     ? { [K in keyof T]?: Some<T[K]> }
