@@ -20,7 +20,7 @@ export interface List {
 }
 
 export class Card {
-  readonly element = h("li", { class: "video-card" });
+  readonly element = h("div", { class: "video-card", role: "listitem" });
   readonly #heading = h("h2");
   readonly #link = h("a", { "data-does": "open" });
   readonly #box = h("input", { type: "checkbox", class: "select", "data-does": "select" });

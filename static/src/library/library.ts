@@ -13,7 +13,7 @@ import { Near } from "./near";
 
 const w = words.library;
 const LAYOUT_KEY = "slipway.library";
-/** Videos on a page. */
+/** Videos on a page, and on a leaf of the list: whole rows of one to six. */
 const PAGE = 60;
 
 export class SlipwayLibrary extends HTMLElement {
@@ -32,7 +32,8 @@ export class SlipwayLibrary extends HTMLElement {
     this.#filter = filter;
     this.#find();
   });
-  readonly #list = h("ul", { class: "cards", "aria-label": w.title });
+  /** It has leaves, so that what changes in one lays out no other. */
+  readonly #list = h("div", { class: "leaves", role: "list", "aria-label": w.title });
   readonly #state = h("div", { class: "library-state" });
   readonly #end = h("div", { class: "library-state" });
   readonly #more = button(null, w.more, () => void this.#loadMore(), { class: "button center" });
@@ -109,6 +110,7 @@ export class SlipwayLibrary extends HTMLElement {
 
   #arrange(layout: "grid" | "list"): void {
     this.#list.dataset.layout = layout;
+    for (const leaf of this.#list.children) leaf.setAttribute("data-layout", layout);
     for (const one of this.#layout.querySelectorAll("button")) {
       one.setAttribute("aria-pressed", String(one.dataset.layout === layout));
     }
@@ -188,8 +190,9 @@ export class SlipwayLibrary extends HTMLElement {
       if (mine !== this.#asked) return;
       this.#cursor = page.nextCursor;
       const fresh = page.items.filter((video) => !this.#items.has(video.id));
+      const from = this.#items.size;
       for (const video of fresh) this.#items.set(video.id, video);
-      this.#list.append(...fresh.map((video) => this.#card(video).element));
+      this.#place(fresh, from);
       this.#end.replaceChildren();
       this.#drawEnd();
     } catch (problem) {
@@ -240,13 +243,28 @@ export class SlipwayLibrary extends HTMLElement {
       this.#cards.delete(id);
       this.#selected.delete(id);
     }
-    let before: Element | null = this.#list.firstElementChild;
-    for (const video of this.#items.values()) {
-      const { element } = this.#card(video);
-      if (element === before) before = before.nextElementSibling;
-      else this.#list.insertBefore(element, before);
+    this.#place([...this.#items.values()], 0);
+    while (this.#list.children.length > Math.ceil(this.#items.size / PAGE)) {
+      this.#list.lastElementChild?.remove();
     }
     this.#drawEnd();
+  }
+
+  /** Puts cards into the leaves, the first of them at `from`; those that are right stay. */
+  #place(videos: api.Video[], from: number): void {
+    videos.forEach((video, n) => {
+      const { element } = this.#card(video);
+      const at = (from + n) % PAGE;
+      const leaf = this.#leaf(Math.floor((from + n) / PAGE));
+      if (leaf.children[at] !== element) leaf.insertBefore(element, leaf.children[at] ?? null);
+    });
+  }
+
+  #leaf(n: number): Element {
+    while (this.#list.children.length <= n) {
+      this.#list.append(h("div", { class: "cards", "data-layout": this.#list.dataset.layout }));
+    }
+    return this.#list.children[n] ?? this.#list;
   }
 
   #drawEnd(): void {
