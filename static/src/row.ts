@@ -247,7 +247,9 @@ export class Row {
     show(this.#watch, playable && phase !== "failed");
     // Pause and resume take each other's place; the keyboard should stay there.
     if (active?.hidden) {
-      this.element.querySelector<HTMLElement>(".actions > :not([hidden]):not(input)")?.focus();
+      const heir = [b.resume, b.pause].find((it) => it?.hidden === false);
+      const any = this.element.querySelector<HTMLElement>(".actions > :not([hidden]):not(input)");
+      (heir ?? any)?.focus();
     }
   }
 
