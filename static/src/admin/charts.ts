@@ -120,6 +120,7 @@ class Chart {
   constructor(private readonly kind: Kind) {
     const name = w.names[kind.name];
     this.#drawing.setAttribute("role", "img");
+    this.#drawing.setAttribute("aria-label", name);
     this.element = h(
       "figure",
       {},

@@ -12,14 +12,19 @@ const w = words.admin;
 export class Headline {
   readonly element: HTMLElement;
   readonly #mark = h("span", { class: "health-mark" });
-  readonly #title = h("h2", { role: "status" }, w.loading);
+  readonly #title = h("h2", {}, w.loading);
   readonly #line = h("p", { class: "muted small" });
   readonly #list = h("ul", { class: "health-list" });
   readonly #glance = h("ul", { class: "glance" });
   #said = "";
 
   constructor() {
-    const words = h("div", { class: "health-words" }, this.#title, this.#line);
+    const words = h(
+      "div",
+      { class: "health-words" },
+      h("div", { role: "status" }, this.#title),
+      this.#line,
+    );
     const verdict = h("div", { class: "health-verdict" }, this.#mark, words);
     this.element = h(
       "section",
