@@ -1,10 +1,10 @@
 //! Backups beside a running server, and what comes back of them.
 
-use crate::harness::{Server, media, pattern, program, wait_for};
+use crate::harness::{Server, media, pattern, program};
 use std::io::{BufRead, BufReader, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 
 fn run(data: &Path, args: &[&str], env: &[(&str, &str)]) -> Output {
     let mut command = Command::new(program());
@@ -120,20 +120,40 @@ fn uploads_go_on_beside_exports_and_backups() {
     let checked = run(&server.data, &["db", "check", self::text(&file)], &[]);
     assert!(String::from_utf8_lossy(&checked.stdout).contains(" 0 findings"), "{checked:?}");
 
-    let mut backup = begin(&["backup", self::text(&backups), "--json"]);
+    let mut backup = halted(&backups, || begin(&["backup", self::text(&backups), "--json"]));
     let pid = rustix::process::Pid::from_child(&backup);
-    wait_for("a backup under way", || {
-        let names = std::fs::read_dir(&backups).ok()?.flatten();
-        let half = |name: std::ffi::OsString| name.to_string_lossy().ends_with(".partial");
-        names.map(|it| it.file_name()).any(half).then_some(())
-    });
-    rustix::process::kill_process(pid, rustix::process::Signal::STOP).expect("it runs");
     assert_eq!(acknowledged(), 20);
     assert!(backup.try_wait().expect("ours").is_none(), "it is still under way");
     rustix::process::kill_process(pid, rustix::process::Signal::CONT).expect("it runs");
     assert!(backup.wait().expect("ours").success());
     told(&data, &["restore", self::text(&backups)]);
     assert_eq!(Server::on(&data, &[]).settled(&video)["state"], "ready");
+}
+
+/// Begins a backup and stops it while it is under way; one that was done too soon is let go.
+fn halted(backups: &Path, begin: impl Fn() -> Child) -> Child {
+    let is_under_way = || {
+        let names = std::fs::read_dir(backups).into_iter().flatten().flatten();
+        let mut names = names.map(|it| it.file_name().to_string_lossy().into_owned());
+        names.any(|name| name.ends_with(".partial"))
+    };
+    for _ in 0..100 {
+        let mut backup = begin();
+        let pid = rustix::process::Pid::from_child(&backup);
+        let signal = |signal| rustix::process::kill_process(pid, signal).expect("ours");
+        while backup.try_wait().expect("ours").is_none() {
+            if !is_under_way() {
+                std::thread::yield_now();
+                continue;
+            }
+            signal(rustix::process::Signal::STOP);
+            if is_under_way() {
+                return backup;
+            }
+            signal(rustix::process::Signal::CONT);
+        }
+    }
+    panic!("a hundred backups were done before anybody could look");
 }
 
 /// Uploads something small, and says whether all of it was acknowledged.
