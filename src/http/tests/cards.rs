@@ -59,7 +59,8 @@ async fn watch_pages_have_cards() {
     assert!(text.contains(r#"<meta name="robots" content="noindex">"#), "{text}");
 }
 
-/// Of a private video, or one that is still coming, nothing is told; its owner's page isn't a card either.
+/// Of a private video, or one that is still coming, nothing is told; its owner's page isn't a card
+/// either.
 #[tokio::test]
 async fn private_videos_tell_nothing() {
     let rig = Rig::start().await;
@@ -90,7 +91,8 @@ async fn private_videos_tell_nothing() {
     assert_eq!(stranger.status, 302);
 }
 
-/// oEmbed answers with a frame that fits and whose words are harmless, for this server's pages only.
+/// oEmbed answers with a frame that fits and whose words are harmless, for this server's pages
+/// only.
 #[tokio::test]
 async fn oembed_frames_videos() {
     let rig = Rig::start_with(outside).await;
