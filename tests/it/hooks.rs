@@ -324,9 +324,10 @@ fn a_kill_asks_again() {
     assert_eq!(server.offset(&path), bytes.len());
 }
 
-/// Whoever takes an upload over waits for the answer to what was asked already.
+/// Whoever takes an upload over waits for the answer to what was asked already. Where that comes
+/// before it has got to the question itself, it asks once more, by the same name.
 #[test]
-fn a_takeover_asks_nobody_twice() {
+fn a_takeover_asks_nothing_new() {
     let oracle = Oracle::start(Manner::Hangs);
     let server = server(PRE_FINISH, &oracle.hook(), &[("SLIPWAY_HOOKS__DEADLINE", "60s")]);
     let bytes = pattern(4_000);
@@ -339,9 +340,10 @@ fn a_takeover_asks_nobody_twice() {
         oracle.be(GO);
         assert_eq!(head.join().expect("an answer"), bytes.len());
     });
-    assert_eq!(oracle.asked().len(), 1);
+    let asked = oracle.asked();
+    assert!(asked.len() <= 2 && asked.iter().all(|it| it.id == asked[0].id), "{asked:?}");
     assert_eq!(server.patch(&path, bytes.len(), b"").status, 204);
-    assert_eq!(oracle.asked().len(), 1);
+    assert_eq!(oracle.asked().len(), asked.len(), "what is finished isn't asked about");
 }
 
 /// A hook that hangs keeps nobody waiting but those that it is asked about, and only so many

@@ -33,6 +33,7 @@ mod playback;
 mod power;
 mod queue;
 mod queue_torture;
+mod received;
 mod records;
 mod service;
 mod sessions;

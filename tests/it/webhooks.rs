@@ -2,13 +2,12 @@
 //! their receivers hang, lie or loop.
 
 use crate::harness::{Server, media, wait_for};
+use crate::received::Received;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use hmac::{Hmac, KeyInit, Mac};
 use serde_json::Value;
-use sha2::Sha256;
 use std::collections::BTreeSet;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 
@@ -75,33 +74,11 @@ impl Receiver {
 /// Reads one request, checks it, and answers as its path wants.
 fn answer(mut stream: TcpStream, manner: Manner, told: &Mutex<Vec<Told>>) {
     let mut reader = BufReader::new(stream.try_clone().expect("a handle"));
-    let mut head = Vec::new();
-    loop {
-        let mut line = String::new();
-        if reader.read_line(&mut line).unwrap_or(0) == 0 {
-            return;
-        }
-        if line.trim().is_empty() {
-            break;
-        }
-        head.push(line.trim().to_owned());
-    }
-    let header = |name: &str| {
-        let found = head.iter().filter_map(|line| line.split_once(": "));
-        let found = found.filter(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, it)| it);
-        found.map(str::to_owned).next().unwrap_or_default()
-    };
-    let mut body = vec![0; header("content-length").parse().expect("a length")];
-    reader.read_exact(&mut body).expect("the whole body");
-    let (id, at) = (header("webhook-id"), header("webhook-timestamp"));
-    let mut mac = Hmac::<Sha256>::new_from_slice(&KEY).expect("any key fits");
-    mac.update(format!("{id}.{at}.").as_bytes());
-    mac.update(&body);
-    let signature = format!("v1,{}", STANDARD.encode(mac.finalize().into_bytes()));
-    assert_eq!(header("webhook-signature"), signature, "it is signed");
-    let body: Value = serde_json::from_slice(&body).expect("JSON");
+    let Some(request) = Received::read(&mut reader) else { return };
+    let (path, id) = (request.path(), request.header("webhook-id"));
+    assert_eq!(request.header("webhook-signature"), request.signature(&KEY), "it is signed");
+    let body: Value = serde_json::from_slice(&request.body).expect("JSON");
     assert_eq!(body["id"], id.as_str());
-    let path = head[0].split(' ').nth(1).unwrap_or_default().to_owned();
     told.lock().expect("whole").push(Told { path: path.clone(), id, body });
     let mut say = |text: &str| drop(stream.write_all(text.as_bytes()));
     match (path.as_str(), manner) {

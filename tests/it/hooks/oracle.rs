@@ -1,11 +1,10 @@
 //! Somebody who is asked, and answers as a test wants it.
 
+use crate::received::Received;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use hmac::{Hmac, KeyInit, Mac};
 use serde_json::Value;
-use sha2::Sha256;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufReader, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Condvar, Mutex};
 
@@ -92,34 +91,13 @@ impl Oracle {
 impl Inner {
     fn answer(&self, mut stream: TcpStream) {
         let mut reader = BufReader::new(stream.try_clone().expect("a handle"));
-        let mut head = Vec::new();
-        loop {
-            let mut line = String::new();
-            if reader.read_line(&mut line).unwrap_or(0) == 0 {
-                return;
-            }
-            if line.trim().is_empty() {
-                break;
-            }
-            head.push(line.trim().to_owned());
-        }
-        let header = |name: &str| {
-            let found = head.iter().filter_map(|line| line.split_once(": "));
-            let found = found.filter(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, it)| it);
-            found.map(str::to_owned).next().unwrap_or_default()
-        };
-        let mut body = vec![0; header("content-length").parse().expect("a length")];
-        reader.read_exact(&mut body).expect("the whole body");
-        let (id, at) = (header("webhook-id"), header("webhook-timestamp"));
-        let given = header("webhook-signature");
+        let Some(request) = Received::read(&mut reader) else { return };
+        let id = request.header("webhook-id");
+        let given = request.header("webhook-signature");
         if !given.is_empty() {
-            let mut mac = Hmac::<Sha256>::new_from_slice(&KEY).expect("any key fits");
-            mac.update(format!("{id}.{at}.").as_bytes());
-            mac.update(&body);
-            let right = format!("v1,{}", STANDARD.encode(mac.finalize().into_bytes()));
-            assert_eq!(given, right, "it is signed rightly");
+            assert_eq!(given, request.signature(&KEY), "it is signed rightly");
         }
-        let body: Value = serde_json::from_slice(&body).expect("JSON");
+        let body: Value = serde_json::from_slice(&request.body).expect("JSON");
         assert_eq!(body["id"], id.as_str());
         self.asked.lock().expect("whole").push(Asked { id, body, signed: !given.is_empty() });
         let manner = self.manner.lock().expect("whole");
