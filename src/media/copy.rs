@@ -8,7 +8,7 @@ use super::output::OutputDir;
 use super::probe::check_duration;
 use super::report::{Meter, Reporter, Stop};
 use super::rungs::Found;
-use super::segment::{self, APART, Label, Segmenter, avc_codecs};
+use super::segment::{self, Label, Segmenter, avc_codecs};
 use super::sounds::Sounds;
 use super::source::{Source, Track, seconds};
 use super::timeline::{TICK, rescale};
@@ -309,9 +309,8 @@ impl<'p, 'w, 'r> Pictures<'p, 'w, 'r> {
         }
         let end = match self.segmenter.take() {
             Some(segmenter) => segmenter.finish(self.frame_ticks, until)?,
-            // As it ended for whoever made it: a mere packet more of sound doesn't count.
-            None if until - found > APART => until,
-            None => found,
+            // As it ended for whoever made it.
+            None => segment::pictures_end(found, until),
         };
         Ok(Found { pictures: found, end })
     }

@@ -17,7 +17,7 @@ use super::probe::{self, Probe};
 use super::report::{Meter, Reporter, Ruler, Stop, out_of_memory};
 use super::resume;
 use super::rungs::{Found, Pass, Reach, Task, encode_pass};
-use super::segment::{APART, Kept, Label};
+use super::segment::{self, Kept, Label};
 use super::sound_copy::SoundCopy;
 use super::sound_out::{SharedPeaks, SoundOut, SoundPlan};
 use super::sounds::Sounds;
@@ -496,7 +496,7 @@ impl<'w, 'r> Job<'w, 'r> {
         }
         // Where sound goes on after the pictures, the last of them is held.
         let sound_end = sounds.drain()?;
-        let end = pictures_end.map(|end| if sound_end - end > APART { sound_end } else { end });
+        let end = pictures_end.map(|end| segment::pictures_end(end, sound_end));
         let sound = sounds.finish(end)?;
         Ok(end.map_or(sound, |end| end.max(sound)))
     }

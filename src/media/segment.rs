@@ -30,6 +30,12 @@ const MILLISECOND: Rational = Rational(1, 1000);
 /// Seconds by which sound may outlast the pictures: two packets of it.
 pub const APART: f64 = 0.045;
 
+/// Returns the second at which pictures end that are over at `pictures`, beside sound that goes on
+/// until `sound`: a mere packet more of it doesn't count.
+pub fn pictures_end(pictures: f64, sound: f64) -> f64 {
+    if sound - pictures > APART { sound } else { pictures }
+}
+
 /// Seconds by which two attempts may differ about where a rendition ends: a picture and a packet
 /// of sound.
 const UNSURE: f64 = 0.1;
