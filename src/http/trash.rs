@@ -83,7 +83,7 @@ pub(super) async fn list(app: App, viewer: &Viewer, query: library::Query) -> An
     let page = page.map_err(translate::library)?;
     let shown = blocking(&app, move |parts| {
         let items = page.items.iter().map(|trashed| seen(trashed, parts)).collect();
-        Ok(Page { items, next_cursor: page.next.map(|id| id.to_string()) })
+        Ok(Page { items, next_cursor: page.next.map(|cursor| cursor.to_string()) })
     });
     Ok(answer(shown.await?))
 }

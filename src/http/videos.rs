@@ -152,7 +152,8 @@ struct Query {
     tag: Option<String>,
     session_id: Option<String>,
     owner: Option<String>,
-    /// `-createdAt` (what counts if nothing is said) or `createdAt`.
+    /// `createdAt`, `title`, `duration` or `size`; with a `-` before it the greatest first. Without
+    /// a word: `-createdAt`.
     sort: Option<String>,
     limit: Option<usize>,
     /// `nextCursor` of the page before.
@@ -170,19 +171,23 @@ pub(super) struct Page {
 
 /// Lists videos.
 #[utoipa::path(get, path = "/api/videos", operation_id = "listVideos", params(Query),
-    responses((status = 200, body = Page, description = "The newest first")))]
+    responses((status = 200, body = Page, description = "In the order that was asked for")))]
 async fn list(req: HttpRequest, app: App, query: web::Query<Query>) -> Answer {
     let caller = guard::required(&req, &app).await?;
     let query = query.into_inner();
-    let oldest_first = match query.sort.as_deref() {
-        None | Some("-createdAt") => false,
-        Some("createdAt") => true,
-        Some(_) => {
-            let detail = "`sort` is -createdAt or createdAt.";
-            return Err(Problem::new(Code::InvalidRequest, detail).field("sort"));
-        }
+    let sort = match query.sort.as_deref() {
+        None => Some(library::Sort::default()),
+        Some(word) => library::Sort::parse(word),
     };
-    let cursor = cursor_of(query.cursor)?;
+    let sort = sort.ok_or_else(|| {
+        let detail =
+            "`sort` is createdAt, title, duration or size, with a - for the greatest first.";
+        Problem::new(Code::InvalidRequest, detail).field("sort")
+    })?;
+    let cursor = match query.cursor {
+        Some(text) => Some(library::Cursor::parse(&text).ok_or_else(bad_cursor)?),
+        None => None,
+    };
     let trashed = query.trashed;
     let query = library::Query {
         state: query.state,
@@ -190,7 +195,7 @@ async fn list(req: HttpRequest, app: App, query: web::Query<Query>) -> Answer {
         tag: query.tag,
         session: query.session_id,
         owner: query.owner.map(Owner),
-        oldest_first,
+        sort,
         cursor,
         limit: query.limit.unwrap_or(LIMIT_DEFAULT).clamp(1, library::VIDEOS_MAX),
     };
@@ -202,7 +207,7 @@ async fn list(req: HttpRequest, app: App, query: web::Query<Query>) -> Answer {
     let shown = blocking(&app, move |parts| {
         let line = parts.queue.line();
         let seen = |video| Seen::in_line(Some(&caller), video, parts, &line);
-        let next_cursor = page.next.map(|id| id.to_string());
+        let next_cursor = page.next.map(|cursor| cursor.to_string());
         Ok(Page { items: page.items.iter().map(seen).collect(), next_cursor })
     });
     Ok(answer(shown.await?))
@@ -382,9 +387,11 @@ async fn batch(req: HttpRequest, app: App, wanted: web::Query<Wanted>) -> Answer
 
 /// Reads where a list goes on.
 fn cursor_of(text: Option<String>) -> Result<Option<VideoId>, Problem> {
-    text.as_deref().map(VideoId::parse).transpose().map_err(|_| {
-        Problem::new(Code::InvalidRequest, "`cursor` isn't one that was given.").field("cursor")
-    })
+    text.as_deref().map(VideoId::parse).transpose().map_err(|_| bad_cursor())
+}
+
+fn bad_cursor() -> Problem {
+    Problem::new(Code::InvalidRequest, "`cursor` isn't one that was given.").field("cursor")
 }
 
 /// Reads a comma-separated list of ids.

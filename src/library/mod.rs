@@ -7,10 +7,12 @@
 mod captions;
 mod change;
 mod query;
+mod sort;
 mod trash;
 
 pub use captions::{NewCaption, caption_name, text_track};
 pub use query::{Page, Query, TrashPage, UPLOADS_MAX, UploadPage, UploadQuery, VIDEOS_MAX, lists};
+pub use sort::{By, Cursor, Sort};
 pub use trash::Deleted;
 
 use crate::clock::Clock;

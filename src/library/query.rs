@@ -1,13 +1,12 @@
 //! Lists: which videos and uploads somebody finds, page by page.
 
+use super::sort::{Cursor, Sort};
 use super::{Library, LibraryError};
-use crate::ids::{Owner, UploadId, VideoId};
+use crate::ids::{Owner, UploadId};
 use crate::model::access::{Role, Viewer};
 use crate::model::upload::UploadState;
 use crate::model::video::{VideoState, Visibility};
 use crate::state::{TrashRecord, UploadRecord, VideoRecord};
-use std::cell::RefCell;
-use std::collections::VecDeque;
 
 /// Most videos on a page.
 pub const VIDEOS_MAX: usize = 100;
@@ -28,10 +27,10 @@ pub struct Query {
     pub session: Option<String>,
     /// Only videos of this owner.
     pub owner: Option<Owner>,
-    /// The oldest first.
-    pub oldest_first: bool,
-    /// Go on behind this video: the `next` of the page before.
-    pub cursor: Option<VideoId>,
+    /// In which order.
+    pub sort: Sort,
+    /// Go on here: the `next` of the page before.
+    pub cursor: Option<Cursor>,
     /// Videos on the page, 1 ..= [`VIDEOS_MAX`].
     pub limit: usize,
 }
@@ -42,7 +41,7 @@ pub struct Page {
     /// The videos in order.
     pub items: Vec<VideoRecord>,
     /// The cursor of the next page, if there is one.
-    pub next: Option<VideoId>,
+    pub next: Option<Cursor>,
 }
 
 /// One page of the trash.
@@ -51,7 +50,7 @@ pub struct TrashPage {
     /// The videos in order.
     pub items: Vec<TrashRecord>,
     /// The cursor of the next page, if there is one.
-    pub next: Option<VideoId>,
+    pub next: Option<Cursor>,
 }
 
 /// Which uploads to list.
@@ -91,19 +90,20 @@ impl Library {
             let keep = |video: &VideoRecord| {
                 lists(&viewer, video) && query.matches(video, needle.as_deref())
             };
-            let mut items = match query.oldest_first {
-                false => shelf.state.videos(query.cursor, limit + 1, &keep)?,
-                true => oldest(
-                    query.cursor,
+            let (cursor, sort) = (query.cursor.as_ref(), query.sort);
+            let mut items = match sort.is_newest_first() {
+                true => shelf.state.videos(cursor.map(Cursor::id), limit + 1, &keep)?,
+                false => sort.first(
+                    cursor,
                     limit + 1,
-                    |video| video.id,
+                    |video| video,
                     &keep,
                     |keep| shelf.state.videos(None, usize::MAX, keep),
                 )?,
             };
             let has_more = items.len() > limit;
             items.truncate(limit);
-            let next = items.last().map(|video| video.id).filter(|_| has_more);
+            let next = items.last().map(|video| sort.place(video)).filter(|_| has_more);
             Ok(Page { items, next })
         })
         .await
@@ -126,19 +126,21 @@ impl Library {
                 viewer.is_over(&trashed.video.owner)
                     && query.matches(&trashed.video, needle.as_deref())
             };
-            let mut items = match query.oldest_first {
-                false => shelf.state.all_trashed(query.cursor, limit + 1, &keep)?,
-                true => oldest(
-                    query.cursor,
+            let (cursor, sort) = (query.cursor.as_ref(), query.sort);
+            let mut items = match sort.is_newest_first() {
+                true => shelf.state.all_trashed(cursor.map(Cursor::id), limit + 1, &keep)?,
+                false => sort.first(
+                    cursor,
                     limit + 1,
-                    |it| it.video.id,
+                    |trashed| &trashed.video,
                     &keep,
                     |keep| shelf.state.all_trashed(None, usize::MAX, keep),
                 )?,
             };
             let has_more = items.len() > limit;
             items.truncate(limit);
-            let next = items.last().map(|trashed| trashed.video.id).filter(|_| has_more);
+            let next = items.last().map(|trashed| sort.place(&trashed.video));
+            let next = next.filter(|_| has_more);
             Ok(TrashPage { items, next })
         })
         .await
@@ -211,27 +213,4 @@ impl Query {
 pub fn lists(viewer: &Viewer, video: &VideoRecord) -> bool {
     let is_public = video.visibility == Visibility::Public && video.state != VideoState::Uploading;
     viewer.role == Role::Admin || video.owner == viewer.owner || is_public
-}
-
-/// Keeps of a walk from the newest to the oldest only the last `limit` behind `cursor`, so that
-/// memory is bounded however many match, and returns them the oldest first.
-fn oldest<R: Clone, E>(
-    cursor: Option<VideoId>,
-    limit: usize,
-    id: fn(&R) -> VideoId,
-    keep: &dyn Fn(&R) -> bool,
-    walk: impl FnOnce(&dyn Fn(&R) -> bool) -> Result<Vec<R>, E>,
-) -> Result<Vec<R>, E> {
-    let kept: RefCell<VecDeque<R>> = RefCell::default();
-    walk(&|video| {
-        if cursor.is_none_or(|cursor| id(video) > cursor) && keep(video) {
-            let mut kept = kept.borrow_mut();
-            if kept.len() == limit {
-                kept.pop_front();
-            }
-            kept.push_back(video.clone());
-        }
-        false
-    })?;
-    Ok(kept.into_inner().into_iter().rev().collect())
 }

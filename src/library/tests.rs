@@ -135,18 +135,28 @@ async fn lists_are_filtered_and_paged() {
     let tag = |tag: &str| Query { tag: Some(tag.into()), ..Query::default() };
     assert_eq!(house.titles(&anna, tag("sea")).await.len(), 6);
     assert_eq!(house.titles(&anna, tag("se")).await.len(), 0);
-    for oldest_first in [false, true] {
-        let mut expected = all.clone();
-        if oldest_first {
-            expected.reverse();
-        }
-        let mut query = Query { limit: 4, oldest_first, ..Query::default() };
+    let newest: Vec<&str> = all.iter().map(String::as_str).collect();
+    let mut oldest = newest.clone();
+    oldest.reverse();
+    let by_title = vec!["Ben's", "Five", "Four", "One", "Three", "Two"];
+    // None of them has a length or bytes: among equals the time counts.
+    let orders = [
+        ("-createdAt", &newest),
+        ("createdAt", &oldest),
+        ("title", &by_title),
+        ("-title", &by_title.iter().rev().copied().collect()),
+        ("-duration", &newest),
+        ("size", &oldest),
+    ];
+    for (sort, expected) in orders {
+        let sort = Sort::parse(sort).expect("an order");
+        let mut query = Query { limit: 4, sort, ..Query::default() };
         let first = house.library.list(&anna, query.clone()).await.expect("a page");
         query.cursor = first.next;
         let last = house.library.list(&anna, query).await.expect("a page");
         assert_eq!((first.items.len(), last.items.len(), last.next), (4, 2, None));
         let titles = first.items.into_iter().chain(last.items).map(|video| video.title);
-        assert_eq!(titles.collect::<Vec<_>>(), expected);
+        assert_eq!(&titles.collect::<Vec<_>>(), expected, "{sort:?}");
     }
 }
 

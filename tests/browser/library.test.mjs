@@ -64,6 +64,10 @@ describe("library", { timeout: 6 * PATIENCE_MS }, () => {
     await shows("Anns", "Letter", "Harbour");
     await page.getByRole("combobox", { name: "Order" }).selectOption("Oldest first");
     await shows("Harbour", "Letter", "Anns");
+    await page.getByRole("combobox", { name: "Order" }).selectOption("Title, A to Z");
+    await shows("Anns", "Harbour", "Letter");
+    await page.reload();
+    await shows("Anns", "Harbour", "Letter");
     await page.getByRole("combobox", { name: "State" }).selectOption("Failed");
     await shows("Letter");
     await page.getByRole("button", { name: "Show all" }).click();

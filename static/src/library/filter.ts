@@ -17,6 +17,8 @@ export interface Filter {
 export type Name = keyof Filter;
 export const NEWEST = "-createdAt";
 export const OLDEST = "createdAt";
+/** The orders that are offered, by the API's words. */
+export const SORTS = [NEWEST, OLDEST, "title", "-duration", "-size"];
 const NONE: Filter = { q: "", state: "", tag: "", sessionId: "", owner: "", sort: NEWEST };
 const NAMES = Object.keys(NONE) as Name[];
 
@@ -29,7 +31,7 @@ export function filterOf(search: string): Filter {
   const filter = everything();
   for (const name of NAMES) filter[name] = query.get(name)?.trim() || NONE[name];
   if (!STATES.some((state) => state === filter.state)) filter.state = "";
-  if (filter.sort !== OLDEST) filter.sort = NEWEST;
+  if (!SORTS.includes(filter.sort)) filter.sort = NEWEST;
   return filter;
 }
 
@@ -46,8 +48,8 @@ export const isNarrow = (filter: Filter) =>
 
 /** Says whether a video that the list doesn't hold belongs into it, as far as that can be told. */
 export function takes(filter: Filter, video: Video): boolean {
-  // Words are the server's to compare, and an old list grows at its far end.
-  if (filter.q || filter.sort === OLDEST) return false;
+  // Words and places are the server's to compare; only the newest are surely at the beginning.
+  if (filter.q || filter.sort !== NEWEST) return false;
   const { state, tag, sessionId, owner } = filter;
   return (
     (!state || video.state === state) &&

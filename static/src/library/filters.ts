@@ -2,13 +2,14 @@
 
 import { button, h, icon, show, text } from "../view";
 import { words } from "../words";
-import { type Filter, type Name, NEWEST, OLDEST, STATES, everything, isNarrow } from "./filter";
+import { type Filter, type Name, SORTS, STATES, everything, isNarrow } from "./filter";
 
 const w = words.library;
 const SEARCH_WAIT_MS = 250;
 
 /** Filters that are chosen on a card or typed in, and shown as long as they hold. */
 const NAMED = ["tag", "sessionId", "owner"] as const;
+const SORT_NAMES = [w.newest, w.oldest, w.byTitle, w.longest, w.largest];
 const NAMES = { tag: w.tag, sessionId: w.session, owner: w.owner };
 
 export class Filters {
@@ -19,8 +20,7 @@ export class Filters {
   readonly #sort = h(
     "select",
     {},
-    h("option", { value: NEWEST }, w.newest),
-    h("option", { value: OLDEST }, w.oldest),
+    ...SORTS.map((sort, n) => h("option", { value: sort }, SORT_NAMES[n] ?? sort)),
   );
   readonly #fields = {
     tag: h("input", { type: "text", autocapitalize: "off" }),

@@ -7,7 +7,7 @@ import { button, h, icon, notice, problemNotice, say, show } from "../view";
 import { words } from "../words";
 import { Bulk } from "./bulk";
 import { Card } from "./card";
-import { everything, filterOf, isNarrow, OLDEST, queryOf, takes } from "./filter";
+import { everything, filterOf, isNarrow, NEWEST, OLDEST, queryOf, takes } from "./filter";
 import { Filters } from "./filters";
 import { Near } from "./near";
 
@@ -138,14 +138,21 @@ export class SlipwayLibrary extends HTMLElement {
     const page = await this.#page(null).catch(() => null);
     if (!page || mine !== this.#asked) return;
     const last = page.items.at(-1);
-    const isBehind = (video: api.Video) => last !== undefined && this.#inOrder(last, video) < 0;
+    const fresh = new Set(page.items.map((video) => video.id));
+    const isBehind = (video: api.Video) =>
+      this.#isByTime ? last !== undefined && this.#inOrder(last, video) < 0 : !fresh.has(video.id);
     const behind = page.nextCursor ? [...this.#items.values()].filter(isBehind) : [];
     if (behind.length === 0) this.#cursor = page.nextCursor;
     this.#items = new Map([...page.items, ...behind].map((video) => [video.id, video]));
     this.#draw();
   }
 
-  /** Which of two comes first: ids grow with time. */
+  /** Says whether the list's order can be told here. */
+  get #isByTime(): boolean {
+    return this.#filter.sort === NEWEST || this.#filter.sort === OLDEST;
+  }
+
+  /** Which of two comes first in an order by time: ids grow with it. */
   #inOrder(one: api.Video, other: api.Video): number {
     const [first, second] = [one.id, other.id];
     const older = first < second ? -1 : first > second ? 1 : 0;
@@ -154,6 +161,7 @@ export class SlipwayLibrary extends HTMLElement {
 
   /** Shows videos again that were deleted, each where it was. */
   #putBack(videos: api.Video[]): void {
+    if (!this.#isByTime) return void this.#load();
     const all = new Map([...this.#items, ...videos.map((video) => [video.id, video] as const)]);
     const order = (one: [string, api.Video], other: [string, api.Video]) =>
       this.#inOrder(one[1], other[1]);
