@@ -2,7 +2,7 @@
 
 use super::{
     Admission, AuthMode, Config, Durability, HooksConfig, Interim, Listen, LogFormat, MediaConfig,
-    Reserve, UploadConfig, values as v,
+    Proxies, ProxyHeaders, Reserve, UploadConfig, values as v,
 };
 use crate::model::manifest::Formats;
 use crate::model::video::Visibility;
@@ -29,7 +29,7 @@ pub(super) fn blank() -> Config {
     Config {
         listen: Listen::Unix(PathBuf::new()),
         public_url: None,
-        trusted_proxies: Vec::new(),
+        proxies: Proxies::default(),
         data_dir: PathBuf::new(),
         auth_mode: AuthMode::Token,
         upload: UploadConfig {
@@ -100,9 +100,28 @@ pub const KEYS: &[Key] = &[
     Key {
         name: "trusted_proxies",
         default: "[]",
-        allowed: "list of addresses or networks such as `10.0.0.0/8`",
-        meaning: "Peers whose Forwarded and X-Forwarded headers count.",
-        set: |c, x| v::networks(x).map(|it| c.trusted_proxies = it),
+        allowed: "list of addresses, networks such as `10.0.0.0/8`, and `unix` for whoever calls \
+                  over a Unix socket",
+        meaning: "Proxies in front, whose word counts on whom a request comes from and under which \
+                  address the server is seen.",
+        set: |c, x| {
+            v::proxies(x).map(|(networks, unix)| {
+                c.proxies.networks = networks;
+                c.proxies.unix = unix;
+            })
+        },
+    },
+    Key {
+        name: "proxy_headers",
+        default: "x-forwarded",
+        allowed: "`x-forwarded` (X-Forwarded-For, -Proto, -Host), `forwarded` (RFC 7239)",
+        meaning: "What these proxies write. Only the one kind is read, because a proxy passes on \
+                  what it doesn't write itself.",
+        set: |c, x| {
+            let words =
+                [("x-forwarded", ProxyHeaders::XForwarded), ("forwarded", ProxyHeaders::Forwarded)];
+            v::one_of(x, &words).map(|it| c.proxies.headers = it)
+        },
     },
     Key {
         name: "data_dir",

@@ -26,8 +26,8 @@ pub struct Config {
     pub listen: Listen,
     /// The address the world uses; derived from each request when not set.
     pub public_url: Option<String>,
-    /// Peers whose `X-Forwarded-*` and `Forwarded` headers count.
-    pub trusted_proxies: Vec<Network>,
+    /// Who stands in front.
+    pub proxies: Proxies,
     /// Everything the server keeps.
     pub data_dir: PathBuf,
     /// Who is let in.
@@ -76,6 +76,38 @@ impl fmt::Display for Listen {
             Self::Unix(path) => write!(f, "unix:{}", path.display()),
         }
     }
+}
+
+/// The proxies that are trusted to say from whom a request comes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Proxies {
+    /// Where they are.
+    pub networks: Vec<Network>,
+    /// Whether they call over a Unix socket.
+    pub unix: bool,
+    /// What they write. Proxies pass on what they don't write themselves, so only one kind is
+    /// read: the other would be the client's own word.
+    pub headers: ProxyHeaders,
+}
+
+impl Proxies {
+    /// Says whether `peer` is one of them; none is the peer of a Unix socket.
+    pub fn trust(&self, peer: Option<std::net::IpAddr>) -> bool {
+        match peer {
+            Some(ip) => self.networks.iter().any(|network| network.contains(ip)),
+            None => self.unix,
+        }
+    }
+}
+
+/// The headers in which proxies tell of a request.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ProxyHeaders {
+    /// `X-Forwarded-For`, `-Proto` and `-Host`.
+    #[default]
+    XForwarded,
+    /// `Forwarded` (RFC 7239).
+    Forwarded,
 }
 
 /// A network in CIDR form.
@@ -479,6 +511,19 @@ mod tests {
         assert_eq!(config.upload.max_size, ByteCount(2 << 30));
         assert_eq!(config.upload.chunk_size, ByteCount(16 << 20));
         assert_eq!(config.media.ladder_heights, Some(vec![720, 360]));
+    }
+
+    /// Proxies are networks and the peers of Unix sockets, and nobody unless said so.
+    #[test]
+    fn proxies_are_named() {
+        let config = |text| load_with(Some(text), &[]).map(|loaded| loaded.config.proxies);
+        assert_eq!(config(""), Ok(Proxies::default()));
+        let proxies = config("trusted_proxies = [\"unix\", \"10.0.0.0/8\"]").expect("good");
+        assert!(proxies.trust(None) && proxies.trust(Some([10, 1, 1, 1].into())));
+        assert!(!proxies.trust(Some([11, 1, 1, 1].into())));
+        assert!(config("trusted_proxies = [\"nginx\"]").is_err());
+        let forwarded = config("proxy_headers = \"forwarded\"").expect("good");
+        assert_eq!(forwarded.headers, ProxyHeaders::Forwarded);
     }
 
     /// What can't be used stops the start with one line that names the key and the mend.

@@ -163,13 +163,14 @@ pub(super) fn network(text: &str) -> Option<Network> {
     (prefix_bits <= most).then_some(Network { address, prefix_bits })
 }
 
-pub(super) fn networks(value: &Value) -> Read<Vec<Network>> {
-    let mend = "needs a list of addresses or networks such as [\"127.0.0.1\", \"10.0.0.0/8\"]";
-    texts(value)
-        .map_err(|_| mend.to_owned())?
-        .iter()
-        .map(|text| network(text).ok_or_else(|| mend.to_owned()))
-        .collect()
+/// Reads addresses, networks and the word `unix`.
+pub(super) fn proxies(value: &Value) -> Read<(Vec<Network>, bool)> {
+    let mend = "needs a list of addresses, networks and \"unix\" such as [\"127.0.0.1\", \
+                \"10.0.0.0/8\"]";
+    let words = texts(value).map_err(|_| mend.to_owned())?;
+    let networks = words.iter().filter(|word| *word != "unix");
+    let networks = networks.map(|text| network(text).ok_or_else(|| mend.to_owned()));
+    Ok((networks.collect::<Read<_>>()?, words.iter().any(|word| word == "unix")))
 }
 
 pub(super) fn reserve(value: &Value) -> Read<Reserve> {

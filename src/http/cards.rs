@@ -92,7 +92,11 @@ async fn oembed(
     let id = id.to_owned();
     let video = open(&app, &id).await?.ok_or_else(Problem::not_found)?;
     let said = OEmbed::of(&video, &site, moment, room);
-    Ok(HttpResponse::Ok().insert_header((header::CACHE_CONTROL, "no-cache")).json(said))
+    // Without a configured address the answer names the host that was asked for, which isn't for
+    // others that ask by way of a cache.
+    let is_fixed = app.parts.config.public_url.is_some();
+    let kept = if is_fixed { "no-cache" } else { "no-store" };
+    Ok(HttpResponse::Ok().insert_header((header::CACHE_CONTROL, kept)).json(said))
 }
 
 /// Returns the video behind an id of an address, if anybody may see it.
@@ -111,8 +115,7 @@ pub(super) async fn open(app: &App, id: &str) -> Result<Option<VideoRecord>, Pro
 
 /// Returns how the world names this server: scheme and host, without a slash behind.
 pub(super) fn site(req: &HttpRequest, app: &App) -> String {
-    let peer = req.peer_addr().map(|address| address.ip());
-    let outside = guard::outside(peer, req.headers(), &app.parts.config);
+    let outside = guard::outside(req, &app.parts.config);
     format!("{}://{}", outside.scheme, outside.host)
 }
 

@@ -5,7 +5,7 @@ use super::body::Tap;
 use super::problem::{Code, MEDIA_TYPE, Problem};
 use super::tus::headers::VERSION;
 use super::{Shared, draft, guard, live};
-use crate::config::AuthMode;
+use crate::config::{AuthMode, Config};
 use crate::model::pace::Pace;
 use crate::telemetry::measures;
 use actix_web::body::{BoxBody, MessageBody};
@@ -14,6 +14,7 @@ use actix_web::http::Method;
 use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use actix_web::middleware::Next;
 use actix_web::{Error, HttpResponse, ResponseError, web};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tracing::error;
 
@@ -51,7 +52,9 @@ pub(super) async fn frame(
     mut req: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
-    let id = request_id(req.headers(), guard::is_from_proxy(&req));
+    let config = config_of(&req);
+    let trusted = config.as_ref().is_some_and(|it| guard::is_from_proxy(req.request(), it));
+    let id = request_id(req.headers(), trusted);
     let method = guard::overridden(req.path(), req.method(), req.headers());
     let path = req.path().to_owned();
     let begun = Instant::now();
@@ -91,6 +94,11 @@ pub(super) async fn sound(
     }
 }
 
+fn config_of(req: &ServiceRequest) -> Option<Arc<Config>> {
+    let app = req.app_data::<web::Data<Shared>>();
+    app.map(|app| Arc::clone(&app.parts.config))
+}
+
 /// Returns how slowly a body may come. Uploads have the configured pace; they notice first, as
 /// they know what to say about it.
 fn body_pace(req: &ServiceRequest) -> Option<Pace> {
@@ -119,15 +127,15 @@ fn unsound(req: &ServiceRequest) -> Option<Problem> {
     if req.uri().to_string().len() > ADDRESS_BYTES_MAX {
         return Some(Problem::new(Code::InvalidRequest, "The address is longer than 8 KiB."));
     }
-    None
+    guard::bad_host(req.request(), &*config_of(req)?)
 }
 
 /// Returns why a request isn't looked at any further: who asks in mode `open` isn't at this
 /// machine, or is a page that may not.
 fn not_ours(req: &ServiceRequest) -> Option<Problem> {
-    let app = req.app_data::<web::Data<Shared>>()?;
-    let open = app.parts.config.auth_mode == AuthMode::Open;
-    if open && guard::is_from_another_site(req.headers(), &app.parts.config.cors_origins) {
+    let config = config_of(req)?;
+    let open = config.auth_mode == AuthMode::Open;
+    if open && guard::is_from_another_site(req.uri(), req.headers(), &config.cors_origins) {
         let detail = "In mode `open` other sites' pages may call only when `cors.origins` names \
                       them.";
         return Some(Problem::new(Code::CrossSite, detail));

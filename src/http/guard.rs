@@ -1,14 +1,13 @@
 //! Who calls, and from where: tokens, sessions, other sites' pages, and mode `open`'s bounds.
 
-use super::Shared;
 use super::problem::{Code, Problem};
+use super::{Shared, forwarded};
 use crate::access::{Caller, Denied};
 use crate::config::Config;
 use crate::model::access::Role;
-use actix_web::dev::ServiceRequest;
+use actix_web::HttpRequest;
 use actix_web::http::header::{self, HeaderMap};
 use actix_web::http::{Method, Uri};
-use actix_web::{HttpRequest, web};
 use std::net::IpAddr;
 
 /// The session cookie's name.
@@ -190,38 +189,78 @@ pub(super) struct Outside {
     pub(super) host: String,
 }
 
-/// Says whether a trusted proxy passed the request on.
-pub(super) fn is_from_proxy(req: &ServiceRequest) -> bool {
-    let app = req.app_data::<web::Data<Shared>>();
-    let peer = req.peer_addr().map(|address| address.ip());
-    app.is_some_and(|app| is_trusted(peer, &app.parts.config))
+/// Returns from which address a request comes: the connection's peer, or by the word of the
+/// trusted proxies in front the nearest before them. None for a Unix socket without a proxy.
+#[allow(dead_code)] // Whoever counts or keeps addresses asks here.
+pub(super) fn client_address(req: &HttpRequest, config: &Config) -> Option<IpAddr> {
+    forwarded::client(peer(req), req.headers(), &config.proxies)
 }
 
-fn is_trusted(peer: Option<IpAddr>, config: &Config) -> bool {
-    peer.is_some_and(|ip| config.trusted_proxies.iter().any(|network| network.contains(ip)))
+/// Says whether a trusted proxy passed the request on.
+pub(super) fn is_from_proxy(req: &HttpRequest, config: &Config) -> bool {
+    config.proxies.trust(peer(req))
+}
+
+/// Returns whose connection it is; none for a Unix socket's.
+pub(super) fn peer(req: &HttpRequest) -> Option<IpAddr> {
+    req.peer_addr().map(|address| address.ip())
+}
+
+/// Refuses a request whose words for the server itself aren't a host's name, or contradict each
+/// other: they end up in links, and caches keep answers under them.
+pub(super) fn bad_host(req: &HttpRequest, config: &Config) -> Option<Problem> {
+    let refused = |field: &'static str, detail: &'static str| {
+        Some(Problem::new(Code::InvalidRequest, detail).field(field))
+    };
+    let mut hosts = req.headers().get_all(header::HOST);
+    let given = hosts.next();
+    let host = given.map(|value| value.to_str().unwrap_or_default());
+    let authority = req.uri().authority().map(|authority| authority.as_str());
+    let good = hosts.next().is_none() && host.into_iter().chain(authority).all(forwarded::is_host);
+    if !good {
+        return refused("Host", "`Host` is the name or address of this server, once.");
+    }
+    if let (Some(host), Some(authority)) = (host, authority)
+        && !host.eq_ignore_ascii_case(authority)
+    {
+        return refused("Host", "`Host` isn't the host in the request's address.");
+    }
+    let (_, told) = forwarded::asked_for(peer(req), req.headers(), &config.proxies);
+    if told.is_some_and(|told| !forwarded::is_host(told)) {
+        return refused("X-Forwarded-Host", "What the proxy says of the host isn't a host's name.");
+    }
+    None
 }
 
 /// Returns how the world sees the server: by `public_url`, by what a trusted proxy says, or by
 /// the request itself.
-pub(super) fn outside(peer: Option<IpAddr>, headers: &HeaderMap, config: &Config) -> Outside {
+pub(super) fn outside(req: &HttpRequest, config: &Config) -> Outside {
+    outside_of(peer(req), req.uri(), req.headers(), config)
+}
+
+fn outside_of(peer: Option<IpAddr>, uri: &Uri, headers: &HeaderMap, config: &Config) -> Outside {
     if let Some((scheme, host)) = config.public_url.as_deref().and_then(|u| u.split_once("://")) {
         return Outside { scheme: scheme.to_owned(), host: host.to_owned() };
     }
-    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
-    let trusted = is_trusted(peer, config);
-    // The last hop is the one that is trusted, but it passes on what the first one saw.
-    let first = |name: &str| {
-        text(name).filter(|_| trusted).and_then(|list| list.split(',').next()).map(str::trim)
-    };
-    let scheme = first("x-forwarded-proto").filter(|scheme| matches!(*scheme, "http" | "https"));
-    let host = first("x-forwarded-host").or_else(|| text("host")).unwrap_or_default();
-    Outside { scheme: scheme.unwrap_or("http").to_owned(), host: host.to_owned() }
+    let (scheme, host) = forwarded::asked_for(peer, headers, &config.proxies);
+    // Only HTTP/1.0 can do without; then whoever asks knows it by no name.
+    let own = || host_of(uri, headers).unwrap_or("localhost");
+    Outside {
+        scheme: scheme.unwrap_or("http").to_owned(),
+        host: host.unwrap_or_else(own).to_owned(),
+    }
+}
+
+/// Returns the host that a request is for: that of its address where it has one, as in HTTP/2, or
+/// of the header.
+pub(super) fn host_of<'a>(uri: &'a Uri, headers: &'a HeaderMap) -> Option<&'a str> {
+    let header = || headers.get(header::HOST).and_then(|value| value.to_str().ok());
+    uri.authority().map(|authority| authority.as_str()).or_else(header)
 }
 
 /// Says whether a browser sends the request from one of this server's own pages.
 fn is_same_origin(req: &HttpRequest, config: &Config) -> bool {
-    let peer = req.peer_addr().map(|address| address.ip());
-    same_origin(req.headers(), &outside(peer, req.headers(), config))
+    same_origin(req.headers(), &outside(req, config))
 }
 
 /// Refuses a form that another site's page sends. A program that isn't a browser says nothing
@@ -257,7 +296,9 @@ pub(super) fn is_local(uri: &Uri, headers: &HeaderMap) -> bool {
         name == "forwarded" || name == "via" || name.starts_with("x-forwarded-")
     });
     let mut hosts = headers.get_all(header::HOST);
-    let host = hosts.next().and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let header = hosts.next().and_then(|value| value.to_str().ok());
+    let authority = uri.authority().map(|authority| authority.as_str());
+    let host = header.or(authority).unwrap_or_default();
     let named = uri.authority().is_none_or(|authority| is_this_machine(authority.as_str()));
     !forwarded && hosts.next().is_none() && named && is_this_machine(host)
 }
@@ -265,14 +306,14 @@ pub(super) fn is_local(uri: &Uri, headers: &HeaderMap) -> bool {
 /// Says whether a page of another site sends the request. Mode `open` asks nobody who he is, so
 /// there a page that a person merely looks at must not act for him, and the `*` of the default
 /// `cors.origins` doesn't count.
-pub(super) fn is_from_another_site(headers: &HeaderMap, named: &[String]) -> bool {
+pub(super) fn is_from_another_site(uri: &Uri, headers: &HeaderMap, named: &[String]) -> bool {
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     let Some(origin) = text("origin") else {
         // Navigations and pictures come without an origin; only reading them is possible.
         return false;
     };
     let host = origin.split_once("://").map(|(_, host)| host);
-    let own = host.is_some_and(|host| text("host") == Some(host));
+    let own = host.is_some_and(|host| host_of(uri, headers) == Some(host));
     !own && !named.iter().any(|name| name == origin)
 }
 
@@ -302,14 +343,15 @@ mod tests {
         let asked = |origin: &'static str, named: &[&str]| {
             let named: Vec<String> = named.iter().map(|name| (*name).to_owned()).collect();
             let headers = headers(&[("host", "localhost:8080"), ("origin", origin)]);
-            is_from_another_site(&headers, &named)
+            is_from_another_site(&Uri::from_static("/"), &headers, &named)
         };
         assert!(!asked("http://localhost:8080", &["*"]));
         assert!(asked("https://evil.example", &["*"]));
         assert!(asked("http://localhost:9999", &["*"]));
         assert!(asked("null", &["*"]));
         assert!(!asked("https://app.example", &["https://app.example"]));
-        assert!(!is_from_another_site(&headers(&[("host", "localhost")]), &[]));
+        let silent = headers(&[("host", "localhost")]);
+        assert!(!is_from_another_site(&Uri::from_static("/"), &silent, &[]));
     }
 
     /// Mode open answers this machine only, however the request is dressed.
@@ -353,14 +395,15 @@ mod tests {
     fn strangers_cant_forward() {
         let loaded = crate::config::load(None, std::iter::empty(), &[]);
         let mut config = loaded.expect("the built-in configuration").config;
-        config.trusted_proxies =
+        config.proxies.networks =
             vec![crate::config::Network { address: IpAddr::from([10, 0, 0, 0]), prefix_bits: 8 }];
+        let uri = Uri::from_static("/");
         let forwarded = headers(&[
             ("host", "inner:8080"),
             ("x-forwarded-host", "video.example"),
             ("x-forwarded-proto", "https"),
         ]);
-        let seen = |peer: [u8; 4]| outside(Some(IpAddr::from(peer)), &forwarded, &config);
+        let seen = |peer: [u8; 4]| outside_of(Some(IpAddr::from(peer)), &uri, &forwarded, &config);
         assert_eq!(seen([10, 1, 2, 3]).host, "video.example");
         assert_eq!(seen([10, 1, 2, 3]).scheme, "https");
         assert_eq!(
@@ -368,7 +411,7 @@ mod tests {
             Outside { scheme: "http".into(), host: "inner:8080".into() }
         );
         config.public_url = Some("https://films.example".to_owned());
-        assert_eq!(outside(None, &forwarded, &config).host, "films.example");
+        assert_eq!(outside_of(None, &uri, &forwarded, &config).host, "films.example");
     }
 
     /// Cookies are found among others, and only by their whole name.

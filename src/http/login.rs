@@ -129,8 +129,7 @@ pub(super) fn no_store(answer: &mut HttpResponseBuilder) -> &mut HttpResponseBui
 }
 
 fn set_cookie(answer: &mut HttpResponse, req: &HttpRequest, app: &App, value: &str, seconds: u64) {
-    let peer = req.peer_addr().map(|address| address.ip());
-    let outside = guard::outside(peer, req.headers(), &app.parts.config);
+    let outside = guard::outside(req, &app.parts.config);
     let secure = if outside.scheme == "https" { "; Secure" } else { "" };
     let cookie = format!(
         "{}={value}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Lax{secure}",

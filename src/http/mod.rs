@@ -16,6 +16,7 @@ mod digest;
 mod draft;
 mod edge;
 mod form;
+mod forwarded;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
 mod guard;

@@ -189,8 +189,14 @@ fn is_known(req: &HttpRequest, tag: &EntityTag) -> bool {
 }
 
 /// Files whose name holds a hash of their content never change; others are asked for each time.
+/// Pages depend on who asks and may name the host that was asked for, so that only the browser
+/// may keep them.
 fn keeping(name: &str) -> &'static str {
-    if name.starts_with("chunk-") { "public, max-age=31536000, immutable" } else { "no-cache" }
+    match name {
+        _ if name.starts_with("chunk-") => "public, max-age=31536000, immutable",
+        _ if name.ends_with(".html") => "private, no-cache",
+        _ => "no-cache",
+    }
 }
 
 fn media_type(name: &str) -> &'static str {

@@ -1,5 +1,6 @@
 //! The routes together: real rooms in a directory of their own, real sockets, raw requests.
 
+mod attacks;
 mod cards;
 mod document;
 mod login;

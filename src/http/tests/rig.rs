@@ -118,6 +118,13 @@ impl Rig {
         read_answer(&mut stream).await
     }
 
+    /// Sends bytes as they are on a connection of its own.
+    pub(super) async fn raw(&self, request: &str) -> Answer {
+        let mut stream = self.connect().await;
+        stream.write_all(request.as_bytes()).await.expect("sent");
+        read_answer(&mut stream).await
+    }
+
     /// Asks as `token`.
     pub(super) async fn as_token(
         &self,

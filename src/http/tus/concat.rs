@@ -16,10 +16,10 @@ const HEADER_BYTES_MAX: usize = 16 << 10;
 /// Reads the request's `Upload-Concat`, if there is one.
 pub(super) fn of(req: &HttpRequest, app: &App) -> Result<Option<Concat>, Problem> {
     let Some(header) = text(req, "upload-concat") else { return Ok(None) };
-    let peer = req.peer_addr().map(|address| address.ip());
-    let outside = guard::outside(peer, req.headers(), &app.parts.config);
+    let outside = guard::outside(req, &app.parts.config);
     // A client behind a proxy may know another name of the server than the one it calls now.
-    let hosts = [outside.host.as_str(), text(req, "host").unwrap_or_default()];
+    let named = guard::host_of(req.uri(), req.headers()).unwrap_or_default();
+    let hosts = [outside.host.as_str(), named];
     parse(header, hosts).map(Some)
 }
 
