@@ -97,10 +97,51 @@ fn fresh_uuid(now: UnixMillis) -> uuid::Uuid {
     uuid::Builder::from_unix_timestamp_millis(millis, &random).into_uuid()
 }
 
-/// The owner of an upload or video: a user's name, or the id of the token that made it.
+/// The owner of an upload or video: a user's name, or the id of the token that made it. One within
+/// an organisation is written `acme/ann`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Owner(pub String);
+
+/// Longest name of an owner, with its organisation, in bytes.
+pub const OWNER_BYTES_MAX: usize = 200;
+
+/// Text that can't name an owner.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "a name has 1 to {OWNER_BYTES_MAX} bytes, no control characters and no spaces at its ends; \
+     one within an organisation is written `organisation/name`, with one slash"
+)]
+pub struct NotAnOwner;
+
+impl Owner {
+    /// Reads a name that somebody wrote.
+    ///
+    /// # Errors
+    /// An empty or a very long name, or one with what can't be told apart or printed.
+    pub fn parse(text: &str) -> Result<Self, NotAnOwner> {
+        let mut names = text.splitn(2, '/');
+        let is_name = |name: &str| {
+            !name.is_empty()
+                && name.trim() == name
+                && !name.contains(|c: char| c == '/' || c.is_control() || is_invisible(c))
+        };
+        match text.len() <= OWNER_BYTES_MAX && names.all(is_name) {
+            true => Ok(Self(text.to_owned())),
+            false => Err(NotAnOwner),
+        }
+    }
+
+    /// Returns the organisation.
+    pub fn org(&self) -> Option<&str> {
+        self.0.split_once('/').map(|(org, _)| org)
+    }
+}
+
+/// Marks that turn text around or join it, by which one name can look like another.
+fn is_invisible(c: char) -> bool {
+    matches!(u32::from(c), 0x200b..=0x200f | 0x2028..=0x202e | 0x2060..=0x206f | 0xfeff)
+}
 
 impl fmt::Display for Owner {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -144,6 +185,24 @@ mod tests {
         for bad in ["", "../../etc/passwd", "a\0b", &upper, &simple, &format!("{{{id}}}")] {
             assert_eq!(VideoId::parse(bad), Err(NotAnId), "{bad:?}");
         }
+    }
+
+    /// Names have at most one slash, and nothing that can't be seen.
+    #[test]
+    fn owners_have_names() {
+        let org = |text: &str| Owner::parse(text).map(|owner| owner.org().map(str::to_owned));
+        for plain in ["ann", "Ann Lee", "auth0|62f", "ann@films.example", "\u{e5}sa", "a.b"] {
+            assert_eq!(org(plain), Ok(None), "{plain}");
+        }
+        assert_eq!(org("acme/ann"), Ok(Some("acme".to_owned())));
+        let long = "x".repeat(OWNER_BYTES_MAX + 1);
+        for bad in
+            ["", "/", "acme/", "/ann", "a/b/c", " ann", "ann ", "acme/ ann", "a\nb", "a\0", &long]
+        {
+            assert_eq!(org(bad), Err(NotAnOwner), "{bad:?}");
+        }
+        assert_eq!(org("ann\u{202e}x"), Err(NotAnOwner));
+        assert!(org(&long[1..]).is_ok());
     }
 
     /// Two ids of one millisecond share only the time and the version.

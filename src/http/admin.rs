@@ -7,7 +7,7 @@ use super::{AppParts, Shared, blocking, guard, overview, translate, videos};
 use crate::disk::Room;
 use crate::events::Progress;
 use crate::ids::{JobId, VideoId};
-use crate::model::access::Role;
+use crate::model::access::Right;
 use crate::model::figures::Figures;
 use crate::model::job::{JobState, PRIORITIES, Stage, StageState};
 use crate::model::problem::Problem as MediaProblem;
@@ -183,7 +183,7 @@ fn behind_seconds(video: &VideoRecord, progress: &Progress, parts: &AppParts) ->
 #[utoipa::path(get, path = "/api/videos/processing/queue-status", operation_id = "getQueueStatus",
     responses((status = 200, body = QueueNumbers, description = "The queue in numbers")))]
 async fn queue_status(req: HttpRequest, app: App) -> Answer {
-    guard::at_least(&req, &app, Role::Admin).await?;
+    guard::may(&req, &app, Right::Operate).await?;
     Ok(answer(blocking(&app, queue_numbers).await?))
 }
 
@@ -198,7 +198,7 @@ struct QueueChange {
 #[utoipa::path(put, path = "/api/admin/queue", operation_id = "changeQueue",
     responses((status = 200, body = QueueNumbers, description = "The queue in numbers")))]
 async fn set_queue(req: HttpRequest, app: App, change: web::Json<QueueChange>) -> Answer {
-    guard::at_least(&req, &app, Role::Admin).await?;
+    guard::may(&req, &app, Right::Operate).await?;
     app.parts.queue.pause(change.paused).await.map_err(translate::queue)?;
     Ok(answer(blocking(&app, queue_numbers).await?))
 }
@@ -220,7 +220,7 @@ async fn set_priority(
     id: web::Path<String>,
     change: web::Json<PriorityChange>,
 ) -> Answer {
-    guard::at_least(&req, &app, Role::Admin).await?;
+    guard::may(&req, &app, Right::Operate).await?;
     let (id, priority) = (videos::id_of(&id)?, change.priority);
     if !PRIORITIES.contains(&priority) {
         let detail = "`priority` is a whole number from -100 to 100.";
@@ -259,7 +259,7 @@ pub(super) struct Page {
 #[utoipa::path(get, path = "/api/videos/processing/jobs", operation_id = "listJobs", params(Query),
     responses((status = 200, body = Page, description = "The newest first")))]
 async fn jobs(req: HttpRequest, app: App, query: web::Query<Query>) -> Answer {
-    guard::at_least(&req, &app, Role::Admin).await?;
+    guard::may(&req, &app, Right::Operate).await?;
     let Query { state, limit, cursor } = query.into_inner();
     let before = cursor.as_deref().map(JobId::parse).transpose().map_err(|_| {
         Problem::new(Code::InvalidRequest, "`cursor` isn't one that was given.").field("cursor")
@@ -336,7 +336,7 @@ struct Warning {
 #[utoipa::path(get, path = "/api/admin/status", operation_id = "getServerStatus",
     responses((status = 200, body = Status, description = "All that the status page shows")))]
 async fn status(req: HttpRequest, app: App) -> Answer {
-    guard::at_least(&req, &app, Role::Admin).await?;
+    guard::may(&req, &app, Right::Operate).await?;
     Ok(answer(blocking(&app, status_of).await?))
 }
 
@@ -434,7 +434,7 @@ impl SpanView {
 #[utoipa::path(get, path = "/api/admin/figures", operation_id = "getFigures",
     responses((status = 200, body = FiguresView, description = "Sums of steps of ten minutes")))]
 async fn figures(req: HttpRequest, app: App) -> Answer {
-    guard::at_least(&req, &app, Role::Admin).await?;
+    guard::may(&req, &app, Right::Operate).await?;
     let figures = blocking(&app, |parts| {
         let now = parts.clock.now();
         let of = |ms| parts.state.figures(now, ms).map(SpanView::of);

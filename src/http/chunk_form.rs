@@ -9,7 +9,7 @@ use super::problem::{Code, Problem};
 use super::tus::find;
 use super::{Shared, digest, form, guard, translate};
 use crate::access::Caller;
-use crate::model::access::Role;
+use crate::model::access::Right;
 use crate::state::UploadRecord;
 use crate::upload::PutPart;
 use actix_multipart::{Field, Multipart};
@@ -77,7 +77,7 @@ pub(super) async fn take(
     app: App,
     payload: web::Payload,
 ) -> Result<HttpResponse, Problem> {
-    let caller = guard::at_least(&req, &app, Role::Uploader).await?;
+    let caller = guard::may(&req, &app, Right::Upload).await?;
     let allowance = Allowance::of(form::FORM_BYTES_MAX);
     let mut form = Multipart::new(req.headers(), allowance.limit(payload));
     let mut said = Said::default();

@@ -12,7 +12,7 @@ use super::{Shared, blocking, body, chunk_form, digest, guard, translate, videos
 use crate::access::{PART_URL_MS, PartSigner};
 use crate::events::{News, Subscription};
 use crate::ids::{UploadId, VideoId};
-use crate::model::access::Role;
+use crate::model::access::Right;
 use crate::model::upload::{CHUNK_BYTES, CHUNKS_MAX, Chunks, Protocol, UploadState};
 use crate::model::video::VideoState;
 use crate::state::{PartRecord, UploadRecord, VideoRecord};
@@ -99,7 +99,7 @@ struct PartUrl {
     request_body = Initiate,
     responses((status = 201, body = Initiated, description = "Where the parts go")))]
 async fn initiate(req: HttpRequest, app: App, payload: web::Payload) -> Answer {
-    let caller = guard::at_least(&req, &app, Role::Uploader).await?;
+    let caller = guard::may(&req, &app, Right::Upload).await?;
     let said: Initiate = body::json(&req, payload).await?;
     let length = ByteCount(said.size);
     let (chunks, method) = plan(&said, &app)?;
@@ -219,9 +219,9 @@ async fn part_urls(
     id: web::Path<String>,
     payload: web::Payload,
 ) -> Answer {
-    let caller = guard::required(&req, &app).await?;
+    let caller = guard::within(&req, &app, Right::Upload).await?;
     let upload = find(&app, &caller, &id)?;
-    guard::needs(&caller, Role::Uploader)?;
+    guard::needs(&caller, Right::Upload)?;
     let Wanted { indexes } = body::json(&req, payload).await?;
     let (chunks, length) = in_parts(&upload)?;
     if indexes.len() > SIGNED_MAX {
@@ -317,9 +317,9 @@ async fn allowed(
     given: Signature,
 ) -> Result<UploadRecord, Problem> {
     if given.signature.is_none() && given.expires.is_none() {
-        let caller = guard::required(req, app).await?;
+        let caller = guard::within(req, app, Right::Upload).await?;
         let upload = find(app, &caller, id)?;
-        guard::needs(&caller, Role::Uploader)?;
+        guard::needs(&caller, Right::Upload)?;
         return Ok(upload);
     }
     let signer = signer(app).await?;
@@ -401,7 +401,7 @@ async fn status(
     id: web::Path<String>,
     look: web::Query<Look>,
 ) -> Answer {
-    let caller = guard::required(&req, &app).await?;
+    let caller = guard::within(&req, &app, Right::SeeUploads).await?;
     let upload = find(&app, &caller, &id)?;
     let upload = app.parts.uploads.told(upload).await.map_err(translate::upload)?;
     let mut status = Status::of(&upload);
@@ -426,9 +426,9 @@ async fn status(
 #[utoipa::path(delete, path = "/api/videos/upload/{id}", operation_id = "abortUpload",
     responses((status = 204, description = "The upload and its video are gone")))]
 async fn abort(req: HttpRequest, app: App, id: web::Path<String>) -> Answer {
-    let caller = guard::required(&req, &app).await?;
+    let caller = guard::within(&req, &app, Right::Upload).await?;
     let upload = find(&app, &caller, &id)?;
-    guard::needs(&caller, Role::Uploader)?;
+    guard::needs(&caller, Right::Upload)?;
     app.parts.uploads.terminate(upload.id).await.map_err(translate::upload)?;
     Ok(HttpResponse::NoContent().finish())
 }
@@ -463,10 +463,10 @@ struct Completed {
     request_body = Complete, params(PreferHeader),
     responses((status = 200, body = Completed, description = "All is here")))]
 async fn complete(req: HttpRequest, app: App, payload: web::Payload) -> Answer {
-    let caller = guard::required(&req, &app).await?;
+    let caller = guard::within(&req, &app, Right::Upload).await?;
     let said: Complete = body::json_of(&req, payload, COMPLETE_BYTES_MAX).await?;
     let upload = find(&app, &caller, &said.upload_id)?;
-    guard::needs(&caller, Role::Uploader)?;
+    guard::needs(&caller, Right::Upload)?;
     let named = |part: Named| (part.index, digest::of_etag(&part.etag));
     let completion = Completion {
         parts: said.parts.into_iter().map(named).collect(),

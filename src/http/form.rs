@@ -7,7 +7,7 @@ use super::body::Allowance;
 use super::problem::{Code, Problem};
 use super::{Shared, blocking, guard, translate, videos};
 use crate::ids::{UploadId, VideoId};
-use crate::model::access::{Role, Viewer};
+use crate::model::access::{Right, Viewer};
 use crate::model::upload::Protocol;
 use crate::model::words::VideoChange;
 use crate::state::{UploadRecord, VideoRecord};
@@ -71,7 +71,7 @@ pub(super) async fn create(
     app: App,
     payload: web::Payload,
 ) -> Result<HttpResponse, Problem> {
-    let caller = guard::at_least(&req, &app, Role::Uploader).await?;
+    let caller = guard::may(&req, &app, Right::Upload).await?;
     let max = app.parts.config.upload.max_size;
     let length = req.headers().get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok());
     let length = length.and_then(|text| text.parse::<u64>().ok()).unwrap_or(0);

@@ -4,7 +4,7 @@ use super::problem::{Code, Problem};
 use super::{Shared, forwarded};
 use crate::access::{Caller, Denied};
 use crate::config::Config;
-use crate::model::access::Role;
+use crate::model::access::{Lack, Right, Role};
 use actix_web::HttpRequest;
 use actix_web::http::header::{self, HeaderMap};
 use actix_web::http::{Method, Uri};
@@ -62,25 +62,32 @@ impl Credential {
     }
 }
 
-/// Returns who calls, or none for somebody without a valid session.
+/// Returns who calls, or none for somebody without a valid session, whatever they may.
 ///
 /// # Errors
-/// 401 for a token that doesn't count; 403 for a session used by another site's page, and for a
-/// token that is good for something else alone.
-pub(super) async fn optional(req: &HttpRequest, app: &Shared) -> Result<Option<Caller>, Problem> {
+/// 401 for a token that doesn't count; 403 for a session used by another site's page.
+pub(super) async fn known(req: &HttpRequest, app: &Shared) -> Result<Option<Caller>, Problem> {
     let credential = Credential::of(req, app)?;
     let caller = credential.caller(app).await?;
     let by_session = matches!(credential, Credential::Cookie(_)) && caller.is_some();
     if by_session && !effective_method(req).is_safe() && !is_same_origin(req, &app.parts.config) {
         return Err(foreign_session());
     }
-    if let Some(Caller { scopes, .. }) = &caller
-        && !scopes.is_empty()
-    {
-        let detail = format!("This token is good for `{}` alone.", scopes.join("`, `"));
-        return Err(Problem::new(Code::Forbidden, detail));
-    }
     Ok(caller)
+}
+
+/// Returns who calls, or none for somebody without a valid session, where everybody is told
+/// something and `right` is for more.
+///
+/// # Errors
+/// 403 for a token that is confined to something else; the errors of [`known`].
+pub(super) async fn optional(
+    req: &HttpRequest,
+    app: &Shared,
+    right: Right,
+) -> Result<Option<Caller>, Problem> {
+    let caller = known(req, app).await?;
+    caller.map(|caller| confined(&caller, right).map(|()| caller)).transpose()
 }
 
 /// Refuses a session that another site's page uses for a request whose answer the browser would
@@ -101,38 +108,69 @@ fn foreign_session() -> Problem {
     Problem::new(Code::CrossSite, detail)
 }
 
-/// Returns who calls.
+/// Returns who calls, if they may do this.
+///
+/// # Errors
+/// 401 for nobody, 403 for a role that is too small or a token that is confined to something else;
+/// the errors of [`known`].
+pub(super) async fn may(req: &HttpRequest, app: &Shared, right: Right) -> Result<Caller, Problem> {
+    let caller = within(req, app, right).await?;
+    needs(&caller, right)?;
+    Ok(caller)
+}
+
+/// Returns who calls, if their token isn't confined to something else. For doors that find out
+/// whose the thing is before they look at the role, as what isn't the caller's is 404 to them.
 ///
 /// # Errors
 /// 401 for nobody; the errors of [`optional`].
-pub(super) async fn required(req: &HttpRequest, app: &Shared) -> Result<Caller, Problem> {
-    optional(req, app).await?.ok_or_else(|| {
+pub(super) async fn within(
+    req: &HttpRequest,
+    app: &Shared,
+    right: Right,
+) -> Result<Caller, Problem> {
+    optional(req, app, right).await?.ok_or_else(|| {
         let detail = "Send `Authorization: Bearer TOKEN`, or sign in on the login page.";
         Problem::new(Code::Unauthenticated, detail)
     })
 }
 
-/// Returns who calls, if their role is `role` or a greater one.
+/// Refuses a caller who hasn't got a right.
 ///
 /// # Errors
-/// 403 for a smaller role; the errors of [`required`].
-pub(super) async fn at_least(
-    req: &HttpRequest,
-    app: &Shared,
-    role: Role,
-) -> Result<Caller, Problem> {
-    let caller = required(req, app).await?;
-    needs(&caller, role)?;
-    Ok(caller)
+/// 403.
+pub(super) fn needs(caller: &Caller, right: Right) -> Result<(), Problem> {
+    match right.check(&caller.viewer, &caller.scopes) {
+        Ok(()) => Ok(()),
+        Err(Lack::Scope) => Err(out_of_scope(caller, right)),
+        Err(Lack::Role) => {
+            let detail = match right.smallest_role() {
+                Some(role) => format!("This needs the role `{}`; yours is smaller.", role.name()),
+                None if caller.viewer.role == Role::Admin => {
+                    "This is the server's operator's; you are an admin of your organisation."
+                        .to_owned()
+                }
+                None => "This needs the role `admin`; yours is smaller.".to_owned(),
+            };
+            Err(Problem::new(Code::Forbidden, detail))
+        }
+    }
 }
 
-/// Refuses a caller whose role is smaller than `role`.
-pub(super) fn needs(caller: &Caller, role: Role) -> Result<(), Problem> {
-    if caller.viewer.role >= role {
-        return Ok(());
+fn confined(caller: &Caller, right: Right) -> Result<(), Problem> {
+    match right.is_within(&caller.scopes) {
+        true => Ok(()),
+        false => Err(out_of_scope(caller, right)),
     }
-    let detail = format!("This needs the role `{}`; yours is smaller.", role.name());
-    Err(Problem::new(Code::Forbidden, detail))
+}
+
+fn out_of_scope(caller: &Caller, right: Right) -> Problem {
+    let detail = format!(
+        "This needs the scope `{}`; the token is good for `{}` alone.",
+        right.scope(),
+        caller.scopes.join("`, `")
+    );
+    Problem::new(Code::Forbidden, detail)
 }
 
 fn bearer_of(text: &str) -> Option<&str> {

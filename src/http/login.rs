@@ -6,8 +6,9 @@
 use super::problem::Problem;
 use super::routes::table;
 use super::{Shared, guard, pages};
-use crate::access::{Denied, SESSION_MS};
+use crate::access::{Caller, Denied, SESSION_MS};
 use crate::config::AuthMode;
+use crate::model::access::Right;
 use actix_web::http::{StatusCode, header};
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, web};
 use serde::{Deserialize, Serialize};
@@ -87,6 +88,10 @@ struct Session {
     mode: &'static str,
     role: Option<&'static str>,
     owner: Option<String>,
+    /// The organisation that the owner is in.
+    org: Option<String>,
+    /// What the caller may do, by the scopes' names.
+    rights: Vec<&'static str>,
     limits: Limits,
     /// How long what is deleted can be brought back; 0: not at all.
     trash_seconds: f64,
@@ -104,7 +109,7 @@ struct Limits {
     security((), ("bearer" = []), ("cookie" = [])),
     responses((status = 200, body = Session, description = "Who calls, and what may be sent")))]
 async fn session(req: HttpRequest, app: App) -> Answer {
-    let caller = guard::optional(&req, &app).await?;
+    let caller = guard::known(&req, &app).await?;
     let upload = &app.parts.config.upload;
     let session = Session {
         mode: match app.parts.access.mode() {
@@ -112,11 +117,19 @@ async fn session(req: HttpRequest, app: App) -> Answer {
             AuthMode::Open => "open",
         },
         role: caller.as_ref().map(|caller| caller.viewer.role.name()),
+        org: caller.as_ref().and_then(|c| c.viewer.owner.org()).map(str::to_owned),
+        rights: caller.as_ref().map(rights).unwrap_or_default(),
         owner: caller.map(|caller| caller.viewer.owner.0),
         limits: Limits { max_size: upload.max_size.0, chunk_size: upload.chunk_size.0 },
         trash_seconds: app.parts.config.trash_for_ms as f64 / 1000.0,
     };
     Ok(no_store(&mut HttpResponse::Ok()).json(session))
+}
+
+/// Returns what somebody may do.
+fn rights(caller: &Caller) -> Vec<&'static str> {
+    let has = |right: &Right| right.check(&caller.viewer, &caller.scopes).is_ok();
+    Right::ALL.into_iter().filter(has).map(Right::scope).collect()
 }
 
 fn see_other(to: &str) -> HttpResponse {

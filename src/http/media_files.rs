@@ -10,6 +10,7 @@ use super::{Shared, blocking, guard, translate, videos};
 use crate::disk::MediaFile;
 use crate::ids::VideoId;
 use crate::library::{self, LibraryError};
+use crate::model::access::Right;
 use crate::model::video::{VideoState, Visibility};
 use crate::state::VideoRecord;
 use actix_files::NamedFile;
@@ -57,7 +58,7 @@ async fn file(
     let (id, name) = path.into_inner();
     let id = videos::id_of(&id)?;
     let file = MediaFile::parse(&name).ok_or_else(Problem::not_found)?;
-    let caller = guard::optional(&req, &app).await?;
+    let caller = guard::optional(&req, &app, Right::SeeVideos).await?;
     let wanted = file.clone();
     let (video, named) = blocking(&app, move |parts| {
         let viewer = caller.as_ref().map(|caller| &caller.viewer);

@@ -8,7 +8,7 @@ use super::views::ErrorView;
 use super::{AppParts, Shared, blocking, guard, translate};
 use crate::events::{Event, EventKind};
 use crate::ids::Owner;
-use crate::model::access::Role;
+use crate::model::access::Right;
 use crate::model::job::{JobState, Line};
 use crate::model::upload::{Protocol, UploadState};
 use crate::model::video::VideoState;
@@ -63,7 +63,7 @@ struct LineView {
 #[utoipa::path(get, path = "/api/admin/queue", operation_id = "getQueue", params(Query),
     responses((status = 200, body = LineView, description = "The next one first")))]
 pub(super) async fn line(req: HttpRequest, app: App, query: web::Query<Query>) -> Answer {
-    guard::at_least(&req, &app, Role::Admin).await?;
+    guard::may(&req, &app, Right::Operate).await?;
     let limit = query.limit();
     Ok(answer(blocking(&app, move |parts| line_of(parts, limit)).await?))
 }
@@ -133,7 +133,7 @@ impl UnderWay {
 #[utoipa::path(get, path = "/api/admin/uploads", operation_id = "listAllUploads", params(Query),
     responses((status = 200, body = AllUnderWay, description = "Those that moved last first")))]
 async fn uploads(req: HttpRequest, app: App, query: web::Query<Query>) -> Answer {
-    guard::at_least(&req, &app, Role::Admin).await?;
+    guard::may(&req, &app, Right::Operate).await?;
     let limit = query.limit();
     let found = blocking(&app, move |parts| {
         let mut open = parts.state.unfinished_uploads().map_err(translate::state)?;
@@ -175,7 +175,7 @@ struct Happened {
 #[utoipa::path(get, path = "/api/admin/events", operation_id = "listHappenings", params(Query),
     responses((status = 200, body = Happened, description = "The newest first")))]
 async fn happened(req: HttpRequest, app: App, query: web::Query<Query>) -> Answer {
-    guard::at_least(&req, &app, Role::Admin).await?;
+    guard::may(&req, &app, Right::Operate).await?;
     let events = app.board.recent(query.limit(), &|event| match event.kind {
         EventKind::UploadProgress | EventKind::VideoProgress | EventKind::Queue => false,
         EventKind::UploadCompleted

@@ -9,7 +9,7 @@ use super::routes::table;
 use super::{Shared, cards, guard, translate, videos};
 use crate::access::Caller;
 use crate::library::LibraryError;
-use crate::model::access::Role;
+use crate::model::access::Right;
 use actix_web::http::header::{self, EntityTag, IfNoneMatch};
 use actix_web::http::{StatusCode, header::Header};
 use actix_web::{HttpRequest, HttpResponse, web};
@@ -44,21 +44,21 @@ table! { "pages";
 #[utoipa::path(get, path = "/", operation_id = "getUploadPage",
     responses((status = 200, body = String, content_type = "text/html", description = "A page")))]
 async fn upload(req: HttpRequest, app: App) -> Answer {
-    for_members(&req, &app, "upload.html", Role::Viewer).await
+    for_members(&req, &app, "upload.html", Right::SeeVideos).await
 }
 
 /// Shows the library.
 #[utoipa::path(get, path = "/library", operation_id = "getLibraryPage",
     responses((status = 200, body = String, content_type = "text/html", description = "A page")))]
 async fn library(req: HttpRequest, app: App) -> Answer {
-    for_members(&req, &app, "library.html", Role::Viewer).await
+    for_members(&req, &app, "library.html", Right::SeeVideos).await
 }
 
 /// Shows the status page.
 #[utoipa::path(get, path = "/admin", operation_id = "getAdminPage",
     responses((status = 200, body = String, content_type = "text/html", description = "A page")))]
 async fn admin(req: HttpRequest, app: App) -> Answer {
-    for_members(&req, &app, "admin.html", Role::Admin).await
+    for_members(&req, &app, "admin.html", Right::Operate).await
 }
 
 /// Shows the API's document.
@@ -68,11 +68,11 @@ async fn docs(req: HttpRequest) -> Answer {
     page(&req, "docs.html", StatusCode::OK, "'none'")
 }
 
-async fn for_members(req: &HttpRequest, app: &App, name: &str, role: Role) -> Answer {
-    let Some(caller) = guard::optional(req, app).await? else {
+async fn for_members(req: &HttpRequest, app: &App, name: &str, right: Right) -> Answer {
+    let Some(caller) = guard::known(req, app).await? else {
         return Ok(to_login(req));
     };
-    guard::needs(&caller, role)?;
+    guard::needs(&caller, right)?;
     page(req, name, StatusCode::OK, "'none'")
 }
 
@@ -80,7 +80,7 @@ async fn for_members(req: &HttpRequest, app: &App, name: &str, role: Role) -> An
 #[utoipa::path(get, path = "/watch/{id}", operation_id = "getWatchPage", security(()),
     responses((status = 200, body = String, content_type = "text/html", description = "A page")))]
 async fn watch(req: HttpRequest, app: App, id: web::Path<String>) -> Answer {
-    let caller = guard::optional(&req, &app).await?;
+    let caller = guard::optional(&req, &app, Right::SeeVideos).await?;
     match (is_seen(&app, caller.as_ref(), &id)?, caller) {
         (true, _) => match cards::open(&app, &id).await? {
             Some(video) => {
@@ -99,7 +99,7 @@ async fn watch(req: HttpRequest, app: App, id: web::Path<String>) -> Answer {
 #[utoipa::path(get, path = "/embed/{id}", operation_id = "getEmbedPage", security(()),
     responses((status = 200, body = String, content_type = "text/html", description = "A page")))]
 async fn embed(req: HttpRequest, app: App, id: web::Path<String>) -> Answer {
-    let caller = guard::optional(&req, &app).await?;
+    let caller = guard::optional(&req, &app, Right::SeeVideos).await?;
     let seen = is_seen(&app, caller.as_ref(), &id)?;
     let status = if seen { StatusCode::OK } else { StatusCode::NOT_FOUND };
     page(&req, "embed.html", status, "*")

@@ -1,10 +1,9 @@
 //! `GET /metrics`: everything that is measured, as Prometheus reads it.
 
-use super::guard::{self, Credential};
 use super::problem::Problem;
 use super::routes::table;
-use super::{AppParts, Shared, blocking, translate};
-use crate::model::access::Role;
+use super::{AppParts, Shared, blocking, guard, translate};
+use crate::model::access::Right;
 use crate::model::job::{JobState, Stage, StageState};
 use crate::model::upload::UploadState;
 use crate::state::JobRecord;
@@ -12,8 +11,6 @@ use crate::telemetry::measures::{self, Now};
 use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse, web};
 
-/// The right to read metrics and nothing else.
-const SCOPE: &str = "metrics";
 /// Running jobs that are looked at.
 const RUNNING_MAX: usize = 1_000;
 
@@ -28,7 +25,7 @@ table! { "operations";
     responses((status = 200, body = String, content_type = "text/plain",
         description = "All figures, as Prometheus reads them")))]
 async fn metrics(req: HttpRequest, app: App) -> Result<HttpResponse, Problem> {
-    may_read(&req, &app).await?;
+    guard::may(&req, &app, Right::Metrics).await?;
     let listeners = app.board.listeners() as u64;
     let text = blocking(&app, move |parts| {
         Now { listeners, ..now(parts)? }.set();
@@ -38,15 +35,6 @@ async fn metrics(req: HttpRequest, app: App) -> Result<HttpResponse, Problem> {
         .insert_header((header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8"))
         .insert_header((header::CACHE_CONTROL, "no-store"))
         .body(text.await?))
-}
-
-/// Lets admins in, and tokens that are good for this alone.
-async fn may_read(req: &HttpRequest, app: &App) -> Result<(), Problem> {
-    let caller = Credential::of(req, app)?.caller(app).await?;
-    if caller.is_some_and(|caller| caller.scopes.iter().any(|scope| scope == SCOPE)) {
-        return Ok(());
-    }
-    guard::at_least(req, app, Role::Admin).await.map(|_| ())
 }
 
 /// Looks at what isn't counted as it happens.

@@ -5,7 +5,7 @@ use super::problem::{Code, Problem};
 use super::routes::table;
 use super::{AppParts, Shared, blocking, guard};
 use crate::ids::TokenId;
-use crate::model::access::Role;
+use crate::model::access::{Right, Role};
 use crate::state::TokenRecord;
 use crate::units::UnixMillis;
 use actix_web::http::header;
@@ -65,7 +65,7 @@ impl TokenView {
 #[utoipa::path(get, path = "/api/admin/tokens", operation_id = "listTokens",
     responses((status = 200, body = TokensView, description = "In the order of their making")))]
 async fn list(req: HttpRequest, app: App) -> Answer {
-    let caller = guard::at_least(&req, &app, Role::Admin).await?;
+    let caller = guard::may(&req, &app, Right::Operate).await?;
     let read = |parts: &AppParts| parts.access.tokens().map_err(Problem::internal);
     let tokens = blocking(&app, read).await?.into_iter();
     let items = tokens.map(|token| TokenView::of(token, caller.token)).collect();
@@ -77,7 +77,7 @@ async fn list(req: HttpRequest, app: App) -> Answer {
 #[utoipa::path(delete, path = "/api/admin/tokens/{id}", operation_id = "revokeToken",
     responses((status = 204, description = "It is good for nothing any more")))]
 async fn revoke(req: HttpRequest, app: App, id: web::Path<String>) -> Answer {
-    let caller = guard::at_least(&req, &app, Role::Admin).await?;
+    let caller = guard::may(&req, &app, Right::Operate).await?;
     let id = TokenId::parse(&id).map_err(|_| Problem::not_found())?;
     if caller.token == Some(id) {
         let detail = "This is the token that you use; end it with another one.";

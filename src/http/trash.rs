@@ -7,7 +7,7 @@ use super::{AppParts, Shared, blocking, guard, translate};
 use crate::access::Caller;
 use crate::ids::{JobId, VideoId};
 use crate::library;
-use crate::model::access::Viewer;
+use crate::model::access::{Right, Viewer};
 use crate::state::TrashRecord;
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde::Deserialize;
@@ -40,7 +40,7 @@ pub(super) async fn delete(
     id: web::Path<String>,
     query: web::Query<Deletion>,
 ) -> Answer {
-    let viewer = guard::required(&req, &app).await?.viewer;
+    let viewer = guard::within(&req, &app, Right::ChangeVideos).await?.viewer;
     let deleted = app.parts.library.delete(id_of(&id)?, &viewer, query.permanent).await;
     let video = deleted.map_err(translate::library)?.video;
     let jobs = video.job.iter().chain(&video.small_jobs);
@@ -52,7 +52,7 @@ pub(super) async fn delete(
 #[utoipa::path(post, path = "/api/videos/{id}/restore", operation_id = "restoreVideo",
     responses((status = 200, body = VideoView, description = "It is back")))]
 pub(super) async fn restore(req: HttpRequest, app: App, id: web::Path<String>) -> Answer {
-    let viewer = guard::required(&req, &app).await?.viewer;
+    let viewer = guard::within(&req, &app, Right::ChangeVideos).await?.viewer;
     let id = id_of(&id)?;
     let trashed = app.parts.library.find_trashed(id, &viewer).map_err(translate::library)?;
     if let Some(job) = trashed.and_then(|trashed| trashed.video.job) {

@@ -5,7 +5,7 @@ use super::routes::table;
 use super::{AppParts, Shared, blocking, body, guard, translate};
 use crate::disk::Weight;
 use crate::janitor::{Audit, Holdings, JanitorError, Strange};
-use crate::model::access::Role;
+use crate::model::access::Right;
 use crate::model::upkeep::{Action, AskedBy, Finding, Kind, Report};
 use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse, web};
@@ -104,7 +104,7 @@ impl FindingView {
 #[utoipa::path(post, path = "/api/admin/cleanup", operation_id = "cleanUp", request_body = Wish,
     responses((status = 200, body = ReportView, description = "What was found, and done")))]
 async fn clean(req: HttpRequest, app: App, payload: web::Payload) -> Answer {
-    guard::at_least(&req, &app, Role::Admin).await?;
+    guard::may(&req, &app, Right::Operate).await?;
     let wish: Wish = body::json(&req, payload).await?;
     Ok(answer(cleaned(&app.parts, wish.dry_run).await?))
 }
@@ -135,7 +135,7 @@ struct History {
 #[utoipa::path(get, path = "/api/admin/cleanup", operation_id = "listCleanups",
     responses((status = 200, body = History, description = "The newest first")))]
 async fn history(req: HttpRequest, app: App) -> Answer {
-    guard::at_least(&req, &app, Role::Admin).await?;
+    guard::may(&req, &app, Right::Operate).await?;
     let read = |parts: &AppParts| parts.state.reports().map_err(translate::state);
     let reports = blocking(&app, read).await?;
     Ok(answer(History { items: reports.iter().map(ReportView::of).collect() }))
@@ -270,7 +270,7 @@ impl AuditView {
 #[utoipa::path(get, path = "/api/admin/storage", operation_id = "storageAudit", params(Query),
     responses((status = 200, body = StorageView, description = "The last audit, if any")))]
 async fn storage(req: HttpRequest, app: App, query: web::Query<Query>) -> Answer {
-    guard::at_least(&req, &app, Role::Admin).await?;
+    guard::may(&req, &app, Right::Operate).await?;
     Ok(answer(audited(&app.parts, query.refresh).await))
 }
 

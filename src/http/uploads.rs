@@ -6,6 +6,7 @@ use super::views::UploadView;
 use super::{Shared, guard, translate};
 use crate::ids::UploadId;
 use crate::library::{UPLOADS_MAX, UploadQuery};
+use crate::model::access::Right;
 use crate::model::upload::UploadState;
 use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse, web};
@@ -45,7 +46,7 @@ async fn list(
     app: web::Data<Shared>,
     filter: web::Query<Filter>,
 ) -> Result<HttpResponse, Problem> {
-    let caller = guard::required(&req, &app).await?;
+    let caller = guard::within(&req, &app, Right::SeeUploads).await?;
     let Filter { state, session_id, filename, limit, cursor } = filter.into_inner();
     let state = state.as_deref().map(state_named).transpose()?;
     let cursor = cursor.as_deref().map(UploadId::parse).transpose().map_err(|_| {

@@ -7,8 +7,8 @@ use super::views::{PlaybackView, PublicView, StatusView, ThumbnailView, VideoVie
 use super::{AppParts, Shared, blocking, body, form, guard, media_files, translate, trash};
 use crate::access::Caller;
 use crate::ids::{Owner, VideoId};
-use crate::library;
-use crate::model::access::Viewer;
+use crate::library::{self, LibraryError};
+use crate::model::access::{Right, Viewer};
 use crate::model::job::Stage;
 use crate::model::job::Task;
 use crate::model::video::{VideoState, Visibility};
@@ -66,7 +66,7 @@ impl Seen {
         parts: &AppParts,
         line: &Line<'_>,
     ) -> Self {
-        if !caller.is_some_and(|caller| caller.viewer.is_over(&video.owner)) {
+        if !caller.is_some_and(|caller| library::shows_all(video, &caller.viewer)) {
             return Self::Part(Box::new(part(video, parts)));
         }
         Self::Whole(Box::new(with_work(video, parts, line, |work| VideoView::of(video, work))))
@@ -121,6 +121,23 @@ fn seen_by(parts: &AppParts, caller: Option<&Caller>, id: VideoId) -> Result<Vid
     parts.library.video(id, viewer).map_err(translate::library)
 }
 
+/// Returns a video of which the caller may know everything.
+///
+/// # Errors
+/// 401 for nobody, 404 for another's.
+pub(super) async fn known(req: &HttpRequest, app: &App, id: &str) -> Result<VideoRecord, Problem> {
+    let caller = guard::within(req, app, Right::SeeVideos).await?;
+    known_to(&app.parts, &caller, id_of(id)?)
+}
+
+fn known_to(parts: &AppParts, caller: &Caller, id: VideoId) -> Result<VideoRecord, Problem> {
+    let video = seen_by(parts, Some(caller), id)?;
+    match library::shows_all(&video, &caller.viewer) {
+        true => Ok(video),
+        false => Err(Problem::not_found()),
+    }
+}
+
 /// Returns a video that the caller may change, and the caller.
 ///
 /// # Errors
@@ -130,7 +147,7 @@ pub(super) async fn held(
     app: &App,
     id: &str,
 ) -> Result<(VideoRecord, Viewer), Problem> {
-    let viewer = guard::required(req, app).await?.viewer;
+    let viewer = guard::within(req, app, Right::ChangeVideos).await?.viewer;
     let video = app.parts.library.own_video(id_of(id)?, &viewer).map_err(translate::library)?;
     Ok((video, viewer))
 }
@@ -151,6 +168,7 @@ struct Query {
     q: Option<String>,
     tag: Option<String>,
     session_id: Option<String>,
+    /// `acme/` means everybody in that organisation.
     owner: Option<String>,
     /// `createdAt`, `title`, `duration` or `size`; with a `-` before it the greatest first. Without
     /// a word: `-createdAt`.
@@ -173,7 +191,7 @@ pub(super) struct Page {
 #[utoipa::path(get, path = "/api/videos", operation_id = "listVideos", params(Query),
     responses((status = 200, body = Page, description = "In the order that was asked for")))]
 async fn list(req: HttpRequest, app: App, query: web::Query<Query>) -> Answer {
-    let caller = guard::required(&req, &app).await?;
+    let caller = guard::within(&req, &app, Right::SeeVideos).await?;
     let query = query.into_inner();
     let sort = match query.sort.as_deref() {
         None => Some(library::Sort::default()),
@@ -219,7 +237,7 @@ async fn list(req: HttpRequest, app: App, query: web::Query<Query>) -> Answer {
     responses((status = 200, body = Seen,
         description = "All of it for its owner, else its public part")))]
 async fn one(req: HttpRequest, app: App, id: web::Path<String>) -> Answer {
-    let caller = guard::optional(&req, &app).await?;
+    let caller = guard::optional(&req, &app, Right::SeeVideos).await?;
     let id = id_of(&id)?;
     let seen = blocking(&app, move |parts| match seen_by(parts, caller.as_ref(), id) {
         Ok(video) => Ok(Seen::by(caller.as_ref(), &video, parts)),
@@ -297,16 +315,9 @@ async fn cancel(req: HttpRequest, app: App, id: web::Path<String>) -> Answer {
     operation_id = "getProcessingStatus",
     responses((status = 200, body = WorkOf, description = "How far the work is")))]
 async fn status(req: HttpRequest, app: App, id: web::Path<String>) -> Answer {
-    let caller = guard::required(&req, &app).await?;
-    let id = id_of(&id)?;
-    let status = blocking(&app, move |parts| {
-        let video = seen_by(parts, Some(&caller), id)?;
-        if !caller.viewer.is_over(&video.owner) {
-            return Err(Problem::not_found());
-        }
-        Ok(WorkOf::of(&video, parts, &parts.queue.line()))
-    });
-    Ok(answer(status.await?))
+    let video = known(&req, &app, &id).await?;
+    let look = move |parts: &AppParts| Ok(WorkOf::of(&video, parts, &parts.queue.line()));
+    Ok(answer(blocking(&app, look).await?))
 }
 
 #[derive(Deserialize, IntoParams)]
@@ -353,7 +364,7 @@ impl WorkOf {
     params(Wanted),
     responses((status = 200, body = Batch, description = "How far the work on each is")))]
 async fn batch(req: HttpRequest, app: App, wanted: web::Query<Wanted>) -> Answer {
-    let caller = guard::required(&req, &app).await?;
+    let caller = guard::within(&req, &app, Right::SeeVideos).await?;
     let Wanted { video_ids, session_id, cursor } = wanted.into_inner();
     if video_ids.is_none() && session_id.is_none() {
         let detail = "Name videos with `videoIds`, or a group of them with `sessionId`.";
@@ -363,7 +374,7 @@ async fn batch(req: HttpRequest, app: App, wanted: web::Query<Wanted>) -> Answer
     let cursor = cursor_of(cursor)?;
     let batch = blocking(&app, move |parts| {
         let fits = |video: &VideoRecord| {
-            caller.viewer.is_over(&video.owner)
+            library::shows_all(video, &caller.viewer)
                 && (session_id.is_none() || video.session == session_id)
         };
         let mut videos: Vec<VideoRecord> = match ids {
@@ -420,7 +431,7 @@ struct Preview {
     security((), ("bearer" = []), ("cookie" = [])),
     responses((status = 200, body = Preview, description = "What there is to look at")))]
 async fn preview(req: HttpRequest, app: App, id: web::Path<String>) -> Answer {
-    let caller = guard::optional(&req, &app).await?;
+    let caller = guard::optional(&req, &app, Right::SeeVideos).await?;
     let video = seen_by(&app.parts, caller.as_ref(), id_of(&id)?)?;
     let playback = PlaybackView::of(&video, app.parts.hub.progress(video.id).as_ref());
     Ok(answer(Preview {
@@ -443,7 +454,7 @@ struct Thumbnails {
     security((), ("bearer" = []), ("cookie" = [])),
     responses((status = 200, body = Thumbnails, description = "The poster, then the stills")))]
 async fn thumbnails(req: HttpRequest, app: App, id: web::Path<String>) -> Answer {
-    let caller = guard::optional(&req, &app).await?;
+    let caller = guard::optional(&req, &app, Right::SeeVideos).await?;
     let video = seen_by(&app.parts, caller.as_ref(), id_of(&id)?)?;
     let poster = ThumbnailView::poster(&video).into_iter();
     Ok(answer(Thumbnails { items: poster.chain(ThumbnailView::all(&video)).collect() }))
@@ -454,7 +465,7 @@ async fn thumbnails(req: HttpRequest, app: App, id: web::Path<String>) -> Answer
     responses((status = 200, body = Recommendations,
         description = "Every quality that was thought of, and why it is made or not")))]
 async fn recommendations(req: HttpRequest, app: App, id: web::Path<String>) -> Answer {
-    let (video, _) = held(&req, &app, &id).await?;
+    let video = known(&req, &app, &id).await?;
     let media = &app.parts.config.media;
     let heights = media.ladder_heights.as_deref();
     Ok(answer(Recommendations::of(&video, heights, media.loudness)?))
@@ -465,10 +476,10 @@ async fn recommendations(req: HttpRequest, app: App, id: web::Path<String>) -> A
     responses((status = 200, body = Vec<u8>, content_type = "application/octet-stream",
         description = "The file as it was sent; ranges work")))]
 async fn original(req: HttpRequest, app: App, id: web::Path<String>) -> Answer {
-    let caller = guard::required(&req, &app).await?;
-    let video = seen_by(&app.parts, Some(&caller), id_of(&id)?)?;
+    let caller = guard::within(&req, &app, Right::SeeVideos).await?;
+    let video = known_to(&app.parts, &caller, id_of(&id)?)?;
     if !caller.viewer.is_over(&video.owner) {
-        return Err(Problem::not_found());
+        return Err(translate::library(LibraryError::Forbidden));
     }
     if video.uploaded_at.is_none() {
         let detail = "The file can be had once all of it is here.";

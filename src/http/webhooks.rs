@@ -5,7 +5,7 @@ use super::routes::table;
 use super::{AppParts, Shared, blocking, guard, translate};
 use crate::hooks::Health;
 use crate::ids::DeliveryId;
-use crate::model::access::Role;
+use crate::model::access::Right;
 use crate::model::hook::{DeliveryState, HookEvent, Subject};
 use crate::state::{DeliveryRecord, TargetKey};
 use crate::units::UnixMillis;
@@ -104,7 +104,7 @@ fn hex(key: TargetKey) -> String {
 #[utoipa::path(get, path = "/api/admin/webhooks", operation_id = "listWebhooks",
     responses((status = 200, body = WebhooksView, description = "In the configuration's order")))]
 async fn list(req: HttpRequest, app: App) -> Answer {
-    guard::at_least(&req, &app, Role::Admin).await?;
+    guard::may(&req, &app, Right::Operate).await?;
     let read = |parts: &AppParts| parts.hooks.targets().map_err(translate::state);
     let targets = blocking(&app, read).await?;
     let time = |at: Option<UnixMillis>| at.map(UnixMillis::to_rfc3339);
@@ -148,7 +148,7 @@ struct Page {
 #[utoipa::path(get, path = "/api/admin/webhooks/deliveries", operation_id = "listDeliveries",
     params(Query), responses((status = 200, body = Page, description = "Some of the deliveries")))]
 async fn deliveries(req: HttpRequest, app: App, query: web::Query<Query>) -> Answer {
-    guard::at_least(&req, &app, Role::Admin).await?;
+    guard::may(&req, &app, Right::Operate).await?;
     let Query { state, limit, cursor } = query.into_inner();
     let limit = limit.unwrap_or(LIMIT_DEFAULT).clamp(1, LIMIT_MAX);
     let cursor = cursor.as_deref().map(DeliveryId::parse).transpose().map_err(|_| {
@@ -176,7 +176,7 @@ async fn deliveries(req: HttpRequest, app: App, query: web::Query<Query>) -> Ans
     operation_id = "retryDelivery",
     responses((status = 200, body = DeliveryView, description = "It waits again")))]
 async fn retry(req: HttpRequest, app: App, id: web::Path<String>) -> Answer {
-    guard::at_least(&req, &app, Role::Admin).await?;
+    guard::may(&req, &app, Right::Operate).await?;
     let id = DeliveryId::parse(&id).map_err(|_| Problem::not_found())?;
     let row = app.parts.hooks.retry(id).await.map_err(translate::state)?;
     Ok(answer(DeliveryView::of(&row)))
@@ -193,7 +193,7 @@ struct Tested {
 #[utoipa::path(post, path = "/api/admin/webhooks/test", operation_id = "testWebhooks",
     responses((status = 200, body = Tested, description = "It is on its way")))]
 async fn test(req: HttpRequest, app: App) -> Answer {
-    guard::at_least(&req, &app, Role::Admin).await?;
+    guard::may(&req, &app, Right::Operate).await?;
     let webhooks = app.parts.hooks.test().await.map_err(translate::state)?;
     Ok(answer(Tested { webhooks }))
 }

@@ -132,14 +132,15 @@ impl Library {
     /// Returns a video that `viewer` may change.
     ///
     /// # Errors
-    /// `Missing` unless it is theirs, or they are an admin; `Forbidden` if it is theirs and they
-    /// may only look.
+    /// `Missing` unless it is theirs, or they are an admin; `Forbidden` if they may only look, at
+    /// their own or at what their organisation has.
     pub fn own_video(&self, id: VideoId, viewer: &Viewer) -> Result<VideoRecord, LibraryError> {
         let video = self.shelf.state.video(id)?.ok_or(LibraryError::Missing)?;
         match viewer.is_over(&video.owner) {
-            false => Err(LibraryError::Missing),
             true if viewer.role < Role::Uploader => Err(LibraryError::Forbidden),
             true => Ok(video),
+            false if shows_all(&video, viewer) => Err(LibraryError::Forbidden),
+            false => Err(LibraryError::Missing),
         }
     }
 
@@ -161,15 +162,19 @@ impl Library {
     /// Opens the original of a video for its owner or an admin, and returns it with its size.
     ///
     /// # Errors
-    /// `Missing` if there is none yet, or it isn't theirs; `Discarded`.
+    /// `Missing` if there is none yet, or it isn't theirs; `Forbidden` if they see all of it but
+    /// the file itself; `Discarded`.
     pub async fn original(
         &self,
         id: VideoId,
         viewer: &Viewer,
     ) -> Result<(File, ByteCount, VideoRecord), LibraryError> {
         let video = self.video(id, Some(viewer))?;
-        if !viewer.is_over(&video.owner) || video.state == VideoState::Uploading {
+        if video.state == VideoState::Uploading || !shows_all(&video, viewer) {
             return Err(LibraryError::Missing);
+        }
+        if !viewer.is_over(&video.owner) {
+            return Err(LibraryError::Forbidden);
         }
         if video.discarded {
             return Err(LibraryError::Discarded);
@@ -190,9 +195,16 @@ impl Library {
 
 /// Says whether `viewer`, `None` being anybody, may see a video whose address they have.
 pub fn may_see(video: &VideoRecord, viewer: Option<&Viewer>) -> bool {
-    let is_theirs = viewer.is_some_and(|viewer| viewer.is_over(&video.owner));
+    let is_theirs = viewer.is_some_and(|viewer| shows_all(video, viewer));
     let is_open = matches!(video.visibility, Visibility::Public | Visibility::Unlisted);
     is_theirs || (is_open && video.state != VideoState::Uploading)
+}
+
+/// Says whether all that is known of a video is for `viewer`: it is theirs, or of a member of
+/// their organisation and its bytes are here.
+pub fn shows_all(video: &VideoRecord, viewer: &Viewer) -> bool {
+    viewer.is_over(&video.owner)
+        || (viewer.may_see(&video.owner) && video.state != VideoState::Uploading)
 }
 
 #[cfg(test)]

@@ -1,9 +1,9 @@
 //! Lists: which videos and uploads somebody finds, page by page.
 
 use super::sort::{Cursor, Sort};
-use super::{Library, LibraryError};
+use super::{Library, LibraryError, shows_all};
 use crate::ids::{Owner, UploadId};
-use crate::model::access::{Role, Viewer};
+use crate::model::access::Viewer;
 use crate::model::upload::UploadState;
 use crate::model::video::{VideoState, Visibility};
 use crate::state::{TrashRecord, UploadRecord, VideoRecord};
@@ -25,7 +25,7 @@ pub struct Query {
     pub tag: Option<String>,
     /// Only videos of this group of uploads.
     pub session: Option<String>,
-    /// Only videos of this owner.
+    /// Only videos of this owner; `acme/` means everybody in that organisation.
     pub owner: Option<Owner>,
     /// In which order.
     pub sort: Sort,
@@ -78,7 +78,8 @@ pub struct UploadPage {
 }
 
 impl Library {
-    /// Lists videos that `viewer` finds: their own and public ones; an admin finds all.
+    /// Lists videos that `viewer` finds: their own, those of their organisation and public ones;
+    /// the operator finds all.
     ///
     /// # Errors
     /// `State` if the database can't be read.
@@ -109,7 +110,7 @@ impl Library {
         .await
     }
 
-    /// Lists the trash of `viewer`; an admin finds everybody's.
+    /// Lists the trash of `viewer`; an admin finds everybody's, or their organisation's.
     ///
     /// # Errors
     /// `State` if the database can't be read.
@@ -197,7 +198,7 @@ impl Query {
     fn matches(&self, video: &VideoRecord, needle: Option<&str>) -> bool {
         let has = |text: &str, needle: &str| text.to_lowercase().contains(needle);
         self.state.is_none_or(|state| video.state == state)
-            && self.owner.as_ref().is_none_or(|owner| video.owner == *owner)
+            && self.owner.as_ref().is_none_or(|wanted| is_of(&video.owner, wanted))
             && (self.session.is_none() || video.session == self.session)
             && self.tag.as_ref().is_none_or(|tag| video.tags.contains(tag))
             && needle.is_none_or(|needle| {
@@ -209,8 +210,14 @@ impl Query {
     }
 }
 
-/// Says whether a video is listed for `viewer`. Unlisted ones aren't, except for their owner.
+/// Says whether `owner` is the wanted one, or in the wanted organisation: `acme/`.
+fn is_of(owner: &Owner, wanted: &Owner) -> bool {
+    owner == wanted || (wanted.0.ends_with('/') && owner.0.starts_with(&wanted.0))
+}
+
+/// Says whether a video is listed for `viewer`. Unlisted ones aren't, except for their owner and
+/// whoever is in the organisation.
 pub fn lists(viewer: &Viewer, video: &VideoRecord) -> bool {
     let is_public = video.visibility == Visibility::Public && video.state != VideoState::Uploading;
-    viewer.role == Role::Admin || video.owner == viewer.owner || is_public
+    shows_all(video, viewer) || is_public
 }

@@ -317,3 +317,52 @@ async fn the_trash_gives_back_what_it_was_given() {
     assert!(house.state.trashed(video.id).expect("it reads").is_none());
     house.state.assert_usage().await;
 }
+
+/// Members see what their organisation has once its bytes are here, its admin sees and changes all
+/// of it, and to everybody else it isn't there.
+#[tokio::test]
+async fn organisations_share_what_is_here() {
+    let house = House::open();
+    let mut video = house.video("acme/ann", "a", Visibility::Private).await;
+    let id = video.id;
+    let [ann, bob] = ["acme/ann", "acme/bob"].map(|name| viewer(name, Role::Uploader));
+    let (vic, boss) = (viewer("acme/vic", Role::Viewer), viewer("acme/boss", Role::Admin));
+    let stranger = viewer("other/boss", Role::Admin);
+    video.state = VideoState::Uploading;
+    assert!(may_see(&video, Some(&ann)) && may_see(&video, Some(&boss)));
+    for who in [&bob, &vic, &stranger] {
+        assert!(!may_see(&video, Some(who)) && !shows_all(&video, who), "{who:?}");
+    }
+    video.state = VideoState::Queued;
+    for who in [&ann, &bob, &vic, &boss] {
+        assert!(may_see(&video, Some(who)) && lists(who, &video), "{who:?}");
+    }
+    assert!(!may_see(&video, Some(&stranger)) && !lists(&stranger, &video));
+
+    let change = |title: &str| VideoChange { title: Some(title.into()), ..VideoChange::default() };
+    for (who, title) in [(&ann, "b"), (&boss, "c"), (&viewer("root", Role::Admin), "d")] {
+        let changed = house.library.change(id, who, change(title)).await.expect("changed");
+        assert_eq!(changed.title, title);
+    }
+    for who in [&bob, &vic] {
+        let refused = house.library.change(id, who, change("x")).await;
+        assert!(matches!(refused, Err(LibraryError::Forbidden)), "{who:?}");
+        assert!(matches!(house.library.original(id, who).await, Err(LibraryError::Forbidden)));
+        let refused = house.library.delete(id, who, false).await;
+        assert!(matches!(refused, Err(LibraryError::Forbidden)), "{who:?}");
+    }
+    let refused = house.library.delete(id, &stranger, false).await;
+    assert!(matches!(refused, Err(LibraryError::Missing)));
+
+    let of = |owner: &str| Query { owner: Some(Owner(owner.into())), limit: 9, ..Query::default() };
+    assert_eq!(house.titles(&vic, of("acme/")).await, ["d"]);
+    assert_eq!(house.titles(&vic, of("acme/ann")).await, ["d"]);
+    assert_eq!(house.titles(&vic, of("acme/bob")).await, [""; 0]);
+    assert_eq!(house.titles(&vic, of("acm")).await, [""; 0]);
+    assert_eq!(house.titles(&stranger, of("acme/")).await, [""; 0]);
+    house.library.delete(id, &boss, false).await.expect("deleted by the admin");
+    for (who, finds) in [(&ann, 1), (&boss, 1), (&bob, 0), (&stranger, 0)] {
+        let page = house.library.list_trash(who, of("acme/")).await.expect("a page");
+        assert_eq!(page.items.len(), finds, "{who:?}");
+    }
+}

@@ -112,9 +112,30 @@ export interface Session {
   mode: "token" | "jwt" | "open";
   role: Role | null;
   owner?: string | null;
+  /** The organisation that the owner is in. */
+  org?: string | null;
+  /** What the caller may do, such as `video:write`; `admin` is the server's operator's. */
+  rights?: string[];
   limits: { maxSize: number; chunkSize: number };
   /** How long what is deleted can be brought back; 0: not at all. */
   trashSeconds?: number;
+}
+
+/** Says whether somebody runs the server. */
+export function isOperator(session: Session | null): boolean {
+  return session?.rights?.includes("admin") ?? false;
+}
+
+/** Says whether what `owner` has is somebody's own, or of the organisation that they run. */
+export function isOver(session: Session | null, owner: string | undefined): boolean {
+  if (!session || owner === undefined) return false;
+  if (owner === session.owner || isOperator(session)) return true;
+  return session.role === "admin" && !!session.org && owner.startsWith(`${session.org}/`);
+}
+
+/** Says whether somebody may change what `owner` has. */
+export function mayChange(session: Session | null, owner: string | undefined): boolean {
+  return isOver(session, owner) && !!session?.rights?.includes("video:write");
 }
 
 /** An upload that waits for the rest of its bytes. */

@@ -251,7 +251,7 @@ export class SlipwayHeader extends HTMLElement {
     links.replaceChildren(
       entry("/", words.nav.upload),
       entry("/library", words.nav.library),
-      ...(session.role === "admin" ? [entry("/admin", words.nav.admin)] : []),
+      ...(api.isOperator(session) ? [entry("/admin", words.nav.admin)] : []),
     );
     if (session.mode !== "open") {
       end.replaceChildren(

@@ -48,7 +48,7 @@ export class SlipwayWatch extends HTMLElement {
   readonly #fromWords = h("span");
   readonly #chapters = new ChapterList((start) => this.#begin(start));
   #video: api.Video | null = null;
-  #mayEdit = false;
+  #session: api.Session | null = null;
 
   connectedCallback(): void {
     this.#player.addEventListener("slipway-video", (event) => {
@@ -113,8 +113,7 @@ export class SlipwayWatch extends HTMLElement {
   }
 
   async #maybeEdit(): Promise<void> {
-    const session = await api.session().catch(() => null);
-    this.#mayEdit = session?.role === "admin" || session?.role === "uploader";
+    this.#session = await api.session().catch(() => null);
     if (this.#video) this.#draw(this.#video);
   }
 
@@ -135,10 +134,8 @@ export class SlipwayWatch extends HTMLElement {
     const tags = video.tags ?? [];
     this.#tags.replaceChildren(...tags.map((tag) => h("li", { class: "tag" }, tag)));
     show(this.#tags, tags.length > 0);
-    // Only who may have all of it is told what the file was called.
-    const isOwn = video.filename !== undefined;
-    show(this.#edit, isOwn && this.#mayEdit);
-    show(this.#original, isOwn && video.state !== "uploading");
+    show(this.#edit, api.mayChange(this.#session, video.owner));
+    show(this.#original, api.isOver(this.#session, video.owner) && video.state !== "uploading");
     this.#original.href = `/api/videos/${encodeURIComponent(this.#id)}/original`;
     this.#chapters.draw(video.playback?.chapters?.items ?? []);
     // Who watches wants to know of a state only when it isn't the usual one.

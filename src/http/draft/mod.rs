@@ -13,7 +13,7 @@ use super::problem::{Code, Problem};
 use super::{Shared, digest, guard, translate, tus};
 use crate::access::Caller;
 use crate::ids::UploadId;
-use crate::model::access::Role;
+use crate::model::access::Right;
 use crate::model::upload::{Protocol, UploadState};
 use crate::state::UploadRecord;
 use crate::units::{ByteCount, ByteOffset, UnixMillis};
@@ -203,7 +203,7 @@ pub(super) async fn create(
     if method != Method::POST && method != Method::PUT {
         return Err(tus::wrong_method("POST, PUT, OPTIONS"));
     }
-    guard::needs(&caller, Role::Uploader)?;
+    guard::needs(&caller, Right::Upload)?;
     let speech = Speech::of(req.headers());
     let request = Request::read(req, app, speech, speech.last(req.headers()))?;
     let length = request.whole_length()?;
@@ -256,7 +256,7 @@ pub(super) async fn single(
         Method::HEAD | Method::GET => look(app, speech, upload.id).await,
         Method::PATCH => append(req, body, app, caller, upload).await,
         Method::DELETE => {
-            guard::needs(caller, Role::Uploader)?;
+            guard::needs(caller, Right::Upload)?;
             app.parts.uploads.terminate(upload.id).await.map_err(translate::upload)?;
             let mut answer = HttpResponse::NoContent();
             tell_version(&mut answer, speech);
@@ -293,7 +293,7 @@ async fn append(
     caller: &Caller,
     upload: UploadRecord,
 ) -> Result<HttpResponse, Problem> {
-    guard::needs(caller, Role::Uploader)?;
+    guard::needs(caller, Right::Upload)?;
     let speech = Speech::of(req.headers());
     if speech.dialect.is_typed && !fields::is_of_type(tus::text(req, "content-type"), BODY_TYPE) {
         let detail = format!("More bytes of an upload come as {BODY_TYPE}.");

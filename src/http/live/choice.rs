@@ -110,7 +110,22 @@ type Shared = (Instant, Arc<OnceCell<Arc<Snapshot>>>);
 enum Audience {
     Anyone,
     Owner(Owner),
-    Admin,
+    /// The admins of an organisation.
+    Org(String),
+    Operator,
+}
+
+impl Audience {
+    fn of(viewer: Option<&Viewer>) -> Self {
+        match viewer {
+            None => Self::Anyone,
+            Some(viewer) if viewer.is_operator() => Self::Operator,
+            Some(Viewer { owner, role }) => match owner.org().filter(|_| *role == Role::Admin) {
+                Some(org) => Self::Org(org.to_owned()),
+                None => Self::Owner(owner.clone()),
+            },
+        }
+    }
 }
 
 impl Snapshots {
@@ -122,14 +137,9 @@ impl Snapshots {
         choice: &Arc<Choice>,
         now: Instant,
     ) -> Arc<OnceCell<Arc<Snapshot>>> {
-        let audience = match viewer {
-            None => Audience::Anyone,
-            Some(viewer) if viewer.role == Role::Admin => Audience::Admin,
-            Some(viewer) => Audience::Owner(viewer.owner.clone()),
-        };
         self.forget_old(now);
         let mut shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
-        let key = (audience, Arc::clone(choice));
+        let key = (Audience::of(viewer), Arc::clone(choice));
         if let Some((_, place)) = shared.get(&key) {
             return Arc::clone(place);
         }

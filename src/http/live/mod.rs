@@ -18,6 +18,7 @@ use super::problem::{Code, Problem};
 use super::routes::table;
 use super::{Shared, videos};
 use crate::access::Caller;
+use crate::model::access::Right;
 use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse, web};
 use board::{Line, Place, Read};
@@ -125,7 +126,7 @@ impl Listener {
         query: Query,
         last: Option<u64>,
     ) -> Result<Self, Problem> {
-        let caller = guard::optional(req, app).await?;
+        let caller = guard::optional(req, app, Right::SeeVideos).await?;
         let Query { video_ids, session_id, .. } = query;
         let videos = video_ids.map(|list| videos::ids_of(&list)).transpose()?;
         if caller.is_none() && videos.is_none() {

@@ -1,7 +1,8 @@
 //! An event in words, made once however many hear it.
 //!
-//! There are two kinds of listeners to a video: those whose it is, admins with them, and all
-//! others. So an event has at most two texts, and every listener of a kind sends the same bytes.
+//! There are two kinds of listeners to a video: those whose it is, their organisation and admins
+//! with them, and all others. So an event has at most two texts, and every listener of a kind sends
+//! the same bytes.
 
 use super::choice::Choice;
 use super::said::{Head, LiveEvent};
@@ -9,7 +10,7 @@ use crate::events::{Event, EventBody, EventKind};
 use crate::http::videos::Seen;
 use crate::http::{AppParts, admin, videos};
 use crate::ids::{Owner, VideoId};
-use crate::model::access::{Role, Viewer};
+use crate::model::access::Viewer;
 use crate::model::video::{VideoState, Visibility};
 use crate::state::{StateError, VideoRecord};
 use crate::units::UnixMillis;
@@ -56,7 +57,7 @@ impl Text {
 #[derive(Debug)]
 pub(super) struct Told {
     video: Option<VideoId>,
-    /// Whose video it is; without one the event is for admins.
+    /// Whose video it is; without one the event is for the operator.
     owner: Option<Owner>,
     /// The video's session, and who else may hear of it; unknown for one that is gone.
     record: Option<(Option<String>, Openness)>,
@@ -67,7 +68,9 @@ pub(super) struct Told {
 /// Who besides its owner hears of a video.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Openness {
-    /// Nobody.
+    /// Nobody: not all of its bytes are here.
+    Arriving,
+    /// Members of its organisation.
     Closed,
     /// Whoever knows its id.
     Named,
@@ -78,7 +81,7 @@ enum Openness {
 impl Openness {
     fn of(video: &VideoRecord) -> Self {
         match video.visibility {
-            _ if video.state == VideoState::Uploading => Self::Closed,
+            _ if video.state == VideoState::Uploading => Self::Arriving,
             Visibility::Private => Self::Closed,
             Visibility::Unlisted => Self::Named,
             Visibility::Public => Self::Listed,
@@ -145,15 +148,16 @@ impl Told {
         if choice.session.is_some() && session.is_some_and(|session| *session != choice.session) {
             return None;
         }
+        let is_here = self.record.as_ref().is_some_and(|(_, open)| *open != Openness::Arriving);
         let holds = viewer.is_some_and(|viewer| match &self.owner {
-            Some(owner) => viewer.is_over(owner),
-            None => viewer.role == Role::Admin,
+            Some(owner) => viewer.is_over(owner) || (is_here && viewer.may_see(owner)),
+            None => viewer.is_operator(),
         });
         if holds {
             return Some(&self.whole);
         }
         let open = match self.record.as_ref()?.1 {
-            Openness::Closed => false,
+            Openness::Arriving | Openness::Closed => false,
             Openness::Named => choice.videos.is_some(),
             Openness::Listed => choice.videos.is_some() || viewer.is_some(),
         };
@@ -179,6 +183,7 @@ fn part(video: &VideoRecord, parts: &AppParts) -> Seen {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::access::Role;
     use serde_json::{Value, json};
 
     /// An event is one block of lines, and text from users can't begin another.
@@ -220,6 +225,7 @@ mod tests {
         };
         let (whole, part) = (Some("whole".to_owned()), Some("part".to_owned()));
         let cases = [
+            (Openness::Arriving, None, None, None),
             (Openness::Closed, None, None, None),
             (Openness::Named, None, part.clone(), part.clone()),
             (Openness::Listed, part.clone(), part.clone(), part),
@@ -241,15 +247,46 @@ mod tests {
         assert_eq!(heard(&gone, None, &named), None);
     }
 
-    /// The queue is told to admins alone, whatever they chose.
+    /// Members of an organisation hear all of what the others have brought, and nothing of what
+    /// they are bringing.
     #[test]
-    fn the_queue_is_for_admins() {
+    fn members_hear_of_what_is_here() {
+        let id = VideoId::fresh(UnixMillis(1));
+        let told = |record| Told {
+            video: Some(id),
+            owner: Some(Owner("acme/ann".into())),
+            record,
+            whole: Text::new(None, "whole", &json!("whole")),
+            part: Some(Text::new(None, "part", &json!("part"))),
+        };
+        let viewer = |name: &str, role| Viewer { owner: Owner(name.into()), role };
+        let all = Choice::new(None, None);
+        let heard = |record: Option<Openness>, name: &str, role| {
+            let told = told(record.map(|open| (None, open)));
+            let text = told.text_for(Some(&viewer(name, role)), &all)?.json();
+            Some(serde_json::from_slice::<String>(&text).expect("a word"))
+        };
+        let whole = Some("whole".to_owned());
+        assert_eq!(heard(Some(Openness::Closed), "acme/bob", Role::Viewer), whole);
+        assert_eq!(heard(Some(Openness::Arriving), "acme/bob", Role::Uploader), None);
+        assert_eq!(heard(None, "acme/bob", Role::Uploader), None, "it may never have come");
+        for open in [None, Some(Openness::Arriving), Some(Openness::Closed)] {
+            assert_eq!(heard(open, "acme/boss", Role::Admin), whole);
+            assert_eq!(heard(open, "other/boss", Role::Admin), None);
+            assert_eq!(heard(open, "ann", Role::Uploader), None);
+        }
+    }
+
+    /// The queue is told to the operator alone, whatever they chose.
+    #[test]
+    fn the_queue_is_for_the_operator() {
         let text = Text::new(None, "queue", &Value::Null);
         let told = Told { video: None, owner: None, record: None, whole: text, part: None };
-        let viewer = |role| Viewer { owner: Owner("ann".into()), role };
+        let viewer = |name: &str, role| Viewer { owner: Owner(name.into()), role };
         let named = Choice::new(Some(vec![VideoId::fresh(UnixMillis(1))]), None);
-        assert!(told.text_for(Some(&viewer(Role::Admin)), &named).is_some());
-        assert!(told.text_for(Some(&viewer(Role::Uploader)), &named).is_none());
+        assert!(told.text_for(Some(&viewer("ann", Role::Admin)), &named).is_some());
+        assert!(told.text_for(Some(&viewer("ann", Role::Uploader)), &named).is_none());
+        assert!(told.text_for(Some(&viewer("acme/ann", Role::Admin)), &named).is_none());
         assert!(told.text_for(None, &named).is_none());
     }
 }

@@ -14,7 +14,7 @@ use super::problem::{Code, Problem};
 use super::{Shared, draft, guard, media_files, translate, views};
 use crate::access::Caller;
 use crate::ids::UploadId;
-use crate::model::access::Role;
+use crate::model::access::Right;
 use crate::model::upload::{Concat, Protocol, UploadState};
 use crate::state::UploadRecord;
 use crate::units::{ByteCount, ByteOffset, UnixMillis};
@@ -39,7 +39,7 @@ async fn collection(
     if method == Method::OPTIONS {
         return Ok(options(&req, &app));
     }
-    let caller = guard::required(&req, &app).await?;
+    let caller = guard::within(&req, &app, Right::Upload).await?;
     if draft::fields::is_spoken(req.headers()) {
         return draft::create(&req, body, &app, caller, &method).await;
     }
@@ -60,7 +60,7 @@ async fn single(
     if method == Method::OPTIONS {
         return Ok(options(&req, &app));
     }
-    let caller = guard::required(&req, &app).await?;
+    let caller = guard::within(&req, &app, Right::SeeUploads).await?;
     let upload = known(&app, &caller, &id);
     // An upload speaks what it was begun in. Of one that isn't there the request tells.
     let is_draft = match &upload {
@@ -172,7 +172,7 @@ async fn create(
     app: &App,
     caller: Caller,
 ) -> Result<HttpResponse, Problem> {
-    guard::needs(&caller, Role::Uploader)?;
+    guard::needs(&caller, Right::Upload)?;
     let body_length = content_length(req)?;
     let brings = headers::is_body_type(text(req, "content-type"));
     let has_body = match body_length {
@@ -308,7 +308,7 @@ async fn append(
     caller: &Caller,
     upload: UploadRecord,
 ) -> Result<HttpResponse, Problem> {
-    guard::needs(caller, Role::Uploader)?;
+    guard::needs(caller, Right::Upload)?;
     if upload.protocol != Protocol::Tus {
         let detail = "This upload came as a form; it can't be continued.";
         return Err(Problem::new(Code::Forbidden, detail));
@@ -344,7 +344,7 @@ async fn append(
     responses((status = 204,
         description = "An open upload is gone, with its video; a finished one is forgotten")))]
 async fn terminate(app: &App, caller: &Caller, id: UploadId) -> Result<HttpResponse, Problem> {
-    guard::needs(caller, Role::Uploader)?;
+    guard::needs(caller, Right::Upload)?;
     let job = app.parts.uploads.terminate(id).await.map_err(translate::upload)?;
     app.parts.queue.stop_child(job);
     Ok(HttpResponse::NoContent().finish())

@@ -11,7 +11,7 @@ const w = words.library;
 /** What a card asks of the list. */
 export interface List {
   /** Who looks; that a video is theirs needs no words. */
-  viewer: string | null;
+  session: api.Session | null;
   remove(video: api.Video): Promise<void>;
   /** Shows only what has this tag, or this owner. */
   narrow(name: "tag" | "owner", value: string): void;
@@ -44,9 +44,9 @@ export class Card {
     this.#draw();
   }
 
-  /** Only the person's own can be changed; of others less is told. */
+  /** It is the person's to change: their own, or of the organisation that they run. */
   get isOwn(): boolean {
-    return this.video.owner !== undefined;
+    return api.mayChange(this.list.session, this.video.owner);
   }
 
   learn(video: api.Video): void {
@@ -127,7 +127,7 @@ export class Card {
   #tags(): HTMLElement | null {
     const { tags = [], owner } = this.video;
     const shown = tags.map((tag) => ["tag", w.tag, tag] as const);
-    const whose = owner && owner !== this.list.viewer ? [["owner", w.owner, owner] as const] : [];
+    const whose = owner && owner !== this.list.session?.owner ? [["owner", w.owner, owner] as const] : [];
     const all = [...shown, ...whose];
     if (all.length === 0) return null;
     const items = all.map(([name, said, value]) => {

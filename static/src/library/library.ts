@@ -55,7 +55,7 @@ export class SlipwayLibrary extends HTMLElement {
     restored: (videos) => this.#putBack(videos),
   });
   readonly #cardsList = {
-    viewer: null as string | null,
+    session: null as api.Session | null,
     remove: (video: api.Video) => this.#remove(video),
     narrow: (name: "tag" | "owner", value: string) =>
       this.#filters.set({ ...this.#filter, [name]: value }),
@@ -89,10 +89,10 @@ export class SlipwayLibrary extends HTMLElement {
 
   async #begin(): Promise<void> {
     try {
-      const { role, owner, trashSeconds } = await api.session();
-      this.#cardsList.viewer = owner ?? null;
-      if (role === "admin") this.#filters.forAdmins();
-      this.#bulk.canUndo = (trashSeconds ?? 0) > 0;
+      const session = await api.session();
+      this.#cardsList.session = session;
+      if (session.role === "admin") this.#filters.forAdmins();
+      this.#bulk.canUndo = (session.trashSeconds ?? 0) > 0;
     } catch {
       // The list says what is wrong; without knowing it is asked before anything is deleted.
     }
