@@ -4,6 +4,7 @@
 //! A session is a signed statement that names its token, so revoking the token ends the session.
 //! Called by `http` for every request and by the command line's token commands.
 
+mod playback;
 mod secret;
 mod session;
 mod signed;
@@ -20,6 +21,9 @@ use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 use tokio::sync::OnceCell;
 
+pub use playback::{
+    HOST_CHARS_MAX, HOSTS_MAX, Scope, Ticket, Wanted, is_playback_shaped, organisation, parse_host,
+};
 pub use secret::is_token_shaped;
 pub use signed::{PART_URL_MS, PartSigner};
 
@@ -95,6 +99,7 @@ struct Inner {
     mode: AuthMode,
     session_key: OnceCell<[u8; 32]>,
     part_key: OnceCell<[u8; 32]>,
+    playback: playback::Keys,
     /// The token of the file `admin-token`, for which login links stand.
     admin: OnceLock<TokenId>,
 }
@@ -103,8 +108,10 @@ impl Access {
     /// Makes the judge over the tokens that `state` keeps.
     pub fn new(state: State, clock: Clock, mode: AuthMode) -> Self {
         let (session_key, part_key) = (OnceCell::new(), OnceCell::new());
-        let admin = OnceLock::new();
-        Self { inner: Arc::new(Inner { state, clock, mode, session_key, part_key, admin }) }
+        let (admin, playback) = (OnceLock::new(), playback::Keys::default());
+        Self {
+            inner: Arc::new(Inner { state, clock, mode, session_key, part_key, playback, admin }),
+        }
     }
 
     /// Returns who is let in.

@@ -8,6 +8,7 @@ mod db;
 mod doctor;
 mod ingest;
 mod operate;
+mod playback;
 mod status;
 mod table;
 mod token;
@@ -66,6 +67,7 @@ pub fn main() -> ExitCode {
         },
         Command::LoginLink => login_link(&settings),
         Command::Token(command) => token::run(&settings, command),
+        Command::Playback(command) => playback::run(&settings, command),
         Command::Ingest(said) => match ingest::run(&settings, said) {
             // Each file that didn't work has had its line.
             Ok(false) => return ExitCode::from(1),

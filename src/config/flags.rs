@@ -80,6 +80,9 @@ pub enum Command {
     /// Make, list and revoke access tokens
     #[command(subcommand)]
     Token(TokenCommand),
+    /// The keys that sign playback tokens
+    #[command(subcommand)]
+    Playback(PlaybackCommand),
     /// The records as lines of JSON: export, import, check
     #[command(subcommand)]
     Db(DbCommand),
@@ -160,6 +163,25 @@ pub enum TokenCommand {
     Revoke {
         /// Id as `token list` shows it
         id: String,
+    },
+}
+
+/// What to do with the keys that sign playback tokens.
+#[derive(Debug, Subcommand)]
+pub enum PlaybackCommand {
+    /// Sign with a new key from now on; tokens of the keys before go on counting
+    RotateKey {
+        /// They don't: every token that was made so far ends at once
+        #[arg(long)]
+        drop_old: bool,
+    },
+    /// Forget all keys but the newest: tokens that they signed end at once
+    DropOldKeys,
+    /// List the keys that count
+    ListKeys {
+        /// As JSON
+        #[arg(long)]
+        json: bool,
     },
 }
 

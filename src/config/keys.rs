@@ -2,7 +2,7 @@
 
 use super::{
     Admission, AuthMode, Config, Durability, HooksConfig, Interim, Listen, LogFormat, MediaConfig,
-    Proxies, ProxyHeaders, Reserve, UploadConfig, values as v,
+    PlaybackConfig, Proxies, ProxyHeaders, Reserve, UploadConfig, values as v,
 };
 use crate::model::manifest::Formats;
 use crate::model::video::Visibility;
@@ -61,6 +61,7 @@ pub(super) fn blank() -> Config {
         },
         default_visibility: Visibility::Unlisted,
         trash_for_ms: 0,
+        playback: PlaybackConfig::default(),
         hooks: HooksConfig::default(),
         cors_origins: Vec::new(),
         log_format: LogFormat::Auto,
@@ -391,6 +392,22 @@ pub const KEYS: &[Key] = &[
         meaning: "How long a deleted video can be restored; its bytes count for its owner until \
                   then. With `0` it is removed at once.",
         set: |c, x| v::time_or_zero(x, 365 * 86_400_000).map(|it| c.trash_for_ms = it),
+    },
+    Key {
+        name: "playback.default_expiry",
+        default: "4h",
+        allowed: "a time from `1s`, at most `playback.max_expiry`",
+        meaning: "How long a playback token counts unless whoever asks for it says so.",
+        set: |c, x| {
+            v::time(x, 1_000, 3_650 * 86_400_000).map(|it| c.playback.default_expiry_ms = it)
+        },
+    },
+    Key {
+        name: "playback.max_expiry",
+        default: "7d",
+        allowed: "a time from `1s`",
+        meaning: "How long a playback token may count at most.",
+        set: |c, x| v::time(x, 1_000, 3_650 * 86_400_000).map(|it| c.playback.max_expiry_ms = it),
     },
     Key {
         name: "hooks.webhooks",

@@ -42,6 +42,8 @@ pub struct Config {
     pub hooks: HooksConfig,
     /// How long a deleted video can be restored; 0 removes it at once.
     pub trash_for_ms: u64,
+    /// Playback tokens.
+    pub playback: PlaybackConfig,
     /// Origins that may call from a browser; `*` for all, without credentials.
     pub cors_origins: Vec<String>,
     /// The form of the log.
@@ -136,6 +138,24 @@ impl Network {
             _ => false,
         }
     }
+}
+
+impl std::str::FromStr for Network {
+    type Err = ();
+
+    /// Reads an address or a network such as `10.0.0.0/8`.
+    fn from_str(text: &str) -> Result<Self, ()> {
+        values::network(text).ok_or(())
+    }
+}
+
+/// How long playback tokens count.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PlaybackConfig {
+    /// Unless whoever asks for one says so.
+    pub default_expiry_ms: u64,
+    /// At most.
+    pub max_expiry_ms: u64,
 }
 
 /// Who is let in.
@@ -436,6 +456,12 @@ fn apply(settings: Vec<(String, Setting)>) -> Result<(Config, Table), ConfigErro
             key: "auth.mode",
             mend: "\"open\" lets anybody in, so `listen` must be a loopback address such as \
                    127.0.0.1:8080; use \"token\" for any other",
+        });
+    }
+    if config.playback.default_expiry_ms > config.playback.max_expiry_ms {
+        return Err(ConfigError::Conflict {
+            key: "playback.default_expiry",
+            mend: "can't be longer than `playback.max_expiry`",
         });
     }
     Ok((config, effective))

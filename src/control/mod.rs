@@ -10,7 +10,7 @@ use crate::disk::Disk;
 use crate::ids::TokenId;
 use crate::model::access::Role;
 use crate::model::operation::Operation;
-use crate::state::State;
+use crate::state::{RingChange, State};
 use futures_util::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 use std::io::{self, BufRead, BufReader, Write};
@@ -58,6 +58,11 @@ pub enum Request {
     TokenRevoke {
         /// Which.
         id: TokenId,
+    },
+    /// Something about the keys that sign playback tokens.
+    PlaybackKeys {
+        /// What.
+        change: RingChange,
     },
     /// All records of this moment, into the data directory's export.
     Export,
@@ -107,6 +112,11 @@ pub enum Reply {
     Revoked {
         /// False when no token has that id.
         found: bool,
+    },
+    /// The keys that sign playback tokens, as they are then.
+    PlaybackKeys {
+        /// When each was made, in seconds since 1970; the newest is last.
+        keys: Vec<u32>,
     },
     /// Where the records are.
     Exported {
@@ -209,6 +219,10 @@ impl Desk {
             Request::TokenRevoke { id } => {
                 let revoked = self.access.revoke_token(id).await;
                 revoked.map_err(told).map(|found| Reply::Revoked { found })
+            }
+            Request::PlaybackKeys { change } => {
+                let keys = self.access.change_playback_keys(change).await;
+                keys.map_err(told).map(|keys| Reply::PlaybackKeys { keys })
             }
             Request::Export => {
                 let exported = backup::export(&self.state, &self.disk).await.map_err(told);

@@ -2,10 +2,33 @@
 
 use super::error::StateError;
 use super::record::{LoginCode, TokenRecord};
+use super::view::View;
 use super::writer::Promise;
 use super::{State, keys};
 use crate::ids::TokenId;
 use crate::units::UnixMillis;
+use serde::{Deserialize, Serialize};
+
+/// Most secrets of one ring; with a further one the oldest is forgotten.
+const RING_MAX: usize = 8;
+
+/// What is to be done with a ring of secrets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RingChange {
+    /// Nothing; an empty ring gets its first secret.
+    None,
+    /// A new secret is the newest; the others stay.
+    Add,
+    /// All but the newest are forgotten.
+    Prune,
+    /// A new secret is the only one.
+    Replace,
+}
+
+/// The secrets of a ring, the newest last, each with its number: the second of its making, or the
+/// next one that is free.
+pub type Ring = Vec<(u32, [u8; 32])>;
 
 impl State {
     /// Records a token; one of the same id is replaced.
@@ -124,16 +147,59 @@ impl State {
     /// Synced.
     pub async fn secret(&self, name: &str) -> Result<[u8; 32], StateError> {
         let key = keys::secret(name);
-        self.call(Promise::Synced, move |view| {
-            if let Some(bytes) = view.bytes(&key)? {
-                let other = |_| StateError::Unreadable("a secret of another length".to_owned());
-                return bytes.try_into().map_err(other);
-            }
-            let mut secret = [0u8; 32];
-            getrandom::fill(&mut secret).map_err(|error| StateError::Failed(error.to_string()))?;
-            view.put_bytes(key, secret.to_vec());
-            Ok(secret)
+        self.call(Promise::Synced, move |view| match find(view, &key)? {
+            Some(secret) => Ok(secret),
+            None => draw(view, key),
         })
         .await
     }
+
+    /// Changes a ring of secrets, and returns it as it is then.
+    ///
+    /// # Errors
+    /// `Unreadable` if something else lies among them; `Failed`.
+    /// # Durability
+    /// Synced: what is forgotten doesn't come back.
+    pub async fn secret_ring(
+        &self,
+        name: &'static str,
+        change: RingChange,
+        now: UnixMillis,
+    ) -> Result<Ring, StateError> {
+        self.call(Promise::Synced, move |view| {
+            let mut ring = Ring::new();
+            for key in view.keys(&keys::secrets_of(name))? {
+                let other = || StateError::Unreadable("a secret of another name".to_owned());
+                let number = keys::parse_secret_of(name, &key).ok_or_else(other)?;
+                ring.extend(find(view, &key)?.map(|secret| (number, secret)));
+            }
+            let adds = matches!(change, RingChange::Add | RingChange::Replace);
+            if adds || ring.is_empty() {
+                let last = ring.last().map_or(0, |(number, _)| number.saturating_add(1));
+                let number = u32::try_from(now.as_secs()).unwrap_or(u32::MAX).max(last);
+                ring.push((number, draw(view, keys::secret_of(name, number))?));
+            }
+            let kept = match change {
+                RingChange::None | RingChange::Add => RING_MAX,
+                RingChange::Prune | RingChange::Replace => 1,
+            };
+            for (number, _) in ring.drain(..ring.len().saturating_sub(kept)) {
+                view.remove(keys::secret_of(name, number));
+            }
+            Ok(ring)
+        })
+        .await
+    }
+}
+
+fn find(view: &View<'_>, key: &[u8]) -> Result<Option<[u8; 32]>, StateError> {
+    let other = |_| StateError::Unreadable("a secret of another length".to_owned());
+    view.bytes(key)?.map(|bytes| bytes.try_into().map_err(other)).transpose()
+}
+
+fn draw(view: &mut View<'_>, key: Vec<u8>) -> Result<[u8; 32], StateError> {
+    let mut secret = [0u8; 32];
+    getrandom::fill(&mut secret).map_err(|error| StateError::Failed(error.to_string()))?;
+    view.put_bytes(key, secret.to_vec());
+    Ok(secret)
 }

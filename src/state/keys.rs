@@ -139,6 +139,22 @@ pub(super) fn secret(name: &str) -> Vec<u8> {
     [b"m/secret/", name.as_bytes()].concat()
 }
 
+/// Returns what the keys of the secrets of one ring begin with.
+pub(super) fn secrets_of(ring: &str) -> Vec<u8> {
+    [secret(ring), b"/".to_vec()].concat()
+}
+
+/// Returns the key of the secret `number` of a ring; they sort by their numbers.
+pub(super) fn secret_of(ring: &str, number: u32) -> Vec<u8> {
+    secret(&format!("{ring}/{number:010}"))
+}
+
+/// Reads the number in a key that [`secret_of`] made.
+pub(super) fn parse_secret_of(ring: &str, key: &[u8]) -> Option<u32> {
+    let number = key.strip_prefix(secrets_of(ring).as_slice())?;
+    std::str::from_utf8(number).ok()?.parse().ok()
+}
+
 /// Returns the index keys that a job in its present state has.
 pub(super) fn of_job(job: &JobRecord) -> Vec<Vec<u8>> {
     let at = |index: &[u8], moment| [index, &sortable(moment), b"/", job.id.as_bytes()].concat();

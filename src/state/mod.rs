@@ -34,6 +34,7 @@ mod videos;
 mod view;
 mod writer;
 
+pub use access::{Ring, RingChange};
 pub use dump::{Dump, DumpError};
 pub use error::{Conflict, OpenError, StateError};
 pub use mend::{REPORTS_MAX, StuckJob};

@@ -164,6 +164,9 @@ pub struct VideoRecord {
     /// Chapters that the file names.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub chapters: Vec<Chapter>,
+    /// Playback tokens made up to this moment don't count for it any more. Only ever grows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub playback_revoked_at: Option<UnixMillis>,
 }
 
 /// A video that was deleted and can be restored.
@@ -502,6 +505,7 @@ impl VideoRecord {
             texts: Vec::new(),
             captions: Vec::new(),
             chapters: Vec::new(),
+            playback_revoked_at: None,
         }
     }
 

@@ -59,6 +59,29 @@ impl State {
         .await
     }
 
+    /// Has all playback tokens that were made up to now not count for a video any more, and returns
+    /// it as it is then.
+    ///
+    /// # Errors
+    /// `Missing`, `Failed`.
+    /// # Durability
+    /// Synced: they don't count again.
+    pub async fn revoke_playback(
+        &self,
+        id: VideoId,
+        now: UnixMillis,
+    ) -> Result<VideoRecord, StateError> {
+        self.call(Promise::Synced, move |view| {
+            let mut video = get(view, id)?;
+            // A token may be dated behind the last one, where the clock has gone back since.
+            let next = video.playback_revoked_at.map(|before| before.plus_ms(1));
+            video.playback_revoked_at = next.max(Some(now));
+            put(view, &video)?;
+            Ok(video)
+        })
+        .await
+    }
+
     /// Adds a text track, in the stead of the added one with its name, and returns the video as it
     /// is then.
     ///

@@ -347,6 +347,11 @@ fn video_with_text() -> VideoRecord {
     }
 }
 
+/// A video whose playback tokens were taken back.
+fn video_with_revoked_tokens() -> VideoRecord {
+    VideoRecord { playback_revoked_at: Some(UnixMillis(1_700_000_000_123)), ..video() }
+}
+
 /// A job on an upload whose file was damaged.
 fn job_anew() -> JobRecord {
     JobRecord { live: true, anew: true, ..job() }
@@ -387,6 +392,7 @@ fn records_keep_their_bytes() {
     check_kind("-pictures", video_with_pictures());
     check_kind("-chosen", video_with_choice());
     check_kind("-sounds", video_with_sounds());
+    check_kind("-revoked", video_with_revoked_tokens());
     check(trashed());
     check(cleanup());
     check(delivery());

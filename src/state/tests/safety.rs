@@ -214,6 +214,26 @@ async fn login_codes_work_once() {
     assert_eq!(it.state.view().keys(keys::LOGIN_CODES).expect("read").len(), 1);
 }
 
+/// A ring has as many secrets as its changes say, each under a number that is never used again.
+#[tokio::test]
+async fn rings_of_secrets_turn() {
+    let it = fixture();
+    let now = UnixMillis(1_700_000_000_000);
+    let turn = async |change| it.state.secret_ring("ring", change, now).await.expect("a ring");
+    let first = turn(RingChange::None).await;
+    assert_eq!((first.len(), first[0].0), (1, 1_700_000_000));
+    assert_eq!(turn(RingChange::None).await, first);
+    let two = turn(RingChange::Add).await;
+    assert_eq!((two[0], two[1].0), (first[0], 1_700_000_001));
+    assert_ne!(two[1].1, two[0].1);
+    assert_eq!(turn(RingChange::Prune).await, two[1..]);
+    let replaced = turn(RingChange::Replace).await;
+    assert_eq!((replaced.len(), replaced[0].0), (1, 1_700_000_002));
+    let other = it.state.secret_ring("ring2", RingChange::None, now).await.expect("a ring");
+    assert_eq!(turn(RingChange::None).await, replaced);
+    assert_ne!(other[0].1, replaced[0].1);
+}
+
 /// A secret is drawn once and kept; another name has another one.
 #[tokio::test]
 async fn secrets_are_kept() {
