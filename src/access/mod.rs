@@ -22,7 +22,7 @@ use std::sync::{Arc, OnceLock};
 use tokio::sync::OnceCell;
 
 pub use playback::{
-    HOST_CHARS_MAX, HOSTS_MAX, Scope, Ticket, Wanted, is_playback_shaped, organisation, parse_host,
+    HOST_CHARS_MAX, HOSTS_MAX, Scope, Ticket, Wanted, is_playback_shaped, parse_host,
 };
 pub use secret::is_token_shaped;
 pub use signed::{PART_URL_MS, PartSigner};

@@ -327,6 +327,15 @@ pub(super) async fn json<T: serde::de::DeserializeOwned>(
     json_of(req, payload, JSON_BYTES_MAX).await
 }
 
+/// As [`json`], where nothing may be said at all.
+pub(super) async fn json_or_nothing<T: serde::de::DeserializeOwned + Default>(
+    req: &actix_web::HttpRequest,
+    payload: web::Payload,
+) -> Result<T, super::problem::Problem> {
+    let is_said = req.headers().contains_key(header::CONTENT_TYPE);
+    if is_said { json(req, payload).await } else { Ok(T::default()) }
+}
+
 /// As [`json`], with a bound of its own.
 pub(super) async fn json_of<T: serde::de::DeserializeOwned>(
     req: &actix_web::HttpRequest,

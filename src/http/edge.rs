@@ -4,7 +4,7 @@
 use super::body::Tap;
 use super::problem::{Code, MEDIA_TYPE, Problem};
 use super::tus::headers::VERSION;
-use super::{Shared, draft, guard, live};
+use super::{Shared, draft, guard, live, ticket};
 use crate::config::{AuthMode, Config};
 use crate::model::pace::Pace;
 use crate::telemetry::measures;
@@ -184,7 +184,7 @@ fn log_failure(answer: &HttpResponse<BoxBody>, id: &str, method: &Method, path: 
         || answer.error().map(ToString::to_string).unwrap_or_default(),
         |problem| format!("{problem} ({})", problem.logged_cause()),
     );
-    let status = status.as_u16();
+    let (status, path) = (status.as_u16(), ticket::without_token(path));
     // The path is escaped: it comes from outside.
     error!(request.id = %id, %method, path = ?path, status, "request {id} failed: {cause}");
 }

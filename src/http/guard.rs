@@ -173,7 +173,8 @@ fn out_of_scope(caller: &Caller, right: Right) -> Problem {
     Problem::new(Code::Forbidden, detail)
 }
 
-fn bearer_of(text: &str) -> Option<&str> {
+/// Returns the token of an `Authorization`.
+pub(super) fn bearer_of(text: &str) -> Option<&str> {
     let (scheme, token) = text.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }
@@ -229,7 +230,6 @@ pub(super) struct Outside {
 
 /// Returns from which address a request comes: the connection's peer, or by the word of the
 /// trusted proxies in front the nearest before them. None for a Unix socket without a proxy.
-#[allow(dead_code)] // Whoever counts or keeps addresses asks here.
 pub(super) fn client_address(req: &HttpRequest, config: &Config) -> Option<IpAddr> {
     forwarded::client(peer(req), req.headers(), &config.proxies)
 }

@@ -5,8 +5,10 @@
 
 use super::problem::Problem;
 use super::routes::{self, Routes, Table};
+use super::ticket::Pass;
 use super::tus::headers::attachment;
-use super::{Shared, blocking, guard, translate, videos};
+use super::{AppParts, Shared, blocking, guard, translate, videos};
+use crate::access::Ticket;
 use crate::disk::MediaFile;
 use crate::ids::VideoId;
 use crate::library::{self, LibraryError};
@@ -15,7 +17,7 @@ use crate::model::video::{VideoState, Visibility};
 use crate::state::VideoRecord;
 use actix_files::NamedFile;
 use actix_web::http::header::{self, HeaderValue};
-use actix_web::{HttpRequest, HttpResponse, guard as route, web};
+use actix_web::{FromRequest, Handler, HttpRequest, HttpResponse, guard as route, web};
 use utoipa::OpenApi;
 
 type App = web::Data<Shared>;
@@ -27,22 +29,34 @@ const SANDBOX: &str = "default-src 'none'; sandbox";
 pub(super) const TABLE: Table = Table { tag: "media", add, describe: Addresses::openapi };
 
 #[derive(OpenApi)]
-#[openapi(paths(file))]
+#[openapi(paths(file, file_by_token))]
 struct Addresses;
 
 fn add(routes: &mut Routes<'_>) {
+    // Before the others, to which `s` would be an id.
+    add_one(routes, "/media/s/{token}/{id}", file_by_token);
+    add_one(routes, "/media/{id}", file);
+}
+
+/// Adds the files below an address.
+fn add_one<H, A>(routes: &mut Routes<'_>, at: &str, file: H)
+where
+    H: Handler<A, Output = Result<HttpResponse, Problem>> + Copy,
+    A: FromRequest + 'static,
+{
     // A part of a compressed file means something else than a part of the file.
     let whole = route::fn_guard(|ctx| !ctx.head().headers().contains_key(header::RANGE));
-    let text = web::resource(r"/media/{id}/{file:.*\.(?:m3u8|mpd|vtt)}")
+    let text = web::resource(format!(r"{at}/{{file:.*\.(?:m3u8|mpd|vtt)}}"))
         .guard(whole)
         .wrap(routes::compressed())
         .route(web::get().to(file))
         .route(web::head().to(file));
-    let any = web::resource("/media/{id}/{file:.*}")
+    let any = web::resource(format!("{at}/{{file:.*}}"))
         .route(web::get().to(file))
         .route(web::head().to(file));
-    routes.add("/media/{id}/{file}", &["get", "head"], text);
-    routes.add("/media/{id}/{file}", &["get", "head"], any);
+    let address = format!("{at}/{{file}}");
+    routes.add(&address, &["get", "head"], text);
+    routes.add(&address, &["get", "head"], any);
 }
 
 /// Gives a file of a published video.
@@ -59,35 +73,80 @@ async fn file(
     let id = videos::id_of(&id)?;
     let file = MediaFile::parse(&name).ok_or_else(Problem::not_found)?;
     let caller = guard::optional(&req, &app, Right::SeeVideos).await?;
-    let wanted = file.clone();
-    let (video, named) = blocking(&app, move |parts| {
-        let viewer = caller.as_ref().map(|caller| &caller.viewer);
-        let video = parts.library.video(id, viewer).map_err(translate::library)?;
-        if is_withdrawn(&video, &wanted) {
-            return Err(Problem::not_found());
+    let (video, named) = blocking(&app, {
+        let file = file.clone();
+        move |parts| {
+            let viewer = caller.as_ref().map(|caller| &caller.viewer);
+            let video = parts.library.video(id, viewer).map_err(translate::library)?;
+            opened(parts, video, file)
         }
-        let path = match stored(&video, wanted) {
-            MediaFile::Caption { name } => {
-                let track = library::text_track(&video, &name).map_err(translate::library)?;
-                parts.disk.stored_text(id, track.stored)
-            }
-            file => parts.disk.media_file(id, &file),
-        };
-        let named = NamedFile::open(path).map_err(|_| Problem::not_found())?;
-        Ok((video, named))
     })
     .await?;
+    let kept = cache_control(&video, &file, None);
+    Ok(given(&req, &file, named, &kept))
+}
+
+/// Gives a file of a published video to whoever has a playback token for it.
+#[utoipa::path(method(get, head), path = "/media/s/{token}/{id}/{file}",
+    operation_id = "getMediaByToken", security(()),
+    responses((status = 200, body = Vec<u8>, content_type = "application/octet-stream",
+        description = "A playlist, segment, picture or text track; ranges work")))]
+async fn file_by_token(
+    req: HttpRequest,
+    app: App,
+    path: web::Path<(String, String, String)>,
+) -> Result<HttpResponse, Problem> {
+    let (token, id, name) = path.into_inner();
+    let pass = Pass::read(&req, &app, &token).await?;
+    let id = videos::id_of(&id)?;
+    let file = MediaFile::parse(&name).ok_or_else(Problem::not_found)?;
+    let (video, named) = blocking(&app, {
+        let (file, ticket) = (file.clone(), pass.clone());
+        move |parts| opened(parts, ticket.video(parts, id)?, file)
+    })
+    .await?;
+    let left = pass.ticket.until.ms_since(app.parts.clock.now()) / 1000;
+    let kept = cache_control(&video, &file, Some((&pass.ticket, left)));
+    let mut answer = given(&req, &file, named, &kept);
+    // Its own address isn't told to others.
+    let policy = HeaderValue::from_static("no-referrer");
+    answer.headers_mut().insert(header::REFERRER_POLICY, policy);
+    Ok(answer)
+}
+
+/// Opens a file of a video that the caller may see.
+fn opened(
+    parts: &AppParts,
+    video: VideoRecord,
+    file: MediaFile,
+) -> Result<(VideoRecord, NamedFile), Problem> {
+    if is_withdrawn(&video, &file) {
+        return Err(Problem::not_found());
+    }
+    let path = match stored(&video, file) {
+        MediaFile::Caption { name } => {
+            let track = library::text_track(&video, &name).map_err(translate::library)?;
+            parts.disk.stored_text(video.id, track.stored)
+        }
+        file => parts.disk.media_file(video.id, &file),
+    };
+    let named = NamedFile::open(path).map_err(|_| Problem::not_found())?;
+    Ok((video, named))
+}
+
+fn given(req: &HttpRequest, file: &MediaFile, named: NamedFile, kept: &str) -> HttpResponse {
     let mut answer =
-        typed(named, media_type(&file)).disable_content_disposition().into_response(&req);
+        typed(named, media_type(file)).disable_content_disposition().into_response(req);
     let headers = answer.headers_mut();
-    headers.insert(header::CACHE_CONTROL, cache_control(&video, &file));
+    let kept = HeaderValue::from_str(kept).unwrap_or(HeaderValue::from_static("no-store"));
+    headers.insert(header::CACHE_CONTROL, kept);
     headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(SANDBOX));
     let resource_policy = header::HeaderName::from_static("cross-origin-resource-policy");
     headers.insert(resource_policy, HeaderValue::from_static("cross-origin"));
-    if is_compressed(&file) {
+    if is_compressed(file) {
         weaken(headers);
     }
-    Ok(answer)
+    answer
 }
 
 /// Says whether a file is of a film that was made of wrong bytes: a worker that doesn't know yet
@@ -143,28 +202,34 @@ fn is_compressed(file: &MediaFile) -> bool {
         || matches!(file, Chapters | Caption { .. } | WholeText { .. } | TextSegment { .. })
 }
 
-/// Returns how long a file may be kept, and by whom.
-fn cache_control(video: &VideoRecord, file: &MediaFile) -> HeaderValue {
-    let seconds = match file {
-        _ if file.is_immutable() => "max-age=31536000, immutable",
+/// Returns how long a file may be kept, and by whom. With a playback token nobody keeps it for
+/// longer than that counts, in seconds, and shared caches nothing that isn't for everybody who has
+/// the address: what they have, they give without asking.
+fn cache_control(video: &VideoRecord, file: &MediaFile, by: Option<(&Ticket, u64)>) -> String {
+    let (seconds, for_good) = match file {
+        _ if file.is_immutable() => (31_536_000, ", immutable"),
         // Made once, and again only if they were lost.
         MediaFile::Thumbnail { .. }
         | MediaFile::Sheet { .. }
         | MediaFile::Storyboard
-        | MediaFile::Preview => "max-age=3600",
+        | MediaFile::Preview => (3600, ""),
         MediaFile::Poster
         | MediaFile::PosterWebp
         | MediaFile::Chosen { .. }
         | MediaFile::ChosenWebp { .. }
         | MediaFile::Chapters
-        | MediaFile::Caption { .. } => "max-age=60",
-        _ if video.state == VideoState::Ready => "max-age=60",
+        | MediaFile::Caption { .. } => (60, ""),
+        _ if video.state == VideoState::Ready => (60, ""),
         // It grows: a player has to see the next segment as soon as there is one.
-        _ => "max-age=1",
+        _ => (1, ""),
     };
-    let whom = if video.visibility == Visibility::Private { "private" } else { "public" };
-    HeaderValue::from_str(&format!("{whom}, {seconds}"))
-        .unwrap_or(HeaderValue::from_static("no-store"))
+    let is_for_some = match by {
+        Some((ticket, _)) => ticket.is_bound(),
+        None => video.visibility == Visibility::Private,
+    };
+    let seconds = by.map_or(seconds, |(_, left)| left.min(seconds));
+    let whom = if is_for_some { "private" } else { "public" };
+    format!("{whom}, max-age={seconds}{for_good}")
 }
 
 /// Makes the validator one of meaning rather than of bytes: compressed or not, it is one playlist.

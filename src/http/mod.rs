@@ -28,11 +28,13 @@ mod openapi;
 mod operate;
 mod overview;
 mod pages;
+mod playback;
 mod poster;
 mod problem;
 mod recommend;
 mod routes;
 mod scrape;
+mod ticket;
 mod tokens;
 mod translate;
 mod trash;
@@ -290,6 +292,7 @@ const TABLES: &[Table] = &[
     poster::TABLE,
     videos::TABLE,
     captions::TABLE,
+    playback::TABLE,
     media_files::TABLE,
     cards::TABLE,
     pages::TABLE,

@@ -6,15 +6,18 @@
 use super::login::{login_address, no_store};
 use super::problem::Problem;
 use super::routes::table;
+use super::ticket::Pass;
 use super::{Shared, cards, guard, translate, videos};
 use crate::access::Caller;
 use crate::library::LibraryError;
 use crate::model::access::Right;
-use actix_web::http::header::{self, EntityTag, IfNoneMatch};
+use actix_web::http::header::{self, EntityTag, HeaderName, HeaderValue, IfNoneMatch};
 use actix_web::http::{StatusCode, header::Header};
 use actix_web::{HttpRequest, HttpResponse, web};
 use rust_embed::RustEmbed;
+use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
+use utoipa::IntoParams;
 
 /// What the browser code's build made.
 #[derive(RustEmbed)]
@@ -76,10 +79,27 @@ async fn for_members(req: &HttpRequest, app: &App, name: &str, right: Right) -> 
     page(req, name, StatusCode::OK, "'none'")
 }
 
+/// By what somebody without an account sees a player's page.
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+struct Shown {
+    /// A playback token.
+    token: Option<String>,
+}
+
 /// Shows a player.
 #[utoipa::path(get, path = "/watch/{id}", operation_id = "getWatchPage", security(()),
+    params(Shown),
     responses((status = 200, body = String, content_type = "text/html", description = "A page")))]
-async fn watch(req: HttpRequest, app: App, id: web::Path<String>) -> Answer {
+async fn watch(
+    req: HttpRequest,
+    app: App,
+    id: web::Path<String>,
+    shown: web::Query<Shown>,
+) -> Answer {
+    if let Some(token) = &shown.token {
+        return by_token(&req, &app, &id, token, "watch.html").await;
+    }
     let caller = guard::optional(&req, &app, Right::SeeVideos).await?;
     match (is_seen(&app, caller.as_ref(), &id)?, caller) {
         (true, _) => match cards::open(&app, &id).await? {
@@ -97,12 +117,54 @@ async fn watch(req: HttpRequest, app: App, id: web::Path<String>) -> Answer {
 
 /// Shows a player for an iframe.
 #[utoipa::path(get, path = "/embed/{id}", operation_id = "getEmbedPage", security(()),
+    params(Shown),
     responses((status = 200, body = String, content_type = "text/html", description = "A page")))]
-async fn embed(req: HttpRequest, app: App, id: web::Path<String>) -> Answer {
+async fn embed(
+    req: HttpRequest,
+    app: App,
+    id: web::Path<String>,
+    shown: web::Query<Shown>,
+) -> Answer {
+    if let Some(token) = &shown.token {
+        return by_token(&req, &app, &id, token, "embed.html").await;
+    }
     let caller = guard::optional(&req, &app, Right::SeeVideos).await?;
     let seen = is_seen(&app, caller.as_ref(), &id)?;
     let status = if seen { StatusCode::OK } else { StatusCode::NOT_FOUND };
     page(&req, "embed.html", status, "*")
+}
+
+/// Shows a player to whoever has a playback token. The page is the same with one that isn't good,
+/// and its player says so: whoever has such a link has no account to sign in with.
+async fn by_token(req: &HttpRequest, app: &App, id: &str, token: &str, name: &str) -> Answer {
+    let shown = match Pass::read(req, app, token).await {
+        Ok(pass) => videos::id_of(id).and_then(|id| pass.video(&app.parts, id)).map(|_| pass),
+        Err(problem) => Err(problem),
+    };
+    let status = if shown.is_ok() { StatusCode::OK } else { StatusCode::FORBIDDEN };
+    let framed_by = match &shown {
+        _ if name != "embed.html" => "'none'".to_owned(),
+        Ok(pass) if !pass.ticket.hosts.is_empty() => frames_of(&pass.ticket.hosts),
+        _ => "*".to_owned(),
+    };
+    let mut answer = page(req, name, status, &framed_by)?;
+    // The address opens the video: no other site is to learn it, no cache to keep it, and no
+    // search engine to list it.
+    for (name, value) in [
+        (header::REFERRER_POLICY, "no-referrer"),
+        (header::CACHE_CONTROL, "private, no-cache"),
+        (HeaderName::from_static("x-robots-tag"), "noindex"),
+    ] {
+        answer.headers_mut().insert(name, HeaderValue::from_static(value));
+    }
+    Ok(answer)
+}
+
+/// Returns who may frame a page for pages of these hosts alone, at any port where none is named.
+fn frames_of(hosts: &[String]) -> String {
+    let at = |host: &String| if host.contains(':') { host.clone() } else { format!("{host}:*") };
+    let all = hosts.iter().map(at);
+    std::iter::once("'self'".to_owned()).chain(all).collect::<Vec<_>>().join(" ")
 }
 
 fn is_seen(app: &App, caller: Option<&Caller>, id: &str) -> Result<bool, Problem> {
@@ -134,12 +196,7 @@ async fn file(req: HttpRequest, name: web::Path<String>) -> Answer {
 }
 
 /// Answers with a page that may be framed by `framed_by`.
-pub(super) fn page(
-    req: &HttpRequest,
-    name: &str,
-    status: StatusCode,
-    framed_by: &'static str,
-) -> Answer {
+pub(super) fn page(req: &HttpRequest, name: &str, status: StatusCode, framed_by: &str) -> Answer {
     embedded(req, name, status, framed_by, None)
 }
 
@@ -151,7 +208,7 @@ fn embedded(
     req: &HttpRequest,
     name: &str,
     status: StatusCode,
-    framed_by: &'static str,
+    framed_by: &str,
     tags: Option<&str>,
 ) -> Answer {
     let file = Files::get(name).ok_or_else(Problem::not_found)?;

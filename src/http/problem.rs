@@ -61,6 +61,9 @@ codes! {
     NotLocal = "not-local", 403, "This server only answers this machine";
     /// A signed address that was changed or has run out.
     BadSignature = "bad-signature", 403, "The address isn't valid any more";
+    /// A playback token that isn't one, was changed, revoked or has run out, or isn't good for this
+    /// video, from this address or on this page.
+    BadPlaybackToken = "bad-playback-token", 403, "This link isn't valid any more";
     /// The operator's hook doesn't want the upload, for the reason that it gives; another status of
     /// the class 4xx if the hook says so. An upload that was begun is over.
     UploadRefused = "upload-refused", 403, "The upload isn't wanted here";

@@ -5,6 +5,7 @@ mod cards;
 mod document;
 mod login;
 mod looking;
+mod playback;
 mod rig;
 mod unread;
 mod uploading;

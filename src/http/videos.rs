@@ -3,6 +3,7 @@
 use super::problem::{Code, Problem};
 use super::recommend::Recommendations;
 use super::routes::table;
+use super::ticket::Pass;
 use super::views::{PlaybackView, PublicView, StatusView, ThumbnailView, VideoView, Work};
 use super::{AppParts, Shared, blocking, body, form, guard, media_files, translate, trash};
 use crate::access::Caller;
@@ -81,6 +82,11 @@ pub(super) fn whole(video: &VideoRecord, parts: &AppParts) -> VideoView {
 /// Makes everybody's view of a video.
 pub(super) fn part(video: &VideoRecord, parts: &AppParts) -> PublicView {
     PublicView::of(video, parts.hub.progress(video.id).as_ref())
+}
+
+/// Makes the view of a video for whoever plays it with a token.
+pub(super) fn part_by(pass: &Pass, video: &VideoRecord, parts: &AppParts) -> Seen {
+    Seen::Part(Box::new(part(video, parts).to(|url| pass.to(url))))
 }
 
 pub(super) fn with_work<T>(
@@ -237,6 +243,10 @@ async fn list(req: HttpRequest, app: App, query: web::Query<Query>) -> Answer {
     responses((status = 200, body = Seen,
         description = "All of it for its owner, else its public part")))]
 async fn one(req: HttpRequest, app: App, id: web::Path<String>) -> Answer {
+    if let Some(pass) = Pass::of_call(&req, &app).await? {
+        let video = pass.video(&app.parts, id_of(&id)?)?;
+        return Ok(answer(part_by(&pass, &video, &app.parts)));
+    }
     let caller = guard::optional(&req, &app, Right::SeeVideos).await?;
     let id = id_of(&id)?;
     let seen = blocking(&app, move |parts| match seen_by(parts, caller.as_ref(), id) {
@@ -431,15 +441,15 @@ struct Preview {
     security((), ("bearer" = []), ("cookie" = [])),
     responses((status = 200, body = Preview, description = "What there is to look at")))]
 async fn preview(req: HttpRequest, app: App, id: web::Path<String>) -> Answer {
-    let caller = guard::optional(&req, &app, Right::SeeVideos).await?;
-    let video = seen_by(&app.parts, caller.as_ref(), id_of(&id)?)?;
+    let (video, pass) = looked_at(&req, &app, &id).await?;
     let playback = PlaybackView::of(&video, app.parts.hub.progress(video.id).as_ref());
+    let playback = playback.to(|url| addressed(pass.as_ref(), url));
     Ok(answer(Preview {
         id: video.id.to_string(),
         poster: playback.poster.clone(),
         storyboard: playback.storyboard.clone(),
         preview: playback.preview.clone(),
-        thumbnails: ThumbnailView::all(&video),
+        thumbnails: stills(ThumbnailView::all(&video), pass.as_ref()),
         playback,
     }))
 }
@@ -454,10 +464,40 @@ struct Thumbnails {
     security((), ("bearer" = []), ("cookie" = [])),
     responses((status = 200, body = Thumbnails, description = "The poster, then the stills")))]
 async fn thumbnails(req: HttpRequest, app: App, id: web::Path<String>) -> Answer {
-    let caller = guard::optional(&req, &app, Right::SeeVideos).await?;
-    let video = seen_by(&app.parts, caller.as_ref(), id_of(&id)?)?;
+    let (video, pass) = looked_at(&req, &app, &id).await?;
     let poster = ThumbnailView::poster(&video).into_iter();
-    Ok(answer(Thumbnails { items: poster.chain(ThumbnailView::all(&video)).collect() }))
+    let all = poster.chain(ThumbnailView::all(&video)).collect();
+    Ok(answer(Thumbnails { items: stills(all, pass.as_ref()) }))
+}
+
+/// Returns a video that the caller may see, and the playback token by which, if it is by one.
+async fn looked_at(
+    req: &HttpRequest,
+    app: &App,
+    id: &str,
+) -> Result<(VideoRecord, Option<Pass>), Problem> {
+    if let Some(pass) = Pass::of_call(req, app).await? {
+        let video = pass.video(&app.parts, id_of(id)?)?;
+        return Ok((video, Some(pass)));
+    }
+    let caller = guard::optional(req, app, Right::SeeVideos).await?;
+    Ok((seen_by(&app.parts, caller.as_ref(), id_of(id)?)?, None))
+}
+
+fn stills(mut stills: Vec<ThumbnailView>, pass: Option<&Pass>) -> Vec<ThumbnailView> {
+    for still in stills.iter_mut() {
+        let url = std::mem::take(&mut still.url);
+        still.url = addressed(pass, url);
+    }
+    stills
+}
+
+/// Returns an address as it is, or as it is with a token.
+fn addressed(pass: Option<&Pass>, url: String) -> String {
+    match pass {
+        Some(pass) => pass.to(url),
+        None => url,
+    }
 }
 
 /// Says which qualities would be made now, and why.

@@ -119,6 +119,42 @@ fn revoking_a_token_ends_its_sessions() {
     assert_eq!(run(&["token", "revoke", id]).status.code(), Some(1));
 }
 
+/// Keys that sign playback tokens are changed beside the running server: those of the key before
+/// count until it is dropped, and a server that starts later knows the same.
+#[test]
+fn playback_keys_rotate_under_a_running_server() {
+    let server = Server::start();
+    let run = |args: &[&str]| {
+        let mut command = Command::new(program());
+        let done = command.arg("playback").args(args).env("SLIPWAY_DATA_DIR", &server.data);
+        let done = done.output().expect("runs");
+        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+        String::from_utf8_lossy(&done.stdout).into_owned()
+    };
+    let (_, video) = server.create("a.mp4", 5);
+    let made = || {
+        let path = format!("/api/videos/{video}/playback-token");
+        let made = server.send("POST", &path, &[], b"").json();
+        made["token"].as_str().expect("a token").to_owned()
+    };
+    let status = |token: &str| {
+        let path = format!("/watch/{video}?token={token}");
+        server.send_as_anyone("GET", &path, &[], b"").status
+    };
+    let first = made();
+    assert_eq!((status(&first), status(&format!("{first}A"))), (200, 403));
+    run(&["rotate-key"]);
+    let second = made();
+    let keys: Vec<u32> = serde_json::from_str(&run(&["list-keys", "--json"])).expect("JSON");
+    assert_eq!((keys.len(), status(&first), status(&second)), (2, 200, 200));
+    run(&["drop-old-keys"]);
+    assert_eq!((status(&first), status(&second)), (403, 200));
+    let list = run(&["list-keys"]);
+    assert!(list.contains(&keys[1].to_string()) && list.contains("signs"), "{list}");
+    run(&["rotate-key", "--drop-old"]);
+    assert_eq!((status(&second), status(&made())), (403, 200));
+}
+
 /// The login link works once, and only after its button was pressed.
 #[test]
 fn a_login_link_opens_the_door_once() {

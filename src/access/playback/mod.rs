@@ -60,7 +60,7 @@ impl Ticket {
         let covers = match &self.scope {
             Scope::Video(id) => video.id == *id,
             Scope::Owner(owner) => video.owner == *owner,
-            Scope::Organisation(name) => organisation(&video.owner) == Some(name),
+            Scope::Organisation(name) => video.owner.org() == Some(name),
         };
         let is_early = video.state == VideoState::Uploading;
         covers
@@ -84,11 +84,6 @@ impl Ticket {
     pub fn is_bound(&self) -> bool {
         self.network.is_some() || !self.hosts.is_empty()
     }
-}
-
-/// Returns the organisation in an owner's name.
-pub fn organisation(owner: &Owner) -> Option<&str> {
-    owner.0.split_once('/').map(|(organisation, _)| organisation)
 }
 
 fn is_host(named: &str, host: &str) -> bool {

@@ -11,6 +11,7 @@ use super::told::Told;
 use crate::events::{Event, EventKind, News, Subscription};
 use crate::http::AppParts;
 use crate::http::problem::Problem;
+use crate::http::ticket::Pass;
 use crate::ids::VideoId;
 use crate::model::access::Viewer;
 use std::collections::{HashMap, VecDeque};
@@ -69,6 +70,11 @@ impl Line {
     /// Returns the event in words, once somebody has made them.
     pub(super) fn told(&self) -> Option<Option<&Told>> {
         self.told.get().map(Option::as_ref)
+    }
+
+    /// Returns what happened.
+    pub(super) fn event(&self) -> &Event {
+        &self.event
     }
 
     /// Makes the words if there are none; blocks.
@@ -198,12 +204,33 @@ impl Board {
         viewer: Option<&Viewer>,
         choice: &Arc<Choice>,
     ) -> Result<Arc<Snapshot>, Problem> {
-        let (shared, choice) = (Arc::clone(&self.shared), Arc::clone(choice));
-        let viewer = viewer.cloned();
+        let (choice, viewer) = (Arc::clone(choice), viewer.cloned());
+        self.look(move |id, parts| Snapshot::take(&choice, viewer.as_ref(), id, parts)).await
+    }
+
+    /// Returns the present state for whoever listens with a playback token. Nobody else's has the
+    /// same addresses.
+    ///
+    /// # Errors
+    /// Those of the state.
+    pub(super) async fn snapshot_by(
+        &self,
+        pass: &Pass,
+        choice: &Arc<Choice>,
+    ) -> Result<Arc<Snapshot>, Problem> {
+        let (choice, pass) = (Arc::clone(choice), pass.clone());
+        self.look(move |id, parts| Snapshot::take_by(&choice, &pass, id, parts)).await
+    }
+
+    async fn look(
+        &self,
+        take: impl FnOnce(u64, &AppParts) -> Result<Snapshot, Problem> + Send + 'static,
+    ) -> Result<Arc<Snapshot>, Problem> {
+        let shared = Arc::clone(&self.shared);
         let work = move || {
             // Read before the records: what they hold may be newer than it says, never older.
             let id = shared.ring().next.saturating_sub(1);
-            Snapshot::take(&choice, viewer.as_ref(), id, &shared.parts).map(Arc::new)
+            take(id, &shared.parts).map(Arc::new)
         };
         let taken = tokio::task::spawn_blocking(work).await;
         taken.unwrap_or_else(|_| Err(Problem::internal("a snapshot wasn't taken")))

@@ -4,8 +4,9 @@
 //! the events behind that id can be read. So those who come in the same moment with the same
 //! choice share one: after a restart all listeners come at once.
 
-use super::told::{Text, Told, snapshot_end};
+use super::told::{Text, Told, present_by, snapshot_end};
 use crate::http::problem::Problem;
+use crate::http::ticket::Pass;
 use crate::http::{AppParts, translate};
 use crate::ids::{Owner, VideoId};
 use crate::model::access::{Role, Viewer};
@@ -41,6 +42,12 @@ impl Choice {
             videos.dedup();
         }
         Self { videos, session }
+    }
+
+    /// Says whether a video is named.
+    pub(super) fn names(&self, video: Option<VideoId>) -> bool {
+        let named = self.videos.as_ref().zip(video);
+        named.is_some_and(|(videos, video)| videos.binary_search(&video).is_ok())
     }
 
     /// Reads what is chosen: the named videos, those of the session, or all on which something is
@@ -91,6 +98,25 @@ impl Snapshot {
         let told = videos.map(|video| Told::present(video, id, at, parts));
         let mut texts: Vec<Text> =
             told.filter_map(|told| told.text_for(viewer, choice).cloned()).collect();
+        texts.push(snapshot_end(id, at, texts.len()));
+        Ok(Self { id, texts })
+    }
+
+    /// Does the same for whoever has a playback token.
+    ///
+    /// # Errors
+    /// Those of the state.
+    pub(super) fn take_by(
+        choice: &Choice,
+        pass: &Pass,
+        id: u64,
+        parts: &AppParts,
+    ) -> Result<Self, Problem> {
+        let at = parts.clock.now();
+        let videos = choice.present(parts, None)?;
+        let shown = videos.iter().filter(|video| pass.ticket.shows(video));
+        let mut texts: Vec<Text> =
+            shown.map(|video| present_by(pass, video, id, at, parts)).collect();
         texts.push(snapshot_end(id, at, texts.len()));
         Ok(Self { id, texts })
     }

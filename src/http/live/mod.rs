@@ -16,6 +16,7 @@ pub(super) use socket::PATH as SOCKET_PATH;
 use super::guard::{self, Credential};
 use super::problem::{Code, Problem};
 use super::routes::table;
+use super::ticket::Pass;
 use super::{Shared, videos};
 use crate::access::Caller;
 use crate::model::access::Right;
@@ -104,6 +105,8 @@ struct Listener {
     app: App,
     credential: Credential,
     caller: Option<Caller>,
+    /// The playback token that it listens with, instead of anything else.
+    pass: Option<Pass>,
     choice: Arc<Choice>,
     place: Place,
     /// The event that was read last, until its words are there.
@@ -126,7 +129,11 @@ impl Listener {
         query: Query,
         last: Option<u64>,
     ) -> Result<Self, Problem> {
-        let caller = guard::optional(req, app, Right::SeeVideos).await?;
+        let pass = Pass::of_call(req, app).await?;
+        let (credential, caller) = match &pass {
+            Some(_) => (Credential::None, None),
+            None => (Credential::of(req, app)?, guard::optional(req, app, Right::SeeVideos).await?),
+        };
         let Query { video_ids, session_id, .. } = query;
         let videos = video_ids.map(|list| videos::ids_of(&list)).transpose()?;
         if caller.is_none() && videos.is_none() {
@@ -138,8 +145,9 @@ impl Listener {
         heartbeat.reset();
         let mut listener = Self {
             app: App::clone(app),
-            credential: Credential::of(req, app)?,
+            credential,
             caller,
+            pass,
             choice: Arc::new(Choice::new(videos, session_id)),
             place: app.board.subscribe(last),
             line: None,
@@ -198,6 +206,16 @@ impl Listener {
 
     /// Returns the words of an event, if this listener may know and wants to.
     async fn text_of(&self, line: &Arc<Line>) -> Option<Text> {
+        if let Some(pass) = &self.pass {
+            if !self.choice.names(line.event().video) {
+                return None;
+            }
+            let (line, pass) = (Arc::clone(line), pass.clone());
+            let told = super::blocking(&self.app, move |parts| {
+                Ok(told::told_by(&pass, line.event(), parts))
+            });
+            return told.await.ok()?;
+        }
         if line.told().is_none() {
             // It happened when nobody listened.
             let line = Arc::clone(line);
@@ -214,7 +232,10 @@ impl Listener {
     /// Takes the present state of what was chosen, and goes on behind it.
     async fn look(&mut self) -> Result<(), Problem> {
         let viewer = self.caller.as_ref().map(|caller| &caller.viewer);
-        let snapshot = self.app.board.snapshot(viewer, &self.choice).await?;
+        let snapshot = match &self.pass {
+            Some(pass) => self.app.board.snapshot_by(pass, &self.choice).await?,
+            None => self.app.board.snapshot(viewer, &self.choice).await?,
+        };
         self.place.go_on_behind(&snapshot);
         self.snapshot = Some((snapshot, 0));
         Ok(())
@@ -222,6 +243,9 @@ impl Listener {
 
     /// Ends the stream of somebody whose token was revoked or whose session has run out.
     async fn still_allowed(&self) -> Option<()> {
+        if let Some(pass) = &self.pass {
+            return pass.holds(&self.app).await.then_some(());
+        }
         let caller = self.credential.caller(&self.app).await.ok()?;
         (caller == self.caller).then_some(())
     }

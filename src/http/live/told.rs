@@ -7,6 +7,7 @@
 use super::choice::Choice;
 use super::said::{Head, LiveEvent};
 use crate::events::{Event, EventBody, EventKind};
+use crate::http::ticket::Pass;
 use crate::http::videos::Seen;
 use crate::http::{AppParts, admin, videos};
 use crate::ids::{Owner, VideoId};
@@ -163,6 +164,30 @@ impl Told {
         };
         self.part.as_ref().filter(|_| open)
     }
+}
+
+/// Puts an event into words for whoever listens with a playback token: what is told of a video that
+/// it shows, with the addresses that it opens. Blocks.
+pub(super) fn told_by(pass: &Pass, event: &Event, parts: &AppParts) -> Option<Text> {
+    let is_of_video = matches!(event.body, EventBody::Video);
+    let video = parts.state.video(event.video.filter(|_| is_of_video)?).ok().flatten()?;
+    let seen = pass.ticket.shows(&video).then(|| videos::part_by(pass, &video, parts))?;
+    let head = Head::new(event.id, event.at, Some(video.id));
+    let said = LiveEvent::of_video(event.kind, head, Some(seen));
+    Some(Text::new(Some(event.id), event.kind.name(), &said))
+}
+
+/// Puts the present state of a video into words for the same.
+pub(super) fn present_by(
+    pass: &Pass,
+    video: &VideoRecord,
+    id: u64,
+    at: UnixMillis,
+    parts: &AppParts,
+) -> Text {
+    let kind = EventKind::VideoState;
+    let (seen, head) = (videos::part_by(pass, video, parts), Head::new(id, at, Some(video.id)));
+    Text::new(None, kind.name(), &LiveEvent::of_video(kind, head, Some(seen)))
 }
 
 /// Returns what ends a snapshot: the id of the last event that is part of it, and how many videos

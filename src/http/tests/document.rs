@@ -57,7 +57,7 @@ async fn the_server_takes_what_the_document_names() {
     for (path, known) in methods {
         let at = path.replace("/files/{id}", &upload);
         let at = at.replace("{id}", id).replace("{index}", "0").replace("{lang}", "en");
-        let at = at.replace("{file}", "none.jpg");
+        let at = at.replace("{file}", "none.jpg").replace("{token}", "slp_x");
         // Who streams stays; who has it may be asked for nothing.
         for method in METHODS.iter().filter(|method| !(at == "/api/events" && **method == "get")) {
             let line = format!("{} {at}", method.to_uppercase());

@@ -156,6 +156,11 @@ impl PublicView {
             playback: PlaybackView::of(video, progress),
         }
     }
+
+    /// Returns the view with other addresses of media.
+    pub(super) fn to(self, other: impl Fn(String) -> String) -> Self {
+        Self { playback: self.playback.to(other), ..self }
+    }
 }
 
 impl SourceView {

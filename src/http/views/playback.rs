@@ -34,8 +34,8 @@ pub(super) struct RenditionView {
 #[serde(rename_all = "camelCase")]
 #[schema(as = Playback)]
 pub(in crate::http) struct PlaybackView {
-    hls: Option<String>,
-    dash: Option<String>,
+    pub(in crate::http) hls: Option<String>,
+    pub(in crate::http) dash: Option<String>,
     pub(in crate::http) mp4: Option<String>,
     pub(in crate::http) poster: Option<String>,
     pub(in crate::http) storyboard: Option<String>,
@@ -118,6 +118,23 @@ impl PlaybackView {
                 .collect(),
             chapters: (!video.chapters.is_empty())
                 .then(|| ChaptersView::of(&video.chapters, at(CHAPTERS_FILE))),
+        }
+    }
+
+    /// Returns the view with other addresses.
+    pub(in crate::http) fn to(self, other: impl Fn(String) -> String) -> Self {
+        let caption = |track: CaptionView| CaptionView { url: other(track.url), ..track };
+        let chapters = |it: ChaptersView| ChaptersView { url: other(it.url), ..it };
+        Self {
+            hls: self.hls.map(&other),
+            dash: self.dash.map(&other),
+            mp4: self.mp4.map(&other),
+            poster: self.poster.map(&other),
+            storyboard: self.storyboard.map(&other),
+            preview: self.preview.map(&other),
+            playable_seconds: self.playable_seconds,
+            captions: self.captions.into_iter().map(caption).collect(),
+            chapters: self.chapters.map(chapters),
         }
     }
 }
