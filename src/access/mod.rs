@@ -8,12 +8,13 @@ mod playback;
 mod secret;
 mod session;
 mod signed;
+mod tokens;
 
 use crate::clock::Clock;
 use crate::config::AuthMode;
 use crate::disk::{Disk, DiskError};
 use crate::ids::{Owner, TokenId};
-use crate::model::access::{Role, Viewer};
+use crate::model::access::{Bounds, Pass, Role, Viewer};
 use crate::state::record::{LoginCode, TokenRecord};
 use crate::state::{State, StateError};
 use crate::units::UnixMillis;
@@ -26,6 +27,8 @@ pub use playback::{
 };
 pub use secret::is_token_shaped;
 pub use signed::{PART_URL_MS, PartSigner};
+use tokens::Uses;
+pub use tokens::{NewToken, TokenFault};
 
 /// How long a session lasts after its login: 30 days.
 pub const SESSION_MS: u64 = 30 * 86_400_000;
@@ -43,8 +46,17 @@ pub struct Caller {
     pub viewer: Viewer,
     /// The token behind it; none in mode `open`.
     pub token: Option<TokenId>,
-    /// Extra rights of the token, such as `metrics`.
+    /// What the token is confined to; empty means all that its role may.
     pub scopes: Vec<String>,
+    /// What bounds the uploads that it begins.
+    pub bounds: Bounds,
+}
+
+impl Caller {
+    /// Returns by what an upload of theirs is begun.
+    pub fn pass(&self) -> Pass {
+        Pass { token: self.token, bounds: self.bounds }
+    }
 }
 
 /// Why somebody wasn't let in.
@@ -67,6 +79,9 @@ pub enum AccessError {
     /// There is no admin token that a login link could stand for.
     #[error("there is no admin token; make one with `slipway token create --role admin`")]
     NoAdmin,
+    /// What was asked for can't be a token.
+    #[error(transparent)]
+    Fault(#[from] TokenFault),
     /// The state couldn't be changed.
     #[error("the state couldn't be changed: {0}")]
     State(#[from] StateError),
@@ -102,16 +117,17 @@ struct Inner {
     playback: playback::Keys,
     /// The token of the file `admin-token`, for which login links stand.
     admin: OnceLock<TokenId>,
+    uses: Uses,
 }
 
 impl Access {
     /// Makes the judge over the tokens that `state` keeps.
     pub fn new(state: State, clock: Clock, mode: AuthMode) -> Self {
         let (session_key, part_key) = (OnceCell::new(), OnceCell::new());
-        let (admin, playback) = (OnceLock::new(), playback::Keys::default());
-        Self {
-            inner: Arc::new(Inner { state, clock, mode, session_key, part_key, playback, admin }),
-        }
+        let (admin, uses) = (OnceLock::new(), Uses::default());
+        let playback = playback::Keys::default();
+        let inner = Inner { state, clock, mode, session_key, part_key, playback, admin, uses };
+        Self { inner: Arc::new(inner) }
     }
 
     /// Returns who is let in.
@@ -125,6 +141,7 @@ impl Access {
             viewer: Viewer { owner: Owner(OPEN_OWNER.to_owned()), role: Role::Admin },
             token: None,
             scopes: Vec::new(),
+            bounds: Bounds::default(),
         })
     }
 
@@ -133,7 +150,9 @@ impl Access {
     /// # Errors
     /// `Invalid` if it isn't known, was revoked, or has run out.
     pub async fn bearer(&self, token: &str) -> Result<Caller, Denied> {
-        Ok(caller_of(self.live_token(token)?))
+        let record = self.live_token(token)?;
+        self.note_use(&record).await;
+        Ok(caller_of(record))
     }
 
     /// Returns whom a session cookie stands for.
@@ -148,51 +167,9 @@ impl Access {
         let token =
             session::verify(self.session_key().await?, value, now).ok_or(Denied::Invalid)?;
         let record = self.inner.state.token(token)?.filter(|record| is_live(record, now));
-        record.map(caller_of).ok_or(Denied::Invalid)
-    }
-
-    /// Makes an access token and returns its text, which is not to be had again, and its record.
-    ///
-    /// What is made with it belongs to `user`, or to the token's own id. It lasts `expires_ms`
-    /// milliseconds, or until it is revoked.
-    ///
-    /// # Errors
-    /// `State` if the record couldn't be stored.
-    /// # Durability
-    /// The record survives a power cut once this returns.
-    pub async fn create_token(
-        &self,
-        role: Role,
-        name: Option<String>,
-        user: Option<String>,
-        expires_ms: Option<u64>,
-        scopes: Vec<String>,
-    ) -> Result<(String, TokenRecord), AccessError> {
-        let token = secret::fresh_token();
-        let mut record = self.record_of(&token, role, name);
-        if let Some(user) = user {
-            record.owner = Owner(user);
-        }
-        record.expires_at = expires_ms.map(|ms| record.created_at.plus_ms(ms));
-        record.scopes = scopes;
-        self.inner.state.put_token(record.clone()).await?;
-        Ok((token, record))
-    }
-
-    /// Lists the records of all tokens.
-    ///
-    /// # Errors
-    /// `State` if the state couldn't be asked.
-    pub fn tokens(&self) -> Result<Vec<TokenRecord>, AccessError> {
-        Ok(self.inner.state.tokens()?)
-    }
-
-    /// Takes a token and its sessions out of use; says whether there was one.
-    ///
-    /// # Errors
-    /// `State` if the record couldn't be removed.
-    pub async fn revoke_token(&self, id: TokenId) -> Result<bool, AccessError> {
-        Ok(self.inner.state.revoke_token(id).await?)
+        let record = record.ok_or(Denied::Invalid)?;
+        self.note_use(&record).await;
+        Ok(caller_of(record))
     }
 
     /// Makes sure that the data directory's admin token exists and counts.
@@ -346,6 +323,10 @@ impl Access {
             scopes: Vec::new(),
             created_at: now,
             expires_at: None,
+            bounds: Bounds::default(),
+            max_uploads: None,
+            uploads_begun: 0,
+            used_at: None,
         }
     }
 }
@@ -355,6 +336,7 @@ fn caller_of(record: TokenRecord) -> Caller {
         viewer: Viewer { owner: record.owner, role: record.role },
         token: Some(record.id),
         scopes: record.scopes,
+        bounds: record.bounds,
     }
 }
 

@@ -26,7 +26,8 @@ impl Place {
 }
 
 async fn uploader(access: &Access, expires_ms: Option<u64>) -> (String, TokenRecord) {
-    let made = access.create_token(Role::Uploader, None, None, expires_ms, Vec::new()).await;
+    let new = NewToken { expires_ms, ..NewToken::of(Role::Uploader) };
+    let made = access.create_token(new).await;
     made.expect("a token")
 }
 
@@ -107,10 +108,7 @@ async fn the_admin_token_of_the_file_is_registered_again() {
     rebuilt.ensure_admin_token(&place.disk).await.expect("registered");
     let caller = rebuilt.bearer(text).await.expect("let in");
 
-    let (other, _) = rebuilt
-        .create_token(Role::Admin, None, None, None, Vec::new())
-        .await
-        .expect("another admin");
+    let (other, _) = rebuilt.create_token(NewToken::of(Role::Admin)).await.expect("another admin");
     rebuilt.revoke_token(caller.token.expect("an id")).await.expect("revoked");
     rebuilt.ensure_admin_token(&place.disk).await.expect("left alone");
     assert!(rebuilt.bearer(text).await.is_err() && rebuilt.bearer(&other).await.is_ok());
@@ -126,4 +124,53 @@ async fn mode_open_needs_no_token() {
     assert_eq!((caller.viewer.owner.0.as_str(), caller.viewer.role), (OPEN_OWNER, Role::Admin));
     assert_eq!(access.ensure_admin_token(&place.disk).await.expect("nothing to do"), None);
     assert_eq!(place.disk.admin_token().expect("read"), None);
+}
+
+/// What can't work is said when a token is made, with what would.
+#[tokio::test]
+async fn a_token_that_cant_work_isnt_made() {
+    let place = Place::new();
+    let access = place.access("state");
+    let fault = async |role, user: Option<&str>, scopes: &[&str]| {
+        let scopes = scopes.iter().map(|&scope| scope.to_owned()).collect();
+        let user = user.map(str::to_owned);
+        let new = NewToken { user, scopes, ..NewToken::of(role) };
+        access.create_token(new).await.err().map(|error| error.to_string())
+    };
+    let unknown = fault(Role::Admin, None, &["video:read", "videos"]).await.expect("unknown");
+    assert!(unknown.contains("`videos`") && unknown.contains("`upload:create`"), "{unknown}");
+    let idle = fault(Role::Viewer, None, &["upload:create"]).await.expect("a viewer can't");
+    assert_eq!(idle, "the scope `upload:create` needs uploader");
+    let idle = fault(Role::Admin, Some("acme/boss"), &["admin"]).await.expect("no operator");
+    assert!(idle.contains("outside of organisations"), "{idle}");
+    for name in ["", "a/b/c", "acme/", " ann"] {
+        assert!(fault(Role::Viewer, Some(name), &[]).await.is_some(), "{name:?}");
+    }
+    assert_eq!(fault(Role::Viewer, Some("acme/vic"), &["metrics", "video:read"]).await, None);
+    let nothing = NewToken { max_uploads: Some(0), ..NewToken::of(Role::Uploader) };
+    assert!(access.create_token(nothing).await.is_err());
+    assert_eq!(access.tokens().expect("tokens").len(), 1, "and nothing was kept of the others");
+}
+
+/// The last use is told at once, written at most every few minutes, and known after a restart.
+#[tokio::test]
+async fn the_last_use_is_remembered_roughly() {
+    let place = Place::new();
+    let state = State::open(&place.directory.path().join("state")).expect("a database");
+    let access = Access::new(state.clone(), place.clock.clone(), AuthMode::Token);
+    let (text, record) = uploader(&access, None).await;
+    let told = || access.tokens().expect("tokens")[0].used_at;
+    let stored = || state.token(record.id).expect("it reads").expect("a token").used_at;
+    assert_eq!((told(), stored()), (None, None));
+    access.bearer(&text).await.expect("let in");
+    assert_eq!((told(), stored()), (Some(NOW), Some(NOW)));
+    place.clock.advance_ms(299_999);
+    access.bearer(&text).await.expect("let in");
+    assert_eq!((told(), stored()), (Some(NOW.plus_ms(299_999)), Some(NOW)), "nothing is written");
+    place.clock.advance_ms(1);
+    let cookie = access.redeem_token(&text).await.expect("a session");
+    access.cookie(&cookie).await.expect("let in");
+    assert_eq!(stored(), Some(NOW.plus_ms(300_000)));
+    let again = Access::new(state.clone(), place.clock.clone(), AuthMode::Token);
+    assert_eq!(again.tokens().expect("tokens")[0].used_at, Some(NOW.plus_ms(300_000)));
 }

@@ -1,10 +1,12 @@
 //! `slipway token …`
 
 use super::{Failure, ask, load, unexpected};
-use crate::config::flags::{Settings, TokenCommand, TokenCreate, length_of_time_ms};
+use crate::config::flags::{Settings, TokenCommand, TokenCreate, length_of_time_ms, size_bytes};
 use crate::control::{Reply, Request, TokenView};
 use crate::ids::TokenId;
-use crate::model::access::Role;
+use crate::model::accept::Accept;
+use crate::model::access::{Bounds, Role};
+use crate::units::ByteCount;
 
 pub(super) fn run(settings: &Settings, command: TokenCommand) -> Result<(), Failure> {
     let config = load(settings)?.config;
@@ -33,11 +35,8 @@ pub(super) fn run(settings: &Settings, command: TokenCommand) -> Result<(), Fail
 }
 
 fn creation(wanted: TokenCreate) -> Result<Request, Failure> {
-    let role = match wanted.role.as_str() {
-        "admin" => Role::Admin,
-        "uploader" => Role::Uploader,
-        _ => Role::Viewer,
-    };
+    let role = Role::parse(&wanted.role).unwrap_or(Role::Viewer);
+    let max_size = wanted.max_size.as_deref().map(size_bytes).transpose();
     let expires_ms = wanted.expires.as_deref().map(length_of_time_ms).transpose();
     Ok(Request::TokenCreate {
         role,
@@ -45,6 +44,11 @@ fn creation(wanted: TokenCreate) -> Result<Request, Failure> {
         user: wanted.user,
         expires_ms: expires_ms.map_err(|mend| Failure::usage(format!("--expires: {mend}")))?,
         scopes: wanted.scopes,
+        bounds: Bounds {
+            max_size: max_size.map_err(|mend| Failure::usage(format!("--max-size: {mend}")))?,
+            accept: Accept::parse(wanted.accept.iter().map(String::as_str)),
+        },
+        max_uploads: wanted.max_uploads,
     })
 }
 
@@ -60,7 +64,7 @@ fn print_new(secret: &str, token: &TokenView, json: bool) -> Result<(), Failure>
     eprintln!(
         "id {}  role {}  owner {}  expires {expires}",
         token.id,
-        role_word(token.role),
+        token.role.name(),
         token.owner
     );
     Ok(())
@@ -71,25 +75,32 @@ fn print_all(tokens: &[TokenView], json: bool) -> Result<(), Failure> {
         println!("{}", serde_json::to_string(tokens).map_err(Failure::other)?);
         return Ok(());
     }
-    println!("{:36}  {:8}  {:36}  {:24}  {:24}  NAME", "ID", "ROLE", "OWNER", "CREATED", "EXPIRES");
+    println!(
+        "{:36}  {:8}  {:36}  {:24}  {:24}  {:24}  {:20}  LIMITS",
+        "ID", "ROLE", "OWNER", "CREATED", "EXPIRES", "LAST USED", "NAME"
+    );
     for token in tokens {
         println!(
-            "{:36}  {:8}  {:36}  {:24}  {:24}  {}",
+            "{:36}  {:8}  {:36}  {:24}  {:24}  {:24}  {:20}  {}",
             token.id.to_string(),
-            role_word(token.role),
+            token.role.name(),
             token.owner,
             token.created_at,
             token.expires_at.as_deref().unwrap_or("never"),
+            token.used_at.as_deref().unwrap_or("never"),
             token.name.as_deref().unwrap_or("-"),
+            limits(token),
         );
     }
     Ok(())
 }
 
-fn role_word(role: Role) -> &'static str {
-    match role {
-        Role::Admin => "admin",
-        Role::Uploader => "uploader",
-        Role::Viewer => "viewer",
-    }
+/// Says in words what a token is held to.
+fn limits(token: &TokenView) -> String {
+    let mut said = token.scopes.clone();
+    said.extend(token.accept.iter().flatten().cloned());
+    said.extend(token.max_size.map(|size| format!("{} each", ByteCount(size))));
+    let count = token.max_uploads;
+    said.extend(count.map(|max| format!("{} of {max} uploads", token.uploads_begun)));
+    if said.is_empty() { "-".to_owned() } else { said.join(" ") }
 }

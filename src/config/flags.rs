@@ -1,5 +1,6 @@
 //! Flags and subcommands, declared once.
 
+use crate::units::ByteCount;
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
 
@@ -272,15 +273,25 @@ pub struct TokenCreate {
     /// A name to tell it apart
     #[arg(long)]
     pub name: Option<String>,
-    /// The user it acts for [default: itself]
+    /// The user it acts for, such as ann, or acme/ann in an organisation [default: itself]
     #[arg(long)]
     pub user: Option<String>,
     /// How long it holds, such as 30d [default: until revoked]
     #[arg(long)]
     pub expires: Option<String>,
-    /// A right besides the role's, as often as needed
-    #[arg(long = "scope")]
+    /// Confines it to a right (video:read, video:write, upload:read, upload:create, admin,
+    /// metrics), as often as needed [default: all that its role may]
+    #[arg(long = "scope", value_name = "SCOPE")]
     pub scopes: Vec<String>,
+    /// Largest upload that it may begin, such as 2GB
+    #[arg(long, value_name = "SIZE")]
+    pub max_size: Option<String>,
+    /// How many uploads it may begin in all
+    #[arg(long, value_name = "N")]
+    pub max_uploads: Option<u32>,
+    /// Files that it may bring, of those that the server takes, as often as needed
+    #[arg(long, value_name = "TYPE", value_parser = ["video/*", "audio/*", "*/*"])]
+    pub accept: Vec<String>,
     /// Everything as JSON on stdout
     #[arg(long)]
     pub json: bool,
@@ -334,4 +345,12 @@ pub struct Ingest {
 /// A sentence that says what is allowed.
 pub fn length_of_time_ms(text: &str) -> Result<u64, String> {
     super::values::time(&toml::Value::String(text.to_owned()), 1_000, 3_650 * 86_400_000)
+}
+
+/// Reads a size as the configuration writes it: `2 GB`, `512MiB`.
+///
+/// # Errors
+/// A sentence that says how to write it.
+pub fn size_bytes(text: &str) -> Result<ByteCount, String> {
+    super::values::size(&toml::Value::String(text.to_owned()), 1, i64::MAX as u64)
 }

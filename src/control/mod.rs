@@ -4,11 +4,11 @@
 //! database as well, so nothing else is asked. Without a server the same [`Desk`] works on the
 //! database itself. Used by `server` (listening) and `cli` (asking).
 
-use crate::access::Access;
+use crate::access::{Access, NewToken};
 use crate::backup;
 use crate::disk::Disk;
 use crate::ids::TokenId;
-use crate::model::access::Role;
+use crate::model::access::{Bounds, Role};
 use crate::model::operation::Operation;
 use crate::state::{RingChange, State};
 use futures_util::future::BoxFuture;
@@ -49,8 +49,14 @@ pub enum Request {
         user: Option<String>,
         /// How long it holds, in milliseconds.
         expires_ms: Option<u64>,
-        /// Rights besides the role's.
+        /// What it is confined to.
         scopes: Vec<String>,
+        /// What bounds each upload that it begins.
+        #[serde(default)]
+        bounds: Bounds,
+        /// How many uploads it may begin in all.
+        #[serde(default)]
+        max_uploads: Option<u32>,
     },
     /// All tokens.
     TokenList,
@@ -156,12 +162,22 @@ pub struct TokenView {
     pub owner: String,
     /// Its name.
     pub name: Option<String>,
-    /// Rights besides the role's.
+    /// What it is confined to.
     pub scopes: Vec<String>,
     /// RFC 3339.
     pub created_at: String,
     /// RFC 3339; none when it holds until revoked.
     pub expires_at: Option<String>,
+    /// Largest upload that it begins.
+    pub max_size: Option<u64>,
+    /// Which files it may bring.
+    pub accept: Option<Vec<String>>,
+    /// How many uploads it may begin in all.
+    pub max_uploads: Option<u32>,
+    /// How many of those it has begun.
+    pub uploads_begun: u32,
+    /// RFC 3339; none when it was never used.
+    pub used_at: Option<String>,
 }
 
 impl From<&crate::state::TokenRecord> for TokenView {
@@ -174,6 +190,11 @@ impl From<&crate::state::TokenRecord> for TokenView {
             scopes: token.scopes.clone(),
             created_at: token.created_at.to_rfc3339(),
             expires_at: token.expires_at.map(crate::units::UnixMillis::to_rfc3339),
+            max_size: token.bounds.max_size.map(|size| size.0),
+            accept: token.bounds.accept.map(Vec::from),
+            max_uploads: token.max_uploads,
+            uploads_begun: token.uploads_begun,
+            used_at: token.used_at.map(crate::units::UnixMillis::to_rfc3339),
         }
     }
 }
@@ -205,8 +226,9 @@ impl Desk {
                 let address = self.address.clone();
                 Reply::LoginCode { code, address }
             }),
-            Request::TokenCreate { role, name, user, expires_ms, scopes } => {
-                let made = self.access.create_token(role, name, user, expires_ms, scopes).await;
+            Request::TokenCreate { role, name, user, expires_ms, scopes, bounds, max_uploads } => {
+                let new = NewToken { role, name, user, expires_ms, scopes, bounds, max_uploads };
+                let made = self.access.create_token(new).await;
                 made.map_err(told).map(|(secret, token)| {
                     let token = TokenView::from(&token);
                     Reply::Token { secret, token }

@@ -104,12 +104,14 @@ async fn initiate(req: HttpRequest, app: App, payload: web::Payload) -> Answer {
     let length = ByteCount(said.size);
     let (chunks, method) = plan(&said, &app)?;
     let metadata = metadata(said)?;
+    let pass = caller.pass();
     let new = NewUpload {
         owner: caller.viewer.owner,
         protocol: Protocol::Chunks,
         length: Some(length),
         metadata,
         raw_metadata: None,
+        pass,
     };
     let total = chunks.count(length);
     let made = app.parts.uploads.create_in_parts(new, chunks.clone()).await;

@@ -7,7 +7,7 @@ use super::body::Allowance;
 use super::problem::{Code, Problem};
 use super::{Shared, blocking, guard, translate, videos};
 use crate::ids::{UploadId, VideoId};
-use crate::model::access::{Right, Viewer};
+use crate::model::access::{Pass, Right, Viewer};
 use crate::model::upload::Protocol;
 use crate::model::words::VideoChange;
 use crate::state::{UploadRecord, VideoRecord};
@@ -72,16 +72,17 @@ pub(super) async fn create(
     payload: web::Payload,
 ) -> Result<HttpResponse, Problem> {
     let caller = guard::may(&req, &app, Right::Upload).await?;
-    let max = app.parts.config.upload.max_size;
+    let max = caller.bounds.size_within(app.parts.config.upload.max_size);
     let length = req.headers().get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok());
     let length = length.and_then(|text| text.parse::<u64>().ok()).unwrap_or(0);
     if length > max.0.saturating_add(FORM_BYTES_MAX) {
-        let detail = format!("The largest upload that this server takes has {max} bytes.");
+        let detail = format!("The largest upload that is taken from you has {max} bytes.");
         return Err(Problem::new(Code::UploadTooLarge, detail));
     }
     let mut form = Form {
         app: app.clone(),
-        viewer: caller.viewer.clone(),
+        pass: caller.pass(),
+        viewer: caller.viewer,
         allowance: Allowance::of(FORM_BYTES_MAX),
         said: Vec::new(),
         said_before: 0,
@@ -123,6 +124,7 @@ async fn discard(app: &App, upload: Option<UploadId>) {
 struct Form {
     app: App,
     viewer: Viewer,
+    pass: Pass,
     allowance: Allowance,
     /// The fields besides the file, and how many of them came before it.
     said: Vec<(String, String)>,
@@ -206,6 +208,7 @@ impl Form {
             length: None,
             metadata,
             raw_metadata: None,
+            pass: self.pass,
         };
         let upload = self.app.parts.uploads.create(new).await.map_err(translate::upload)?;
         let append =

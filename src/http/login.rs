@@ -102,6 +102,8 @@ struct Session {
 struct Limits {
     max_size: u64,
     chunk_size: u64,
+    /// Which files are taken: `video/*`, `audio/*`, `*/*`.
+    accept: Vec<&'static str>,
 }
 
 /// Says who calls, and what may be sent.
@@ -111,6 +113,7 @@ struct Limits {
 async fn session(req: HttpRequest, app: App) -> Answer {
     let caller = guard::known(&req, &app).await?;
     let upload = &app.parts.config.upload;
+    let bounds = caller.as_ref().map(|caller| caller.bounds).unwrap_or_default();
     let session = Session {
         mode: match app.parts.access.mode() {
             AuthMode::Token => "token",
@@ -120,7 +123,11 @@ async fn session(req: HttpRequest, app: App) -> Answer {
         org: caller.as_ref().and_then(|c| c.viewer.owner.org()).map(str::to_owned),
         rights: caller.as_ref().map(rights).unwrap_or_default(),
         owner: caller.map(|caller| caller.viewer.owner.0),
-        limits: Limits { max_size: upload.max_size.0, chunk_size: upload.chunk_size.0 },
+        limits: Limits {
+            max_size: bounds.size_within(upload.max_size).0,
+            chunk_size: upload.chunk_size.0,
+            accept: bounds.accept_within(upload.admission.accept).words(),
+        },
         trash_seconds: app.parts.config.trash_for_ms as f64 / 1000.0,
     };
     Ok(no_store(&mut HttpResponse::Ok()).json(session))

@@ -123,6 +123,8 @@ codes! {
     TooManyUploads = "too-many-uploads", 429, "Too many uploads are open";
     /// The owner sends too much at once.
     TooManyBodies = "too-many-bodies", 429, "Too many requests send bytes at once";
+    /// The token is good for so many uploads.
+    TokenSpent = "token-spent", 403, "The token has begun all the uploads that it may";
     /// A header above its bound.
     HeaderTooLarge = "header-too-large", 431, "A header is too large";
     /// The body isn't what its checksum says; a status of tus alone.

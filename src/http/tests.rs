@@ -7,5 +7,6 @@ mod login;
 mod looking;
 mod playback;
 mod rig;
+mod tokens;
 mod unread;
 mod uploading;

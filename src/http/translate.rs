@@ -53,7 +53,7 @@ pub(super) fn upload(error: UploadError) -> Problem {
                 .field("Upload-Metadata")
         }
         E::MaxSize { max } => {
-            let detail = format!("The largest upload that this server takes has {max} bytes.");
+            let detail = format!("The largest upload that is taken from you has {max} bytes.");
             Problem::new(Code::UploadTooLarge, detail)
         }
         E::NoSpace => out_of_space(),
@@ -127,6 +127,12 @@ fn refused(refusal: Refusal) -> Problem {
                 "You have {limit} videos waiting to be processed. Send more when some are ready."
             );
             later(Code::TooManyWaiting, detail, UPLOADS_SECONDS)
+        }
+        Refusal::Spent { limit } => {
+            let detail = format!(
+                "The token is good for {limit} uploads, and has begun them. Ask for another one."
+            );
+            Problem::new(Code::TokenSpent, detail)
         }
         Refusal::Bodies { limit } => {
             let detail = format!("You may send {limit} bodies at the same moment.");
@@ -314,6 +320,7 @@ mod tests {
             (Refusal::OpenUploads { limit: 1 }.into(), 429, false),
             (Refusal::Waiting { limit: 1 }.into(), 429, false),
             (Refusal::Bodies { limit: 1 }.into(), 429, false),
+            (Refusal::Spent { limit: 1 }.into(), 403, false),
             (Refusal::Kind { kind: "image/png".into() }.into(), 415, false),
         ];
         for (error, status, told) in cases {

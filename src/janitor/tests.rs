@@ -7,7 +7,7 @@ use super::*;
 use crate::config::{Durability, Reserve};
 use crate::events::Hub;
 use crate::ids::{Epoch, JobId, Owner};
-use crate::model::access::{Role, Viewer};
+use crate::model::access::{Pass, Role, Viewer};
 use crate::model::job::JobState;
 use crate::model::manifest::{Manifest, Rung, Segment};
 use crate::model::problem::ProblemCode;
@@ -81,6 +81,7 @@ impl House {
             length: Some(ByteCount(length)),
             metadata: Metadata::from_pairs([("title", title)]).expect("good words"),
             raw_metadata: None,
+            pass: Pass::default(),
         };
         let uploads = &self.janitor.uploads;
         let upload = uploads.create(new).await.expect("there is room");

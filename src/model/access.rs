@@ -4,7 +4,9 @@
 //! brought; its admins may change all of it, and nothing of the server. The server's operator is
 //! an admin outside of every organisation.
 
-use crate::ids::Owner;
+use super::accept::Accept;
+use crate::ids::{Owner, TokenId};
+use crate::units::ByteCount;
 use serde::{Deserialize, Serialize};
 
 /// What a token allows. A later role may do everything that an earlier one may.
@@ -171,6 +173,43 @@ impl Viewer {
     fn is_beside(&self, owner: &Owner) -> bool {
         self.owner.org().is_some() && self.owner.org() == owner.org()
     }
+}
+
+/// What bounds an upload beside the server's own limits.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Bounds {
+    /// Largest size.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_size: Option<ByteCount>,
+    /// Which files are taken.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub accept: Option<Accept>,
+}
+
+impl Bounds {
+    /// Says whether nothing is bounded.
+    pub fn are_none(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// Returns the largest size where the server takes `most`.
+    pub fn size_within(&self, most: ByteCount) -> ByteCount {
+        self.max_size.map_or(most, |max| max.min(most))
+    }
+
+    /// Returns which files are taken where the server takes `all`.
+    pub fn accept_within(&self, all: Accept) -> Accept {
+        self.accept.map_or(all, |accept| accept.and(all))
+    }
+}
+
+/// By what somebody begins an upload.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Pass {
+    /// The token, which may be good for so many uploads.
+    pub token: Option<TokenId>,
+    /// What bounds the upload.
+    pub bounds: Bounds,
 }
 
 #[cfg(test)]

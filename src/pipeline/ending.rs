@@ -204,7 +204,7 @@ async fn settle_stranger(
         return Ok(Attempt::Again);
     }
     let (job, epoch, id) = (claim.job.id, claim.job.epoch, claim.video.id);
-    if pipeline.accept.any {
+    if pipeline.accept_of(&claim.video).any {
         let now = pipeline.clock.now();
         let video = pipeline.state.finish_as_file(job, epoch, now).await?;
         info!(job.id = %job, video.id = %id, "job {job} done, {id} is kept as a file");

@@ -157,6 +157,12 @@ impl Pipeline {
         debug!("no child is left");
     }
 
+    /// Returns which files are taken as this video: those that the server takes, as far as its
+    /// upload was allowed to bring them.
+    fn accept_of(&self, video: &VideoRecord) -> Accept {
+        video.accept.map_or(self.accept, |accept| accept.and(self.accept))
+    }
+
     /// Says whether the disk has room for work on films, and in the log when that changes.
     async fn has_room(&self, waits: &mut bool) -> bool {
         let (disk, room) = (self.disk.clone(), self.room);

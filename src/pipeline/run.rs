@@ -406,10 +406,12 @@ impl<'a> Running<'a> {
     ) -> Result<(), Halt> {
         let pictures = plan.iter().any(|rung| rung.kind == RenditionKind::Video);
         let kind = if pictures { VideoKind::Video } else { VideoKind::Audio };
-        if !self.pipeline.accept.takes(kind) {
-            let detail = match kind {
-                VideoKind::Audio => "The file holds sound only; this server takes videos.",
-                _ => "The file is a video; this server takes sound only.",
+        let accept = self.pipeline.accept_of(&self.claim.video);
+        if !accept.takes(kind) {
+            let detail = match (kind, accept.video || accept.audio) {
+                (VideoKind::Audio, true) => "The file holds sound only; videos are taken here.",
+                (_, true) => "The file is a video; sound alone is taken here.",
+                (_, false) => "Nothing that the server takes was allowed for this upload.",
             };
             return Err(Halt::Problem(Problem::new(ProblemCode::UnsupportedMedia, detail)));
         }

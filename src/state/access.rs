@@ -1,7 +1,7 @@
 //! Transactions on tokens, one-time codes and the server's own secrets.
 
-use super::error::StateError;
-use super::record::{LoginCode, TokenRecord};
+use super::error::{Conflict, StateError};
+use super::record::{LoginCode, TokenRecord, UploadRecord};
 use super::view::View;
 use super::writer::Promise;
 use super::{State, keys};
@@ -30,6 +30,26 @@ pub enum RingChange {
 /// next one that is free.
 pub type Ring = Vec<(u32, [u8; 32])>;
 
+/// Counts an upload that is being recorded for the token by which it is begun, if that is good for
+/// so many. Parts of a joined upload aren't counted; what is made of them is.
+///
+/// # Errors
+/// `Conflict(Spent)`.
+pub(super) fn count_begun(view: &mut View, upload: &UploadRecord) -> Result<(), StateError> {
+    let Some(id) = upload.token else { return Ok(()) };
+    let spent = StateError::Conflict(Conflict::Spent);
+    let token = view.find::<TokenRecord>(&keys::token(id))?.ok_or(spent.clone())?;
+    let Some(max) = token.max_uploads else { return Ok(()) };
+    if token.uploads_begun >= max {
+        return Err(spent);
+    }
+    if upload.is_part() {
+        return Ok(());
+    }
+    let uploads_begun = token.uploads_begun + 1;
+    view.put(keys::token(id), &TokenRecord { uploads_begun, ..token })
+}
+
 impl State {
     /// Records a token; one of the same id is replaced.
     ///
@@ -44,6 +64,23 @@ impl State {
             }
             view.put_bytes(keys::token_hash(&token.hash), token.id.as_bytes().to_vec());
             view.put(keys::token(token.id), &token)
+        })
+        .await
+    }
+
+    /// Notes when a token was used last.
+    ///
+    /// # Errors
+    /// `Missing` for one that was revoked; `Failed`.
+    /// # Durability
+    /// Written.
+    pub async fn note_token_use(&self, id: TokenId, at: UnixMillis) -> Result<(), StateError> {
+        self.call(Promise::Written, move |view| {
+            let token = view.find::<TokenRecord>(&keys::token(id))?.ok_or(StateError::Missing)?;
+            view.put(
+                keys::token(id),
+                &TokenRecord { used_at: token.used_at.max(Some(at)), ..token },
+            )
         })
         .await
     }

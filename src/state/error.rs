@@ -52,6 +52,9 @@ pub enum Conflict {
     /// Too many wait already.
     #[error("too many wait")]
     Full,
+    /// The token is gone, or has begun as many uploads as it may.
+    #[error("the token may begin no more uploads")]
+    Spent,
 }
 
 /// Why the database can't be opened.

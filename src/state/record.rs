@@ -5,7 +5,8 @@
 
 use crate::disk::{FACTS_VERSION, Facts};
 use crate::ids::{DeliveryId, Epoch, JobId, Owner, TokenId, UploadId, VideoId};
-use crate::model::access::Role;
+use crate::model::accept::Accept;
+use crate::model::access::{Bounds, Role};
 use crate::model::consent::Objection;
 use crate::model::extra::{Chosen, ExtraKind, Pictures};
 use crate::model::hook::{DeliveryState, HookEvent, Subject};
@@ -70,6 +71,12 @@ pub struct UploadRecord {
     /// What a hook said against it, where it was ended for that.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub objection: Option<Objection>,
+    /// The token by which it was begun.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token: Option<TokenId>,
+    /// What bounds it beside the server's own limits.
+    #[serde(default, skip_serializing_if = "Bounds::are_none")]
+    pub bounds: Bounds,
 }
 
 /// A numbered part that was acknowledged. Its bytes count only while the upload's record claims
@@ -167,6 +174,9 @@ pub struct VideoRecord {
     /// Playback tokens made up to this moment don't count for it any more. Only ever grows.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub playback_revoked_at: Option<UnixMillis>,
+    /// Which of the files that the server takes this may be; any, if its upload wasn't bounded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub accept: Option<Accept>,
 }
 
 /// A video that was deleted and can be restored.
@@ -344,6 +354,18 @@ pub struct TokenRecord {
     pub created_at: UnixMillis,
     /// When it stops working.
     pub expires_at: Option<UnixMillis>,
+    /// What bounds each upload that it begins.
+    #[serde(default, skip_serializing_if = "Bounds::are_none")]
+    pub bounds: Bounds,
+    /// How many uploads it may begin in all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_uploads: Option<u32>,
+    /// How many it has begun; counted only where it may not begin any number.
+    #[serde(default, skip_serializing_if = "is_none_yet")]
+    pub uploads_begun: u32,
+    /// When it was used last, to a few minutes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub used_at: Option<UnixMillis>,
 }
 
 /// A one-time code that stands for a token while somebody signs in.
@@ -380,6 +402,8 @@ impl UploadRecord {
             sha256: None,
             stranger: None,
             objection: None,
+            token: None,
+            bounds: Bounds::default(),
         }
     }
 
@@ -506,6 +530,7 @@ impl VideoRecord {
             captions: Vec::new(),
             chapters: Vec::new(),
             playback_revoked_at: None,
+            accept: None,
         }
     }
 

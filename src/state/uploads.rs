@@ -7,7 +7,7 @@ use super::record::{JobRecord, UploadRecord, VideoRecord};
 use super::usage::{Move, Weight};
 use super::view::View;
 use super::writer::Promise;
-use super::{State, jobs, keys, live, parts, videos};
+use super::{State, access, jobs, keys, live, parts, videos};
 use crate::ids::{Epoch, UploadId};
 use crate::model::consent::Objection;
 use crate::model::hook::{HookEvent, Whereabouts};
@@ -28,7 +28,7 @@ impl State {
     /// Records a new upload, and the video that it becomes.
     ///
     /// # Errors
-    /// `Conflict(Exists)`, `TooLarge`, `Failed`.
+    /// `Conflict(Exists)`, `Conflict(Spent)`, `TooLarge`, `Failed`.
     /// # Durability
     /// Synced.
     pub async fn create_upload(
@@ -43,6 +43,7 @@ impl State {
             if let Some(video) = &video {
                 videos::put_new(view, video)?;
             }
+            access::count_begun(view, &upload)?;
             put(view, &upload)
         })
         .await
@@ -52,7 +53,7 @@ impl State {
     /// `video`, which is queued, and `job` waits for a worker, all or nothing.
     ///
     /// # Errors
-    /// `Conflict(Exists)`, `TooLarge`, `Failed`.
+    /// `Conflict(Exists)`, `Conflict(Spent)`, `TooLarge`, `Failed`.
     /// # Durability
     /// Synced. The original must be certain before.
     pub async fn create_finished(
@@ -67,6 +68,7 @@ impl State {
             if is_there {
                 return Err(StateError::Conflict(Conflict::Exists));
             }
+            access::count_begun(view, &upload)?;
             videos::queue(view, video, Some(job))?;
             put(view, &upload)
         })

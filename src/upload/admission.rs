@@ -7,9 +7,10 @@
 use super::{Engine, UploadError, Uploads};
 use crate::ids::{Owner, UploadId};
 use crate::model::accept::Accept;
+use crate::model::access::Bounds;
 use crate::model::consent::Objection;
 use crate::model::upload::UploadState;
-use crate::state::{Allowance, Excess, UploadRecord};
+use crate::state::{Allowance, Conflict, Excess, StateError, UploadRecord};
 use crate::units::{ByteCount, ByteOffset};
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -44,6 +45,12 @@ pub enum Refusal {
     Waiting {
         /// How many are allowed.
         limit: usize,
+    },
+    /// The token is good for so many uploads, and has begun them all.
+    #[error("the token may begin {limit} uploads")]
+    Spent {
+        /// How many are allowed.
+        limit: u32,
     },
     /// The owner sends too many bodies at once.
     #[error("the owner may send {limit} bodies at once")]
@@ -176,6 +183,29 @@ impl Engine {
         admitted.map_err(|excess| self.excess(excess))
     }
 
+    /// Refuses an upload whose token has begun all that it may, before anybody is asked about it.
+    /// It is counted with the record.
+    pub(super) fn check_count(&self, upload: &UploadRecord) -> Result<(), UploadError> {
+        let Some(id) = upload.token else { return Ok(()) };
+        let token = self.state.token(id)?;
+        let limit = token.as_ref().map_or(Some(0), |token| token.max_uploads);
+        match limit.filter(|&limit| token.is_none_or(|token| token.uploads_begun >= limit)) {
+            Some(limit) => Err(Refusal::Spent { limit }.into()),
+            None => Ok(()),
+        }
+    }
+
+    /// Says why an upload that was let in wasn't recorded.
+    pub(super) fn not_recorded(&self, upload: &UploadRecord, refused: StateError) -> UploadError {
+        match refused {
+            StateError::Conflict(Conflict::Spent) => {
+                let spent = self.check_count(upload).err();
+                spent.unwrap_or_else(|| Refusal::Spent { limit: 0 }.into())
+            }
+            other => other.into(),
+        }
+    }
+
     fn allowance(&self) -> Allowance {
         let admission = &self.limits.admission;
         Allowance {
@@ -201,8 +231,8 @@ impl Engine {
     }
 
     /// Looks at the first bytes of a file that is here already.
-    pub(super) fn check_head(&self, bytes: &[u8]) -> Result<(), UploadError> {
-        let mut head = Head::for_kinds(self.limits.admission.accept);
+    pub(super) fn check_head(&self, bytes: &[u8], bounds: &Bounds) -> Result<(), UploadError> {
+        let mut head = Head::for_kinds(bounds.accept_within(self.limits.admission.accept));
         let kind = head.as_mut().and_then(|head| {
             head.add(bytes);
             head.stranger()
@@ -215,7 +245,8 @@ impl Engine {
     pub(super) fn head_of(&self, record: &UploadRecord, at_start: bool) -> Option<Head> {
         let is_first = at_start && record.received.written.total().0 == 0;
         let is_open = record.state == UploadState::Partial && record.concat.is_none();
-        Head::for_kinds(self.limits.admission.accept).filter(|_| is_first && is_open)
+        let accept = record.bounds.accept_within(self.limits.admission.accept);
+        Head::for_kinds(accept).filter(|_| is_first && is_open)
     }
 }
 

@@ -251,7 +251,7 @@ impl Engine {
 
     /// Returns what an upload lies in that has a file of its own.
     fn own(&self, record: &UploadRecord) -> Arc<Pieces> {
-        Arc::new(Pieces::own(record.id, record.length, self.limits.max_size))
+        Arc::new(Pieces::own(record.id, record.length, self.max_size(record)))
     }
 
     /// As [`Engine::arrived`], for what becomes a film.

@@ -203,7 +203,7 @@ impl Engine {
         }
         let by_flag = record.is_by_flag();
         if !by_flag {
-            check_length(&record, append, self.limits.max_size)?;
+            check_length(&record, append, self.max_size(&record))?;
         }
         if record.state == UploadState::Finished {
             let appended = finished_before(&record, append)?;
@@ -224,10 +224,10 @@ impl Engine {
             return Err(UploadError::OffsetMismatch { actual });
         }
         if by_flag {
-            check_length(&record, append, self.limits.max_size)?;
+            check_length(&record, append, self.max_size(&record))?;
         }
         let length = append.declared.or(record.length);
-        let bound = length.map_or(Bound::MaxSize(self.limits.max_size), Bound::Length);
+        let bound = length.map_or(Bound::MaxSize(self.max_size(&record)), Bound::Length);
         let body_end = append.content_length.map(|count| actual.checked_add(count));
         if body_end.is_some_and(|end| end.is_none_or(|end| end.0 > bound.end())) {
             self.refuse_excess(&turn, &record, bound).await?;

@@ -154,7 +154,7 @@ impl Uploads {
     /// # Cancel
     /// As [`Uploads::create`].
     pub async fn create_part(&self, new: NewUpload) -> Result<UploadRecord, UploadError> {
-        self.check_size(new.length)?;
+        self.check_size(&new)?;
         self.run(|engine| engine.create_as(new, Some(Concat::Partial), None)).await
     }
 
@@ -188,7 +188,8 @@ impl Engine {
         parts: Vec<UploadId>,
     ) -> Result<UploadRecord, UploadError> {
         let owner = new.owner.clone();
-        let sum = self.sum_within_bounds(&parts, &owner)?;
+        let max = new.pass.bounds.size_within(self.limits.max_size);
+        let sum = self.sum_within(max, &parts, &owner)?;
         let distinct: HashSet<&UploadId> = parts.iter().collect();
         let is_bounded = self.limits.admission.quota_per_user.is_some();
         if is_bounded && !sum.is_known && distinct.len() < parts.len() {
@@ -200,7 +201,7 @@ impl Engine {
         let permitted = self.permit(new, Some(concat), None).await?;
         // Taken only now: who has to be asked may take long, and holds up nobody else.
         let gate = self.joins.gate.lock().await;
-        if let Err(changed) = self.sum_within_bounds(&parts, &owner) {
+        if let Err(changed) = self.sum_within(max, &parts, &owner) {
             self.state.withdraw(permitted.upload.id);
             return Err(changed);
         }
@@ -217,8 +218,13 @@ impl Engine {
     }
 
     /// Adds up the parts that a final upload of `owner` names, if that isn't too much.
-    fn sum_within_bounds(&self, parts: &[UploadId], owner: &Owner) -> Result<Sum, UploadError> {
-        let (sum, max) = (Sum::of(&self.parts(parts, owner)?), self.limits.max_size);
+    fn sum_within(
+        &self,
+        max: ByteCount,
+        parts: &[UploadId],
+        owner: &Owner,
+    ) -> Result<Sum, UploadError> {
+        let sum = Sum::of(&self.parts(parts, owner)?);
         match sum.bytes > max {
             true => Err(UploadError::MaxSize { max }),
             false => Ok(sum),
@@ -358,7 +364,7 @@ impl Engine {
         };
         let sum = parts.as_deref().map(Sum::of);
         // A length that is recorded was let in once, whatever may be let in today.
-        let is_let_in = |sum: &Sum| record.length.is_some() || sum.bytes <= self.limits.max_size;
+        let is_let_in = |sum: &Sum| record.length.is_some() || sum.bytes <= self.max_size(&record);
         if sum.as_ref().is_some_and(|sum| !sum.is_complete && is_let_in(sum)) {
             return Ok(false);
         }

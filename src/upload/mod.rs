@@ -46,6 +46,7 @@ use crate::config::{Admission, Config, Durability, Reserve};
 use crate::disk::{Disk, DiskError, UPLOAD_META_VERSION, UploadMeta};
 use crate::events::{Event, EventBody, EventKind, Hub};
 use crate::ids::{JobId, Owner, UploadId, VideoId};
+use crate::model::access::Pass;
 use crate::model::upload::{Chunks, Concat, Protocol, Received, UploadState};
 use crate::model::video::Visibility;
 use crate::state::{Grounds, State, StateError, UploadRecord, VideoRecord};
@@ -125,6 +126,8 @@ pub struct NewUpload {
     pub metadata: Metadata,
     /// The `Upload-Metadata` header as it came, to be given back byte by byte.
     pub raw_metadata: Option<String>,
+    /// By what it is begun.
+    pub pass: Pass,
 }
 
 /// An upload that may be begun: its owner may have it, and nobody who was asked is against it. It
@@ -226,7 +229,7 @@ impl Uploads {
     /// # Cancel
     /// A dropped call goes on by itself; the upload then expires, as nobody knows it.
     pub async fn create(&self, new: NewUpload) -> Result<UploadRecord, UploadError> {
-        self.check_size(new.length)?;
+        self.check_size(&new)?;
         self.run(|engine| engine.create_as(new, None, None)).await
     }
 
@@ -253,9 +256,9 @@ impl Uploads {
         }
     }
 
-    fn check_size(&self, length: Option<ByteCount>) -> Result<(), UploadError> {
-        let max = self.engine.limits.max_size;
-        match length.is_some_and(|length| length > max) {
+    fn check_size(&self, new: &NewUpload) -> Result<(), UploadError> {
+        let max = new.pass.bounds.size_within(self.engine.limits.max_size);
+        match new.length.is_some_and(|length| length > max) {
             true => Err(UploadError::MaxSize { max }),
             false => Ok(()),
         }
@@ -415,6 +418,7 @@ impl Engine {
         upload.chunks = chunks;
         upload.concat = concat;
         upload.video = (!upload.is_part()).then_some(video.id);
+        self.check_count(&upload)?;
         self.admit(&upload)?;
         let is_changed = match self.consent_to_begin(&mut upload, &mut video, &said).await {
             Ok(is_changed) => is_changed,
@@ -456,8 +460,8 @@ impl Engine {
         if let Err(refused) = recorded {
             self.room.forget(id);
             self.state.withdraw(id);
-            self.blocking(move |engine| engine.disk.remove_upload(id)).await?;
-            return Err(refused.into());
+            self.clone().blocking(move |engine| engine.disk.remove_upload(id)).await?;
+            return Err(self.not_recorded(&upload, refused));
         }
         info!(upload.id = %id, size_bytes = length.0, "upload {id} begun");
         self.tell(EventKind::VideoState, &upload, EventBody::Video);
@@ -487,6 +491,7 @@ impl Engine {
             filename: metadata.filename(),
             session: metadata.session(),
             size: new.length.unwrap_or_default(),
+            accept: new.pass.bounds.accept,
             ..VideoRecord::new(video_id, new.owner.clone(), now)
         };
         let upload = UploadRecord {
@@ -497,9 +502,16 @@ impl Engine {
             metadata: new.raw_metadata,
             session: video.session.clone(),
             expires_at: self.expires_at(now, ByteCount(0)),
+            token: new.pass.token,
+            bounds: new.pass.bounds,
             ..UploadRecord::new(id, new.owner, new.protocol, now)
         };
         (upload, video)
+    }
+
+    /// Returns the largest size that an upload may come to.
+    fn max_size(&self, upload: &UploadRecord) -> ByteCount {
+        upload.bounds.size_within(self.limits.max_size)
     }
 
     /// Returns when a partial upload that has `received` bytes is given up, if nobody goes on.

@@ -130,7 +130,7 @@ impl Uploads {
         new: NewUpload,
         chunks: Chunks,
     ) -> Result<UploadRecord, UploadError> {
-        self.check_size(new.length)?;
+        self.check_size(&new)?;
         self.run(|engine| engine.create_as(new, None, Some(chunks))).await
     }
 

@@ -3,6 +3,7 @@
 use super::{Engine, Fault, Metadata, NewUpload, UploadError, Uploads};
 use crate::disk::{DiskError, UploadMeta};
 use crate::ids::UploadId;
+use crate::model::access::Pass;
 use crate::model::upload::{Chunks, Concat, Protocol, UploadState};
 use crate::model::video::Visibility;
 use crate::state::UploadRecord;
@@ -163,6 +164,7 @@ impl Uploads {
             length: meta.length,
             metadata,
             raw_metadata: (!meta.metadata.is_empty()).then_some(meta.metadata),
+            pass: Pass::default(),
         };
         let visibility = new.metadata.visibility().unwrap_or(Visibility::Private);
         let (mut upload, mut video) = engine.records(new);

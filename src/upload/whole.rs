@@ -71,7 +71,7 @@ impl Uploads {
             })
             .await;
             if let Some(bytes) = whole(&first, new.length) {
-                self.check_size(new.length)?;
+                self.check_size(&new)?;
                 let record = self.run(|engine| engine.create_whole(new, bytes)).await?;
                 let offset = record.received.end();
                 let appended = Appended { offset, finished: true, expires_at: record.expires_at };
@@ -108,7 +108,7 @@ impl Engine {
         if self.turns.is_stopping() {
             return Err(UploadError::Stopping { offset: ByteOffset(0) });
         }
-        self.check_head(&bytes)?;
+        self.check_head(&bytes, &new.pass.bounds)?;
         let Permitted { mut upload, video, .. } = self.permit(new, None, None).await?;
         let Some(mut video) = video else {
             return Err(UploadError::Internal(Fault::Bug("an upload that is whole has no video")));
@@ -140,9 +140,9 @@ impl Engine {
             self.state.withdraw(id);
             // A database that fails may have kept the record nevertheless; the next start sees.
             if !matches!(refused, StateError::Failed(_)) {
-                self.blocking(move |engine| engine.disk.remove_original(at)).await?;
+                self.clone().blocking(move |engine| engine.disk.remove_original(at)).await?;
             }
-            return Err(refused.into());
+            return Err(self.not_recorded(&upload, refused));
         }
         fail_at(FailAt::AfterRecord);
         info!(upload.id = %id, video.id = %at, size_bytes = end.0, "upload {id} came whole");

@@ -208,8 +208,8 @@ pub(super) async fn create(
     let request = Request::read(req, app, speech, speech.last(req.headers()))?;
     let length = request.whole_length()?;
     let (metadata, raw_metadata) = fields::metadata(req.headers())?;
-    let owner = caller.viewer.owner;
-    let new = NewUpload { owner, protocol: Protocol::Draft, length, metadata, raw_metadata };
+    let (pass, owner) = (caller.pass(), caller.viewer.owner);
+    let new = NewUpload { owner, protocol: Protocol::Draft, length, metadata, raw_metadata, pass };
     if request.has_body() {
         // Refused before there is an upload that the client wouldn't know of.
         let free = app.parts.uploads.check_bodies(&new.owner);

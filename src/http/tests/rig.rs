@@ -1,6 +1,6 @@
 //! A server over a fresh data directory, and a client that sends exactly what it is told.
 
-use crate::access::Access;
+use crate::access::{Access, NewToken};
 use crate::clock::Clock;
 use crate::config::{self, AuthMode, Config};
 use crate::disk::Disk;
@@ -85,8 +85,8 @@ impl Rig {
         let listeners = Listeners { tcp: vec![socket], unix: Vec::new() };
         let served = serve(parts.clone(), listeners).expect("served");
         let token = async |role, user: &str| {
-            let user = Some(user.to_owned());
-            let made = parts.access.create_token(role, None, user, None, Vec::new()).await;
+            let new = NewToken { user: Some(user.to_owned()), ..NewToken::of(role) };
+            let made = parts.access.create_token(new).await;
             made.expect("a token").0
         };
         let admin = token(Role::Admin, "root").await;
@@ -257,7 +257,7 @@ pub(super) fn parse(bytes: &[u8]) -> Answer {
     let head = std::str::from_utf8(&bytes[..end]).expect("ASCII");
     let mut lines = head.split("\r\n");
     let status = lines.next().and_then(|line| line.split(' ').nth(1)).expect("a status");
-    if status == "100" {
+    if status.starts_with('1') && status != "101" {
         return parse(&bytes[end + 4..]);
     }
     let headers = lines.filter_map(|line| line.split_once(": "));

@@ -78,8 +78,14 @@ pub(super) async fn create(
         return Err(Problem::new(Code::InvalidHeader, detail).field(name));
     }
     let (metadata, raw_metadata) = super::metadata(req)?;
-    let owner = caller.viewer.owner;
-    let new = NewUpload { owner, protocol: Protocol::Tus, length: None, metadata, raw_metadata };
+    let new = NewUpload {
+        pass: caller.pass(),
+        owner: caller.viewer.owner,
+        protocol: Protocol::Tus,
+        length: None,
+        metadata,
+        raw_metadata,
+    };
     let (said, parts) = concat;
     let made = app.parts.uploads.create_final(new, said, parts).await;
     let record = made.map_err(translate::upload)?;

@@ -201,8 +201,8 @@ async fn create(
     if !has_body && checksum.is_some_and(|checksum| !checksum.is_of_nothing()) {
         return Err(translate::wrong_checksum());
     }
-    let owner = caller.viewer.owner;
-    let new = NewUpload { owner, protocol: Protocol::Tus, length, metadata, raw_metadata };
+    let (pass, owner) = (caller.pass(), caller.viewer.owner);
+    let new = NewUpload { owner, protocol: Protocol::Tus, length, metadata, raw_metadata, pass };
     let uploads = &app.parts.uploads;
     if has_body {
         // Refused before there is an upload that the client wouldn't know of.

@@ -2,7 +2,8 @@
 
 use super::*;
 use crate::ids::DeliveryId;
-use crate::model::access::Role;
+use crate::model::accept::Accept;
+use crate::model::access::{Bounds, Role};
 use crate::model::extra::{Chosen, ExtraKind, Pictures, Thumbnail};
 use crate::model::figures::Figures;
 use crate::model::hook::{DeliveryState, HookEvent, Whereabouts};
@@ -270,7 +271,28 @@ fn token() -> TokenRecord {
         scopes: vec!["upload".to_owned()],
         created_at: NOW,
         expires_at: Some(NOW.plus_ms(60_000)),
+        bounds: Bounds::default(),
+        max_uploads: None,
+        uploads_begun: 0,
+        used_at: None,
     }
+}
+
+fn token_with_limits() -> TokenRecord {
+    let accept = Accept::parse(["audio/*"]);
+    TokenRecord {
+        scopes: vec!["upload:create".to_owned()],
+        bounds: Bounds { max_size: Some(ByteCount(1 << 30)), accept },
+        max_uploads: Some(3),
+        uploads_begun: 1,
+        used_at: Some(NOW.plus_ms(5_000)),
+        ..token()
+    }
+}
+
+fn bounded_upload() -> UploadRecord {
+    let token = token_with_limits();
+    UploadRecord { token: Some(token.id), bounds: token.bounds, ..upload() }
 }
 
 fn part() -> PartRecord {
@@ -386,6 +408,7 @@ fn records_keep_their_bytes() {
     check_kind("-grows", upload_that_grows());
     check_kind("-refused", refused_upload());
     check_kind("-unwanted", unwanted_upload());
+    check_kind("-bounded", bounded_upload());
     check(part());
     check(video());
     check_kind("-text", video_with_text());
@@ -412,6 +435,7 @@ fn records_keep_their_bytes() {
     check(paces);
     check(LineRecord { turn: 193, begun: 7, is_paused: true });
     check(token());
+    check_kind("-limits", token_with_limits());
     check(login_code());
     check(figures());
     check_kind("-waited", Figures { waited_ms: 61_000, ..figures() });

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::ids::TokenId;
-use crate::model::access::Role;
+use crate::model::access::{Bounds, Role};
 use crate::model::job::JobState;
 use crate::model::words::VideoChange;
 use std::fs;
@@ -17,6 +17,10 @@ fn token(hash: [u8; 32]) -> TokenRecord {
         scopes: Vec::new(),
         created_at: NOW,
         expires_at: None,
+        bounds: Bounds::default(),
+        max_uploads: None,
+        uploads_begun: 0,
+        used_at: None,
     }
 }
 

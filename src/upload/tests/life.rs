@@ -5,6 +5,7 @@ use crate::config::{Durability, Reserve};
 use crate::disk::Disk;
 use crate::events::Hub;
 use crate::ids::{Owner, UploadId};
+use crate::model::access::Pass;
 use crate::model::upload::Protocol;
 use crate::model::video::Visibility;
 use crate::state::{State, UploadRecord};
@@ -161,6 +162,7 @@ pub(super) fn new_upload(length: Option<u64>) -> NewUpload {
         length: length.map(ByteCount),
         metadata: Metadata::parse_header(header).expect("good metadata"),
         raw_metadata: Some(header.into()),
+        pass: Pass::default(),
     }
 }
 
