@@ -1,34 +1,20 @@
 // What is said of a video while it is uploaded: words, picture, checksum; for one and for all.
 
-import { after, afterEach, before, beforeEach, describe, it } from "node:test";
+import { afterEach, beforeEach, describe, it } from "node:test";
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { copyFile, readFile, stat } from "node:fs/promises";
-import { PATIENCE_MS, Server, chooseFiles, launch, logIn, makeMedia } from "./slipway.mjs";
-import { openPage, rowOf, slowUploads, until, watchParts } from "./slipway.mjs";
+import { begin, chooseFiles, PATIENCE_MS, rowOf } from "./slipway.mjs";
+import { slowUploads, until, watchParts } from "./slipway.mjs";
 
 const SLOW = 3_000_000;
 
 describe("what is said of a video", { timeout: 8 * PATIENCE_MS }, () => {
-  let server, browser, media, state, context, page;
+  let server, media, open, context, page;
 
-  before(async () => {
-    [server, browser, media] = await Promise.all([
-      Server.start(),
-      launch(),
-      makeMedia({ long: true }),
-    ]);
-    state = await logIn(browser, server);
-  });
-  after(async () => {
-    await browser?.close();
-    await server?.stop();
-    await media?.remove();
-  });
+  begin({ media: { long: true } }, (made) => ({ server, media, open } = made));
   beforeEach(async () => {
-    context = await browser.newContext({ storageState: state });
-    page = await openPage(context);
-    await page.goto(`${server.base}/`);
+    ({ context, page } = await open());
     await page.getByText("up to").waitFor();
   });
   afterEach(() => context.close());
@@ -40,7 +26,7 @@ describe("what is said of a video", { timeout: 8 * PATIENCE_MS }, () => {
   }
 
   const ready = (row) => row.getByText("Ready", { exact: true }).waitFor();
-  const open = (row) => row.getByRole("button", { name: /^Details/ }).click();
+  const openDetails = (row) => row.getByRole("button", { name: /^Details/ }).click();
 
   it("goes along with a file that waits, and is changed while it is sent and afterwards", async () => {
     const lift = await slowUploads(page, SLOW);
@@ -57,14 +43,14 @@ describe("what is said of a video", { timeout: 8 * PATIENCE_MS }, () => {
     // Three are on their way at once.
     const waits = rowOf(page, "w3.mp4");
     await waits.getByText("Waiting").waitFor();
-    await open(waits);
+    await openDetails(waits);
     await waits.getByLabel("Title").fill("Our summer");
     await waits.getByLabel("Tags").fill("sea, sun");
     await waits.getByLabel("Who may watch").selectOption("private");
     await waits.getByRole("button", { name: "Save" }).click();
     const summer = rowOf(page, "Our summer");
     await summer.getByText("Saved. It goes along with the upload.").waitFor();
-    await open(rowOf(page, "w0.mp4"));
+    await openDetails(rowOf(page, "w0.mp4"));
     await rowOf(page, "w0.mp4").getByLabel("Title").fill("On its way");
     await rowOf(page, "w0.mp4").getByRole("button", { name: "Save" }).click();
     const way = rowOf(page, "On its way");
@@ -110,7 +96,7 @@ describe("what is said of a video", { timeout: 8 * PATIENCE_MS }, () => {
     const lift = await slowUploads(page, size / 40);
     await chooseFiles(page, [media.at(film)]);
     const row = rowOf(page, film);
-    await open(row);
+    await openDetails(row);
     const stills = row.getByRole("button", { name: /^Picture at/ });
     await until(
       "there is a choice",
@@ -158,7 +144,7 @@ describe("what is said of a video", { timeout: 8 * PATIENCE_MS }, () => {
       () => film.evaluate((it) => !it.seeking && it.currentTime),
       (at) => at === 7,
     );
-    await open(row);
+    await openDetails(row);
     await row.getByRole("button", { name: "Use the moment in the player" }).click();
     await row.getByText("The picture is set.").waitFor();
     assert.equal((await videoOf(row)).posterChoice.time, 7);
@@ -184,7 +170,7 @@ describe("what is said of a video", { timeout: 8 * PATIENCE_MS }, () => {
       .sort((a, b) => a - b)
       .map((index) => sum(index * chunkSize, (index + 1) * chunkSize));
     assert.deepEqual(sums, expected);
-    await open(row);
+    await openDetails(row);
     await row.getByText(sum(0, bytes.length), { exact: true }).waitFor();
     await row.getByText("The server has exactly this file.").waitFor();
     await context.grantPermissions(["clipboard-read", "clipboard-write"]);

@@ -1,12 +1,11 @@
 // Every page for everybody: no violation of WCAG 2.2 AA that axe-core finds, in both colour
 // schemes, on a desktop and on a narrow phone, in a language that is written from right to left.
 
-import { after, before, describe, it } from "node:test";
+import { describe, it } from "node:test";
 import assert from "node:assert/strict";
 import { createRequire } from "node:module";
 import { readFile } from "node:fs/promises";
-import { PATIENCE_MS, Server, launch, logIn, makeMedia, openPage, until } from "./slipway.mjs";
-import { chooseFiles, rowOf } from "./slipway.mjs";
+import { begin, chooseFiles, openPage, PATIENCE_MS, rowOf, until } from "./slipway.mjs";
 
 const packages = createRequire(new URL("../../static/package.json", import.meta.url));
 const RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"];
@@ -14,29 +13,17 @@ const RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-pra
 const SIZES = { desktop: { width: 1280, height: 800 }, phone: { width: 320, height: 640 } };
 
 describe("access", { timeout: 8 * PATIENCE_MS }, () => {
-  let server, browser, media, state, axe, film;
+  let server, browser, media, state, open, axe, film;
 
-  before(async () => {
-    [server, browser, media, axe] = await Promise.all([
-      Server.start(),
-      launch(),
-      makeMedia(),
-      readFile(packages.resolve("axe-core/axe.min.js"), "utf8"),
-    ]);
-    state = await logIn(browser, server);
+  begin({ media: {} }, async (made) => {
+    ({ server, browser, media, state, open } = made);
+    axe = await readFile(packages.resolve("axe-core/axe.min.js"), "utf8");
     film = await uploaded();
-  });
-  after(async () => {
-    await browser?.close();
-    await server?.stop();
-    await media?.remove();
   });
 
   /** Uploads a film and what is none, and returns the film's watch page once it is ready. */
   async function uploaded() {
-    const context = await browser.newContext({ storageState: state });
-    const page = await openPage(context);
-    await page.goto(`${server.base}/`);
+    const { context, page } = await open();
     await chooseFiles(page, [media.at("faststart.mp4"), media.at("text.mp4")]);
     await rowOf(page, "text.mp4").getByText("Failed").waitFor();
     const row = rowOf(page, "faststart.mp4");

@@ -1,47 +1,33 @@
 // The operators' page: one look says whether all is well, and each thing that isn't is mended from
 // there.
 
-import { after, before, describe, it } from "node:test";
+import { after, describe, it } from "node:test";
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { createServer } from "node:http";
 import { existsSync } from "node:fs";
 import { mkdir, readFile, utimes, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { PATIENCE_MS, Server, launch, logIn, makeMedia, openPage, until } from "./slipway.mjs";
+import { begin, openPage, PATIENCE_MS, until } from "./slipway.mjs";
 
 /** The address for operators, as somebody has it open who is logged in. */
-async function openAdmin(browser, state, server, { allow = [], ...options } = {}) {
-  const context = await browser.newContext({ storageState: state, ...options });
-  const page = await openPage(context, allow);
-  await page.goto(`${server.base}/admin`);
+async function openAdmin(open, options = {}) {
+  const { context, page, done } = await open("/admin", options);
   const part = (name) => page.getByRole("region", { name, exact: true });
   const verdict = () => part("Health").getByRole("status");
   await part("Health").getByText("Running for").waitFor();
-  return { context, page, part, verdict };
+  return { context, page, part, verdict, done };
 }
 
 const rowOf = (part, title) => part.getByRole("row").filter({ hasText: title });
 
 describe("admin", { timeout: 6 * PATIENCE_MS }, () => {
-  let server, browser, media, state;
+  let server, browser, media, state, open;
 
-  before(async () => {
-    [server, browser, media] = await Promise.all([
-      Server.start(),
-      launch(),
-      makeMedia({ long: true }),
-    ]);
-    state = await logIn(browser, server);
-  });
-  after(async () => {
-    await browser?.close();
-    await server?.stop();
-    await media?.remove();
-  });
+  begin({ media: { long: true } }, (made) => ({ server, browser, media, state, open } = made));
 
   it("says that all is well, what runs here and how it is confined", async () => {
-    const { context, page, part, verdict } = await openAdmin(browser, state, server);
+    const { context, page, part, verdict } = await openAdmin(open);
     await verdict().getByText("All is well").waitFor();
     await part("Working on now").getByText("Nothing is being processed.").waitFor();
     await part("Waiting").getByText("Nothing waits.").waitFor();
@@ -61,7 +47,7 @@ describe("admin", { timeout: 6 * PATIENCE_MS }, () => {
   });
 
   it("pauses, orders the line with buttons, keys and the mouse, and goes on", async () => {
-    const { context, page, part, verdict } = await openAdmin(browser, state, server);
+    const { context, page, part, verdict } = await openAdmin(open);
     const line = part("Waiting");
     await line.getByRole("button", { name: "Pause the queue" }).click();
     await verdict().getByText("The queue is paused").waitFor();
@@ -110,7 +96,7 @@ describe("admin", { timeout: 6 * PATIENCE_MS }, () => {
   it("says why something failed and what helps, and tries it again", async () => {
     const letter = await server.bring(media.at("text.mp4"), { title: "A letter" });
     await server.settled(letter, "failed");
-    const { context, page, part, verdict } = await openAdmin(browser, state, server);
+    const { context, page, part, verdict } = await openAdmin(open);
     await verdict().getByText("failed in the last day").waitFor();
     await part("Health").getByRole("link", { name: "Show me" }).click();
     assert.equal(new URL(page.url()).hash, "#failures");
@@ -142,7 +128,7 @@ describe("admin", { timeout: 6 * PATIENCE_MS }, () => {
     const about = { filename: "Regatta.mov", size, chunkSize: 1 << 20 };
     const path = "/api/videos/upload/initiate";
     const { uploadId, partUrls } = await server.ask("POST", path, about, ann);
-    const { context, page, part } = await openAdmin(browser, state, server);
+    const { context, page, part } = await openAdmin(open);
     const uploads = part("Uploads on their way");
     const row = rowOf(uploads, "Regatta.mov");
     await row.getByText("ann").waitFor();
@@ -168,7 +154,7 @@ describe("admin", { timeout: 6 * PATIENCE_MS }, () => {
       await server.settled(id);
       await server.ask("DELETE", `/api/videos/${id}`);
     }
-    const { context, page, part } = await openAdmin(browser, state, server);
+    const { context, page, part } = await openAdmin(open);
     const trash = part("Trash");
     await trash.getByRole("button", { name: "Restore: Brought back" }).click();
     await rowOf(trash, "Brought back").waitFor({ state: "detached" });
@@ -187,7 +173,7 @@ describe("admin", { timeout: 6 * PATIENCE_MS }, () => {
   });
 
   it("shows the disk by kind and the last hour and day, as pictures and as tables", async () => {
-    const { context, page, part } = await openAdmin(browser, state, server);
+    const { context, page, part } = await openAdmin(open);
     const disk = part("Disk");
     await disk.getByRole("button", { name: "Measure again" }).click();
     const kinds = disk.getByRole("table", { name: "What takes space" });
@@ -207,15 +193,19 @@ describe("admin", { timeout: 6 * PATIENCE_MS }, () => {
     await lately.getByRole("button", { name: "Last day" }).click();
     await lately.getByRole("img", { name: /^Received, Last day: [\d.]+ MB in all/ }).waitFor();
     assert.equal(await table.getByRole("row").count(), 25);
-    const numbers = (await table.getByRole("cell").allInnerTexts()).map(Number);
-    const { day } = await server.ask("GET", "/api/admin/figures");
-    assert.equal(numbers.reduce((sum, number) => sum + number), day.uploads);
+    // The page may have asked a moment before the last of them was counted.
+    const agree = async () => {
+      const numbers = (await table.getByRole("cell").allInnerTexts()).map(Number);
+      const { day } = await server.ask("GET", "/api/admin/figures");
+      return [numbers.reduce((sum, number) => sum + number), day.uploads];
+    };
+    await until("page and server agree", agree, ([shown, counted]) => shown === counted);
     page.assertQuiet();
     await context.close();
   });
 
   it("looks what there is to clean up before it does, and keeps a record", async () => {
-    const { context, page, part } = await openAdmin(browser, state, server);
+    const { context, page, part } = await openAdmin(open);
     const house = part("Cleaning up");
     const look = house.getByRole("button", { name: "Look what there is" });
     const clean = house.getByRole("button", { name: "Clean up now" });
@@ -248,7 +238,7 @@ describe("admin", { timeout: 6 * PATIENCE_MS }, () => {
     await server.ask("PUT", "/api/admin/queue", { paused: true });
     const stranded = await server.bring(media.at("faststart.mp4"), { title: "Stranded" });
     await server.whileStopped(() => strand(server, stranded));
-    const { context, page, part } = await openAdmin(browser, state, server);
+    const { context, page, part } = await openAdmin(open);
     const stuck = part("Stuck work that was found");
     const row = stuck.getByRole("row").filter({ hasText: stranded });
     await row.getByText("Video without work · in line again").waitFor();
@@ -262,7 +252,7 @@ describe("admin", { timeout: 6 * PATIENCE_MS }, () => {
 
   it("ends a token after asking, but not the one in use", async () => {
     server.command("token", "create", "--role", "viewer", "--name", "old phone");
-    const { context, page, part } = await openAdmin(browser, state, server);
+    const { context, page, part } = await openAdmin(open);
     const access = part("Access");
     await rowOf(access, "admin-token").getByText("in use here").waitFor();
     await access.getByRole("button", { name: "Revoke: old phone" }).click();
@@ -309,7 +299,7 @@ describe("admin", { timeout: 6 * PATIENCE_MS }, () => {
 
   it("is usable on the narrowest screen, with nothing beside it", async () => {
     const viewport = { width: 320, height: 640 };
-    const { context, page, part } = await openAdmin(browser, state, server, { viewport });
+    const { context, page, part } = await openAdmin(open, { viewport });
     await rowOf(part("Failed"), "A letter").waitFor();
     await part("Disk").getByText(/^Measured .*\.$/).last().waitFor();
     const wide = () =>
@@ -333,7 +323,7 @@ describe("admin", { timeout: 6 * PATIENCE_MS }, () => {
 
   it("says that the server doesn't answer, and that it does again", async () => {
     const allow = [/ERR_CONNECTION|WebSocket|Failed to load/];
-    const { context, page, verdict } = await openAdmin(browser, state, server, { allow });
+    const { context, page, verdict } = await openAdmin(open, { allow });
     await server.whileStopped(async () => {
       await verdict().getByText("The server doesn't answer").waitFor();
       await page.getByText("systemctl status slipway").waitFor();
@@ -345,11 +335,11 @@ describe("admin", { timeout: 6 * PATIENCE_MS }, () => {
 });
 
 describe("webhooks", { timeout: 4 * PATIENCE_MS }, () => {
-  let server, browser, receiver, media;
+  let server, media, open, receiver;
   /** What the receiver answers. */
   let status = 500;
 
-  before(async () => {
+  async function env() {
     receiver = createServer((request, answer) => {
       request.resume().on("end", () => answer.writeHead(status).end());
     });
@@ -357,22 +347,13 @@ describe("webhooks", { timeout: 4 * PATIENCE_MS }, () => {
     const url = `http://127.0.0.1:${receiver.address().port}/hear?key=hidden`;
     const secret = `whsec_${Buffer.alloc(24, "slipway").toString("base64")}`;
     const hooks = `[{ url = "${url}", secret = "${secret}", events = ["video.ready"] }]`;
-    [server, browser, media] = await Promise.all([
-      Server.start({ SLIPWAY_HOOKS__WEBHOOKS: hooks, SLIPWAY_HOOKS__ALLOW_PRIVATE: "true" }),
-      launch(),
-      makeMedia(),
-    ]);
-  });
-  after(async () => {
-    await browser?.close();
-    await server?.stop();
-    await media?.remove();
-    receiver?.close();
-  });
+    return { SLIPWAY_HOOKS__WEBHOOKS: hooks, SLIPWAY_HOOKS__ALLOW_PRIVATE: "true" };
+  }
+  begin({ env, media: {} }, (made) => ({ server, media, open } = made));
+  after(() => receiver?.close());
 
   it("are tested, seen to fail, and to work once they are mended", async () => {
-    const state = await logIn(browser, server);
-    const { context, page, part, verdict } = await openAdmin(browser, state, server);
+    const { context, page, part, verdict } = await openAdmin(open);
     const hooks = part("Webhooks");
     const targets = hooks.getByRole("table", { name: "Webhooks" });
     await targets.getByText("Not tried yet").waitFor();

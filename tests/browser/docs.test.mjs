@@ -1,31 +1,23 @@
 // The API's page: everything in the document is there, for strangers too, and links lead somewhere.
 
-import { after, before, describe, it } from "node:test";
+import { describe, it } from "node:test";
 import assert from "node:assert/strict";
-import { PATIENCE_MS, Server, launch, openPage } from "./slipway.mjs";
+import { begin, PATIENCE_MS } from "./slipway.mjs";
 
 describe("the API's page", { timeout: 2 * PATIENCE_MS }, () => {
-  let server, browser, document;
+  let open, document;
 
-  before(async () => {
-    [server, browser] = await Promise.all([Server.start(), launch()]);
-    document = await (await fetch(`${server.base}/openapi.json`)).json();
+  begin({ isStrange: true }, async (made) => {
+    document = await (await fetch(`${made.server.base}/openapi.json`)).json();
+    open = async (hash = "") => {
+      const opened = await made.open(`/docs${hash}`);
+      await opened.page.getByRole("heading", { name: "API", exact: true }).waitFor();
+      return opened;
+    };
   });
-  after(async () => {
-    await browser?.close();
-    await server?.stop();
-  });
-
-  const open = async (hash = "") => {
-    const context = await browser.newContext();
-    const page = await openPage(context);
-    await page.goto(`${server.base}/docs${hash}`);
-    await page.getByRole("heading", { name: "API", exact: true }).waitFor();
-    return { page, close: () => context.close() };
-  };
 
   it("shows every operation, type and code to everybody, from this server alone", async () => {
-    const { page, close } = await open();
+    const { page, done } = await open();
     const ids = Object.values(document.paths)
       .flatMap((item) => Object.values(item))
       .map((operation) => operation.operationId);
@@ -39,22 +31,20 @@ describe("the API's page", { timeout: 2 * PATIENCE_MS }, () => {
       performance.getEntriesByType("resource").filter(({ name }) => !name.startsWith(origin)),
     );
     assert.deepEqual(foreign, []);
-    page.assertQuiet();
-    await close();
+    await done();
   });
 
   it("opens what a link names, and leads on to its types", async () => {
-    const { page, close } = await open("#initiateUpload");
+    const { page, done } = await open("#initiateUpload");
     const entry = page.locator("#initiateUpload");
     await entry.getByText("Answer · 201 · application/json").waitFor();
     await entry.getByRole("link", { name: "PartUrl", exact: true }).click();
     await page.locator("#type-PartUrl").getByText("expiresAt").waitFor();
-    page.assertQuiet();
-    await close();
+    await done();
   });
 
   it("finds by words, and every link inside leads somewhere", async () => {
-    const { page, close } = await open();
+    const { page, done } = await open();
     await page.getByRole("searchbox").fill("captions delete");
     assert.deepEqual(
       await page.locator(".docs-entry:visible").evaluateAll((all) => all.map((one) => one.id)),
@@ -68,7 +58,6 @@ describe("the API's page", { timeout: 2 * PATIENCE_MS }, () => {
         .filter((id) => !document.getElementById(id)),
     );
     assert.deepEqual(lost, []);
-    page.assertQuiet();
-    await close();
+    await done();
   });
 });

@@ -1,6 +1,6 @@
 // <slipway-upload> on a page of another site: one line, a token, and what the page is told.
 
-import { after, afterEach, before, beforeEach, describe, it } from "node:test";
+import { after, afterEach, beforeEach, describe, it } from "node:test";
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { createHash } from "node:crypto";
@@ -9,8 +9,8 @@ import { createServer } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { PATIENCE_MS, Server, barOf, chooseFiles, launch, makeMedia } from "./slipway.mjs";
-import { openPage, rowOf, slowUploads, until, watchParts } from "./slipway.mjs";
+import { barOf, begin, chooseFiles, openPage, PATIENCE_MS } from "./slipway.mjs";
+import { rowOf, slowUploads, until, watchParts } from "./slipway.mjs";
 
 const packaged = fileURLToPath(new URL("../../static/package/", import.meta.url));
 
@@ -40,17 +40,12 @@ async function site(body) {
 describe("on another site's page", { timeout: 6 * PATIENCE_MS }, () => {
   let server, browser, media, theirs, token, context, page, html;
 
-  before(async () => {
-    [server, browser, media] = await Promise.all([Server.start(), launch(), makeMedia()]);
+  begin({ media: {}, isStrange: true }, async (made) => {
+    ({ server, browser, media } = made);
     token = (await readFile(join(server.dir, "data/admin-token"), "utf8")).trim();
     theirs = await site(() => html);
   });
-  after(async () => {
-    await browser?.close();
-    theirs?.close();
-    await server?.stop();
-    await media?.remove();
-  });
+  after(() => theirs?.close());
   beforeEach(async () => {
     context = await browser.newContext();
   });

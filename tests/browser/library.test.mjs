@@ -1,36 +1,22 @@
 // The library: finding, sorting, and doing things to many videos at once, all of it undone again.
 
-import { after, before, describe, it } from "node:test";
+import { describe, it } from "node:test";
 import assert from "node:assert/strict";
-import { PATIENCE_MS, Server, launch, logIn, makeMedia, openPage, until } from "./slipway.mjs";
+import { begin, PATIENCE_MS, until } from "./slipway.mjs";
 
 describe("library", { timeout: 6 * PATIENCE_MS }, () => {
-  let server, browser, media, state;
+  let server, media, show;
   const films = {};
 
-  before(async () => {
-    [server, browser, media] = await Promise.all([Server.start(), launch(), makeMedia()]);
-    state = await logIn(browser, server);
-  });
-  after(async () => {
-    await browser?.close();
-    await server?.stop();
-    await media?.remove();
-  });
+  begin({ media: {} }, (made) => ({ server, media, open: show } = made));
 
-  async function open(search = "", { allow = [], ...options } = {}) {
-    const context = await browser.newContext({ storageState: state, ...options });
-    const page = await openPage(context, allow);
-    await page.goto(`${server.base}/library${search}`);
+  async function open(search = "", options = {}) {
+    const { context, page, done } = await show(`/library${search}`, options);
     const list = page.getByRole("list", { name: "Library" });
     const shown = () => list.getByRole("heading").allInnerTexts();
     const shows = (...titles) =>
       until(`it shows ${titles}`, shown, (now) => now.join() === titles.join());
     const bar = page.getByRole("region", { name: "Selected videos" });
-    const done = async () => {
-      page.assertQuiet();
-      await context.close();
-    };
     return { context, page, list, shows, bar, done };
   }
 

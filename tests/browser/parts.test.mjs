@@ -1,31 +1,18 @@
 // How the bytes travel: in the order in which a film can be played, and through what is in the way.
 
-import { after, before, beforeEach, describe, it } from "node:test";
+import { beforeEach, describe, it } from "node:test";
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { readFile, stat, writeFile } from "node:fs/promises";
-import { PATIENCE_MS, Server, barOf, chooseFiles, launch, logIn, makeMedia } from "./slipway.mjs";
-import { openPage, proxyBefore, rowOf, slowUploads, until, watchParts } from "./slipway.mjs";
+import { barOf, begin, chooseFiles, openPage, PATIENCE_MS, proxyBefore } from "./slipway.mjs";
+import { rowOf, slowUploads, until, watchParts } from "./slipway.mjs";
 
-const MIB = 1024 * 1024;
 const PARTS = "/api/videos/upload/";
 
 describe("parts", { timeout: 8 * PATIENCE_MS }, () => {
   let server, browser, media, state, context, page;
 
-  before(async () => {
-    [server, browser, media] = await Promise.all([
-      Server.start(),
-      launch(),
-      makeMedia({ long: true }),
-    ]);
-    state = await logIn(browser, server);
-  });
-  after(async () => {
-    await browser?.close();
-    await server?.stop();
-    await media?.remove();
-  });
+  begin({ media: { long: true } }, (made) => ({ server, browser, media, state } = made));
   beforeEach(async () => {
     await context?.close();
     context = await browser.newContext({ storageState: state });

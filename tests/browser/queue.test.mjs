@@ -1,31 +1,21 @@
 // The upload page's list: how files come in, thousands of them, pictures, and what is done with all.
 
-import { after, afterEach, before, beforeEach, describe, it } from "node:test";
+import { afterEach, beforeEach, describe, it } from "node:test";
 import assert from "node:assert/strict";
 import { copyFile, mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { PATIENCE_MS, Server, chooseFiles, launch, logIn, makeMedia } from "./slipway.mjs";
-import { openPage, rowOf, slowUploads, until, watchParts } from "./slipway.mjs";
+import { begin, chooseFiles, openPage, PATIENCE_MS, rowOf } from "./slipway.mjs";
+import { slowUploads, until, watchParts } from "./slipway.mjs";
 
 const SLOW = 3_000_000;
+
+/** Small files that are no films are kept, so that a test may have very many. */
+const KEEPS_ALL = { SLIPWAY_UPLOAD__ACCEPT: '["*/*"]' };
 
 describe("the list of files", { timeout: 10 * PATIENCE_MS }, () => {
   let server, browser, media, state, context, page;
 
-  before(async () => {
-    [server, browser, media] = await Promise.all([
-      // Small files that are no films are kept, so that a test may have very many.
-      Server.start({ SLIPWAY_UPLOAD__ACCEPT: '["*/*"]' }),
-      launch(),
-      makeMedia(),
-    ]);
-    state = await logIn(browser, server);
-  });
-  after(async () => {
-    await browser?.close();
-    await server?.stop();
-    await media?.remove();
-  });
+  begin({ media: {}, env: KEEPS_ALL }, (made) => ({ server, browser, media, state } = made));
   beforeEach(async () => {
     page = await visit();
   });

@@ -1,27 +1,17 @@
 // A server that is killed in the middle: the page waits, asks where to go on, and finishes.
 
-import { after, before, describe, it } from "node:test";
+import { describe, it } from "node:test";
 import assert from "node:assert/strict";
-import { PATIENCE_MS, Server, barOf, chooseFiles, launch, logIn, makeMedia } from "./slipway.mjs";
-import { openPage, rowOf, slowUploads, until, watchParts } from "./slipway.mjs";
+import { barOf, begin, chooseFiles, PATIENCE_MS, rowOf } from "./slipway.mjs";
+import { slowUploads, until, watchParts } from "./slipway.mjs";
 
 describe("a killed server", { timeout: 4 * PATIENCE_MS }, () => {
-  let server, browser, media;
+  let server, media, open;
 
-  before(async () => {
-    [server, browser, media] = await Promise.all([Server.start(), launch(), makeMedia()]);
-  });
-  after(async () => {
-    await browser?.close();
-    await server?.stop();
-    await media?.remove();
-  });
+  begin({ media: {} }, (made) => ({ server, media, open } = made));
 
   it("loses no byte that it had acknowledged, and needs nobody's hand", async () => {
-    const state = await logIn(browser, server);
-    const context = await browser.newContext({ storageState: state });
-    const page = await openPage(context, [/Failed to load resource/, /ERR_/]);
-    await page.goto(`${server.base}/`);
+    const { page, done } = await open("/", { allow: [/Failed to load resource/, /ERR_/] });
     await page.getByText("up to").waitFor();
     const lift = await slowUploads(page, 4_000_000);
     const seen = watchParts(page);
@@ -40,6 +30,6 @@ describe("a killed server", { timeout: 4 * PATIENCE_MS }, () => {
     const twice = seen.begun.slice(before).filter((index) => acknowledged.includes(index));
     assert.ok(acknowledged.length > 3, `${acknowledged}`);
     assert.deepEqual(twice, [], `acknowledged ${acknowledged}`);
-    page.assertQuiet();
+    await done();
   });
 });

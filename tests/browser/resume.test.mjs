@@ -1,11 +1,11 @@
 // Going on: in another tab, after the line was cut, with files that the browser finds again by
 // itself; and what a very large file costs the page.
 
-import { after, afterEach, before, beforeEach, describe, it } from "node:test";
+import { afterEach, beforeEach, describe, it } from "node:test";
 import assert from "node:assert/strict";
 import { readFile, truncate, writeFile } from "node:fs/promises";
-import { PATIENCE_MS, Server, barOf, chooseFiles, launch, logIn, makeMedia } from "./slipway.mjs";
-import { openPage, rowOf, slowUploads, until, watchParts } from "./slipway.mjs";
+import { barOf, begin, chooseFiles, openPage, PATIENCE_MS } from "./slipway.mjs";
+import { rowOf, slowUploads, until, watchParts } from "./slipway.mjs";
 
 const SLOW = 3_000_000;
 const MIB = 1 << 20;
@@ -13,19 +13,7 @@ const MIB = 1 << 20;
 describe("going on", { timeout: 10 * PATIENCE_MS }, () => {
   let server, browser, media, state, context, page;
 
-  before(async () => {
-    [server, browser, media] = await Promise.all([
-      Server.start({ SLIPWAY_UPLOAD__ACCEPT: '["*/*"]' }),
-      launch(),
-      makeMedia(),
-    ]);
-    state = await logIn(browser, server);
-  });
-  after(async () => {
-    await browser?.close();
-    await server?.stop();
-    await media?.remove();
-  });
+  begin({ media: {}, env: { SLIPWAY_UPLOAD__ACCEPT: '["*/*"]' } }, (made) => ({ server, browser, media, state } = made));
   beforeEach(async () => {
     context = await browser.newContext({ storageState: state });
     page = await visit();

@@ -11,6 +11,7 @@ import { tmpdir } from "node:os";
 import { basename, dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import assert from "node:assert/strict";
+import { after, before } from "node:test";
 
 const root = resolve(dirname(fileURLToPath(import.meta.url)), "../..");
 const { chromium } = createRequire(join(root, "static/package.json"))("playwright-core");
@@ -92,6 +93,8 @@ export class Server {
         SLIPWAY_LISTEN: listen,
         // Many tests send bytes that are no film and look at them again.
         SLIPWAY_UPLOAD__KEEP_REJECTED: "true",
+        // How full this machine's disk is, is none of the tests' business.
+        SLIPWAY_UPLOAD__RESERVE_FREE_SPACE: "64 MiB",
         SLIPWAY_DATA_DIR: join(this.dir, "data"),
       },
       stdio: ["ignore", "pipe", "pipe"],
@@ -186,6 +189,39 @@ export async function logIn(browser, server) {
   const state = await context.storageState();
   await context.close();
   return state;
+}
+
+/**
+ * What the tests of a `describe` work with, from its beginning to its end: a server (`env` is its
+ * environment, or makes it), a browser, films (`media` as `makeMedia` takes it), and somebody's login as
+ * `state`. `ready` is called once with all of it and `open`, which shows a page to who is logged in.
+ */
+export function begin({ env, media, isStrange = false }, ready) {
+  const made = {};
+  before(async () => {
+    [made.server, made.browser, made.media] = await Promise.all([
+      Server.start(typeof env === "function" ? await env() : env),
+      launch(),
+      media && makeMedia(media),
+    ]);
+    if (!isStrange) made.state = await logIn(made.browser, made.server);
+    made.open = async (path = "/", { allow, ...options } = {}) => {
+      const context = await made.browser.newContext({ storageState: made.state, ...options });
+      const page = await openPage(context, allow);
+      await page.goto(new URL(path, made.server.base).href);
+      const done = () => {
+        page.assertQuiet();
+        return context.close();
+      };
+      return { context, page, done };
+    };
+    await ready(made);
+  });
+  after(async () => {
+    await made.browser?.close();
+    await made.server?.stop();
+    await made.media?.remove();
+  });
 }
 
 /** The row of the upload page that shows this file. */

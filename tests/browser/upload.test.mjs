@@ -1,29 +1,19 @@
 // The upload page: choosing, dropping, pausing, resuming, cancelling, and files that aren't videos.
 
-import { after, afterEach, before, beforeEach, describe, it } from "node:test";
+import { afterEach, beforeEach, describe, it } from "node:test";
 import assert from "node:assert/strict";
 import { appendFile, copyFile, rename, stat, truncate } from "node:fs/promises";
-import { PATIENCE_MS, Server, barOf, chooseFiles, launch, logIn, makeMedia } from "./slipway.mjs";
-import { openPage, rowOf, slowUploads, until, watchParts } from "./slipway.mjs";
+import { barOf, begin, chooseFiles, PATIENCE_MS, rowOf } from "./slipway.mjs";
+import { slowUploads, until, watchParts } from "./slipway.mjs";
 
 const SLOW = 3_000_000;
 
 describe("uploading", { timeout: 8 * PATIENCE_MS }, () => {
-  let server, browser, media, state, context, page;
+  let server, media, state, open, context, page;
 
-  before(async () => {
-    [server, browser, media] = await Promise.all([Server.start(), launch(), makeMedia()]);
-    state = await logIn(browser, server);
-  });
-  after(async () => {
-    await browser?.close();
-    await server?.stop();
-    await media?.remove();
-  });
+  begin({ media: {} }, (made) => ({ server, media, state, open } = made));
   beforeEach(async () => {
-    context = await browser.newContext({ storageState: state });
-    page = await openPage(context);
-    await page.goto(`${server.base}/`);
+    ({ context, page } = await open());
     await page.getByText("up to").waitFor();
   });
   afterEach(async () => {

@@ -1,25 +1,19 @@
 // Videos beyond the watch page: links to a moment, cards, frames and the player on other sites.
 
-import { after, before, describe, it } from "node:test";
+import { after, describe, it } from "node:test";
 import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
 import { createServer } from "node:http";
-import { PATIENCE_MS, Server, chooseFiles, launch, logIn } from "./slipway.mjs";
-import { makeMedia, openPage, rowOf, until } from "./slipway.mjs";
+import { begin, chooseFiles, openPage, PATIENCE_MS, rowOf, until } from "./slipway.mjs";
 import { filmOf, loaded, offered, play, seekOf, timeOf } from "./player.mjs";
 
 describe("elsewhere", { timeout: 6 * PATIENCE_MS }, () => {
-  let server, browser, media, state, path, id, site;
+  let server, browser, media, visit, path, id, site;
 
-  before(async () => {
-    [server, browser, media, site] = await Promise.all([
-      Server.start(),
-      launch(),
-      makeMedia({ more: ["texts.mkv"] }),
-      otherSite(),
-    ]);
-    state = await logIn(browser, server);
-    const { context, page } = await visit(`${server.base}/`);
+  begin({ media: { more: ["texts.mkv"] } }, async (made) => {
+    ({ server, browser, media, open: visit } = made);
+    site = await otherSite();
+    const { context, page } = await visit();
     await chooseFiles(page, [media.at("texts.mkv")]);
     const row = rowOf(page, "texts.mkv");
     await row.getByText("Ready", { exact: true }).waitFor();
@@ -27,19 +21,7 @@ describe("elsewhere", { timeout: 6 * PATIENCE_MS }, () => {
     id = path.split("/").at(-1);
     await context.close();
   });
-  after(async () => {
-    await browser?.close();
-    await server?.stop();
-    await media?.remove();
-    site?.close();
-  });
-
-  async function visit(address, options = {}) {
-    const context = await browser.newContext({ storageState: state, ...options });
-    const page = await openPage(context);
-    await page.goto(address);
-    return { context, page };
-  }
+  after(() => site?.close());
 
   /** A server of another origin, with one page. */
   async function otherSite() {
@@ -62,7 +44,7 @@ describe("elsewhere", { timeout: 6 * PATIENCE_MS }, () => {
 
   it("links to a moment, gives code for a frame, and the original to its owner", async () => {
     const permissions = ["clipboard-read", "clipboard-write"];
-    const { context, page } = await visit(server.base + path, { permissions });
+    const { context, page } = await visit(path, { permissions });
     await loaded(page);
     const copied = async (name) => {
       await page.getByRole("button", { name }).click();
@@ -80,7 +62,7 @@ describe("elsewhere", { timeout: 6 * PATIENCE_MS }, () => {
     assert.ok((await readFile(file)).equals(await readFile(media.at("texts.mkv"))));
     await context.close();
 
-    const stranger = await visit(server.base + path, { storageState: undefined });
+    const stranger = await visit(path, { storageState: undefined });
     await stranger.page.getByRole("heading", { name: "texts", level: 1 }).waitFor();
     await stranger.page.locator(".chapters button").first().waitFor();
     for (const name of ["Download the original", "Edit details"]) {

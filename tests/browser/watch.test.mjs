@@ -1,40 +1,21 @@
 // Watching: hls.js plays sound and picture, offers the qualities, and the library keeps up.
 
-import { after, before, describe, it } from "node:test";
+import { describe, it } from "node:test";
 import assert from "node:assert/strict";
 import { stat } from "node:fs/promises";
-import { PATIENCE_MS, Server, chooseFiles, durationOf, launch, logIn } from "./slipway.mjs";
-import { makeMedia, openPage, rowOf, slowUploads, until } from "./slipway.mjs";
+import { begin, chooseFiles, durationOf, openPage, PATIENCE_MS } from "./slipway.mjs";
+import { rowOf, slowUploads, until } from "./slipway.mjs";
 import { arrives, choose, offered, play } from "./player.mjs";
 
 describe("watching", { timeout: 6 * PATIENCE_MS }, () => {
-  let server, browser, media, state, path;
+  let server, media, visit, path;
 
-  before(async () => {
-    [server, browser, media] = await Promise.all([
-      Server.start(),
-      launch(),
-      makeMedia({ long: true, more: ["texts.mkv", "languages.mkv"] }),
-    ]);
-    state = await logIn(browser, server);
-    const context = await browser.newContext({ storageState: state });
-    const page = await openPage(context);
-    await page.goto(`${server.base}/`);
+  begin({ media: { long: true, more: ["texts.mkv", "languages.mkv"] } }, async (all) => {
+    ({ server, media, open: visit } = all);
+    const { page, done } = await visit();
     path = await made(page, "faststart.mp4");
-    await context.close();
+    await done();
   });
-  after(async () => {
-    await browser?.close();
-    await server?.stop();
-    await media?.remove();
-  });
-
-  async function visit(address, options = {}) {
-    const context = await browser.newContext({ storageState: state, ...options });
-    const page = await openPage(context);
-    await page.goto(server.base + address);
-    return { context, page };
-  }
 
   /** Uploads a generated film on the page; returns where it can be watched, once it is ready. */
   async function made(page, film) {
@@ -229,12 +210,10 @@ describe("watching", { timeout: 6 * PATIENCE_MS }, () => {
   });
 
   it("says that there is nothing behind a wrong link", async () => {
-    const context = await browser.newContext({ storageState: state });
-    const page = await openPage(context, [/404/]);
-    await page.goto(`${server.base}/watch/0192f000-0000-7000-8000-000000000000`);
+    const nothing = "/watch/0192f000-0000-7000-8000-000000000000";
+    const { page, done } = await visit(nothing, { allow: [/404/] });
     await page.getByText("There is nothing here").waitFor();
-    page.assertQuiet();
-    await context.close();
+    await done();
   });
 
   it("changes the title, finds the video by it, and deletes it", async () => {
