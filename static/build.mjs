@@ -48,6 +48,8 @@ const scripts = {
   format: "esm",
   target: TARGET,
   minify: true,
+  // Escaped, the words of other scripts would weigh twice as much.
+  charset: "utf8",
   legalComments: "linked",
   chunkNames: "chunk-[name]-[hash]",
   plugins: [texts],

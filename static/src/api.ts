@@ -72,7 +72,7 @@ export interface VideoError {
 
 /** What is said of an error beneath its title. */
 export function explained(error: VideoError): string {
-  return [error.detail, error.advice].filter(Boolean).join(" ");
+  return words.sentences(error.detail, error.advice);
 }
 
 /** A video. Somebody who isn't its owner gets fewer fields, so nearly all may be missing. */

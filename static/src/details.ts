@@ -1,6 +1,7 @@
 /** The two small dialogs that pages share: a video's details, and a question before deleting. */
 
 import * as api from "./api";
+import { told } from "./trouble";
 import { h, text } from "./view";
 import { words } from "./words";
 
@@ -41,11 +42,7 @@ export function editDetails(video: api.Video): Promise<api.Video | null> {
         }),
       );
     } catch (error) {
-      const said = error instanceof api.Problem ? error : null;
-      text(
-        problem,
-        [said?.title ?? words.problem.unknown, said?.detail].filter(Boolean).join(". "),
-      );
+      text(problem, told(error));
       problem.hidden = false;
     }
   });

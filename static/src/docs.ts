@@ -13,6 +13,7 @@ import {
   typeWords,
   under,
 } from "./document";
+import { facts, list } from "./units";
 import { h, icon, problemNotice, show, text } from "./view";
 import { words } from "./words";
 
@@ -171,7 +172,7 @@ function bodies(document: Document, operation: Operation): HTMLElement[] {
       const lead = h("p", { class: "muted small" }, description ?? "");
       if (kinds.length === 0) return [block(w.answer(status), lead, told)];
       return kinds.map(([kind, { schema }]) =>
-        block(w.answer(`${status} · ${kind}`), lead, told, shape(document, schema)),
+        block(w.answer(facts(status, kind)), lead, told, shape(document, schema)),
       );
     });
   return [...sent, ...answers];
@@ -250,7 +251,7 @@ function table(allHeads: string[], allRows: (Node | string)[][]): HTMLElement {
   const rows = allRows.map((row) => row.filter(used));
   return h(
     "div",
-    { class: "table-box", tabindex: 0, role: "region", "aria-label": heads.join(", ") },
+    { class: "table-box", tabindex: 0, role: "region", "aria-label": list(heads) },
     h(
       "table",
       {},

@@ -2,6 +2,7 @@
 
 import { isOurs } from "./door";
 import { forAll, provideAll, type Sources } from "./elements";
+import { facts } from "./units";
 import { SlipwayHeader } from "./view";
 import { words } from "./words";
 
@@ -26,7 +27,7 @@ const forOurs: Sources = {
 
 if (isOurs) {
   const title = pageTitles[document.body.className];
-  if (title) document.title = `${title} · ${words.product}`;
+  if (title) document.title = facts(title, words.product);
   customElements.define("slipway-header", SlipwayHeader);
 }
 provideAll(isOurs ? { ...forAll, ...forOurs } : forAll);

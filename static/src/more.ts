@@ -4,6 +4,7 @@ import * as api from "./api";
 import type { Item } from "./item";
 import type { Queue } from "./queue";
 import { framesOf, type Frame } from "./still";
+import { told } from "./trouble";
 import * as units from "./units";
 import { button, copy, focusIn, h, say, show, text } from "./view";
 import { words } from "./words";
@@ -96,7 +97,7 @@ export class More {
   ) {
     const form = h(
       "form",
-      { class: "fields", "aria-label": w.labelled(w.details, item.name) },
+      { class: "fields", "aria-label": words.labelled(w.details, item.name) },
       ...this.#fields.labels,
       this.#problem,
       h(
@@ -115,7 +116,7 @@ export class More {
       this.#picture.value = "";
       if (file) void this.queue.choosePoster(this.item, file);
     });
-    this.#picture.setAttribute("aria-label", w.labelled(w.pictureFile, item.name));
+    this.#picture.setAttribute("aria-label", words.labelled(w.pictureFile, item.name));
     const own = button("upload", w.pictureOwn, () => this.#picture.click(), {
       class: "button small",
     });
@@ -178,11 +179,9 @@ export class More {
     try {
       await this.queue.describe(item, this.#fields.changes(this.#before));
       this.#fill();
-      text(this.#said, item.videoId ? w.saved : `${w.saved}. ${w.savedLater}`);
+      text(this.#said, item.videoId ? w.saved : words.sentences(w.saved, w.savedLater));
     } catch (error) {
-      const said = error instanceof api.Problem ? error : null;
-      const parts = [said?.title ?? words.problem.unknown, said?.detail].filter(Boolean);
-      text(this.#problem, parts.join(". "));
+      text(this.#problem, told(error));
       this.#problem.hidden = false;
     }
   }
@@ -202,7 +201,7 @@ export class More {
     const { poster } = item;
     const made = video?.posterChoice?.state;
     if (poster?.problem) {
-      text(this.#pictureSaid, `${poster.problem.title}. ${poster.problem.detail}`);
+      text(this.#pictureSaid, words.sentences(poster.problem.title, poster.problem.detail));
     } else if (poster) text(this.#pictureSaid, w.picturePending);
     else if (made === "pending") text(this.#pictureSaid, w.pictureMaking);
     else if (made === "set") text(this.#pictureSaid, w.pictureSet);

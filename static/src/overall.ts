@@ -103,9 +103,10 @@ export class Overall {
     show(this.#bar, files > 0);
     this.#bar.value = share;
     text(this.#text, all ? w.overallDone(done) : files > 0 ? w.overall(done, files) : "");
-    const parts = files > 0 ? [units.share(share)] : [];
-    if (speed > 0) parts.push(units.rate(speed), w.left(units.span((total - sent) / speed)));
-    text(this.#speed, all ? units.size(total) : parts.join(" · "));
+    const left = w.left(units.span((total - sent) / speed));
+    const pace = speed > 0 ? [units.rate(speed), left] : [];
+    const facts = units.facts(files > 0 && units.share(share), ...pace);
+    text(this.#speed, all ? units.size(total) : facts);
     const b = this.#buttons;
     const wanted: Record<string, boolean> = {
       pause: some(["waiting", "checking", "uploading", "retrying"]),
@@ -140,7 +141,7 @@ export class Overall {
   }
 
   async #cancel(): Promise<void> {
-    show(this.#sure, false);
+    // The question goes with the last of the files, and the focus in it to what is left.
     await this.queue.cancelAll();
   }
 

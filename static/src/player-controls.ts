@@ -101,8 +101,9 @@ export class Controls {
     this.draw();
   }
 
-  focus(): void {
-    this.#bar.play.focus();
+  /** Where the focus goes that has lost its place. */
+  get first(): HTMLElement {
+    return this.#bar.play;
   }
 
   /** Where the film stands; one that is being made is as long as it will be. */

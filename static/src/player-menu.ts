@@ -95,9 +95,11 @@ export class Menu {
     this.box.setAttribute("aria-label", inner ? name : this.name);
     const back = h(
       "button",
-      { type: "button", class: "item back", role: "menuitem", tabindex: -1 },
+      {
+        ...{ type: "button", class: "item back", role: "menuitem", tabindex: -1 },
+        "aria-label": words.labelled(words.player.back, name),
+      },
       draw("back"),
-      h("span", { class: "unseen" }, `${words.player.back}: `),
       h("span", {}, name),
     );
     back.addEventListener("click", () => this.#leave());

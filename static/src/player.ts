@@ -15,7 +15,7 @@ import * as memory from "./player-memory";
 import { Source } from "./player-source";
 import { shareOf, withReport } from "./progress";
 import * as units from "./units";
-import { button, h, icon, show } from "./view";
+import { button, firstControl, h, icon, keepFocus, show } from "./view";
 import { stageWord, words } from "./words";
 
 const w = words.player;
@@ -43,7 +43,7 @@ export class TimePassed extends CustomEvent<number> {
 
 export class SlipwayPlayer extends HTMLElement {
   readonly #media = h("video", { playsinline: true, preload: "metadata" });
-  readonly #curtain = h("div", { class: "curtain" });
+  readonly #curtain = h("div", { class: "curtain", tabindex: -1 });
   readonly #growing = h("span", { class: "chip growing", hidden: true }, w.growing);
   readonly #better = button("retry", w.better, () => this.#reload(), { class: "chip", hidden: true });
   readonly #resumed = button("retry", "", () => this.#restart(), { class: "chip", hidden: true });
@@ -141,7 +141,7 @@ export class SlipwayPlayer extends HTMLElement {
     this.dispatchEvent(new TimePassed(now));
     if (Math.abs(now - this.#kept) < 5) return;
     // That it goes on elsewhere than at the beginning isn't news any more.
-    if (this.#kept > 0 && !this.#media.paused) show(this.#resumed, false);
+    if (this.#kept > 0 && !this.#media.paused) this.#hide(this.#resumed);
     this.#kept = now;
     this.#keep();
   }
@@ -201,7 +201,7 @@ export class SlipwayPlayer extends HTMLElement {
     if (made !== null && wanted > (made ?? 0) - MADE_MARGIN_SECONDS) return 0;
     if (told === null && wanted > 0) {
       const at = w.resumed(units.clock(Math.floor(wanted)));
-      this.#resumed.lastElementChild?.replaceChildren(`${at} · ${w.restart}`);
+      this.#resumed.lastElementChild?.replaceChildren(units.facts(at, w.restart));
       show(this.#resumed, true);
     }
     return wanted;
@@ -211,7 +211,7 @@ export class SlipwayPlayer extends HTMLElement {
     show(this.#resumed, false);
     memory.forgetPlace(this.#id);
     this.seek(0);
-    this.#controls.focus();
+    this.#controls.first.focus();
   }
 
   /** Follows the video's life: by events, and by asking now and then where they don't come. */
@@ -248,9 +248,8 @@ export class SlipwayPlayer extends HTMLElement {
   #explain(video: api.Video): void {
     const share = shareOf(video.processing);
     if (video.state === "failed") {
-      const why = [video.error?.title, video.error && api.explained(video.error)]
-        .filter(Boolean)
-        .join(". ");
+      const { error } = video;
+      const why = words.sentences(error?.title, error && api.explained(error));
       this.#curtainSays("alert", w.failed, why);
     } else if (video.kind === "file") this.#curtainSays("file", w.file, "");
     else if (video.state === "uploading")
@@ -260,13 +259,19 @@ export class SlipwayPlayer extends HTMLElement {
       const stage = video.processing?.stages.find((one) => one.state === "running");
       const bar = h("progress", { max: 1, "aria-label": w.processing });
       if (share > 0) bar.value = share;
-      const detail = stage ? stageWord(stage.name) : "";
-      const much = share > 0 ? ` · ${units.share(share)}` : "";
-      this.#curtainSays("film", w.processing, detail + much, bar);
+      const much = share > 0 && units.share(share);
+      const detail = units.facts(stage && stageWord(stage.name), much);
+      this.#curtainSays("film", w.processing, detail, bar);
     }
   }
 
   #curtainSays(name: Parameters<typeof icon>[0], title: string, detail: string, more?: Node): void {
+    const frame = this.#curtain.parentElement ?? this.#curtain;
+    const draw = () => this.#drawCurtain(name, title, detail, more);
+    void keepFocus(frame, draw, () => firstControl(this.#curtain), () => this.#curtain);
+  }
+
+  #drawCurtain(name: Parameters<typeof icon>[0], title: string, detail: string, more?: Node): void {
     const poster = this.#video?.playback?.poster;
     this.#curtain.replaceChildren(
       ...(poster ? [h("img", { src: poster, alt: "" })] : []),
@@ -285,8 +290,16 @@ export class SlipwayPlayer extends HTMLElement {
 
   #raise(): void {
     if (this.#curtain.hidden) return;
-    show(this.#curtain, false);
-    this.#controls.curtain(false);
+    const raise = () => {
+      show(this.#curtain, false);
+      this.#controls.curtain(false);
+    };
+    void keepFocus(this.#curtain, raise, () => this.#controls.first);
+  }
+
+  /** Takes a chip away; a focus in it goes on to the controls. */
+  #hide(chip: HTMLElement): void {
+    void keepFocus(chip, () => show(chip, false), () => this.#controls.first);
   }
 
   async #load(url: string, at: number, play = this.hasAttribute("autoplay")): Promise<void> {
@@ -310,7 +323,7 @@ export class SlipwayPlayer extends HTMLElement {
     const url = this.#url;
     if (!url) return;
     const { paused, currentTime, playbackRate } = this.#media;
-    show(this.#better, false);
+    this.#hide(this.#better);
     void this.#load(url, currentTime, !paused).then(() => {
       this.#media.playbackRate = playbackRate;
     });

@@ -42,7 +42,7 @@ export class Row {
       said: string,
       action: (button: HTMLButtonElement) => void,
       props = {},
-    ) => button(name, said, action, { "aria-label": w.labelled(said, item.name), ...props });
+    ) => button(name, said, action, { "aria-label": words.labelled(said, item.name), ...props });
     const remove = () => void queue.remove(item);
     this.#buttons = {
       goOn: make("play", w.goOn, () => void this.#goOn(), { class: "button primary" }),
@@ -60,7 +60,7 @@ export class Row {
     };
     text(this.#name, item.name);
     this.#bar.setAttribute("aria-label", w.progressOf(item.name));
-    this.#input.setAttribute("aria-label", w.labelled(w.choose, item.name));
+    this.#input.setAttribute("aria-label", words.labelled(w.choose, item.name));
     this.#input.addEventListener("change", () => {
       const file = this.#input.files?.[0];
       this.#input.value = "";
@@ -133,20 +133,17 @@ export class Row {
     const sent = units.size(item.sent);
     switch (item.phase) {
       case "uploading": {
-        const facts = [w.of(sent, size)];
-        if (item.bytesPerSecond > 0) {
-          facts.push(units.rate(item.bytesPerSecond));
-          facts.push(w.left(units.span((item.size - item.sent) / item.bytesPerSecond)));
-        }
-        if (item.video?.playable) facts.push(words.playable);
-        return facts.join(" · ");
+        const { bytesPerSecond } = item;
+        const left = units.span((item.size - item.sent) / bytesPerSecond);
+        const pace = bytesPerSecond > 0 ? [units.rate(bytesPerSecond), w.left(left)] : [];
+        return units.facts(w.of(sent, size), ...pace, item.video?.playable && words.playable);
       }
       case "paused":
         return w.of(sent, size);
       case "retrying": {
         const wait = Math.ceil(((item.retryAt ?? 0) - Date.now()) / 1000);
         const next = wait > 0 ? w.retryIn(units.countdown(wait)) : w.retryNow;
-        return `${w.of(sent, size)} · ${next}`;
+        return units.facts(w.of(sent, size), next);
       }
       case "unfinished":
         return (item.handle ? w.oneClick : w.needsFile)(sent, size);
@@ -154,7 +151,7 @@ export class Row {
         return this.#processingFacts(size);
       case "ready": {
         const seconds = item.video?.source?.duration ?? item.video?.duration;
-        return seconds ? `${units.clock(seconds)} · ${size}` : size;
+        return units.facts(seconds && units.clock(seconds), size);
       }
       default:
         return size;
@@ -164,11 +161,13 @@ export class Row {
   #processingFacts(size: string): string {
     const { video } = this.item;
     const share = shareOf(video?.processing);
-    const facts = share > 0 ? [units.share(share)] : [];
     const eta = video?.processing?.etaSeconds;
-    if (eta) facts.push(w.left(units.span(eta)));
-    if (video?.playable) facts.push(words.playable);
-    return facts.length > 0 ? facts.join(" · ") : size;
+    const facts = units.facts(
+      share > 0 && units.share(share),
+      eta && w.left(units.span(eta)),
+      video?.playable && words.playable,
+    );
+    return facts || size;
   }
 
   #drawBar(): void {
@@ -187,10 +186,7 @@ export class Row {
     const { problem, phase } = this.item;
     show(this.#problem, problem !== null);
     if (!problem) return;
-    text(
-      this.#problem,
-      problem.detail ? `${problem.title}. ${problem.detail}`.replace("..", ".") : problem.title,
-    );
+    text(this.#problem, words.sentences(problem.title, problem.detail));
     this.#problem.dataset.kind = phase === "retrying" ? "passing" : "blocking";
   }
 
@@ -243,7 +239,7 @@ export class Row {
     // Whose page this is knows how one gets in there.
     show(this.#login, item.loginNeeded && phase === "paused" && !door.token);
     if (playable && item.videoId) this.#watch.href = door.url(watchPath(item.videoId));
-    this.#watch.setAttribute("aria-label", w.labelled(w.watch, item.name));
+    this.#watch.setAttribute("aria-label", words.labelled(w.watch, item.name));
     show(this.#watch, playable && phase !== "failed");
     // Pause and resume take each other's place; the keyboard should stay there.
     if (active?.hidden) {
@@ -269,7 +265,7 @@ export class Row {
     if (label) text(label, open ? w.playerShut : w.playHere);
     this.#buttons.play?.setAttribute(
       "aria-label",
-      w.labelled(open ? w.playerShut : w.playHere, item.name),
+      words.labelled(open ? w.playerShut : w.playHere, item.name),
     );
     if (open) {
       void provide("slipway-player");

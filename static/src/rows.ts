@@ -6,7 +6,7 @@
 import type { Item } from "./item";
 import type { Queue } from "./queue";
 import { Row } from "./row";
-import { focusIn, h } from "./view";
+import { firstControl, h, keepFocus } from "./view";
 import { words } from "./words";
 
 /** Beyond so many, rows that aren't seen aren't drawn. */
@@ -37,17 +37,14 @@ export class Rows {
     window.addEventListener("resize", look, { signal });
   }
 
-  /** Takes another list of items. Returns what to focus if the row that had the focus is gone. */
+  /** Takes another list of items; a focus in a row that is gone goes to the next one. */
   arrange(items: readonly Item[]): void {
     this.#items = [...items];
     const keys = new Set(items.map(({ key }) => key));
     for (const [key, row] of this.#rows) {
       if (keys.has(key)) continue;
-      const refocus = focusIn(row.element) !== null;
       const next = row.element.nextElementSibling ?? row.element.previousElementSibling;
-      this.#drop(key);
-      // Focus must not fall back to the top of the page when its row goes.
-      if (refocus) next?.querySelector<HTMLElement>(FOCUSABLE)?.focus();
+      void keepFocus(row.element, () => this.#drop(key), () => firstControl(next));
     }
     for (const key of this.#heights.keys()) if (!keys.has(key)) this.#heights.delete(key);
     this.#place();
@@ -165,5 +162,3 @@ export class Rows {
     if (isOther && this.#isLong) this.#frame ||= requestAnimationFrame(() => this.#place());
   }
 }
-
-const FOCUSABLE = "button:not([hidden]), a:not([hidden])";

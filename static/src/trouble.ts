@@ -18,6 +18,12 @@ export function sayable(problem: unknown): Said {
     : { title: words.problem.unknown, detail: "" };
 }
 
+/** Returns what is said of a problem, as one text. */
+export function told(problem: unknown): string {
+  const { title, detail } = sayable(problem);
+  return words.sentences(title, detail);
+}
+
 /** Says whether a file's bytes at `at` are still there. */
 export async function canRead(file: File, at: number): Promise<boolean> {
   try {

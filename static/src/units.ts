@@ -1,6 +1,9 @@
 /** Quantities in the reader's language: sizes, rates, lengths of time, dates. */
 
-import { language, words } from "./words";
+import { isRightToLeft, language, words } from "./words";
+
+/** Keeps a number and its unit in their order where the words around go the other way. */
+const together = (quantity: string) => (isRightToLeft ? `\u2066${quantity}\u2069` : quantity);
 
 const sizeUnits = ["B", "KB", "MB", "GB", "TB"] as const;
 
@@ -13,19 +16,29 @@ export function size(bytes: number): string {
     unit += 1;
   }
   const digits = unit === 0 || value >= 99.95 ? 0 : 1;
-  return `${number(value, digits)} ${sizeUnits[unit] ?? "B"}`;
+  return together(`${number(value, digits)} ${sizeUnits[unit] ?? "B"}`);
 }
 
 /** Returns bytes a second in words. */
 export function rate(bytesPerSecond: number): string {
-  return `${size(bytesPerSecond)}/s`;
+  return together(`${size(bytesPerSecond)}/s`);
 }
 
 /** Returns bits a second in words: `5.8 Mbit/s`. */
 export function bitRate(bitsPerSecond: number): string {
   return bitsPerSecond >= 1e6
-    ? `${number(bitsPerSecond / 1e6, 1)} Mbit/s`
-    : `${number(bitsPerSecond / 1e3, 0)} kbit/s`;
+    ? together(`${number(bitsPerSecond / 1e6, 1)} Mbit/s`)
+    : together(`${number(bitsPerSecond / 1e3, 0)} kbit/s`);
+}
+
+/** Returns what is known of a thing, in one line; what isn't is left out. */
+export function facts(...known: (string | number | null | undefined | false)[]): string {
+  return known.filter((one) => one || one === 0).join(" · ");
+}
+
+/** Returns names one after the other, as the language lists them. */
+export function list(names: readonly string[]): string {
+  return new Intl.ListFormat(language, { type: "unit", style: "short" }).format(names);
 }
 
 /** Returns the length of a video as a clock shows it: `0:07`, `12:30`, `1:02:03`. */

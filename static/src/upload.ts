@@ -13,7 +13,7 @@ import { Overall, sumOf } from "./overall";
 import { Queue } from "./queue";
 import { Rows } from "./rows";
 import * as units from "./units";
-import { notice, say, stayIn } from "./view";
+import { firstControl, keepFocus, notice, say, stayIn } from "./view";
 import { words } from "./words";
 import { Zone } from "./zone";
 
@@ -188,12 +188,9 @@ export class SlipwayUpload extends HTMLElement {
 
   #arrange(): void {
     const { items } = this.#queue;
-    const hadFocus = this.#rows.element.contains(
-      (this.#root.getRootNode() as Document).activeElement,
-    );
-    this.#rows.arrange(items);
+    const arrange = () => this.#rows.arrange(items);
+    void keepFocus(this.#rows.element, arrange, () => firstControl(this.#zone.element));
     this.#rows.draw(items);
-    if (hadFocus && items.length === 0) this.#zone.focus();
     this.#zone.isCompact = items.length > 0;
     const present = new Set(items);
     for (const item of this.#phases.keys()) {
@@ -211,12 +208,18 @@ export class SlipwayUpload extends HTMLElement {
     this.#dirty.clear();
     const { items } = this.#queue;
     const sum = sumOf(items);
-    this.#overall.draw(items, sum);
+    void keepFocus(
+      this.#overall.element,
+      () => this.#overall.draw(items, sum),
+      () => firstControl(this.#overall.element),
+      () => firstControl(this.#rows.element),
+      () => firstControl(this.#zone.element),
+    );
     const { files, done, sent, total } = sum;
     const isMoving = files > 0 && done < files;
     const share = total > 0 ? sent / total : 0;
     if (isOurs) {
-      document.title = isMoving ? `${units.share(share)} · ${this.#title}` : this.#title;
+      document.title = isMoving ? units.facts(units.share(share), this.#title) : this.#title;
       this.#favicon?.draw(isMoving ? share : null);
     }
     if (files > 0) this.#tell("slipway-progress", { sent, total, files, done });
@@ -276,7 +279,7 @@ function whyLeft(left: readonly Given[], { accept, most }: Rules): string {
     ...(byKind.length < left.length ? [w.kinds(accept)] : []),
     ...(byKind.length > 0 ? [w.atMost(most)] : []),
   ];
-  return [`${w.leftOut(left.length)}.`, ...reasons].join(" ");
+  return words.sentences(w.leftOut(left.length), ...reasons);
 }
 
 /** Returns what the page around is told of a file. */

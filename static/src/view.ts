@@ -2,6 +2,7 @@
 
 import * as api from "./api";
 import { door } from "./door";
+import { facts } from "./units";
 import { words } from "./words";
 
 type Child = Node | string | null | undefined | false;
@@ -155,6 +156,40 @@ export function focusIn(element: Element): HTMLElement | null {
     : null;
 }
 
+/** Says whether the focus can be there. */
+export function canHaveFocus(element: HTMLElement): boolean {
+  return element.isConnected && !element.closest("[hidden], [inert], :disabled");
+}
+
+/** Returns the first button or link within `place` that can be used. */
+export function firstControl(place: Element | null | undefined): HTMLElement | undefined {
+  return [...(place?.querySelectorAll<HTMLElement>("button, a[href]") ?? [])].find(canHaveFocus);
+}
+
+/**
+ * Changes what is within `place`. What had the focus there has it afterwards; where that is gone or
+ * hidden, the first of `heirs` that can: a keyboard must never be thrown back to the page's top.
+ */
+export async function keepFocus(
+  place: Element,
+  change: () => unknown,
+  ...heirs: (() => HTMLElement | null | undefined)[]
+): Promise<void> {
+  const root = place.getRootNode() as Document | ShadowRoot;
+  const had = focusIn(place);
+  await change();
+  if (!had) return;
+  const { activeElement } = root;
+  // Somebody, or the change itself, has moved it on.
+  if (activeElement && activeElement !== document.body && activeElement !== had) return;
+  for (const heir of [() => had, ...heirs]) {
+    const next = heir();
+    if (!next || !canHaveFocus(next)) continue;
+    if (next !== activeElement) next.focus();
+    return;
+  }
+}
+
 /** Copies text and says so on the button for a moment. */
 export async function copy(value: string, button: HTMLButtonElement): Promise<void> {
   if (!(await toClipboard(value))) return;
@@ -194,7 +229,7 @@ export function chip(state: api.VideoState, more = ""): HTMLElement {
   return h(
     "span",
     { class: "chip", "data-state": state },
-    words.state[state] + (more ? ` ${more}` : ""),
+    facts(words.state[state], more),
   );
 }
 

@@ -120,15 +120,12 @@ export class SlipwayWatch extends HTMLElement {
   #draw(video: api.Video): void {
     this.#video = video;
     const title = video.title || w.untitled;
-    document.title = `${title} · ${words.product}`;
+    document.title = units.facts(title, words.product);
     text(this.#title, title);
     show(this.#about, true);
     const seconds = video.source?.duration ?? video.duration;
-    const facts = [
-      seconds ? units.clock(seconds) : "",
-      video.createdAt ? units.day(video.createdAt) : "",
-    ];
-    text(this.#facts, facts.filter(Boolean).join(" · "));
+    const day = video.createdAt && units.day(video.createdAt);
+    text(this.#facts, units.facts(seconds && units.clock(seconds), day));
     text(this.#description, video.description ?? "");
     show(this.#description, !!video.description);
     const tags = video.tags ?? [];
@@ -214,8 +211,8 @@ function rung(one: api.Rendition): Node[] {
 function sourceWords(video: api.Video): string {
   const { source } = video;
   const codecs = [source?.videoCodec, source?.audioCodec].filter(Boolean).join(" + ");
-  const size = video.size ? units.size(video.size) : "";
-  return [`${source?.width} × ${source?.height}`, codecs, size].filter(Boolean).join(" · ");
+  const size = video.size && units.size(video.size);
+  return units.facts(`${source?.width} × ${source?.height}`, codecs, size);
 }
 
 /**

@@ -38,11 +38,14 @@ const told = isOurs ? navigator.languages : [document.documentElement.lang];
 /** The language that is spoken, as an HTML `lang` names it. */
 export const language = choose([...(asked ? [asked] : []), ...told], ["en", ...Object.keys(tables)]);
 
+/** Latin letters among the words of the language need marks that keep them together. */
+export const isRightToLeft = RIGHT_TO_LEFT.includes(language);
+
 export const words: Words = await load(language);
 
 if (isOurs) {
   document.documentElement.lang = language;
-  document.documentElement.dir = RIGHT_TO_LEFT.includes(language) ? "rtl" : "ltr";
+  document.documentElement.dir = isRightToLeft ? "rtl" : "ltr";
 }
 
 async function load(name: string): Promise<Words> {

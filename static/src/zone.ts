@@ -119,10 +119,6 @@ export class Zone {
     this.element.classList.toggle("compact", on);
   }
 
-  focus(): void {
-    this.element.querySelector("button")?.focus();
-  }
-
   async #browse(): Promise<void> {
     // With a filter the old chooser is the better one: it knows all the ways to name kinds.
     if (!picker || this.#input.accept) this.#input.click();

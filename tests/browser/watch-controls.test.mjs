@@ -1,22 +1,16 @@
 // The player's own controls: keys, the bar to seek on, what is remembered, small screens, errors.
 
-import { after, before, describe, it } from "node:test";
+import { describe, it } from "node:test";
 import assert from "node:assert/strict";
-import { PATIENCE_MS, Server, chooseFiles, launch, logIn } from "./slipway.mjs";
-import { makeMedia, openPage, rowOf, until } from "./slipway.mjs";
+import { begin, chooseFiles, PATIENCE_MS, rowOf, until } from "./slipway.mjs";
 import { arrives, choose, filmOf, loaded, offered, play, seekOf, timeOf } from "./player.mjs";
 
 describe("the player's controls", { timeout: 8 * PATIENCE_MS }, () => {
-  let server, browser, media, state, path, texts;
+  let server, media, visit, path, texts;
 
-  before(async () => {
-    [server, browser, media] = await Promise.all([
-      Server.start(),
-      launch(),
-      makeMedia({ long: true, more: ["texts.mkv"] }),
-    ]);
-    state = await logIn(browser, server);
-    const { context, page } = await visit("/");
+  begin({ media: { long: true, more: ["texts.mkv"] } }, async (made) => {
+    ({ server, media, open: visit } = made);
+    const { context, page } = await visit();
     await chooseFiles(page, [media.at("longer.mp4"), media.at("texts.mkv")]);
     [path, texts] = await Promise.all(["longer.mp4", "texts.mkv"].map(linkOf));
     await context.close();
@@ -27,18 +21,6 @@ describe("the player's controls", { timeout: 8 * PATIENCE_MS }, () => {
       return row.getByRole("link", { name: /^Watch/ }).getAttribute("href");
     }
   });
-  after(async () => {
-    await browser?.close();
-    await server?.stop();
-    await media?.remove();
-  });
-
-  async function visit(address, options = {}, allow = []) {
-    const context = await browser.newContext({ storageState: state, ...options });
-    const page = await openPage(context, allow);
-    await page.goto(server.base + address);
-    return { context, page };
-  }
 
   const film = (page, of) => filmOf(page).evaluate(of);
 
@@ -205,15 +187,20 @@ describe("the player's controls", { timeout: 8 * PATIENCE_MS }, () => {
   });
 
   it("says what is wrong when the line breaks, and goes on from there", async () => {
-    const { context, page } = await visit(path, {}, [/Failed to load resource/]);
+    const { context, page } = await visit(path, { allow: [/Failed to load resource/] });
     await loaded(page);
     await page.route(/\.m4s$/, (route) => route.abort());
     await seekOf(page).fill("20");
     const again = page.getByRole("button", { name: "Try again" });
     await page.getByText("The video stopped loading").waitFor();
     await page.unroute(/\.m4s$/);
-    await again.click();
+    // The bar had the focus, which lies behind the curtain now.
+    const has = (it) => it.evaluate((one) => one.getRootNode().activeElement === one);
+    await until("the button has the focus", () => has(again));
+    await page.keyboard.press("Enter");
     await page.getByText("The video stopped loading").waitFor({ state: "hidden" });
+    const keys = page.locator("slipway-player .keys").getByRole("button");
+    await until("the controls have the focus again", () => has(keys.first()));
     await until("it goes on there", () => film(page, (it) => (it.play(), it.currentTime)), (now) => now > 20.2);
     page.assertQuiet();
     await context.close();

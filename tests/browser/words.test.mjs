@@ -3,7 +3,7 @@
 
 import { after, before, describe, it } from "node:test";
 import assert from "node:assert/strict";
-import { mkdtemp, readdir, rm } from "node:fs/promises";
+import { mkdtemp, readFile, readdir, rm } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -67,6 +67,40 @@ describe("words", () => {
           assert.doesNotMatch(words, /undefined|NaN|\[object|#/, `${language}: ${name}`);
         }
       }
+    }
+  });
+
+  it("follow one another with each language's own full stop", () => {
+    const texts = { de: ["Gespeichert", "Es geht mit."], zh: ["已保存", "将一起上传。"] };
+    const sentences = (language) => tables.get(language).get("sentences");
+    assert.equal(sentences("de")(...texts.de), "Gespeichert. Es geht mit.");
+    assert.equal(sentences("zh")(...texts.zh), "已保存。将一起上传。");
+    assert.equal(sentences("hi")("सेव हो गया", "", "फिर"), "सेव हो गया। फिर।");
+    // What the server says is English, and ends as English does.
+    assert.equal(sentences("ja")("The disk is full", "Try later."), "The disk is full. Try later.");
+    assert.equal(english.get("sentences")("Saved", null), "Saved", "a title alone stays one");
+  });
+
+  it("aren't glued together by the pages", async () => {
+    const glue = [
+      [/\.join\("[^"]*[.:·—–]/, "a join that makes sentences or facts"],
+      [/`[^`]*\}[.:·]? ?[.:·] (\$\{|`)/, "a template that does"],
+      [/`[^`]*[.:·] \$\{/, "a template that does"],
+      [/\b(w|e|l|words)\.[\w.]+(\([^()]*\))? \+ /, "words put before something"],
+      [/ \+ (w|e|l|words)\.[a-z]/, "words put behind something"],
+    ];
+    const sources = (await readdir(join(folder, ".."), { recursive: true })).filter(
+      (file) => /\.ts$/.test(file) && !/^words\/|^units\.ts$/.test(file),
+    );
+    assert.ok(sources.length > 60, `${sources.length} files`);
+    for (const file of sources) {
+      const lines = (await readFile(join(folder, "..", file), "utf8")).split("\n");
+      lines.forEach((line, at) => {
+        if (/^\s*(\/\/|\/?\*)/.test(line)) return;
+        for (const [pattern, what] of glue) {
+          assert.doesNotMatch(line, pattern, `${file}:${at + 1}: ${what}`);
+        }
+      });
     }
   });
 

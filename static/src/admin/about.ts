@@ -47,7 +47,7 @@ export class About extends Section {
     const isWeak = LAYERS.some((layer) => !on.has(layer));
     this.#note.classList.toggle("bad", isWeak);
     const detail = status.sandbox.detail ?? "";
-    text(this.#note, [isWeak ? w.weak : w.strong, detail].filter(Boolean).join(" "));
+    text(this.#note, words.sentences(isWeak ? w.weak : w.strong, detail));
   }
 }
 

@@ -171,7 +171,7 @@ class Chart {
       if (!bar) return;
       const height = most > 0 ? Math.max(value > 0 ? 2 : 0, (value / most) * (BASE - 22)) : 0;
       const x = LEFT + index * each;
-      const told = `${units.timeOfDay(bar.at)}: ${kind.said(value)}`;
+      const told = words.labelled(units.timeOfDay(bar.at), kind.said(value));
       const place = { x: x + each * 0.12, y: BASE - height, width: each * 0.76, height, rx: 2 };
       shapes.push(shape("rect", { class: "bar", ...place }, told));
       if (index % Math.ceil(bars.length / 6) === 0) {

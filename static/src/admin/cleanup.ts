@@ -79,11 +79,11 @@ function findingsOf(report: api.Report, isDry: boolean): HTMLElement {
   for (const finding of report.findings) {
     const name = w.kinds[finding.kind] ?? finding.kind;
     const action = (isDry ? w.plans : w.actions)[finding.action] ?? finding.action;
-    const bytes = finding.bytes > 0 ? ` · ${units.size(finding.bytes)}` : "";
+    const bytes = finding.bytes > 0 && units.size(finding.bytes);
     const examples = finding.examples.map((one) =>
       h("li", { class: "muted" }, h("code", {}, one.id), one.detail ? ` ${one.detail}` : ""),
     );
-    const title = `${name}: ${units.number(finding.count, 0)}${bytes} · ${action}`;
+    const title = units.facts(words.labelled(name, units.number(finding.count, 0)), bytes, action);
     list.append(
       h(
         "li",
@@ -104,11 +104,11 @@ function historyRow(): Row<api.Report> {
   const draw = (report: api.Report) => {
     when.draw(report.finishedAt);
     text(by, report.dryRun ? w.dryOf(w.who[report.by]) : w.who[report.by]);
-    const kinds = report.findings.map(
-      (one) => `${w.kinds[one.kind] ?? one.kind}: ${units.number(one.count, 0)}`,
+    const kinds = report.findings.map((one) =>
+      words.labelled(w.kinds[one.kind] ?? one.kind, units.number(one.count, 0)),
     );
-    const faults = report.faults.length > 0 ? [w.faults(report.faults.length)] : [];
-    text(found, [...kinds, ...faults].join(" · ") || w.nothing);
+    const { length } = report.faults;
+    text(found, units.facts(...kinds, length > 0 && w.faults(length)) || w.nothing);
     text(size, units.size(report.bytes));
   };
   return { cells: [h("th", { scope: "row" }, when.element), by, found, size], draw };
@@ -168,7 +168,7 @@ function stuckRow(): Row<StuckWork> {
   what.append(name, " ", id);
   const draw = (one: StuckWork) => {
     when.draw(one.at);
-    text(name, `${w.kinds[one.kind] ?? one.kind} · ${w.actions[one.action] ?? one.action}`);
+    text(name, units.facts(w.kinds[one.kind] ?? one.kind, w.actions[one.action] ?? one.action));
     text(id, one.id);
     text(reason, one.reason || w.stuck.unknown);
   };

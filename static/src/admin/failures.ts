@@ -79,8 +79,8 @@ export class Failures extends Section {
       text(detail, video.error?.detail ?? "");
       text(advice, video.error?.advice ?? "");
       when.draw(failedAt(video));
-      what.setAttribute("aria-label", words.upload.labelled(w.failures.what, video.title));
-      again.setAttribute("aria-label", words.upload.labelled(w.retry, video.title));
+      what.setAttribute("aria-label", words.labelled(w.failures.what, video.title));
+      again.setAttribute("aria-label", words.labelled(w.retry, video.title));
       show(what, canRetry(video));
       show(again, canRetry(video));
     };

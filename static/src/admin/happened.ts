@@ -1,6 +1,7 @@
 /** What happened lately, the newest first. */
 
 import type { ServerEvent } from "../events";
+import * as units from "../units";
 import { h, icon, type IconName, text, watchPath } from "../view";
 import { words } from "../words";
 import * as api from "./api";
@@ -47,7 +48,7 @@ export class Happened extends Section {
         : h("span", {}, item.videoId ? w.gone : "");
     const said = h("span", {});
     text(said, w.types[typeOf(item)] ?? item.type);
-    const more = [item.error?.title, item.owner && ownerName(item.owner)].filter(Boolean).join(" · ");
+    const more = units.facts(item.error?.title, item.owner && ownerName(item.owner));
     const element = h(
       "li",
       { "data-type": typeOf(item) },

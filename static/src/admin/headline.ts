@@ -63,8 +63,8 @@ export class Headline {
 
   /** Says how the page hears of news, and how long the server runs. */
   line(line: Line, status: Status | null): void {
-    const up = status ? w.health.up(units.span(status.uptimeSeconds)) : "";
-    text(this.#line, [up, w.lines[line]].filter(Boolean).join(" · "));
+    const up = status && w.health.up(units.span(status.uptimeSeconds));
+    text(this.#line, units.facts(up, w.lines[line]));
     this.element.dataset.line = line;
   }
 

@@ -47,8 +47,9 @@ export function judge({ answers, status, audit, webhooks }: Facts): Finding[] {
   const found = status.warnings.map((warning) => {
     const { level, words: said, where } = known[warning.code] ?? {};
     const told = said ?? { title: warning.detail, remedy: w.log };
-    const detail = warning.code === "workers-unavailable" ? `${warning.detail}. ` : "";
-    return { level: level ?? "warn", ...told, remedy: detail + told.remedy, where: where ?? null };
+    const detail = warning.code === "workers-unavailable" && warning.detail;
+    const remedy = words.sentences(detail, told.remedy);
+    return { level: level ?? "warn", ...told, remedy, where: where ?? null };
   });
   const { queue, sandbox } = status;
   const waits = queue.queued > 0 && (queue.oldestQueuedSeconds ?? 0) > IDLE_SECONDS;

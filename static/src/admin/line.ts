@@ -61,7 +61,7 @@ export class Line extends Section {
     if (queue.queued > 0 && queue.etaSeconds && !this.#isPaused) {
       parts.push(w.line.eta(units.span(queue.etaSeconds)));
     }
-    text(this.#note, parts.join(" "));
+    text(this.#note, words.sentences(...parts));
   }
 
   override hears(event: ServerEvent): boolean {
@@ -88,9 +88,9 @@ export class Line extends Section {
       name.draw(job.videoId, job.title, job.owner);
       since.draw(job.createdAt);
       text(priority, String(job.priority));
-      const again = job.retryAt ? w.line.again(units.ago(job.retryAt)) : "";
-      text(why, [again, job.error?.detail || job.error?.title].filter(Boolean).join(" "));
-      show(why, again !== "" || job.error !== null);
+      const again = job.retryAt && w.line.again(units.ago(job.retryAt));
+      text(why, words.sentences(again, job.error?.detail || job.error?.title));
+      show(why, why.textContent !== "");
       const at = this.#jobs.findIndex((one) => one.id === job.id);
       const last = this.#jobs.filter((one) => one.position !== null).length - 1;
       for (const [it, said, useful] of [
@@ -99,7 +99,7 @@ export class Line extends Section {
         [down, w.line.down, inLine && at < last],
         [cancel, w.cancel, true],
       ] as const) {
-        it.setAttribute("aria-label", words.upload.labelled(said, job.title ?? ""));
+        it.setAttribute("aria-label", words.labelled(said, job.title ?? ""));
         it.classList.toggle("off", !useful);
         it.disabled = !useful && document.activeElement !== it;
       }

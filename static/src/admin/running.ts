@@ -60,10 +60,10 @@ export class Running extends Section {
     const cancel = this.action("close", w.cancel, () => api.cancel(first.videoId));
     const draw = (job: api.Job) => {
       name.draw(job.videoId, job.title, job.owner);
-      const tries = job.attempt > 1 ? ` · ${w.tries(job.attempt)}` : "";
-      text(step, (job.stage ? stageWord(job.stage) : w.running.starting) + tries);
+      const tries = job.attempt > 1 && w.tries(job.attempt);
+      text(step, units.facts(job.stage ? stageWord(job.stage) : w.running.starting, tries));
       const under = job.renditions.map((one) => `${one.name} ${units.share(one.progress)}`);
-      text(rungs, under.join(" · "));
+      text(rungs, units.facts(...under));
       bar.value = job.progress ?? 0;
       bar.setAttribute("aria-label", words.upload.progressOf(job.title ?? ""));
       text(share, units.share(job.progress ?? 0));
@@ -73,7 +73,7 @@ export class Running extends Section {
       const behind = job.behindSeconds;
       const rest = job.etaSeconds ? units.span(job.etaSeconds) : "–";
       text(left, behind === null ? rest : w.behind(units.span(behind)));
-      cancel.setAttribute("aria-label", words.upload.labelled(w.cancel, job.title ?? ""));
+      cancel.setAttribute("aria-label", words.labelled(w.cancel, job.title ?? ""));
       show(rungs, under.length > 0);
     };
     const progress = h("td", { class: "job-progress" }, bar, share);

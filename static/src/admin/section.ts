@@ -1,9 +1,8 @@
 /** A part of the page that looks after itself: asks, draws, asks again, says what went wrong. */
 
-import * as api from "../api";
 import type { ServerEvent } from "../events";
-import { button, h, show, text, type IconName } from "../view";
-import { words } from "../words";
+import { told } from "../trouble";
+import { button, h, keepFocus, show, text, type IconName } from "../view";
 
 /** What any section needs of the page around it. */
 export interface Around {
@@ -70,7 +69,7 @@ export abstract class Section {
     this.#looking = true;
     this.#lookedAt = Date.now();
     try {
-      await this.look();
+      await keepFocus(this.element, () => this.look(), () => this.element);
       if (this.#problem.dataset.of === "look") this.said(null);
     } catch (problem) {
       this.said(problem, "look");
@@ -111,9 +110,7 @@ export abstract class Section {
 
   private said(problem: unknown, of = ""): void {
     this.#problem.dataset.of = of;
-    const told = problem instanceof api.Problem ? problem : null;
-    const title = told?.title ?? words.problem.unknown;
-    text(this.#problem, problem === null ? "" : [title, told?.detail].filter(Boolean).join(". "));
+    text(this.#problem, problem === null ? "" : told(problem));
     show(this.#problem, problem !== null);
   }
 }

@@ -1,6 +1,6 @@
 /** Tables that are drawn again and again without disturbing what somebody is using in them. */
 
-import { watchPath, h, show, text } from "../view";
+import { firstControl, focusIn, h, keepFocus, show, text, watchPath } from "../view";
 import { words } from "../words";
 import * as units from "../units";
 import { ownerName } from "./owners";
@@ -43,6 +43,11 @@ export class Table<T> {
   }
 
   draw(items: T[]): void {
+    // A row that moves would lose the focus that is in it.
+    void keepFocus(this.#body, () => this.#draw(items));
+  }
+
+  #draw(items: T[]): void {
     show(this.#table, items.length > 0);
     show(this.#empty, items.length === 0);
     const gone = new Map(this.#rows);
@@ -76,18 +81,11 @@ export class Table<T> {
 
 /** Takes a row away; a focus in it goes to the same button of the next one, or of the one before. */
 function leave(row: HTMLElement): void {
-  const focused = document.activeElement;
-  if (focused && row.contains(focused)) {
-    const next = row.nextElementSibling ?? row.previousElementSibling;
-    const at = [...row.querySelectorAll("button")].indexOf(focused as HTMLButtonElement);
-    const target = next?.querySelectorAll("button")[Math.max(0, at)];
-    const card = row.closest<HTMLElement>("section");
-    row.remove();
-    if (target) target.focus();
-    else card?.focus();
-    return;
-  }
-  row.remove();
+  const next = row.nextElementSibling ?? row.previousElementSibling;
+  const card = row.closest<HTMLElement>("section");
+  const at = [...row.querySelectorAll("button")].indexOf(focusIn(row) as HTMLButtonElement);
+  const same = () => next?.querySelectorAll("button")[Math.max(0, at)];
+  void keepFocus(row, () => row.remove(), same, () => firstControl(next), () => card);
 }
 
 /** Returns the head of a row: a video's name that leads to it, and whose it is. */

@@ -1,6 +1,7 @@
 /** Who has access. */
 
 import { confirmLoss } from "../details";
+import * as units from "../units";
 import { h, text } from "../view";
 import { words } from "../words";
 import * as api from "./api";
@@ -42,12 +43,12 @@ export class Tokens extends Section {
       if (!(await confirmLoss(w.revokeTitle(called), w.revokeDetail, w.revoke, w.keep))) return;
       await api.revoke(first.id);
     });
-    revoke.setAttribute("aria-label", words.upload.labelled(w.revoke, called));
+    revoke.setAttribute("aria-label", words.labelled(w.revoke, called));
     const own = h("span", { class: "muted small" }, w.current);
     const draw = (token: api.Token) => {
       text(name, token.name ?? w.unnamed);
-      const scopes = token.scopes.length > 0 ? ` (${token.scopes.join(", ")})` : "";
-      text(role, (w.roles[token.role] ?? token.role) + scopes);
+      const may = w.roles[token.role] ?? token.role;
+      text(role, token.scopes.length > 0 ? w.only(may, units.list(token.scopes)) : may);
       text(owner, token.owner === token.id ? w.itself : token.owner);
       made.draw(token.createdAt);
       ends.draw(token.expiresAt);

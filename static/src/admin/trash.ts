@@ -100,8 +100,8 @@ export class Trash extends Section {
       await api.removeForGood(id);
       this.#gone(id);
     });
-    back.setAttribute("aria-label", words.upload.labelled(w.restore, title));
-    remove.setAttribute("aria-label", words.upload.labelled(w.remove, title));
+    back.setAttribute("aria-label", words.labelled(w.restore, title));
+    remove.setAttribute("aria-label", words.labelled(w.remove, title));
     const draw = (video: Item) => {
       // There is nothing to watch of it.
       name.draw(null, video.title, video.owner);

@@ -87,11 +87,10 @@ export class Webhooks extends Section {
       text(address, this.#urls.get(delivery.webhookId) ?? w.formerly);
       at.draw(delivery.at);
       text(attempts, units.number(delivery.attempts, 0));
-      const next = delivery.nextAt ? w.next(units.ago(delivery.nextAt)) : null;
-      const said = [delivery.status, delivery.error, next].filter((one) => one !== null);
-      text(answer, said.join(" · ") || "–");
+      const next = delivery.nextAt && w.next(units.ago(delivery.nextAt));
+      text(answer, units.facts(delivery.status, delivery.error, next) || "–");
       show(again, delivery.state !== "pending");
-      again.setAttribute("aria-label", words.upload.labelled(w.again, delivery.type));
+      again.setAttribute("aria-label", words.labelled(w.again, delivery.type));
     };
     const acts = buttons(again);
     return { cells: [name, address, cell(at.element), attempts, answer, acts], draw };

@@ -2,7 +2,7 @@
 
 import * as api from "../api";
 import { confirmLoss } from "../details";
-import { button, h, say, show, text } from "../view";
+import { button, h, keepFocus, say, show, text } from "../view";
 import { words } from "../words";
 
 const w = words.library;
@@ -42,6 +42,8 @@ export interface Selection {
   /** These are gone, and can be brought back. */
   removed(videos: api.Video[]): void;
   changed(videos: api.Video[]): void;
+  /** Takes the focus where somebody was in the list. */
+  focus(): void;
   restored(videos: api.Video[]): void;
 }
 
@@ -74,7 +76,7 @@ export class Bulk {
         this.#visibility,
         button(null, w.apply, act(() => this.#share()), {
           ...small,
-          "aria-label": words.upload.labelled(w.apply, w.visibility),
+          "aria-label": words.labelled(w.apply, w.visibility),
         }),
         button("retry", w.retry, act(() => this.#retry()), small),
         button("trash", w.remove, act(() => this.remove(selection.videos())), small),
@@ -159,14 +161,19 @@ export class Bulk {
   /** Says what was done, beside a way back until somebody closes it. */
   #tell(said: string, undo: (() => Promise<void>) | null): void {
     say(said);
-    const close = button("close", w.dismiss, () => show(this.done, false), {
-      class: "button quiet small",
-    });
+    const shut = () => {
+      show(this.done, false);
+      this.selection.focus();
+    };
+    const close = button("close", w.dismiss, shut, { class: "button quiet small" });
     const back = undo
       ? button(null, w.undo, () => void this.#alone(undo), { class: "button small" })
       : null;
-    this.done.replaceChildren(h("span", {}, said), ...(back ? [back] : []), close);
-    show(this.done, true);
+    const draw = () => {
+      this.done.replaceChildren(h("span", {}, said), ...(back ? [back] : []), close);
+      show(this.done, true);
+    };
+    void keepFocus(this.done, draw, () => close);
     back?.focus();
   }
 

@@ -22,7 +22,7 @@ export interface List {
 export class Card {
   readonly element = h("div", { class: "video-card", role: "listitem" });
   readonly #heading = h("h2");
-  readonly #link = h("a", { "data-does": "open" });
+  readonly link = h("a", { "data-does": "open" });
   readonly #box = h("input", { type: "checkbox", class: "select", "data-does": "select" });
   #share = 0;
   #problem = "";
@@ -32,7 +32,7 @@ export class Card {
     private video: api.Video,
     private readonly list: List,
   ) {
-    this.#heading.append(this.#link);
+    this.#heading.append(this.link);
     let isRange = false;
     this.#box.addEventListener("click", (event) => {
       isRange = event.shiftKey;
@@ -78,15 +78,11 @@ export class Card {
     this.#draw();
   }
 
-  focus(): void {
-    this.#link.focus();
-  }
-
   #draw(): void {
     const { video } = this;
     const title = video.title || words.watch.untitled;
-    this.#link.href = watchPath(video.id);
-    this.#link.textContent = title;
+    this.link.href = watchPath(video.id);
+    this.link.textContent = title;
     this.#box.setAttribute("aria-label", w.select(title));
     if (!this.#isNear) {
       this.element.replaceChildren(this.#heading);
@@ -98,11 +94,11 @@ export class Card {
     const seconds = video.source?.duration ?? video.duration;
     const thumb = poster(video.playback?.poster, video.kind);
     if (seconds) thumb.append(h("span", { class: "length" }, units.clock(seconds)));
-    const facts = [
-      video.createdAt ? units.day(video.createdAt) : "",
-      video.size ? units.size(video.size) : "",
-      video.visibility ? words.edit.visibilities[video.visibility] : "",
-    ];
+    const facts = units.facts(
+      video.createdAt && units.day(video.createdAt),
+      video.size && units.size(video.size),
+      video.visibility && words.edit.visibilities[video.visibility],
+    );
     const why = video.state === "failed" ? (video.error?.title ?? "") : "";
     const said = { class: "row-problem said", role: "alert", hidden: !this.#problem };
     this.element.replaceChildren(
@@ -112,7 +108,7 @@ export class Card {
         "div",
         { class: "video-card-body" },
         this.#heading,
-        h("p", { class: "muted small" }, facts.filter(Boolean).join(" · ")),
+        h("p", { class: "muted small" }, facts),
         h("p", { class: "chips" }),
         this.#tags(),
         why ? h("p", { class: "row-problem" }, why) : null,
@@ -121,7 +117,9 @@ export class Card {
       ),
     );
     this.#drawChip();
-    if (focused) this.element.querySelector<HTMLElement>(`[data-does="${focused}"]`)?.focus();
+    if (!focused) return;
+    const same = this.element.querySelector<HTMLElement>(`[data-does="${CSS.escape(focused)}"]`);
+    (same ?? this.link).focus();
   }
 
   #tags(): HTMLElement | null {
@@ -131,7 +129,7 @@ export class Card {
     const all = [...shown, ...whose];
     if (all.length === 0) return null;
     const items = all.map(([name, said, value]) => {
-      const label = { class: "tag", "aria-label": w.only(said, value), "data-does": value };
+      const label = { class: "tag", "aria-label": words.labelled(said, value), "data-does": value };
       return h("li", {}, button(null, value, () => this.list.narrow(name, value), label));
     });
     return h("ul", { class: "tags" }, ...items);
@@ -141,7 +139,7 @@ export class Card {
     const { video } = this;
     const label = (action: string) => ({
       class: "button quiet small",
-      "aria-label": words.upload.labelled(action, video.title),
+      "aria-label": words.labelled(action, video.title),
       "data-does": action,
     });
     const isFailed = video.state === "failed";

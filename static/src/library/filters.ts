@@ -1,6 +1,6 @@
 /** The controls over the list: search, state, order, and what is being filtered by. */
 
-import { button, h, icon, show, text } from "../view";
+import { button, h, icon, keepFocus, show, text } from "../view";
 import { words } from "../words";
 import { type Filter, type Name, SORTS, STATES, everything, isNarrow } from "./filter";
 
@@ -122,11 +122,11 @@ export class Filters {
       ...held.map((name) => {
         const without = () => this.set({ ...this.filter, [name]: "" });
         const label = { class: "chip-button", "aria-label": w.without(NAMES[name], filter[name]) };
-        return h("li", {}, button("close", w.only(NAMES[name], filter[name]), without, label));
+        return h("li", {}, button("close", words.labelled(NAMES[name], filter[name]), without, label));
       }),
     );
     show(this.#chips, held.length > 0);
-    show(this.#clear, isNarrow(filter));
+    void keepFocus(this.#clear, () => show(this.#clear, isNarrow(filter)), () => this.field);
     if (hadFocus) (this.#chips.querySelector("button") ?? this.field).focus();
   }
 }

@@ -3,7 +3,7 @@
 import * as api from "../api";
 import { Events, isOfVideo, type ServerEvent } from "../events";
 import { withReport } from "../progress";
-import { button, h, icon, notice, problemNotice, say, show } from "../view";
+import { button, firstControl, h, icon, keepFocus, notice, problemNotice, say, show } from "../view";
 import { words } from "../words";
 import { Bulk } from "./bulk";
 import { Card } from "./card";
@@ -22,6 +22,8 @@ export class SlipwayLibrary extends HTMLElement {
   readonly #selected = new Set<string>();
   /** The one that was selected last: a range begins at it. */
   #anchor: string | null = null;
+  /** The one that took the place of what was deleted last. */
+  #left = "";
   #cursor: string | null = null;
   #filter = filterOf(location.search);
   #asked = 0;
@@ -52,6 +54,7 @@ export class SlipwayLibrary extends HTMLElement {
     none: () => this.#selectNone(),
     removed: (videos) => this.#forget(videos.map((video) => video.id)),
     changed: (videos) => videos.forEach((video) => this.#learn(video)),
+    focus: () => this.#placeLeft().focus(),
     restored: (videos) => this.#putBack(videos),
   });
   readonly #cardsList = {
@@ -184,7 +187,8 @@ export class SlipwayLibrary extends HTMLElement {
       this.#draw();
     } catch (problem) {
       if (mine !== this.#asked) return;
-      this.#state.replaceChildren(problemNotice(problem, () => void this.#load()));
+      const again = problemNotice(problem, () => void this.#load());
+      this.#drawState(again);
     }
   }
 
@@ -201,8 +205,11 @@ export class SlipwayLibrary extends HTMLElement {
       const from = this.#items.size;
       for (const video of fresh) this.#items.set(video.id, video);
       this.#place(fresh, from);
-      this.#end.replaceChildren();
-      this.#drawEnd();
+      const draw = () => {
+        this.#end.replaceChildren();
+        this.#drawEnd();
+      };
+      void keepFocus(this, draw, () => this.#cards.get(fresh[0]?.id ?? "")?.link);
     } catch (problem) {
       if (mine !== this.#asked) return;
       this.#end.replaceChildren(problemNotice(problem, () => void this.#loadMore()));
@@ -277,9 +284,21 @@ export class SlipwayLibrary extends HTMLElement {
 
   #drawEnd(): void {
     show(this.#more, this.#cursor !== null);
-    this.#state.replaceChildren(...(this.#items.size > 0 ? [] : [this.#emptiness()]));
+    this.#drawState(...(this.#items.size > 0 ? [] : [this.#emptiness()]));
     this.#filters.count(this.#items.size, this.#cursor === null);
-    this.#bulk.draw(this.#selected.size);
+    this.#drawBulk();
+  }
+
+  /** Draws what stands for the list where there is none. */
+  #drawState(...notices: HTMLElement[]): void {
+    const draw = () => this.#state.replaceChildren(...notices);
+    void keepFocus(this.#state, draw, () => firstControl(this.#state), () => this.#filters.field);
+  }
+
+  #drawBulk(): void {
+    const draw = () => this.#bulk.draw(this.#selected.size);
+    const { element, done } = this.#bulk;
+    void keepFocus(element, draw, () => firstControl(done), () => this.#placeLeft());
   }
 
   #emptiness(): HTMLElement {
@@ -301,16 +320,19 @@ export class SlipwayLibrary extends HTMLElement {
   /** Takes videos out of the list; a focus in one goes to the one that takes its place. */
   #forget(ids: string[]): void {
     const order = [...this.#items.keys()];
-    const focused = ids.find((id) =>
-      this.#cards.get(id)?.element.contains(document.activeElement),
-    );
+    const first = order.findIndex((id) => ids.includes(id));
+    // The server's own word of it may have come before.
+    if (first < 0) return;
     for (const id of ids) this.#items.delete(id);
-    const next = focused && order.slice(order.indexOf(focused)).find((id) => this.#items.has(id));
-    this.#draw();
-    if (!focused) return;
-    const card = this.#cards.get(next || [...this.#items.keys()].at(-1) || "");
-    if (card) card.focus();
-    else this.#filters.field.focus();
+    const next = order.slice(first).find((id) => this.#items.has(id));
+    this.#left = next ?? [...this.#items.keys()].at(-1) ?? "";
+    void keepFocus(this.#list, () => this.#draw(), () => this.#placeLeft());
+  }
+
+  /** Returns where somebody was in the list who has left it. */
+  #placeLeft(): HTMLElement {
+    const id = this.#items.has(this.#left) ? this.#left : this.#items.keys().next().value;
+    return this.#cards.get(id ?? "")?.link ?? this.#filters.field;
   }
 
   #select(id: string, isSelected: boolean, isRange: boolean): void {
@@ -319,7 +341,8 @@ export class SlipwayLibrary extends HTMLElement {
     const [from = 0, to = 0] = isRange && ends[0] !== -1 ? ends : [order.indexOf(id), order.indexOf(id)];
     for (const one of order.slice(from, to + 1)) this.#mark(one, isSelected);
     this.#anchor = id;
-    this.#bulk.draw(this.#selected.size);
+    this.#left = id;
+    this.#drawBulk();
   }
 
   #mark(id: string, isSelected: boolean): void {
@@ -332,15 +355,13 @@ export class SlipwayLibrary extends HTMLElement {
 
   #selectAll(): void {
     for (const id of this.#items.keys()) this.#mark(id, true);
-    this.#bulk.draw(this.#selected.size);
+    this.#drawBulk();
   }
 
   #selectNone(): void {
     for (const id of [...this.#selected]) this.#mark(id, false);
     this.#anchor = null;
-    const hadFocus = this.#bulk.element.contains(document.activeElement);
-    this.#bulk.draw(0);
-    if (hadFocus) this.#filters.field.focus();
+    this.#drawBulk();
   }
 
   #learn(video: api.Video): void {

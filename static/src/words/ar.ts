@@ -2,6 +2,7 @@
 
 import type { Table } from "./en";
 import { plural } from "./plural";
+import { sentences } from "./sentences";
 
 const p = plural("ar");
 const digits = new Intl.NumberFormat("ar");
@@ -66,6 +67,8 @@ const log = apart("journalctl -u slipway -p warning");
 export const words: Table = {
   product: "Slipway",
   moments: "بضع ثوانٍ",
+  sentences: sentences("."),
+  labelled: (action, name) => `${action}: ${apart(name)}`,
   nav: {
     label: "القائمة الرئيسية",
     upload: "رفع",
@@ -171,7 +174,6 @@ export const words: Table = {
     sumOther: "المجموع الاختباري للملف على الخادم مختلف.",
     sumCopy: "نسخ المجموع الاختباري",
     login: "تسجيل الدخول والمتابعة",
-    labelled: (action, name) => `${action}: ${apart(name)}`,
     progressOf: (name) => `تقدّم ${apart(name)}`,
     needsFile: (sent, total) =>
       `وصل ${apart(sent)} من ${apart(total)}. اختر الملف من جديد للمتابعة.`,
@@ -261,7 +263,6 @@ export const words: Table = {
     tag: "الوسم",
     session: "الجلسة",
     owner: "المالك",
-    only: (what, value) => `${what}: ${apart(value)}`,
     without: (what, value) => `إزالة التصفية حسب ${what}: ${apart(value)}`,
     clear: "عرض الكل",
     nothingFits: "لا شيء يطابق عوامل التصفية هذه",
@@ -818,6 +819,7 @@ export const words: Table = {
       revokeTitle: (name) => `إبطال رمز الوصول «${apart(name)}»؟`,
       revokeDetail: "يُسجَّل خروج من يستخدمه فورًا. تبقى فيديوهاته.",
       keep: "إبقاء",
+      only: (role: string, scopes: string) => `${role}، ولكن فقط ${apart(scopes)}`,
       roles: {
         admin: "كل شيء",
         uploader: "الرفع والمشاهدة",

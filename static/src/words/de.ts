@@ -2,12 +2,15 @@
 
 import type { Table } from "./en";
 import { plural } from "./plural";
+import { sentences } from "./sentences";
 
 const count = plural("de");
 
 export const words: Table = {
   product: "Slipway",
   moments: "ein paar Sekunden",
+  sentences: sentences("."),
+  labelled: (action: string, name: string) => `${action}: ${name}`,
   nav: {
     label: "Hauptmenü",
     upload: "Hochladen",
@@ -126,7 +129,6 @@ export const words: Table = {
     sumOther: "Die Datei auf dem Server hat eine andere Prüfsumme.",
     sumCopy: "Prüfsumme kopieren",
     login: "Anmelden und fortsetzen",
-    labelled: (action: string, name: string) => `${action}: ${name}`,
     progressOf: (name: string) => `Fortschritt von ${name}`,
     needsFile: (sent: string, total: string) =>
       `${sent} von ${total} sind da. Zum Fortsetzen die Datei erneut auswählen.`,
@@ -218,7 +220,6 @@ export const words: Table = {
     tag: "Tag",
     session: "Sitzung",
     owner: "Besitzer",
-    only: (what: string, value: string) => `${what}: ${value}`,
     without: (what: string, value: string) => `Nicht mehr nur ${what}: ${value}`,
     clear: "Alle anzeigen",
     nothingFits: "Nichts passt zu diesen Filtern",
@@ -723,6 +724,7 @@ export const words: Table = {
       revokeTitle: (name: string) => `Den Token „${name}“ widerrufen?`,
       revokeDetail: "Wer ihn benutzt, wird sofort abgemeldet. Die Videos bleiben.",
       keep: "Behalten",
+      only: (role: string, scopes: string) => `${role}, aber nur ${scopes}`,
       roles: {
         admin: "alles",
         uploader: "hochladen und ansehen",

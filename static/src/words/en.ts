@@ -3,9 +3,13 @@
  * tired. This one says which entries there are; the others have the same.
  */
 
+import { sentences } from "./sentences";
+
 export const en = {
   product: "Slipway",
   moments: "a few seconds",
+  sentences: sentences("."),
+  labelled: (action: string, name: string) => `${action}: ${name}`,
   nav: {
     label: "Main",
     upload: "Upload",
@@ -115,7 +119,6 @@ export const en = {
     sumOther: "The server's file has another checksum.",
     sumCopy: "Copy checksum",
     login: "Log in and go on",
-    labelled: (action: string, name: string) => `${action}: ${name}`,
     progressOf: (name: string) => `Progress of ${name}`,
     needsFile: (sent: string, total: string) =>
       `${sent} of ${total} are here. Choose the file again to go on.`,
@@ -205,7 +208,6 @@ export const en = {
     tag: "Tag",
     session: "Session",
     owner: "Owner",
-    only: (what: string, value: string) => `${what}: ${value}`,
     without: (what: string, value: string) => `No longer only ${what}: ${value}`,
     clear: "Show all",
     nothingFits: "Nothing fits these filters",
@@ -671,6 +673,7 @@ export const en = {
       revokeTitle: (name: string) => `Revoke the token “${name}”?`,
       revokeDetail: "Whoever uses it is logged out at once. Their videos stay.",
       keep: "Keep it",
+      only: (role: string, scopes: string) => `${role}, but only ${scopes}`,
       roles: {
         admin: "everything",
         uploader: "upload and watch",

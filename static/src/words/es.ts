@@ -2,12 +2,15 @@
 
 import type { Table } from "./en";
 import { plural } from "./plural";
+import { sentences } from "./sentences";
 
 const count = plural("es");
 
 export const words: Table = {
   product: "Slipway",
   moments: "unos segundos",
+  sentences: sentences("."),
+  labelled: (action: string, name: string) => `${action}: ${name}`,
   nav: {
     label: "Principal",
     upload: "Subir",
@@ -124,7 +127,6 @@ export const words: Table = {
     sumOther: "El archivo del servidor tiene otra suma de comprobación.",
     sumCopy: "Copiar la suma",
     login: "Iniciar sesión y continuar",
-    labelled: (action: string, name: string) => `${action}: ${name}`,
     progressOf: (name: string) => `Progreso de ${name}`,
     needsFile: (sent: string, total: string) =>
       `Han llegado ${sent} de ${total}. Elige el archivo otra vez para continuar.`,
@@ -214,7 +216,6 @@ export const words: Table = {
     tag: "Etiqueta",
     session: "Sesión",
     owner: "Propietario",
-    only: (what: string, value: string) => `${what}: ${value}`,
     without: (what: string, value: string) => `Ya no solo ${what}: ${value}`,
     clear: "Mostrar todo",
     nothingFits: "Nada coincide con estos filtros",
@@ -709,6 +710,7 @@ export const words: Table = {
       revokeTitle: (name: string) => `¿Revocar el token «${name}»?`,
       revokeDetail: "A quien lo use se le cierra la sesión al instante. Sus videos se quedan.",
       keep: "Conservar",
+      only: (role: string, scopes: string) => `${role}, pero solo ${scopes}`,
       roles: {
         admin: "todo",
         uploader: "subir y ver",

@@ -2,12 +2,15 @@
 
 import type { Table } from "./en";
 import { plural } from "./plural";
+import { sentences } from "./sentences";
 
 const count = plural("fr");
 
 export const words: Table = {
   product: "Slipway",
   moments: "quelques secondes",
+  sentences: sentences("."),
+  labelled: (action: string, name: string) => `${action} : ${name}`,
   nav: {
     label: "Navigation principale",
     upload: "Envoyer",
@@ -127,7 +130,6 @@ export const words: Table = {
     sumOther: "Le fichier du serveur a une autre somme de contrôle.",
     sumCopy: "Copier la somme",
     login: "Se connecter et continuer",
-    labelled: (action: string, name: string) => `${action} : ${name}`,
     progressOf: (name: string) => `Progression de ${name}`,
     needsFile: (sent: string, total: string) =>
       `${sent} sur ${total} sont arrivés. Choisissez à nouveau le fichier pour continuer.`,
@@ -217,7 +219,6 @@ export const words: Table = {
     tag: "Étiquette",
     session: "Session",
     owner: "Propriétaire",
-    only: (what: string, value: string) => `${what} : ${value}`,
     without: (what: string, value: string) => `Ne plus se limiter à ${what} : ${value}`,
     clear: "Tout afficher",
     nothingFits: "Rien ne correspond à ces filtres",
@@ -720,6 +721,7 @@ export const words: Table = {
       revokeTitle: (name: string) => `Révoquer le jeton « ${name} » ?`,
       revokeDetail: "Qui l’utilise est déconnecté aussitôt. Ses vidéos restent.",
       keep: "Conserver",
+      only: (role: string, scopes: string) => `${role}, mais seulement ${scopes}`,
       roles: {
         admin: "tout",
         uploader: "envoyer et regarder",

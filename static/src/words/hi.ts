@@ -2,12 +2,15 @@
 
 import type { Table } from "./en";
 import { plural } from "./plural";
+import { sentences } from "./sentences";
 
 const p = plural("hi");
 
 export const words: Table = {
   product: "Slipway",
   moments: "कुछ सेकंड",
+  sentences: sentences("।"),
+  labelled: (action, name) => `${action}: ${name}`,
   nav: {
     label: "मुख्य",
     upload: "अपलोड",
@@ -120,7 +123,6 @@ export const words: Table = {
     sumOther: "सर्वर की फ़ाइल का चेकसम अलग है।",
     sumCopy: "चेकसम कॉपी करें",
     login: "लॉग इन करके आगे बढ़ें",
-    labelled: (action, name) => `${action}: ${name}`,
     progressOf: (name) => `${name} की प्रगति`,
     needsFile: (sent, total) =>
       `${total} में से ${sent} पहुँच चुका है। आगे बढ़ने के लिए फ़ाइल फिर से चुनें।`,
@@ -212,7 +214,6 @@ export const words: Table = {
     tag: "टैग",
     session: "सत्र",
     owner: "मालिक",
-    only: (what, value) => `${what}: ${value}`,
     without: (what, value) => `फ़िल्टर हटाएँ, ${what}: ${value}`,
     clear: "सभी दिखाएँ",
     nothingFits: "इन फ़िल्टरों से कुछ मेल नहीं खाता",
@@ -681,6 +682,7 @@ export const words: Table = {
       revokeTitle: (name) => `टोकन “${name}” रद्द करें?`,
       revokeDetail: "इसे इस्तेमाल करने वाला तुरंत लॉग आउट हो जाएगा। उसके वीडियो बने रहेंगे।",
       keep: "रहने दें",
+      only: (role, scopes) => `${role}, पर केवल ${scopes}`,
       roles: {
         admin: "सब कुछ",
         uploader: "अपलोड करना और देखना",

@@ -2,12 +2,15 @@
 
 import type { Table } from "./en";
 import { plural } from "./plural";
+import { sentences } from "./sentences";
 
 const p = plural("ja");
 
 export const words: Table = {
   product: "Slipway",
   moments: "数秒",
+  sentences: sentences("。"),
+  labelled: (action, name) => `${action}：${name}`,
   nav: {
     label: "メイン",
     upload: "アップロード",
@@ -114,7 +117,6 @@ export const words: Table = {
     sumOther: "サーバーのファイルはチェックサムが異なります。",
     sumCopy: "チェックサムをコピー",
     login: "ログインして続ける",
-    labelled: (action, name) => `${action}：${name}`,
     progressOf: (name) => `${name}の進行状況`,
     needsFile: (sent, total) =>
       `${sent} / ${total}まで届いています。続けるにはファイルを選び直してください。`,
@@ -204,7 +206,6 @@ export const words: Table = {
     tag: "タグ",
     session: "セッション",
     owner: "所有者",
-    only: (what, value) => `${what}：${value}`,
     without: (what, value) => `絞り込みを解除：${what}：${value}`,
     clear: "すべて表示",
     nothingFits: "条件に合う動画はありません",
@@ -658,6 +659,7 @@ export const words: Table = {
       revokeTitle: (name) => `トークン「${name}」を失効させますか？`,
       revokeDetail: "使用中の人はすぐにログアウトされます。動画は残ります。",
       keep: "残す",
+      only: (role, scopes) => `${role}（${scopes}のみ）`,
       roles: {
         admin: "すべて",
         uploader: "アップロードと視聴",

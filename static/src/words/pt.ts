@@ -2,12 +2,15 @@
 
 import type { Table } from "./en";
 import { plural } from "./plural";
+import { sentences } from "./sentences";
 
 const count = plural("pt");
 
 export const words: Table = {
   product: "Slipway",
   moments: "alguns segundos",
+  sentences: sentences("."),
+  labelled: (action: string, name: string) => `${action}: ${name}`,
   nav: {
     label: "Principal",
     upload: "Enviar",
@@ -125,7 +128,6 @@ export const words: Table = {
     sumOther: "O arquivo do servidor tem outra soma de verificação.",
     sumCopy: "Copiar a soma",
     login: "Entrar e continuar",
-    labelled: (action: string, name: string) => `${action}: ${name}`,
     progressOf: (name: string) => `Progresso de ${name}`,
     needsFile: (sent: string, total: string) =>
       `${sent} de ${total} já chegaram. Escolha o arquivo de novo para continuar.`,
@@ -217,7 +219,6 @@ export const words: Table = {
     tag: "Etiqueta",
     session: "Sessão",
     owner: "Dono",
-    only: (what: string, value: string) => `${what}: ${value}`,
     without: (what: string, value: string) => `Não mais só ${what}: ${value}`,
     clear: "Mostrar tudo",
     nothingFits: "Nada corresponde a estes filtros",
@@ -717,6 +718,7 @@ export const words: Table = {
       revokeTitle: (name: string) => `Revogar o token “${name}”?`,
       revokeDetail: "Quem o usa perde o acesso na hora. Os vídeos dessa pessoa ficam.",
       keep: "Manter",
+      only: (role: string, scopes: string) => `${role}, mas apenas ${scopes}`,
       roles: {
         admin: "tudo",
         uploader: "enviar e assistir",

@@ -2,12 +2,15 @@
 
 import type { Table } from "./en";
 import { plural } from "./plural";
+import { sentences } from "./sentences";
 
 const count = plural("ru");
 
 export const words: Table = {
   product: "Slipway",
   moments: "несколько секунд",
+  sentences: sentences("."),
+  labelled: (action: string, name: string) => `${action}: ${name}`,
   nav: {
     label: "Главное меню",
     upload: "Загрузка",
@@ -131,7 +134,6 @@ export const words: Table = {
     sumOther: "У файла на сервере другая контрольная сумма.",
     sumCopy: "Скопировать сумму",
     login: "Войти и продолжить",
-    labelled: (action: string, name: string) => `${action}: ${name}`,
     progressOf: (name: string) => `Прогресс: ${name}`,
     needsFile: (sent: string, total: string) =>
       `Получено ${sent} из ${total}. Выберите файл снова, чтобы продолжить.`,
@@ -233,7 +235,6 @@ export const words: Table = {
     tag: "Тег",
     session: "Сессия",
     owner: "Владелец",
-    only: (what: string, value: string) => `${what}: ${value}`,
     without: (what: string, value: string) => `Убрать фильтр «${what}: ${value}»`,
     clear: "Показать все",
     nothingFits: "Под эти фильтры ничего не подходит",
@@ -732,6 +733,7 @@ export const words: Table = {
       revokeTitle: (name: string) => `Отозвать токен «${name}»?`,
       revokeDetail: "Тот, кто им пользуется, сразу потеряет доступ. Его видео останутся.",
       keep: "Оставить",
+      only: (role: string, scopes: string) => `${role}, но только ${scopes}`,
       roles: {
         admin: "всё",
         uploader: "загружать и смотреть",

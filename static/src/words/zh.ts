@@ -2,12 +2,15 @@
 
 import type { Table } from "./en";
 import { plural } from "./plural";
+import { sentences } from "./sentences";
 
 const p = plural("zh");
 
 export const words: Table = {
   product: "Slipway",
   moments: "几秒",
+  sentences: sentences("。"),
+  labelled: (action, name) => `${action}：${name}`,
   nav: {
     label: "主导航",
     upload: "上传",
@@ -113,7 +116,6 @@ export const words: Table = {
     sumOther: "服务器上的文件校验和不同。",
     sumCopy: "复制校验和",
     login: "登录并继续",
-    labelled: (action, name) => `${action}：${name}`,
     progressOf: (name) => `${name} 的进度`,
     needsFile: (sent, total) => `已上传 ${sent} / ${total}。请重新选择该文件以继续。`,
     oneClick: (sent, total) => `已上传 ${sent} / ${total}。`,
@@ -202,7 +204,6 @@ export const words: Table = {
     tag: "标签",
     session: "会话",
     owner: "所有者",
-    only: (what, value) => `${what}：${value}`,
     without: (what, value) => `取消筛选 ${what}：${value}`,
     clear: "显示全部",
     nothingFits: "没有符合条件的视频",
@@ -655,6 +656,7 @@ export const words: Table = {
       revokeTitle: (name) => `吊销令牌“${name}”？`,
       revokeDetail: "使用它的人会立即退出登录，其视频会保留。",
       keep: "保留",
+      only: (role, scopes) => `${role}（仅限 ${scopes}）`,
       roles: {
         admin: "全部",
         uploader: "上传和观看",
