@@ -9,6 +9,7 @@ mod doctor;
 mod ingest;
 mod operate;
 mod playback;
+mod process;
 mod status;
 mod table;
 mod token;
@@ -90,6 +91,7 @@ fn load(settings: &Settings) -> Result<Loaded, Failure> {
 
 fn serve(settings: &Settings) -> Result<(), Failure> {
     let loaded = load(settings)?;
+    process::as_a_server();
     server::run(loaded.config).map_err(of_server)
 }
 

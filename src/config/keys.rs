@@ -1,8 +1,8 @@
 //! The one table of configuration keys: name, default, allowed values, meaning.
 
 use super::{
-    Admission, AuthMode, Config, Durability, HooksConfig, Interim, Listen, LogFormat, MediaConfig,
-    PlaybackConfig, Proxies, ProxyHeaders, Reserve, UploadConfig, values as v,
+    Admission, AuthMode, Config, Durability, HooksConfig, Interim, LimitsConfig, Listen, LogFormat,
+    MediaConfig, PlaybackConfig, Proxies, ProxyHeaders, Reserve, UploadConfig, values as v,
 };
 use crate::model::manifest::Formats;
 use crate::model::video::Visibility;
@@ -63,6 +63,7 @@ pub(super) fn blank() -> Config {
         trash_for_ms: 0,
         playback: PlaybackConfig::default(),
         hooks: HooksConfig::default(),
+        limits: LimitsConfig::default(),
         cors_origins: Vec::new(),
         log_format: LogFormat::Auto,
         boot_id: None,
@@ -447,6 +448,44 @@ pub const KEYS: &[Key] = &[
         meaning: "Whether webhooks and blocking hooks may be at addresses of this machine or of \
                   networks behind it.",
         set: |c, x| v::boolean(x).map(|it| c.hooks.allow_private = it),
+    },
+    Key {
+        name: "limits.requests_per_address",
+        default: "6000",
+        allowed: "a number from 1, or `none`",
+        meaning: "Requests in a minute from one address (of IPv6: one network of 64 bits), at once \
+                  or evenly; then 429. Not counted are this machine, proxies that don't say for \
+                  whom they ask, and media.",
+        set: |c, x| v::rate_or_none(x).map(|it| c.limits.requests_per_address = it),
+    },
+    Key {
+        name: "limits.media_per_address",
+        default: "60000",
+        allowed: "a number from 1, or `none`",
+        meaning: "The same for media and the files of pages.",
+        set: |c, x| v::rate_or_none(x).map(|it| c.limits.media_per_address = it),
+    },
+    Key {
+        name: "limits.requests_per_token",
+        default: "6000",
+        allowed: "a number from 1, or `none`",
+        meaning: "The same for one token, wherever it is used.",
+        set: |c, x| v::rate_or_none(x).map(|it| c.limits.requests_per_token = it),
+    },
+    Key {
+        name: "limits.requests_per_owner",
+        default: "12000",
+        allowed: "a number from 1, or `none`",
+        meaning: "The same for one owner, with all tokens.",
+        set: |c, x| v::rate_or_none(x).map(|it| c.limits.requests_per_owner = it),
+    },
+    Key {
+        name: "limits.connections_per_address",
+        default: "512",
+        allowed: "a number from 1, or `none`",
+        meaning: "Connections at once from one address; one more is closed. Trusted proxies may \
+                  have any number.",
+        set: |c, x| v::count_or_none(x).map(|it| c.limits.connections_per_address = it),
     },
     Key {
         name: "cors.origins",

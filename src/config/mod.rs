@@ -44,6 +44,8 @@ pub struct Config {
     pub trash_for_ms: u64,
     /// Playback tokens.
     pub playback: PlaybackConfig,
+    /// What one caller may ask for.
+    pub limits: LimitsConfig,
     /// Origins that may call from a browser; `*` for all, without credentials.
     pub cors_origins: Vec<String>,
     /// The form of the log.
@@ -110,6 +112,21 @@ pub enum ProxyHeaders {
     XForwarded,
     /// `Forwarded` (RFC 7239).
     Forwarded,
+}
+
+/// Bounds on what one caller may ask for; none for no bound.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LimitsConfig {
+    /// Requests in a minute from one address.
+    pub requests_per_address: Option<u32>,
+    /// Requests in a minute for media and files of pages, from one address.
+    pub media_per_address: Option<u32>,
+    /// Requests in a minute with one token.
+    pub requests_per_token: Option<u32>,
+    /// Requests in a minute in one owner's name.
+    pub requests_per_owner: Option<u32>,
+    /// Connections at once from one address.
+    pub connections_per_address: Option<usize>,
 }
 
 /// A network in CIDR form.

@@ -91,6 +91,11 @@ pub(super) fn count_or_none(value: &Value) -> Read<Option<usize>> {
     }
 }
 
+/// Reads a bound on how many a minute, `none` for no bound.
+pub(super) fn rate_or_none(value: &Value) -> Read<Option<u32>> {
+    Ok(count_or_none(value)?.map(|count| count as u32))
+}
+
 pub(super) fn boolean(value: &Value) -> Read<bool> {
     value.as_bool().ok_or_else(|| "needs true or false".to_owned())
 }

@@ -1,6 +1,7 @@
 //! A second hand on each client's socket, for the two things that the HTTP library has no call
 //! for: a word before the answer (RFC 9110, 15.2), and an end to a body that nobody wants.
 
+use super::limits::{Connections, TooMany};
 use actix_web::HttpRequest;
 use actix_web::dev::Extensions;
 use std::any::Any;
@@ -8,6 +9,10 @@ use std::io::Write;
 use std::net::{Shutdown, TcpStream};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
+
+/// What somebody with too many connections is told.
+const REFUSAL: &[u8] = b"HTTP/1.1 429 Too Many Requests\r\nRetry-After: 10\r\n\
+    Connection: close\r\nContent-Length: 0\r\n\r\n";
 
 /// The socket of one connection; closed with it.
 pub(super) enum Connection {
@@ -18,8 +23,13 @@ pub(super) enum Connection {
 }
 
 impl Connection {
-    /// Keeps a hand on a connection that was just taken; called by the server for each.
-    pub(super) fn keep(socket: &dyn Any, data: &mut Extensions) {
+    /// Keeps a hand on a connection that was just taken, or ends it if there are enough from its
+    /// address; called by the server for each.
+    pub(super) fn keep(socket: &dyn Any, data: &mut Extensions, connections: &Connections) {
+        let peer = socket
+            .downcast_ref::<actix_web::rt::net::TcpStream>()
+            .and_then(|tcp| tcp.peer_addr().ok())
+            .map(|peer| peer.ip());
         let kept = if let Some(tcp) = socket.downcast_ref::<actix_web::rt::net::TcpStream>() {
             doubled(tcp).map(|fd| Self::Tcp(fd.into()))
         } else if let Some(unix) = socket.downcast_ref::<actix_web::rt::net::UnixStream>() {
@@ -27,6 +37,17 @@ impl Connection {
         } else {
             None
         };
+        match connections.enter(peer) {
+            Ok(Some(place)) => drop(data.insert(place)),
+            Ok(None) => {}
+            Err(TooMany) => {
+                if let Some(kept) = &kept {
+                    kept.interim(REFUSAL);
+                    kept.cut();
+                }
+                return;
+            }
+        }
         if let Some(kept) = kept {
             data.insert(kept);
         }

@@ -20,6 +20,10 @@ use tracing::error;
 
 /// Longest header, name and value together.
 const HEADER_BYTES_MAX: usize = 16 << 10;
+/// Longest headers, all together.
+const HEADERS_BYTES_MAX: usize = 64 << 10;
+/// Most headers: what the HTTP library takes of HTTP/1.1.
+const HEADERS_MAX: usize = 96;
 /// Longest address.
 const ADDRESS_BYTES_MAX: usize = 8 << 10;
 /// Longest request id that is taken over from the client.
@@ -88,7 +92,7 @@ pub(super) async fn sound(
     req: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
-    match unsound(&req) {
+    match unsound(&req).or_else(|| too_many(&req)) {
         Some(problem) => Ok(req.into_response(problem.error_response())),
         None => Ok(next.call(req).await?.map_into_boxed_body()),
     }
@@ -111,13 +115,22 @@ fn body_pace(req: &ServiceRequest) -> Option<Pace> {
     Some(Pace::behind(Duration::from_millis(upload), BODY_IDLE_MARGIN))
 }
 
+/// Returns why a request isn't answered although it is sound: there were enough from its address.
+fn too_many(req: &ServiceRequest) -> Option<Problem> {
+    let app = req.app_data::<web::Data<Shared>>()?;
+    app.limits.count_address(req.request(), &app.parts.config).err()
+}
+
 /// Returns what is wrong with a request's head.
 fn unsound(req: &ServiceRequest) -> Option<Problem> {
-    let too_long = |(name, value): (&HeaderName, &HeaderValue)| {
-        name.as_str().len() + value.len() > HEADER_BYTES_MAX
-    };
-    if req.headers().iter().any(too_long) {
+    let bytes = |(name, value): (&HeaderName, &HeaderValue)| name.as_str().len() + value.len();
+    if req.headers().iter().any(|header| bytes(header) > HEADER_BYTES_MAX) {
         let detail = "One of the headers is longer than 16 KiB.";
+        return Some(Problem::new(Code::HeaderTooLarge, detail));
+    }
+    let all: usize = req.headers().iter().map(bytes).sum();
+    if all > HEADERS_BYTES_MAX || req.headers().len() > HEADERS_MAX {
+        let detail = "The headers are more than 96, or longer than 64 KiB together.";
         return Some(Problem::new(Code::HeaderTooLarge, detail));
     }
     if let Some(name) = SINGLE.into_iter().find(|name| !is_single_text(req.headers(), name)) {

@@ -25,7 +25,6 @@ struct Hop<'a> {
     scheme: Option<&'a str>,
 }
 
-#[allow(dead_code)]
 /// Returns from which address a request comes: the nearest that isn't a trusted proxy's, or the
 /// furthest that is known. `peer` is the connection's, none for a Unix socket's.
 pub(super) fn client(

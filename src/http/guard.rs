@@ -73,6 +73,9 @@ pub(super) async fn known(req: &HttpRequest, app: &Shared) -> Result<Option<Call
     if by_session && !effective_method(req).is_safe() && !is_same_origin(req, &app.parts.config) {
         return Err(foreign_session());
     }
+    if let Some(caller) = &caller {
+        app.count(req, caller)?;
+    }
     Ok(caller)
 }
 

@@ -21,6 +21,7 @@ mod forwarded;
 pub mod fuzzing;
 mod guard;
 mod health;
+mod limits;
 mod live;
 mod login;
 mod media_files;
@@ -59,6 +60,8 @@ use crate::units::UnixMillis;
 use crate::upload::Uploads;
 use actix_web::dev::ServerHandle;
 use actix_web::{App, HttpServer, middleware, web};
+use connection::Connection;
+use limits::{Connections, Limits};
 use live::Board;
 pub use operate::operate;
 use problem::Problem;
@@ -217,6 +220,8 @@ struct Shared {
     board: Board,
     /// Fires when what waits for something to happen has to end.
     streams: CancellationToken,
+    /// How much one caller may ask for.
+    limits: Limits,
 }
 
 /// Begins to answer at `listeners`; has to be called inside a tokio runtime.
@@ -226,7 +231,10 @@ struct Shared {
 pub fn serve(parts: AppParts, listeners: Listeners) -> Result<Served, ServeError> {
     let streams = CancellationToken::new();
     let board = Board::new(parts.clone());
-    let shared = web::Data::new(Shared { parts, board: board.clone(), streams: streams.clone() });
+    let connections = Connections::of(&parts.config);
+    let limits = Limits::of(&parts.config.limits);
+    let (told, until) = (board.clone(), streams.clone());
+    let shared = web::Data::new(Shared { parts, board, streams: until, limits });
     let threads = std::thread::available_parallelism().map_or(2, usize::from).clamp(2, 16);
     let server = HttpServer::new(move || {
         let origins = &shared.parts.config.cors_origins;
@@ -239,7 +247,7 @@ pub fn serve(parts: AppParts, listeners: Listeners) -> Result<Served, ServeError
             .wrap(middleware::from_fn(edge::frame))
     });
     let mut server = server
-        .on_connect(connection::Connection::keep)
+        .on_connect(move |socket, data| Connection::keep(socket, data, &connections))
         .workers(threads)
         .worker_max_blocking_threads(BLOCKING_THREADS_MAX)
         .max_connections(CONNECTIONS_MAX)
@@ -270,7 +278,7 @@ pub fn serve(parts: AppParts, listeners: Listeners) -> Result<Served, ServeError
     }
     let server = server.run();
     let handle = server.handle();
-    let told = tokio::spawn(board.run(streams.clone()));
+    let told = tokio::spawn(told.run(streams.clone()));
     Ok(Served { addresses, handle, streams, told, task: tokio::spawn(server) })
 }
 

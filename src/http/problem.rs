@@ -125,6 +125,8 @@ codes! {
     TooManyBodies = "too-many-bodies", 429, "Too many requests send bytes at once";
     /// The token is good for so many uploads.
     TokenSpent = "token-spent", 403, "The token has begun all the uploads that it may";
+    /// Too many requests in a minute from one address, with one token or in one owner's name.
+    TooManyRequests = "too-many-requests", 429, "Too many requests";
     /// A header above its bound.
     HeaderTooLarge = "header-too-large", 431, "A header is too large";
     /// The body isn't what its checksum says; a status of tus alone.

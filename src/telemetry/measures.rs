@@ -72,6 +72,21 @@ pub enum HookOutcome {
     Failed,
 }
 
+/// By what somebody was found to ask for too much.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Limited {
+    /// Requests from an address.
+    Address,
+    /// Requests for media from an address.
+    Media,
+    /// Requests with a token.
+    Token,
+    /// Requests in an owner's name.
+    Owner,
+    /// Connections from an address.
+    Connections,
+}
+
 /// What the disk was asked to confirm.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Synced {
@@ -129,6 +144,9 @@ fn describe() {
         for outcome in HookOutcome::ALL {
             counter!(HOOKS, "hook" => hook.name(), "outcome" => outcome.word()).increment(0);
         }
+    }
+    for what in Limited::ALL {
+        counter!(LIMITED, "by" => what.word()).increment(0);
     }
     gauge!(BUILD, "version" => env!("CARGO_PKG_VERSION")).set(1);
 }
@@ -218,6 +236,11 @@ pub fn child_memory(bytes: u64) {
 /// Notes how long the disk took to confirm.
 pub fn synced(what: Synced, took: Duration) {
     histogram!(SYNC_SECONDS, "what" => what.word()).record(took);
+}
+
+/// Counts a request or a connection that was one too many.
+pub fn limited(by: Limited) {
+    counter!(LIMITED, "by" => by.word()).increment(1);
 }
 
 /// Counts an answer. `route` is the pattern that the request's address fits, never the address.
@@ -345,6 +368,21 @@ impl HookOutcome {
             Self::Changed => "changed",
             Self::Refused => "refused",
             Self::Failed => "failed",
+        }
+    }
+}
+
+impl Limited {
+    const ALL: [Self; 5] =
+        [Self::Address, Self::Media, Self::Token, Self::Owner, Self::Connections];
+
+    fn word(self) -> &'static str {
+        match self {
+            Self::Address => "address",
+            Self::Media => "media",
+            Self::Token => "token",
+            Self::Owner => "owner",
+            Self::Connections => "connections",
         }
     }
 }

@@ -55,6 +55,8 @@ pub const DISK_RESERVE: &str = "slipway_disk_reserve_bytes";
 pub const REQUESTS: &str = "slipway_http_requests_total";
 /// Time to the head of the answer, by route.
 pub const REQUEST_SECONDS: &str = "slipway_http_request_duration_seconds";
+/// Requests and connections that were one too many, by what was counted.
+pub const LIMITED: &str = "slipway_limited_total";
 /// Open streams of live status.
 pub const LISTENERS: &str = "slipway_live_listeners";
 /// When the process started.
@@ -189,6 +191,7 @@ pub const ALL: &[Metric] = &[
         Unit::Seconds,
         "From a request's head to the head of its answer.",
     ),
+    metric(LIMITED, Kind::Counter, Unit::Count, "Requests and connections that were too many."),
     metric(LISTENERS, Kind::Gauge, Unit::Count, "Open streams of live status."),
     metric(STARTED, Kind::Gauge, Unit::Seconds, "When the process started, in seconds since 1970."),
     metric(BUILD, Kind::Gauge, Unit::Count, "Always 1; the label tells the version."),

@@ -10,6 +10,7 @@ mod chunks;
 mod commands;
 mod concat;
 mod crash;
+mod crowd;
 mod denied;
 mod doctor;
 mod draft;

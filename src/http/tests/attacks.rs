@@ -1,7 +1,9 @@
 //! What strangers try at the front door. docs/SECURITY.md lists what else is tried, and where.
 
 use super::rig::{Answer, Rig};
+use crate::access::NewToken;
 use crate::config::{Config, Network};
+use crate::model::access::Role;
 
 /// The tests' own machine is a proxy.
 fn behind_a_proxy(config: &mut Config) {
@@ -87,4 +89,76 @@ async fn caches_cant_be_poisoned_through_hosts() {
     let rig = Rig::start_with(behind_a_proxy).await;
     let bad = "Host: localhost\r\nX-Forwarded-Host: a\"><script>\r\n";
     assert_eq!(with_host(&rig, "/healthz", bad).await.status, 400);
+}
+
+fn strict(config: &mut Config) {
+    behind_a_proxy(config);
+    config.limits.requests_per_address = Some(5);
+    config.limits.media_per_address = Some(7);
+    config.limits.requests_per_token = Some(5);
+    config.limits.requests_per_owner = Some(8);
+}
+
+/// Asks `times` times and returns the statuses.
+async fn ask_often(rig: &Rig, times: usize, line: &str, headers: &[(&str, &str)]) -> Vec<u16> {
+    let mut statuses = Vec::new();
+    for _ in 0..times {
+        statuses.push(rig.ask(line, headers, b"").await.status);
+    }
+    statuses
+}
+
+/// An address has so many requests and is then told when to come again; others aren't concerned,
+/// and media, health checks and this machine aren't counted with them.
+#[tokio::test]
+async fn requests_are_counted_by_address() {
+    let rig = Rig::start_with(strict).await;
+    let one = [("X-Forwarded-For", "203.0.113.1")];
+    assert_eq!(ask_often(&rig, 5, "GET /api/session", &one).await, [200; 5]);
+    let refused = rig.ask("GET /api/session", &one, b"").await;
+    assert_eq!((refused.status, refused.code().as_str()), (429, "too-many-requests"));
+    let wait: u32 = refused.header("retry-after").parse().expect("seconds");
+    assert!((1..=12).contains(&wait), "{wait}");
+    assert_eq!(refused.json()["retryAfter"], wait);
+    // What the client says of itself changes nothing.
+    let dressed = [("X-Forwarded-For", "198.51.100.9, 203.0.113.1")];
+    assert_eq!(rig.ask("GET /api/session", &dressed, b"").await.status, 429);
+    let other = [("X-Forwarded-For", "203.0.113.2")];
+    assert_eq!(rig.ask("GET /api/session", &other, b"").await.status, 200);
+    let media = ask_often(&rig, 8, "GET /media/x/master.m3u8", &one).await;
+    assert_eq!((&media[..7], media[7]), (&[404; 7][..], 429), "{media:?}");
+    assert!(ask_often(&rig, 20, "GET /healthz", &one).await.iter().all(|&status| status == 200));
+    assert!(ask_often(&rig, 20, "GET /api/session", &[]).await.iter().all(|&it| it == 200));
+    // A page of another site can read why.
+    let page = [one[0], ("Origin", "https://app.example")];
+    let refused = rig.ask("GET /api/session", &page, b"").await;
+    assert_eq!((refused.status, refused.header("access-control-allow-origin")), (429, "*"));
+    let exposed = refused.header("access-control-expose-headers").to_lowercase();
+    assert!(exposed.contains("retry-after"), "{exposed}");
+}
+
+/// A token has so many requests wherever it is used, and an owner with all of theirs.
+#[tokio::test]
+async fn requests_are_counted_by_token_and_owner() {
+    let rig = Rig::start_with(strict).await;
+    let access = &rig.parts.access;
+    let user = Some("ann".to_owned());
+    let second = access.create_token(NewToken { user, ..NewToken::of(Role::Uploader) }).await;
+    let second = second.expect("a token").0;
+    let ask = async |token: &str, from: usize| {
+        let from = format!("203.0.113.{from}");
+        rig.as_token(token, "GET /api/videos", &[("X-Forwarded-For", &from)], b"").await
+    };
+    for from in 0..5 {
+        assert_eq!(ask(&rig.ann, from).await.status, 200);
+    }
+    let refused = ask(&rig.ann, 5).await;
+    assert_eq!((refused.status, refused.code().as_str()), (429, "too-many-requests"));
+    for from in 6..9 {
+        assert_eq!(ask(&second, from).await.status, 200);
+    }
+    assert_eq!(ask(&second, 9).await.status, 429, "the owner's, with another token");
+    assert_eq!(ask(&rig.bob, 9).await.status, 200);
+    let near = rig.as_token(&rig.ann, "GET /api/videos", &[], b"").await;
+    assert_eq!(near.status, 200, "on this machine");
 }
