@@ -23,6 +23,7 @@ export class Queue {
   #work = new Map<number, Work>();
   #listeners = new Set<(item: Item | null) => void>();
   #nextKey = 1;
+  #isPumping = false;
   #limits = { maxSize: Number.POSITIVE_INFINITY, chunkSize: 8 << 20 };
   #session = "";
   readonly #telling = new Telling(
@@ -275,7 +276,17 @@ export class Queue {
     });
   }
 
+  /** Begins what may begin, once for all that is changed in one go: a pause of thousands is one. */
   #pump(): void {
+    if (this.#isPumping) return;
+    this.#isPumping = true;
+    queueMicrotask(() => {
+      this.#isPumping = false;
+      this.#setOut();
+    });
+  }
+
+  #setOut(): void {
     const going = this.items.filter((item) => busy.includes(item.phase)).map(({ size }) => size);
     for (const item of this.items) {
       if (item.phase !== "waiting") continue;

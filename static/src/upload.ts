@@ -29,6 +29,10 @@ export class SlipwayUpload extends HTMLElement {
   #dirty = new Set<Item>();
   #phases = new Map<Item, Phase>();
   #frame = 0;
+  /** Draws a hidden tab, where no frames come. */
+  #timer = 0;
+  /** Files came or went since it was drawn. */
+  #isOther = false;
   #title = document.title;
   #favicon = isOurs ? new Favicon() : null;
   #wake: WakeLockSentinel | null = null;
@@ -172,17 +176,20 @@ export class SlipwayUpload extends HTMLElement {
     this.#zone.leftOut(left.length > 0 ? whyLeft(left, rules) : "");
     if (taken.length === 0) return;
     const items = this.#queue.add(taken, this.#later);
-    for (const item of items) this.#tell("slipway-added", described(item));
+    for (const item of items) {
+      this.#phases.set(item, item.phase);
+      this.#tell("slipway-added", described(item));
+    }
     say(words.say.added(taken.length));
   }
 
   /** Collects changes and draws them once a frame: progress comes faster than eyes. */
   #changed(item: Item | null): void {
     if (item) this.#dirty.add(item);
-    else this.#arrange();
+    else this.#isOther = true;
     if (item) this.#notePhase(item);
     // A hidden tab draws no frames, yet its title should go on counting.
-    if (document.visibilityState === "hidden") this.#draw();
+    if (document.visibilityState === "hidden") this.#timer ||= window.setTimeout(() => this.#draw());
     else this.#frame ||= requestAnimationFrame(() => this.#draw());
   }
 
@@ -190,7 +197,6 @@ export class SlipwayUpload extends HTMLElement {
     const { items } = this.#queue;
     const arrange = () => this.#rows.arrange(items);
     void keepFocus(this.#rows.element, arrange, () => firstControl(this.#zone.element));
-    this.#rows.draw(items);
     this.#zone.isCompact = items.length > 0;
     const present = new Set(items);
     for (const item of this.#phases.keys()) {
@@ -203,7 +209,10 @@ export class SlipwayUpload extends HTMLElement {
 
   #draw(): void {
     cancelAnimationFrame(this.#frame);
-    this.#frame = 0;
+    window.clearTimeout(this.#timer);
+    this.#frame = this.#timer = 0;
+    if (this.#isOther) this.#arrange();
+    this.#isOther = false;
     this.#rows.draw(this.#dirty);
     this.#dirty.clear();
     const { items } = this.#queue;
@@ -229,8 +238,8 @@ export class SlipwayUpload extends HTMLElement {
   /** Says aloud, and to the page around, what has become of a file. */
   #notePhase(item: Item): void {
     const before = this.#phases.get(item);
-    if (before === undefined || before === item.phase) return;
     this.#phases.set(item, item.phase);
+    if (before === undefined || before === item.phase) return;
     const isSaid = this.#queue.items.length <= SAID_MAX;
     if (item.phase === "processing" && before !== "failed") {
       if (isSaid) say(words.say.uploaded(item.name));
