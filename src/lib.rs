@@ -26,6 +26,7 @@ pub mod server;
 pub mod state;
 pub mod telemetry;
 pub mod text;
+pub mod trail;
 pub mod units;
 pub mod upload;
 pub mod wire;

@@ -252,6 +252,11 @@ impl UnixMillis {
         }
     }
 
+    /// Reads a time as [`UnixMillis::to_rfc3339`] writes it, or in another form of RFC 3339.
+    pub fn parse_rfc3339(text: &str) -> Option<Self> {
+        text.parse::<jiff::Timestamp>().ok().map(|at| Self(at.as_millisecond()))
+    }
+
     /// Returns whole seconds since 1970, for HTTP dates.
     pub fn as_secs(self) -> u64 {
         u64::try_from(self.0 / 1000).unwrap_or(0)

@@ -3,6 +3,7 @@
 //! Exit codes: 0 done; 2 wrong usage, wrong configuration, or a data directory that another
 //! server holds; 1 anything else. A failure is one line on standard error.
 
+mod audit_log;
 mod backup;
 mod db;
 mod doctor;
@@ -54,6 +55,9 @@ pub fn main() -> ExitCode {
         Command::Status { watch, json } => status::run(&settings, watch, json),
         Command::Gc { dry_run, json } => operate::gc(&settings, dry_run, json),
         Command::Audit { refresh, json } => operate::audit(&settings, refresh, json),
+        Command::AuditLog { since, actor, action, json } => {
+            audit_log::run(&settings, since, actor, action, json)
+        }
         Command::Backup { target, keep, json } => backup::take(&settings, &target, keep, json),
         Command::Restore { from, json } => backup::restore(&settings, &from, json),
         Command::Db(command) => match db::run(&settings, command) {

@@ -117,6 +117,21 @@ pub enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Who did what: the audit log, the oldest entries first
+    AuditLog {
+        /// Only from then on: a time such as 2026-01-31T12:00:00Z, or how long ago, such as 24h
+        #[arg(long, value_name = "TIME")]
+        since: Option<String>,
+        /// Only what this user, or the token with this id, did
+        #[arg(long, value_name = "NAME")]
+        actor: Option<String>,
+        /// Only this, such as video-deleted
+        #[arg(long, value_name = "WORD")]
+        action: Option<String>,
+        /// One JSON object a line
+        #[arg(long)]
+        json: bool,
+    },
     /// Copy the data directory, also beside the running server; only what is new is copied again
     Backup {
         /// Where backups are kept

@@ -1,8 +1,9 @@
 //! The one table of configuration keys: name, default, allowed values, meaning.
 
 use super::{
-    Admission, AuthMode, Config, Durability, HooksConfig, Interim, LimitsConfig, Listen, LogFormat,
-    MediaConfig, PlaybackConfig, Proxies, ProxyHeaders, Reserve, UploadConfig, values as v,
+    Admission, AuditConfig, AuthMode, Config, Durability, HooksConfig, Interim, LimitsConfig,
+    Listen, LogFormat, MediaConfig, PlaybackConfig, Proxies, ProxyHeaders, Reserve, UploadConfig,
+    values as v,
 };
 use crate::model::manifest::Formats;
 use crate::model::video::Visibility;
@@ -64,6 +65,7 @@ pub(super) fn blank() -> Config {
         playback: PlaybackConfig::default(),
         hooks: HooksConfig::default(),
         limits: LimitsConfig::default(),
+        audit: AuditConfig { keep_for_ms: 0, size_max: ByteCount(0), addresses_for_ms: 0 },
         cors_origins: Vec::new(),
         log_format: LogFormat::Auto,
         boot_id: None,
@@ -486,6 +488,28 @@ pub const KEYS: &[Key] = &[
         meaning: "Connections at once from one address; one more is closed. Trusted proxies may \
                   have any number.",
         set: |c, x| v::count_or_none(x).map(|it| c.limits.connections_per_address = it),
+    },
+    Key {
+        name: "audit.keep_for",
+        default: "365d",
+        allowed: "`1d` to `3650d`",
+        meaning: "How long the audit log keeps who did what.",
+        set: |c, x| v::time(x, 86_400_000, 3_650 * 86_400_000).map(|it| c.audit.keep_for_ms = it),
+    },
+    Key {
+        name: "audit.size",
+        default: "256 MiB",
+        allowed: "from `16 MiB`",
+        meaning: "Room for the audit log; beyond it the oldest entries go.",
+        set: |c, x| v::size(x, 16 << 20, i64::MAX as u64).map(|it| c.audit.size_max = it),
+    },
+    Key {
+        name: "audit.addresses_for",
+        default: "30d",
+        allowed: "`0`, or `1h` to `3650d`",
+        meaning: "How long the audit log keeps clients' addresses, to the hour; with `0` it never \
+                  has them.",
+        set: |c, x| v::time_or_zero(x, 3_650 * 86_400_000).map(|it| c.audit.addresses_for_ms = it),
     },
     Key {
         name: "cors.origins",

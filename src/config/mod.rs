@@ -46,6 +46,8 @@ pub struct Config {
     pub playback: PlaybackConfig,
     /// What one caller may ask for.
     pub limits: LimitsConfig,
+    /// The audit log.
+    pub audit: AuditConfig,
     /// Origins that may call from a browser; `*` for all, without credentials.
     pub cors_origins: Vec<String>,
     /// The form of the log.
@@ -173,6 +175,17 @@ pub struct PlaybackConfig {
     pub default_expiry_ms: u64,
     /// At most.
     pub max_expiry_ms: u64,
+}
+
+/// How long the audit log keeps what.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AuditConfig {
+    /// Entries.
+    pub keep_for_ms: u64,
+    /// All of its files; the oldest go first.
+    pub size_max: ByteCount,
+    /// Addresses in entries; 0 for never.
+    pub addresses_for_ms: u64,
 }
 
 /// Who is let in.

@@ -9,8 +9,10 @@ use crate::backup;
 use crate::disk::Disk;
 use crate::ids::TokenId;
 use crate::model::access::{Bounds, Role};
+use crate::model::deed::{Action, Outcome};
 use crate::model::operation::Operation;
 use crate::state::{RingChange, State};
+use crate::trail::Trail;
 use futures_util::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 use std::io::{self, BufRead, BufReader, Write};
@@ -82,6 +84,20 @@ pub enum Request {
 }
 
 impl Request {
+    /// Returns what it is to the audit log, and to what it is done; nothing if it only looks.
+    fn deed(&self) -> Option<(Action, Option<String>)> {
+        match self {
+            Self::LoginCode => Some((Action::LoginLink, None)),
+            Self::TokenCreate { .. } => Some((Action::TokenMade, None)),
+            Self::TokenRevoke { id } => Some((Action::TokenEnded, Some(id.to_string()))),
+            Self::Export => Some((Action::RecordsExported, None)),
+            Self::PlaybackKeys { change: RingChange::None } => None,
+            Self::PlaybackKeys { .. } => Some((Action::PlaybackKeysChanged, None)),
+            Self::Operate { operation } => operation.deed(),
+            Self::TokenList | Self::Check => None,
+        }
+    }
+
     /// How long the answer may take.
     fn patience(&self) -> Duration {
         match self {
@@ -212,6 +228,8 @@ pub struct Desk {
     pub address: Option<String>,
     /// Who does what operators want.
     pub operator: Operator,
+    /// Who did what.
+    pub trail: Trail,
 }
 
 /// Does what operators want; the API's room, which this one knows nothing of.
@@ -219,9 +237,25 @@ pub type Operator =
     Arc<dyn Fn(Operation) -> BoxFuture<'static, Result<serde_json::Value, String>> + Send + Sync>;
 
 impl Desk {
-    /// Does what `request` asks.
+    /// Does what `request` asks, and notes it.
     pub async fn answer(&self, request: Request) -> Reply {
-        let done = match request {
+        let deed = request.deed();
+        let reply = self.done(request).await.unwrap_or_else(|reason| Reply::Refused { reason });
+        if let Some((action, object)) = deed {
+            let (object, outcome) = match &reply {
+                Reply::Token { token, .. } => (Some(token.id.to_string()), Outcome::Done),
+                Reply::Refused { .. } | Reply::Revoked { found: false } => {
+                    (object, Outcome::Refused)
+                }
+                _ => (object, Outcome::Done),
+            };
+            self.trail.note_console(action, object, outcome);
+        }
+        reply
+    }
+
+    async fn done(&self, request: Request) -> Result<Reply, String> {
+        match request {
             Request::LoginCode => self.access.login_code().await.map_err(told).map(|code| {
                 let address = self.address.clone();
                 Reply::LoginCode { code, address }
@@ -255,8 +289,7 @@ impl Desk {
             Request::Operate { operation } => {
                 (self.operator)(operation).await.map(|value| Reply::Operated { value })
             }
-        };
-        done.unwrap_or_else(|reason| Reply::Refused { reason })
+        }
     }
 
     async fn check(&self) -> Result<Reply, String> {

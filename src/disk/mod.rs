@@ -159,6 +159,12 @@ impl Disk {
     pub fn state_dir(&self) -> PathBuf {
         self.path(Place::State)
     }
+
+    /// Returns the directory of the audit log; it may not exist yet.
+    pub fn audit_dir(&self) -> PathBuf {
+        self.path(Place::Audit)
+    }
+
     /// Reads the first administrator's token, if one was ever written.
     ///
     /// # Errors

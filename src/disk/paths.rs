@@ -20,6 +20,8 @@ pub(super) enum Place {
     SyncFailed,
     /// `export.jsonl.gz`: the records at some moment, for when the database doesn't open.
     Export,
+    /// `audit/`: who did what.
+    Audit,
     /// `rebuilding`: the records aren't made anew from the files yet.
     Rebuilding,
     /// `state.incoming/`: a database that is being made.
@@ -89,6 +91,7 @@ impl Place {
             Self::Reserve => root.join("reserve"),
             Self::SyncFailed => root.join("sync-failed"),
             Self::Export => root.join("export.jsonl.gz"),
+            Self::Audit => root.join("audit"),
             Self::Rebuilding => root.join("rebuilding"),
             Self::IncomingState => root.join("state.incoming"),
             Self::State => root.join("state"),

@@ -4,7 +4,7 @@
 use super::body::Tap;
 use super::problem::{Code, MEDIA_TYPE, Problem};
 use super::tus::headers::VERSION;
-use super::{Shared, draft, guard, live, ticket};
+use super::{Shared, draft, guard, live, noted, ticket};
 use crate::config::{AuthMode, Config};
 use crate::model::pace::Pace;
 use crate::telemetry::measures;
@@ -72,6 +72,7 @@ pub(super) async fn frame(
     let route = req.match_pattern();
     let route = route.as_deref().unwrap_or("none");
     measures::answered(route, method.as_str(), answer.status().as_u16(), begun.elapsed());
+    noted::note(&req, &method, &answer);
     log_failure(&answer, &id, &method, &path);
     let mut answer = as_problem(answer);
     finish_headers(answer.headers_mut(), &id);

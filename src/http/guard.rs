@@ -1,7 +1,7 @@
 //! Who calls, and from where: tokens, sessions, other sites' pages, and mode `open`'s bounds.
 
 use super::problem::{Code, Problem};
-use super::{Shared, forwarded};
+use super::{Shared, forwarded, noted};
 use crate::access::{Caller, Denied};
 use crate::config::Config;
 use crate::model::access::{Lack, Right, Role};
@@ -76,6 +76,7 @@ pub(super) async fn known(req: &HttpRequest, app: &Shared) -> Result<Option<Call
     if let Some(caller) = &caller {
         app.count(req, caller)?;
     }
+    caller.iter().for_each(|caller| noted::by(req, caller));
     Ok(caller)
 }
 

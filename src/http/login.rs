@@ -5,10 +5,11 @@
 
 use super::problem::Problem;
 use super::routes::table;
-use super::{Shared, guard, pages};
+use super::{Shared, guard, noted, pages};
 use crate::access::{Caller, Denied, SESSION_MS};
 use crate::config::AuthMode;
 use crate::model::access::Right;
+use crate::model::deed::Outcome;
 use actix_web::http::{StatusCode, header};
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, web};
 use serde::{Deserialize, Serialize};
@@ -63,11 +64,17 @@ async fn open(req: HttpRequest, app: App, form: web::Form<Login>) -> Answer {
     };
     match opened {
         Ok(value) => {
+            if let Ok(caller) = access.cookie(&value).await {
+                noted::by(&req, &caller);
+            }
             let mut answer = see_other(next);
             set_cookie(&mut answer, &req, &app, &value, SESSION_MS / 1000);
             Ok(answer)
         }
-        Err(Denied::Invalid) => Ok(see_other(&login_address(next, Some(error)))),
+        Err(Denied::Invalid) => {
+            noted::ended(&req, Outcome::Refused);
+            Ok(see_other(&login_address(next, Some(error))))
+        }
         Err(denial) => Err(guard::denied(denial)),
     }
 }
@@ -77,6 +84,11 @@ async fn open(req: HttpRequest, app: App, form: web::Form<Login>) -> Answer {
     responses((status = 303, description = "Leads to the login page")))]
 async fn close(req: HttpRequest, app: App) -> Answer {
     guard::refuse_other_sites(&req, &app.parts.config)?;
+    if let Some(value) = guard::cookie(req.headers(), guard::COOKIE)
+        && let Ok(caller) = app.parts.access.cookie(value).await
+    {
+        noted::by(&req, &caller);
+    }
     let mut answer = see_other("/login");
     set_cookie(&mut answer, &req, &app, "", 0);
     Ok(answer)

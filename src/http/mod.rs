@@ -5,6 +5,7 @@
 //! Called by `server`, which sees nothing of the library behind [`serve`].
 
 mod admin;
+mod audit;
 mod body;
 mod captions;
 mod cards;
@@ -25,6 +26,7 @@ mod limits;
 mod live;
 mod login;
 mod media_files;
+mod noted;
 mod openapi;
 mod operate;
 mod overview;
@@ -56,6 +58,7 @@ use crate::janitor::Janitor;
 use crate::library::Library;
 use crate::queue::Queue;
 use crate::state::State;
+use crate::trail::Trail;
 use crate::units::UnixMillis;
 use crate::upload::Uploads;
 use actix_web::dev::ServerHandle;
@@ -112,6 +115,8 @@ pub struct AppParts {
     pub janitor: Janitor,
     /// Webhooks.
     pub hooks: Hooks,
+    /// Who did what.
+    pub trail: Trail,
     /// Whether new work is taken.
     pub readiness: Readiness,
     /// What is known of the workers, once they were looked at.
@@ -293,6 +298,7 @@ const TABLES: &[Table] = &[
     overview::TABLE,
     tokens::TABLE,
     upkeep::TABLE,
+    audit::TABLE,
     webhooks::TABLE,
     live::TABLE,
     scrape::TABLE,

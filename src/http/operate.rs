@@ -1,10 +1,11 @@
 //! What an operator asks in a terminal, answered as the API answers an admin.
 
 use super::problem::{Code, Problem};
-use super::{AppParts, admin, translate, upkeep};
+use super::{AppParts, admin, audit, translate, upkeep};
 use crate::ids::{JobId, VideoId};
 use crate::model::job::PRIORITIES;
 use crate::model::operation::Operation;
+use crate::trail;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -47,6 +48,11 @@ async fn answered(parts: &AppParts, operation: Operation) -> Result<Value, Probl
         }
         Operation::Clean { dry_run } => said(upkeep::cleaned(parts, dry_run).await?),
         Operation::Audit { refresh } => said(upkeep::audited(parts, refresh).await),
+        Operation::AuditLog { since, actor, action, after } => {
+            let (before, after, limit) = (None, Some(after), trail::PAGE_MAX);
+            let wanted = trail::Query { since, actor, action, before, after, limit };
+            looked(parts, move |parts| audit::page(parts, &wanted)).await
+        }
     }
 }
 

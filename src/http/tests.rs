@@ -1,6 +1,7 @@
 //! The routes together: real rooms in a directory of their own, real sockets, raw requests.
 
 mod attacks;
+mod audit;
 mod cards;
 mod document;
 mod login;

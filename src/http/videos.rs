@@ -5,11 +5,12 @@ use super::recommend::Recommendations;
 use super::routes::table;
 use super::ticket::Pass;
 use super::views::{PlaybackView, PublicView, StatusView, ThumbnailView, VideoView, Work};
-use super::{AppParts, Shared, blocking, body, form, guard, media_files, translate, trash};
+use super::{AppParts, Shared, blocking, body, form, guard, media_files, noted, translate, trash};
 use crate::access::Caller;
 use crate::ids::{Owner, VideoId};
 use crate::library::{self, LibraryError};
 use crate::model::access::{Right, Viewer};
+use crate::model::deed::Action;
 use crate::model::job::Stage;
 use crate::model::job::Task;
 use crate::model::video::{VideoState, Visibility};
@@ -279,6 +280,9 @@ async fn change(
 ) -> Answer {
     let (video, viewer) = held(&req, &app, &id).await?;
     let Change { title, description, tags, visibility } = body::json(&req, payload).await?;
+    if visibility.is_some_and(|visibility| visibility != video.visibility) {
+        noted::as_action(&req, Action::VisibilityChanged);
+    }
     let change = VideoChange { title, description, tags, visibility, ..VideoChange::default() };
     let changed = app.parts.library.change(video.id, &viewer, change).await;
     let video = changed.map_err(translate::library)?;

@@ -4,6 +4,7 @@ pub mod accept;
 pub mod access;
 pub mod arriving;
 pub mod consent;
+pub mod deed;
 pub mod estimate;
 pub mod extra;
 pub mod figures;

@@ -1,6 +1,8 @@
 //! What an operator asks of a server in a terminal.
 
+use super::deed::Action;
 use super::job::{JobState, Stage};
+use crate::units::UnixMillis;
 use serde::{Deserialize, Serialize};
 
 /// Something to look at or to do. A video is named by its own id or by that of its job.
@@ -50,4 +52,29 @@ pub enum Operation {
         /// Made anew.
         refresh: bool,
     },
+    /// Entries of the audit log, the oldest first.
+    AuditLog {
+        /// Only those from then on.
+        since: Option<UnixMillis>,
+        /// Only those of this actor or token.
+        actor: Option<String>,
+        /// Only those of this kind.
+        action: Option<Action>,
+        /// Only those with a greater number.
+        after: u64,
+    },
+}
+
+impl Operation {
+    /// Returns what it is to the audit log, and to what it is done; nothing if it only looks.
+    pub fn deed(&self) -> Option<(Action, Option<String>)> {
+        match self {
+            Self::Status | Self::Jobs { .. } | Self::Audit { .. } | Self::AuditLog { .. } => None,
+            Self::Retry { id, .. } => Some((Action::WorkRetried, Some(id.clone()))),
+            Self::Cancel { id } => Some((Action::WorkCancelled, Some(id.clone()))),
+            Self::Prioritise { id, .. } => Some((Action::PrioritySet, Some(id.clone()))),
+            Self::Pause { .. } => Some((Action::QueueSteered, None)),
+            Self::Clean { dry_run } => (!dry_run).then_some((Action::Cleaned, None)),
+        }
+    }
 }

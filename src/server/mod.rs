@@ -14,8 +14,10 @@ use crate::config::{AuthMode, Config, LogFormat};
 use crate::control::{self, Desk, Operator, Reply, Request};
 use crate::disk::{self, Disk};
 use crate::http;
+use crate::model::deed::Action;
 use crate::state::{self, Dump, State};
 use crate::telemetry::{self, Lines, measures};
+use crate::trail::Trail;
 use parts::Parts;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -104,18 +106,20 @@ pub fn ask(config: &Config, request: Request) -> Result<Reply, ServerError> {
         // A broken database is left for a server's start, which rebuilds it from the files.
         let state = State::open(&disk.state_dir());
         let state = state.map_err(|cause| ServerError::State(cause.to_string()))?;
+        let trail = open_trail(config, &disk)?;
         let operator = match request {
             // What a start does comes first: jobs are nobody's any more, and so on.
             Request::Operate { .. } => {
                 let (config, disk, state) = (config.clone(), disk.clone(), state.clone());
-                Parts::build(config, disk, state, false).await?.operator()
+                Parts::build(config, disk, state, trail.clone(), false).await?.operator()
             }
             _ => unasked(),
         };
         let access = Access::new(state.clone(), Clock::system(), config.auth_mode);
-        let desk = Desk { access, state, disk, address: None, operator };
+        let desk = Desk { access, state, disk, address: None, operator, trail };
         let reply = desk.answer(request).await;
         desk.state.close().await;
+        desk.trail.close();
         Ok(reply)
     })
 }
@@ -149,7 +153,8 @@ pub fn rebuild(config: Config) -> Result<Option<PathBuf>, ServerError> {
             false => None,
         };
         let (state, _) = make_state_anew(&disk)?;
-        let parts = Parts::build(config, disk, state, true).await?;
+        let trail = open_trail(&config, &disk)?;
+        let parts = Parts::build(config, disk, state, trail, true).await?;
         parts.state.close().await;
         Ok(aside)
     })
@@ -185,6 +190,11 @@ fn open_disk(config: &Config) -> Result<Disk, ServerError> {
         disk::OpenError::UnknownVersion(_) => ServerError::NotOurs(error.to_string()),
         other => ServerError::Disk(other.to_string()),
     })
+}
+
+fn open_trail(config: &Config, disk: &Disk) -> Result<Trail, ServerError> {
+    let opened = Trail::open(disk, &config.audit, Clock::system());
+    opened.map_err(|cause| ServerError::Disk(format!("the audit log: {cause}")))
 }
 
 /// Opens the database. A broken one is moved aside; where there is none beside files, one is made
@@ -275,7 +285,8 @@ fn give_up_reserve(disk: &Disk) -> bool {
 async fn serve(config: Config, disk: Disk, state: State, rebuilt: bool) -> Result<(), ServerError> {
     measures::start();
     let stop = CancellationToken::new();
-    let parts = Parts::build(config, disk, state, rebuilt).await?;
+    let trail = open_trail(&config, &disk)?;
+    let parts = Parts::build(config, disk, state, trail, rebuilt).await?;
     let listeners = systemd::listeners(&parts.config.listen)
         .map_err(|cause| ServerError::Listen(format!("can't listen: {cause}")))?;
     keep_reserve(&parts.disk);
@@ -287,6 +298,7 @@ async fn serve(config: Config, disk: Disk, state: State, rebuilt: bool) -> Resul
     let asked = systemd::asked_to_stop();
     announce(&parts, &address).await;
     systemd::ready(&address);
+    parts.trail.note_server(Action::Started, None);
 
     let (mut broken, mut unsafe_disk) = (parts.state.failed(), parts.uploads.failed());
     let failure = tokio::select! {
@@ -318,7 +330,9 @@ async fn serve(config: Config, disk: Disk, state: State, rebuilt: bool) -> Resul
         warn!("a task didn't end in time");
     }
     parts.export().await;
+    parts.trail.note_server(Action::Stopped, None);
     parts.state.close().await;
+    parts.trail.close();
     match failure {
         None => Ok(()),
         Some(cause) => {

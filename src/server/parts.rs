@@ -16,6 +16,7 @@ use crate::pipeline::{Pipeline, Places, Spans};
 use crate::queue::Queue;
 use crate::state::State;
 use crate::telemetry::measures;
+use crate::trail::Trail;
 use crate::units::{ByteCount, UnixMillis};
 use crate::upload::{BlockingHooks, UploadLimits, Uploads};
 use crate::wire::{EncodeOptions, Limits};
@@ -54,6 +55,7 @@ pub(super) struct Parts {
     reserve: ByteCount,
     /// The kernel's boot id, or a fresh one after a sync has failed.
     boot_id: String,
+    pub(super) trail: Trail,
     janitor: Janitor,
     hooks: Hooks,
     worker_status: Arc<OnceLock<WorkerStatus>>,
@@ -66,6 +68,7 @@ impl Parts {
         config: Config,
         disk: Disk,
         state: State,
+        trail: Trail,
         rebuilt: bool,
     ) -> Result<Self, ServerError> {
         let clock = Clock::system();
@@ -134,6 +137,7 @@ impl Parts {
             uploads,
             boot_id,
             queue,
+            trail,
             janitor,
             hooks,
         })
@@ -154,6 +158,7 @@ impl Parts {
             readiness: self.readiness.clone(),
             janitor: self.janitor.clone(),
             hooks: self.hooks.clone(),
+            trail: self.trail.clone(),
             worker_status: Arc::clone(&self.worker_status),
             started_at: self.started_at,
         }
@@ -174,6 +179,7 @@ impl Parts {
                     disk: self.disk.clone(),
                     address: Some(address.to_owned()),
                     operator: self.operator(),
+                    trail: self.trail.clone(),
                 };
                 let until = stop.clone();
                 tasks.spawn(async move {

@@ -148,7 +148,13 @@ fn describe() {
     for what in Limited::ALL {
         counter!(LIMITED, "by" => what.word()).increment(0);
     }
+    counter!(AUDIT_LOST).increment(0);
     gauge!(BUILD, "version" => env!("CARGO_PKG_VERSION")).set(1);
+}
+
+/// The audit log lost entries.
+pub fn audit_lost(count: u64) {
+    counter!(AUDIT_LOST).increment(count);
 }
 
 /// Puts the samples of histograms in order, which otherwise grow until somebody asks; call it now

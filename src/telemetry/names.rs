@@ -57,6 +57,8 @@ pub const REQUESTS: &str = "slipway_http_requests_total";
 pub const REQUEST_SECONDS: &str = "slipway_http_request_duration_seconds";
 /// Requests and connections that were one too many, by what was counted.
 pub const LIMITED: &str = "slipway_limited_total";
+/// Entries that the audit log lost.
+pub const AUDIT_LOST: &str = "slipway_audit_entries_lost_total";
 /// Open streams of live status.
 pub const LISTENERS: &str = "slipway_live_listeners";
 /// When the process started.
@@ -192,6 +194,7 @@ pub const ALL: &[Metric] = &[
         "From a request's head to the head of its answer.",
     ),
     metric(LIMITED, Kind::Counter, Unit::Count, "Requests and connections that were too many."),
+    metric(AUDIT_LOST, Kind::Counter, Unit::Count, "Entries that the audit log lost."),
     metric(LISTENERS, Kind::Gauge, Unit::Count, "Open streams of live status."),
     metric(STARTED, Kind::Gauge, Unit::Seconds, "When the process started, in seconds since 1970."),
     metric(BUILD, Kind::Gauge, Unit::Count, "Always 1; the label tells the version."),

@@ -13,6 +13,7 @@ use crate::library::Library;
 use crate::model::access::Role;
 use crate::queue::Queue;
 use crate::state::State;
+use crate::trail::Trail;
 use crate::units::ByteCount;
 use crate::upload::{BlockingHooks, UploadLimits, Uploads};
 use std::net::{SocketAddr, TcpListener};
@@ -220,6 +221,7 @@ async fn parts(directory: &TempDir, config: Config) -> AppParts {
         reserve: config.upload.reserve_free_space,
     });
     AppParts {
+        trail: Trail::open(&disk, &config.audit, clock.clone()).expect("an audit log"),
         access: Access::new(state.clone(), clock.clone(), config.auth_mode),
         library,
         janitor,
