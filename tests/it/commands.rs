@@ -121,3 +121,39 @@ fn systemd_is_told() {
     std::io::Read::read_to_string(&mut stdout, &mut printed).expect("text");
     assert_eq!(printed, "");
 }
+
+/// The audit log tells what commands did, beside a server and without one, and what the server was
+/// asked; the log on standard error and the records have nobody's address.
+#[test]
+fn the_audit_log_tells_who_did_what() {
+    let mut server = Server::start();
+    let told = |data: &Path, args: &[&str]| -> Vec<serde_json::Value> {
+        let output = run(data, &[&["audit-log", "--json"], args].concat(), &[]);
+        assert_eq!(output.status.code(), Some(0), "{output:?}");
+        let text = String::from_utf8(output.stdout).expect("text");
+        text.lines().map(|line| serde_json::from_str(line).expect("an object a line")).collect()
+    };
+    run(&server.data, &["token", "create", "--role", "viewer", "--user", "vic"], &[]);
+    server.create("a.mp4", 5);
+    let words = |entries: &[serde_json::Value]| {
+        let word = |it: &serde_json::Value| format!("{} {}", it["way"], it["action"]);
+        entries.iter().map(|it| word(it).replace('"', "")).collect::<Vec<_>>()
+    };
+    let entries = told(&server.data, &[]);
+    assert_eq!(words(&entries)[0], "server started", "{entries:?}");
+    assert!(words(&entries).contains(&"console token-made".to_owned()), "{entries:?}");
+    let begun = told(&server.data, &["--action", "upload-begun", "--since", "1h"]);
+    assert_eq!((begun.len(), &begun[0]["address"]), (1, &"127.0.0.1".into()), "{begun:?}");
+    assert_eq!(server.terminate(), Some(0));
+    run(&server.data, &["jobs", "pause"], &[]);
+    let entries = told(&server.data, &[]);
+    let last = words(&entries).into_iter().rev().take(2).collect::<Vec<_>>();
+    assert_eq!(last, ["console queue-steered", "server stopped"]);
+    let numbers: Vec<_> = entries.iter().map(|it| it["number"].as_u64().expect("one")).collect();
+    assert_eq!(numbers, (1..=entries.len() as u64).collect::<Vec<_>>());
+    let wrong = run(&server.data, &["audit-log", "--since", "yesterday"], &[]);
+    assert_eq!(wrong.status.code(), Some(2));
+    one_line(&wrong);
+    let exported = run(&server.data, &["db", "export"], &[]);
+    assert!(!String::from_utf8_lossy(&exported.stdout).contains("127.0.0.1"));
+}
