@@ -46,6 +46,7 @@ const ROWS: &[(&str, &str, Option<Action>)] = &[
     ("POST", "/api/admin/cleanup", Some(Action::Cleaned)),
     ("POST", "/api/admin/webhooks/test", Some(Action::WebhooksTested)),
     ("POST", "/api/admin/webhooks/deliveries/{id}/retry", Some(Action::WebhookRetried)),
+    ("POST", "/api/admin/tokens", Some(Action::TokenMade)),
     ("DELETE", "/api/admin/tokens/{id}", Some(Action::TokenEnded)),
 ];
 

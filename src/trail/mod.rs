@@ -95,7 +95,7 @@ impl Trail {
         let directory = disk.audit_dir();
         crate::disk::make_private_directory(&directory)
             .map_err(|error| io::Error::other(error.to_string()))?;
-        let files = Files::open(&directory, config.clone())?;
+        let files = Files::open(&directory, *config)?;
         let (inbox, orders) = mpsc::sync_channel(INBOX_MAX);
         let keeper = Keeper {
             files,
