@@ -4,6 +4,7 @@
 //! A session is a signed statement that names its token, so revoking the token ends the session.
 //! Called by `http` for every request and by the command line's token commands.
 
+mod jwt;
 mod playback;
 mod secret;
 mod session;
@@ -11,13 +12,14 @@ mod signed;
 mod tokens;
 
 use crate::clock::Clock;
-use crate::config::AuthMode;
+use crate::config::{AuthMode, JwtConfig};
 use crate::disk::{Disk, DiskError};
 use crate::ids::{Owner, TokenId};
 use crate::model::access::{Bounds, Pass, Role, Viewer};
 use crate::state::record::{LoginCode, TokenRecord};
 use crate::state::{State, StateError};
 use crate::units::UnixMillis;
+use jwt::{Bearer, Jwts};
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 use tokio::sync::OnceCell;
@@ -118,16 +120,33 @@ struct Inner {
     /// The token of the file `admin-token`, for which login links stand.
     admin: OnceLock<TokenId>,
     uses: Uses,
+    /// What checks JWTs, in mode `jwt`.
+    jwts: OnceLock<Jwts>,
 }
 
 impl Access {
     /// Makes the judge over the tokens that `state` keeps.
     pub fn new(state: State, clock: Clock, mode: AuthMode) -> Self {
         let (session_key, part_key) = (OnceCell::new(), OnceCell::new());
-        let (admin, uses) = (OnceLock::new(), Uses::default());
+        let (admin, jwts, uses) = (OnceLock::new(), OnceLock::new(), Uses::default());
         let playback = playback::Keys::default();
-        let inner = Inner { state, clock, mode, session_key, part_key, playback, admin, uses };
+        let inner =
+            Inner { state, clock, mode, session_key, part_key, playback, admin, uses, jwts };
         Self { inner: Arc::new(inner) }
+    }
+
+    /// Reads the keys of JWTs; in another mode than `jwt` there is nothing to do.
+    ///
+    /// # Errors
+    /// What is wrong with their file, in words for the operator.
+    pub fn trust(&self, rules: &JwtConfig) -> Result<(), String> {
+        if self.inner.mode != AuthMode::Jwt {
+            return Ok(());
+        }
+        let jwts = Jwts::open(rules.clone(), self.inner.clock.clone())?;
+        // A second call in one process finds the same keys.
+        let _ = self.inner.jwts.set(jwts);
+        Ok(())
     }
 
     /// Returns who is let in.
@@ -145,11 +164,14 @@ impl Access {
         })
     }
 
-    /// Returns whom an access token stands for.
+    /// Returns whom an access token, or in mode `jwt` a JWT, stands for.
     ///
     /// # Errors
-    /// `Invalid` if it isn't known, was revoked, or has run out.
+    /// `Invalid` if it isn't known, was revoked, has run out, or isn't as it should be.
     pub async fn bearer(&self, token: &str) -> Result<Caller, Denied> {
+        if let Some(jwts) = self.inner.jwts.get().filter(|_| !is_token_shaped(token)) {
+            return jwts.bearer(token).map(caller_of_bearer).ok_or(Denied::Invalid);
+        }
         let record = self.live_token(token)?;
         self.note_use(&record).await;
         Ok(caller_of(record))
@@ -337,6 +359,15 @@ fn caller_of(record: TokenRecord) -> Caller {
         token: Some(record.id),
         scopes: record.scopes,
         bounds: record.bounds,
+    }
+}
+
+fn caller_of_bearer(bearer: Bearer) -> Caller {
+    Caller {
+        viewer: Viewer { owner: bearer.owner, role: bearer.role },
+        token: None,
+        scopes: Vec::new(),
+        bounds: bearer.bounds,
     }
 }
 

@@ -1,10 +1,11 @@
 //! The one table of configuration keys: name, default, allowed values, meaning.
 
 use super::{
-    Admission, AuditConfig, AuthMode, Config, Durability, HooksConfig, Interim, LimitsConfig,
-    Listen, LogFormat, MediaConfig, PlaybackConfig, Proxies, ProxyHeaders, Reserve, UploadConfig,
-    values as v,
+    Admission, AuditConfig, AuthMode, Config, Durability, HooksConfig, Interim, JwtConfig,
+    LimitsConfig, Listen, LogFormat, MediaConfig, PlaybackConfig, Proxies, ProxyHeaders, Reserve,
+    UploadConfig, values as v,
 };
+use crate::model::access::Role;
 use crate::model::manifest::Formats;
 use crate::model::video::Visibility;
 use crate::units::ByteCount;
@@ -33,6 +34,7 @@ pub(super) fn blank() -> Config {
         proxies: Proxies::default(),
         data_dir: PathBuf::new(),
         auth_mode: AuthMode::Token,
+        jwt: JwtConfig::default(),
         upload: UploadConfig {
             max_size: ByteCount(0),
             chunk_size: ByteCount(0),
@@ -137,11 +139,63 @@ pub const KEYS: &[Key] = &[
     Key {
         name: "auth.mode",
         default: "token",
-        allowed: "`token`, `open`",
-        meaning: "Who is let in; `open` lets in everybody on this machine and nobody else.",
+        allowed: "`token`, `jwt`, `open`",
+        meaning: "Who is let in; `jwt` also takes what your own app signs; `open` lets in \
+                  everybody on this machine and nobody else.",
         set: |c, x| {
-            let words = [("token", AuthMode::Token), ("open", AuthMode::Open)];
+            let words =
+                [("token", AuthMode::Token), ("jwt", AuthMode::Jwt), ("open", AuthMode::Open)];
             v::one_of(x, &words).map(|it| c.auth_mode = it)
+        },
+    },
+    Key {
+        name: "auth.jwt.key_file",
+        default: "\"\"",
+        allowed: "a file, or nothing",
+        meaning: "Keys of your app: public ones as PEM or a JWK set, or a secret of at least 32 \
+                  bytes. Read again when it changes.",
+        set: |c, x| v::text_or_nothing(x).map(|it| c.jwt.key_file = it.map(PathBuf::from)),
+    },
+    Key {
+        name: "auth.jwt.issuer",
+        default: "\"\"",
+        allowed: "text, or nothing",
+        meaning: "What `iss` has to be.",
+        set: |c, x| v::text_or_nothing(x).map(|it| c.jwt.issuer = it),
+    },
+    Key {
+        name: "auth.jwt.audience",
+        default: "\"\"",
+        allowed: "text, or nothing",
+        meaning: "What `aud` has to hold; without it a JWT that has one is refused.",
+        set: |c, x| v::text_or_nothing(x).map(|it| c.jwt.audience = it),
+    },
+    Key {
+        name: "auth.jwt.role_claim",
+        default: "role",
+        allowed: "a claim's name",
+        meaning: "The claim that says `viewer`, `uploader` or `admin`.",
+        set: |c, x| v::text(x).map(|it| c.jwt.role_claim = it),
+    },
+    Key {
+        name: "auth.jwt.org_claim",
+        default: "org",
+        allowed: "a claim's name",
+        meaning: "The claim that names the organisation, if there is one.",
+        set: |c, x| v::text(x).map(|it| c.jwt.org_claim = it),
+    },
+    Key {
+        name: "auth.jwt.default_role",
+        default: "none",
+        allowed: "`none`, `viewer`, `uploader`",
+        meaning: "The role of a JWT without the claim; with `none` such a one is refused.",
+        set: |c, x| {
+            let words = [
+                ("none", None),
+                ("viewer", Some(Role::Viewer)),
+                ("uploader", Some(Role::Uploader)),
+            ];
+            v::one_of(x, &words).map(|it| c.jwt.default_role = it)
         },
     },
     Key {

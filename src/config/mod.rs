@@ -11,6 +11,7 @@ mod values;
 pub use hooks::{BlockingHook, HookSecret, HooksConfig, WebhookConfig};
 
 use crate::model::accept::Accept;
+use crate::model::access::Role;
 use crate::model::manifest::Formats;
 use crate::model::video::Visibility;
 use crate::units::ByteCount;
@@ -32,6 +33,8 @@ pub struct Config {
     pub data_dir: PathBuf,
     /// Who is let in.
     pub auth_mode: AuthMode,
+    /// What JWTs have to be like.
+    pub jwt: JwtConfig,
     /// Uploads.
     pub upload: UploadConfig,
     /// Work on videos.
@@ -193,8 +196,27 @@ pub struct AuditConfig {
 pub enum AuthMode {
     /// Holders of an access token, or of a session that a token opened.
     Token,
+    /// These, and holders of a JWT that the user's own app has signed.
+    Jwt,
     /// Anybody on this machine; refused unless `listen` is loopback.
     Open,
+}
+
+/// What JWTs have to be like.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct JwtConfig {
+    /// The keys with which they are signed.
+    pub key_file: Option<PathBuf>,
+    /// Who has to have made them (`iss`).
+    pub issuer: Option<String>,
+    /// For whom they have to be made (`aud`).
+    pub audience: Option<String>,
+    /// The claim that holds the role.
+    pub role_claim: String,
+    /// The claim that holds the organisation.
+    pub org_claim: String,
+    /// The role where there is no such claim; none refuses them.
+    pub default_role: Option<Role>,
 }
 
 /// The form of the log.
@@ -492,6 +514,12 @@ fn apply(settings: Vec<(String, Setting)>) -> Result<(Config, Table), ConfigErro
         return Err(ConfigError::Conflict {
             key: "playback.default_expiry",
             mend: "can't be longer than `playback.max_expiry`",
+        });
+    }
+    if (config.auth_mode == AuthMode::Jwt) != config.jwt.key_file.is_some() {
+        return Err(ConfigError::Conflict {
+            key: "auth.jwt.key_file",
+            mend: "names the keys for `auth.mode` = \"jwt\"; set both or neither",
         });
     }
     Ok((config, effective))

@@ -16,6 +16,12 @@ pub(super) fn text(value: &Value) -> Read<String> {
     }
 }
 
+/// Reads text, none where it is empty.
+pub(super) fn text_or_nothing(value: &Value) -> Read<Option<String>> {
+    let text = value.as_str().ok_or("needs some text, or \"\"")?;
+    Ok(Some(text).filter(|text| !text.is_empty()).map(str::to_owned))
+}
+
 pub(super) fn texts(value: &Value) -> Read<Vec<String>> {
     let list = value.as_array().ok_or("needs a list such as [\"a\", \"b\"]")?;
     list.iter().map(text).collect()

@@ -129,6 +129,7 @@ async fn session(req: HttpRequest, app: App) -> Answer {
     let session = Session {
         mode: match app.parts.access.mode() {
             AuthMode::Token => "token",
+            AuthMode::Jwt => "jwt",
             AuthMode::Open => "open",
         },
         role: caller.as_ref().map(|caller| caller.viewer.role.name()),

@@ -45,6 +45,9 @@ pub enum ServerError {
     /// The database can't be used.
     #[error("state: {0}")]
     State(String),
+    /// The keys of JWTs can't be used.
+    #[error("auth.jwt.key_file: {0}")]
+    Keys(String),
     /// The address can't be listened at.
     #[error("{0}")]
     Listen(String),
@@ -59,7 +62,7 @@ pub enum ServerError {
 impl ServerError {
     /// Says whether the person who started it has to change something (exit code 2).
     pub fn is_usage(&self) -> bool {
-        matches!(self, Self::Held { .. } | Self::NotOurs(_))
+        matches!(self, Self::Held { .. } | Self::NotOurs(_) | Self::Keys(_))
     }
 }
 

@@ -74,6 +74,7 @@ impl Parts {
         let clock = Clock::system();
         let config = Arc::new(config);
         let access = Access::new(state.clone(), clock.clone(), config.auth_mode);
+        access.trust(&config.jwt).map_err(ServerError::Keys)?;
         let admin = access.ensure_admin_token(&disk).await;
         let admin = admin.map_err(|cause| ServerError::State(cause.to_string()))?;
         let hub = Hub::new(clock.now());

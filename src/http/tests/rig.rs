@@ -220,9 +220,11 @@ async fn parts(directory: &TempDir, config: Config) -> AppParts {
         hub: hub.clone(),
         reserve: config.upload.reserve_free_space,
     });
+    let access = Access::new(state.clone(), clock.clone(), config.auth_mode);
+    access.trust(&config.jwt).expect("keys of JWTs");
     AppParts {
         trail: Trail::open(&disk, &config.audit, clock.clone()).expect("an audit log"),
-        access: Access::new(state.clone(), clock.clone(), config.auth_mode),
+        access,
         library,
         janitor,
         hooks: Hooks::new(&config.hooks, state.clone(), clock.clone()),
