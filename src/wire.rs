@@ -5,6 +5,7 @@
 //! child writes [`Report`]s to its standard output. The files of the source are open at
 //! [`source_fd`], the output directory at [`OUTPUT_FD`]; the child learns no path.
 
+use crate::cipher::Reading;
 use crate::ids::{Epoch, JobId};
 use crate::model::extra::{Extra, ExtraKind};
 use crate::model::job::Task;
@@ -18,7 +19,7 @@ use serde::{Deserialize, Serialize};
 use std::io::{self, BufRead, Read, Write};
 
 /// The version that both ends must speak; a child of another build is refused.
-pub const WIRE_VERSION: u32 = 4;
+pub const WIRE_VERSION: u32 = 5;
 
 /// Longest message in bytes, line end included.
 pub const MESSAGE_BYTES_MAX: usize = 256 * 1024;
@@ -51,6 +52,17 @@ pub struct Extent {
     pub length: ByteCount,
 }
 
+/// A file of the source that is encrypted on the disk.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct EncryptedFile {
+    /// Number of the file.
+    pub file: u32,
+    /// How it is read. Its key opens this one file.
+    pub reading: Reading,
+    /// Number of the file that holds the tags of its blocks, if there are some yet.
+    pub tags: Option<u32>,
+}
+
 impl Extent {
     /// Describes a source that is one file of this size.
     pub fn whole(length: ByteCount) -> Vec<Self> {
@@ -79,6 +91,9 @@ pub struct Order {
     pub epoch: Epoch,
     /// What the source is read from, one piece behind the other.
     pub source: Vec<Extent>,
+    /// Those of its files that are encrypted.
+    #[serde(default)]
+    pub encrypted: Vec<EncryptedFile>,
     /// What of the source is here, while the rest is still being uploaded; without it all is.
     #[serde(default)]
     pub arrived: Option<Ranges>,
@@ -114,6 +129,14 @@ pub struct Order {
     pub encode: EncodeOptions,
     /// What one file may cost.
     pub limits: Limits,
+}
+
+impl Order {
+    /// Returns how many files the child is handed for the source.
+    pub fn files(&self) -> u32 {
+        let tags = self.encrypted.iter().filter_map(|it| it.tags).max();
+        Extent::files(&self.source).max(tags.map_or(0, |file| file.saturating_add(1)))
+    }
 }
 
 /// A span to be made, and what another child has found out for it.

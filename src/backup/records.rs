@@ -142,7 +142,7 @@ fn not_renamed(path: &Path, source: io::Error) -> RecordsError {
 /// Leaves out what may be out of date, and videos of which no file is left.
 fn settled(dump: Dump, disk: &Disk) -> Result<Dump, RecordsError> {
     let is_there = |video: &VideoRecord| {
-        video.discarded || disk.open_original(video.id).is_ok() || has_manifest(disk, video)
+        video.discarded || disk.original_size(video.id).is_ok() || has_manifest(disk, video)
     };
     let mut dump = dump.settled(&is_there)?;
     if disk.trashes()?.is_empty() {

@@ -273,7 +273,7 @@ impl<'a> Taking<'a> {
     }
 
     fn run(&mut self, dump: &Dump) -> Result<(), SnapshotError> {
-        for name in ["VERSION", "admin-token"] {
+        for name in ["VERSION", "admin-token", "original-keys"] {
             self.copy(name)?;
         }
         let videos = dump.whole_videos().map_err(RecordsError::from)?;

@@ -61,6 +61,7 @@ pub(super) fn run(settings: &Settings, json: bool) -> Result<bool, Failure> {
         files(&config, now),
         free_space(&config),
         reserve(&config),
+        originals(&config),
     ];
     findings.extend(confinement());
     findings.push(clock(&config, now));
@@ -98,6 +99,38 @@ pub(super) fn rebuild(settings: &Settings) -> Result<(), Failure> {
         None => println!("rebuilt"),
     }
     Ok(())
+}
+
+/// Looks whether the keys of encrypted originals are there and open some of them.
+fn originals(config: &Config) -> Finding {
+    const CHECK: &str = "originals";
+    /// As many show a wrong key, in a moment.
+    const TRIED: usize = 20;
+    let keys = match config.originals.keys() {
+        Ok(keys) => keys,
+        Err(cause) => {
+            let mend = "Without its keys the server doesn't start.";
+            return not_ok(CHECK, State::Fail, cause.to_string(), mend);
+        }
+    };
+    let how = match config.originals.is_encrypted {
+        true => "new ones are encrypted",
+        false => "new ones aren't encrypted",
+    };
+    match disk::try_keys(&config.data_dir, keys.as_ref(), TRIED) {
+        Ok((0, refused)) if refused.is_empty() => ok(CHECK, how),
+        Ok((opened, refused)) => match refused.first() {
+            None => ok(CHECK, format!("{how}; the keys open the {opened} that were tried")),
+            Some(cause) => {
+                let mend = "Put every key that was ever used into originals.key_file, the one \
+                            for new files first; what has changed on the disk comes back from a \
+                            backup.";
+                let detail = format!("some can't be decrypted: {cause}");
+                not_ok(CHECK, State::Fail, detail, mend)
+            }
+        },
+        Err(cause) => not_ok(CHECK, State::Warn, cause.to_string(), "See what keeps it from that."),
+    }
 }
 
 fn is_running(config: &Config) -> bool {

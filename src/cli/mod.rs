@@ -9,6 +9,7 @@ mod db;
 mod doctor;
 mod ingest;
 mod operate;
+mod originals;
 mod playback;
 mod process;
 mod status;
@@ -60,6 +61,7 @@ pub fn main() -> ExitCode {
         }
         Command::Backup { target, keep, json } => backup::take(&settings, &target, keep, json),
         Command::Restore { from, json } => backup::restore(&settings, &from, json),
+        Command::Originals(command) => originals::run(&settings, command),
         Command::Db(command) => match db::run(&settings, command) {
             // Each thing that doesn't fit has had its line.
             Ok(false) => return ExitCode::from(1),
@@ -105,6 +107,8 @@ fn check_config(settings: &Settings, keys: bool) -> Result<(), Failure> {
         print!("{}", config::keys::reference());
         return Ok(());
     }
+    // Read here as the server would, so that a mistake shows before it is started.
+    loaded.config.originals.keys().map_err(Failure::usage)?;
     match &loaded.file {
         Some(path) => eprintln!("The configuration is good (file: {}).", path.display()),
         None => eprintln!("The configuration is good (no file)."),

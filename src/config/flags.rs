@@ -84,6 +84,9 @@ pub enum Command {
     /// The keys that sign playback tokens
     #[command(subcommand)]
     Playback(PlaybackCommand),
+    /// Keys of encrypted originals
+    #[command(subcommand)]
+    Originals(OriginalsCommand),
     /// The records as lines of JSON: export, import, check
     #[command(subcommand)]
     Db(DbCommand),
@@ -195,6 +198,19 @@ pub enum PlaybackCommand {
     DropOldKeys,
     /// List the keys that count
     ListKeys {
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// What to do with the keys of encrypted originals.
+#[derive(Debug, Subcommand)]
+pub enum OriginalsCommand {
+    /// Make a key; stdout gets what a line of `originals.key_file` says and nothing else
+    NewKey,
+    /// Wrap the keys of all files with the first key of `originals.key_file`; their bytes stay
+    Rewrap {
         /// As JSON
         #[arg(long)]
         json: bool,

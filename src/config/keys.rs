@@ -2,8 +2,8 @@
 
 use super::{
     Admission, AuditConfig, AuthMode, Config, Durability, HooksConfig, Interim, JwtConfig,
-    LimitsConfig, Listen, LogFormat, MediaConfig, PlaybackConfig, Proxies, ProxyHeaders, Reserve,
-    UploadConfig, values as v,
+    LimitsConfig, Listen, LogFormat, MediaConfig, OriginalsConfig, PlaybackConfig, Proxies,
+    ProxyHeaders, Reserve, UploadConfig, values as v,
 };
 use crate::model::access::Role;
 use crate::model::manifest::Formats;
@@ -62,6 +62,7 @@ pub(super) fn blank() -> Config {
             max_memory: ByteCount(0),
             stall_timeout_ms: 0,
         },
+        originals: OriginalsConfig::default(),
         default_visibility: Visibility::Unlisted,
         trash_for_ms: 0,
         playback: PlaybackConfig::default(),
@@ -324,6 +325,26 @@ pub const KEYS: &[Key] = &[
         set: |c, x| {
             v::number(x, 1, 100_000).map(|it| c.upload.admission.bodies_per_user = it as usize)
         },
+    },
+    Key {
+        name: "originals.encryption",
+        default: "off",
+        allowed: "`off`, `xchacha20-poly1305`",
+        meaning: "How new uploads and their originals are encrypted on the disk. What is there \
+                  already stays as it is.",
+        set: |c, x| {
+            let words = [("off", false), ("xchacha20-poly1305", true)];
+            v::one_of(x, &words).map(|it| c.originals.is_encrypted = it)
+        },
+    },
+    Key {
+        name: "originals.key_file",
+        default: "\"\"",
+        allowed: "absolute path of a file that others can't read, or nothing",
+        meaning: "Keys of encrypted originals, one a line, 32 bytes as hex digits or base64: the \
+                  first one is for new files, all for those that are there. Without a path it is \
+                  systemd's credential `originals-key`.",
+        set: |c, x| v::absolute_path(x).map(|it| c.originals.key_file = it),
     },
     Key {
         name: "media.ladder",

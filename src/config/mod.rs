@@ -6,9 +6,11 @@
 pub mod flags;
 mod hooks;
 pub mod keys;
+mod originals;
 mod values;
 
 pub use hooks::{BlockingHook, HookSecret, HooksConfig, WebhookConfig};
+pub use originals::OriginalsConfig;
 
 use crate::model::accept::Accept;
 use crate::model::access::Role;
@@ -39,6 +41,8 @@ pub struct Config {
     pub upload: UploadConfig,
     /// Work on videos.
     pub media: MediaConfig,
+    /// Finished files, as they were sent.
+    pub originals: OriginalsConfig,
     /// Visibility of a video whose uploader names none.
     pub default_visibility: Visibility,
     /// Webhooks and blocking hooks.
@@ -447,7 +451,7 @@ pub fn load(
     overrides: &[(String, String)],
 ) -> Result<Loaded, ConfigError> {
     let mut settings: Vec<(String, Setting)> = Vec::new();
-    let mut boot_id = None;
+    let (mut boot_id, mut credentials) = (None, None);
     let path = match file {
         Some(path) => Some(path.to_owned()),
         None => DEFAULT_FILES.iter().map(PathBuf::from).find(|path| path.exists()),
@@ -464,6 +468,8 @@ pub fn load(
     for (name, text) in environment {
         if name == "SLIPWAY_BOOT_ID" {
             boot_id = Some(text).filter(|text| !text.is_empty());
+        } else if name == "CREDENTIALS_DIRECTORY" {
+            credentials = Some(PathBuf::from(text));
         } else if let Some(rest) = name.strip_prefix("SLIPWAY_") {
             // Variables under these prefixes steer scripts, tests and `ingest`, not the server.
             let others = ["BIN", "LOG", "FAIL_AT", "HOLD_AT", "TOKEN"];
@@ -480,6 +486,7 @@ pub fn load(
     }
     let (mut config, effective) = apply(settings)?;
     config.boot_id = boot_id;
+    config.originals.credentials = credentials;
     Ok(Loaded { config, file: path, effective })
 }
 

@@ -163,6 +163,15 @@ pub(super) fn public_url(value: &Value) -> Read<Option<String>> {
     }
 }
 
+/// Reads the path of a file, or nothing.
+pub(super) fn absolute_path(value: &Value) -> Read<Option<PathBuf>> {
+    match value.as_str() {
+        Some("") => Ok(None),
+        Some(path) if path.starts_with('/') => Ok(Some(PathBuf::from(path))),
+        _ => Err("needs an absolute path".to_owned()),
+    }
+}
+
 pub(super) fn network(text: &str) -> Option<Network> {
     let (address, bits) = match text.split_once('/') {
         Some((address, bits)) => (address, Some(bits.parse::<u8>().ok()?)),

@@ -32,7 +32,7 @@ impl Disk {
         let beside = path.with_file_name(format!(".{name}.incoming"));
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC;
         drop(files::open("create", &beside, flags, 0o600)?);
-        let to = Blob::open(&beside)?;
+        let to = Blob::open(&beside, None)?;
         Ok(Assembly { disk: self.clone(), video, to, beside, path, end: 0, finished: false })
     }
 
@@ -72,7 +72,7 @@ impl Assembly {
         from: ByteOffset,
         length: ByteCount,
     ) -> Result<(), DiskError> {
-        let piece = Blob::open(&self.disk.media_file(self.video, file))?;
+        let piece = Blob::open(&self.disk.media_file(self.video, file), None)?;
         let at = ByteOffset(self.end);
         self.to.copy_from(at, &piece, from, length)?;
         // The sync at the end then has little left to do.

@@ -1,7 +1,8 @@
-//! The bytes of one upload, written at their offsets.
+//! The bytes of one upload, written at their offsets, encrypted on their way where it has a key.
 
 use super::error::DiskError;
 use super::files;
+use crate::cipher::FileKey;
 use crate::units::{ByteCount, ByteOffset};
 use bytes::Bytes;
 use rustix::fs::{Advice, FallocateFlags, OFlags};
@@ -31,6 +32,8 @@ const PIECES_MAX: usize = 1024;
 pub struct Blob {
     file: File,
     path: PathBuf,
+    /// What its bytes are encrypted with.
+    key: Option<FileKey>,
     /// Up to where blocks were reserved since it was opened.
     reserved: AtomicU64,
     /// The disk failed to confirm once. The kernel tells that to the first who asks and to nobody
@@ -39,11 +42,12 @@ pub struct Blob {
 }
 
 impl Blob {
-    pub(super) fn open(path: &Path) -> Result<Self, DiskError> {
+    pub(super) fn open(path: &Path, key: Option<FileKey>) -> Result<Self, DiskError> {
         let file = files::open("open", path, OFlags::RDWR, 0)?;
         let blob = Self {
             file,
             path: path.to_owned(),
+            key,
             reserved: AtomicU64::new(0),
             failed: Mutex::default(),
         };
@@ -58,7 +62,39 @@ impl Blob {
     /// # Durability
     /// They are with the kernel: they survive this process, not a power cut.
     pub fn write_at(&self, at: ByteOffset, pieces: &[impl AsRef<[u8]>]) -> Result<(), DiskError> {
-        let mut at = at.0;
+        match &self.key {
+            Some(key) => self.encrypt_at(at.0, pieces, key),
+            None => self.put_at(at.0, pieces),
+        }
+    }
+
+    /// Writes pieces encrypted, some of them at a time. Nothing else is known of bytes that lie
+    /// beside them, so they may begin and end anywhere.
+    fn encrypt_at(
+        &self,
+        mut at: u64,
+        pieces: &[impl AsRef<[u8]>],
+        key: &FileKey,
+    ) -> Result<(), DiskError> {
+        let all = pieces.iter().flat_map(|piece| piece.as_ref().chunks(HAND_BYTES));
+        let mut bytes = Vec::new();
+        let mut chunks = all.peekable();
+        while let Some(chunk) = chunks.next() {
+            bytes.extend_from_slice(chunk);
+            let is_last_of_write =
+                chunks.peek().is_none_or(|next| bytes.len() + next.len() > HAND_BYTES);
+            if is_last_of_write {
+                key.apply(at, &mut bytes);
+                self.put_at(at, &[&bytes])?;
+                at = at.saturating_add(bytes.len() as u64);
+                bytes.clear();
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes pieces as they are.
+    fn put_at(&self, mut at: u64, pieces: &[impl AsRef<[u8]>]) -> Result<(), DiskError> {
         let mut pieces = pieces.iter().map(|it| IoSlice::new(it.as_ref())).collect::<Vec<_>>();
         let mut left = pieces.as_mut_slice();
         // Empty pieces at the front would make "nothing written" look like an error.
@@ -78,7 +114,7 @@ impl Blob {
     }
 
     /// Writes `count` bytes of `source` from `from` on to `at`, without bringing them through this
-    /// process; a file system that can shares the blocks instead.
+    /// process if neither is encrypted; a file system that can shares the blocks instead.
     ///
     /// # Errors
     /// `WrongSize` if `source` ends before; `NoSpace`, `Io`; some of the bytes may have been
@@ -93,6 +129,10 @@ impl Blob {
         count: ByteCount,
     ) -> Result<(), DiskError> {
         let (mut to, mut from, mut left) = (at.0, from.0, count.0);
+        if self.is_encrypted() || source.is_encrypted() {
+            // Each has a key of its own.
+            return self.copy_by_hand(to, source, from, left);
+        }
         while left > 0 {
             let call = usize::try_from(left).unwrap_or(usize::MAX).min(COPY_BYTES_MAX);
             let (file, into) = (&source.file, &self.file);
@@ -126,6 +166,7 @@ impl Blob {
                 Err(Errno::INTR) => continue,
                 Err(errno) => return Err(source.error("read", errno.into())),
             };
+            source.decrypt(from, &mut buffer[..read]);
             buffer.truncate(read);
             self.write_at(ByteOffset(to), &[Bytes::from(buffer)])?;
             let read = read as u64;
@@ -224,7 +265,19 @@ impl Blob {
                 Err(errno) => return Err(self.error("read", errno.into())),
             }
         }
+        self.decrypt(at.0, bytes);
         Ok(())
+    }
+
+    fn decrypt(&self, at: u64, bytes: &mut [u8]) {
+        if let Some(key) = &self.key {
+            key.apply(at, bytes);
+        }
+    }
+
+    /// Says whether its bytes are encrypted on the disk.
+    pub fn is_encrypted(&self) -> bool {
+        self.key.is_some()
     }
 
     /// Returns the size of the file. Bytes up to there aren't all right for that: the record says
@@ -274,7 +327,7 @@ mod tests {
 
     fn blob(dir: &Path, name: &str, bytes: &[u8]) -> Blob {
         std::fs::write(dir.join(name), bytes).expect("written");
-        Blob::open(&dir.join(name)).expect("it is there")
+        Blob::open(&dir.join(name), None).expect("it is there")
     }
 
     /// Bytes are copied from and to any place, by the kernel and by hand alike; a source that is

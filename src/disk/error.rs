@@ -1,5 +1,6 @@
 //! What can go wrong with files, in words that name the action and the path.
 
+use crate::cipher::KeyId;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -41,6 +42,22 @@ pub enum DiskError {
         path: PathBuf,
         /// What is wrong with it.
         reason: String,
+    },
+    /// An encrypted file's key can't be had.
+    #[error("what {} belongs to can't be decrypted: {reason}", path.display())]
+    Locked {
+        /// Where its key is, or should be.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
+    /// Bytes of an encrypted file aren't as they were written.
+    #[error("{} has been changed in its block {block}", path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// Which block of it.
+        block: u64,
     },
     /// Anything else.
     #[error("can't {action} {}: {source}", path.display())]
@@ -84,6 +101,16 @@ pub enum OpenError {
     /// It was laid out by a program that this one doesn't know.
     #[error("the data directory has layout version {0:?}, which this program doesn't know")]
     UnknownVersion(String),
+    /// Files in it are encrypted, and keys for them aren't known.
+    #[error("originals are encrypted with {}; put it back into originals.key_file. If it is lost \
+             for good, so are they; a server without them starts once {} is removed",
+            named(missing), path.display())]
+    NoKeys {
+        /// The keys.
+        missing: Vec<KeyId>,
+        /// Where it is written that they are needed.
+        path: PathBuf,
+    },
     /// A file operation failed.
     #[error("can't {action} {}: {source}", path.display())]
     Io {
@@ -94,6 +121,14 @@ pub enum OpenError {
         /// The system's answer.
         source: io::Error,
     },
+}
+
+fn named(keys: &[KeyId]) -> String {
+    let ids: Vec<String> = keys.iter().map(KeyId::to_string).collect();
+    match ids.as_slice() {
+        [id] => format!("the key {id}, which isn't known"),
+        _ => format!("the keys {}, which aren't known", ids.join(", ")),
+    }
 }
 
 fn holder(pid: Option<u32>) -> String {

@@ -34,6 +34,10 @@ pub enum FailAt {
     AfterPurgeRecord,
     /// `before-state-in-place`: a database that was made anew isn't in its place yet.
     BeforeStateInPlace,
+    /// `after-key-before-rename`: the key of an encrypted upload lies beside where its bytes go.
+    AfterKeyBeforeRename,
+    /// `before-tags-in-place`: the tags of an encrypted original are written, not in their place.
+    BeforeTagsInPlace,
     /// `before-backup-in-place`: all of a backup is there, but for its name.
     BeforeBackupInPlace,
     /// `in-mid-restore`: one file of a backup is restored.
@@ -42,7 +46,7 @@ pub enum FailAt {
 
 impl FailAt {
     /// All moments.
-    pub const ALL: [FailAt; 15] = [
+    pub const ALL: [FailAt; 17] = [
         Self::AfterWriteBeforeRecord,
         Self::AfterSyncBeforeRename,
         Self::AfterRenameBeforeRecord,
@@ -56,6 +60,8 @@ impl FailAt {
         Self::AfterRestoreBeforeRecord,
         Self::AfterPurgeRecord,
         Self::BeforeStateInPlace,
+        Self::AfterKeyBeforeRename,
+        Self::BeforeTagsInPlace,
         Self::BeforeBackupInPlace,
         Self::InMidRestore,
     ];
@@ -76,6 +82,8 @@ impl FailAt {
             Self::AfterRestoreBeforeRecord => "after-restore-before-record",
             Self::AfterPurgeRecord => "after-purge-record",
             Self::BeforeStateInPlace => "before-state-in-place",
+            Self::AfterKeyBeforeRename => "after-key-before-rename",
+            Self::BeforeTagsInPlace => "before-tags-in-place",
             Self::BeforeBackupInPlace => "before-backup-in-place",
             Self::InMidRestore => "in-mid-restore",
         }

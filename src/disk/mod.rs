@@ -7,6 +7,7 @@
 mod assembly;
 mod blob;
 mod control;
+mod encryption;
 mod error;
 mod examine;
 mod export;
@@ -17,6 +18,8 @@ mod media;
 mod media_file;
 mod originals;
 mod paths;
+mod plain_file;
+mod rewrap;
 mod room;
 mod sidecar;
 mod texts;
@@ -28,6 +31,7 @@ mod work;
 pub use assembly::Assembly;
 pub use blob::Blob;
 pub use control::{control_socket, state_dir_of};
+pub use encryption::Encryption;
 pub use error::{DiskError, OpenError};
 pub use examine::{Condition, Oddity, examine, has_reserve, oddities, space_at};
 pub use fail_at::{FailAt, fail_at};
@@ -37,6 +41,8 @@ pub use files::{
 pub use handed::Handed;
 pub use media_file::{MediaFile, RungName};
 pub use paths::places_of;
+pub use plain_file::PlainFile;
+pub use rewrap::{Rewrapped, try_keys};
 pub use room::Room;
 pub use sidecar::{
     FACTS_VERSION, Facts, TRASH_NOTE_VERSION, TrashNote, UPLOAD_META_VERSION, UploadMeta,
@@ -76,6 +82,8 @@ struct Inner {
     /// Whose turn it is to write what players read.
     turns: texts::Turns,
     used: Lately<Option<ByteCount>>,
+    encryption: Encryption,
+    untagged: encryption::Untagged,
 }
 
 /// How old the figure of what is used may be before it is measured again.
@@ -102,8 +110,16 @@ impl Disk {
     /// before anything else, and locks it against other processes.
     ///
     /// # Errors
-    /// `Locked` with the other process's id if it can be read; `UnknownVersion`; `Io`.
+    /// `Locked` with the other process's id if it can be read; `UnknownVersion`; `NoKeys`; `Io`.
     pub fn open(data_dir: &Path) -> Result<Disk, OpenError> {
+        Self::open_with(data_dir, Encryption::default())
+    }
+
+    /// As [`Disk::open`], where uploads and originals may be encrypted.
+    ///
+    /// # Errors
+    /// As [`Disk::open`].
+    pub fn open_with(data_dir: &Path, encryption: Encryption) -> Result<Disk, OpenError> {
         if !data_dir.is_dir() {
             make_data_dir(data_dir).map_err(|source| OpenError::Io {
                 action: "make",
@@ -119,6 +135,7 @@ impl Disk {
             files::replace(&Place::Version.below(data_dir), version.as_bytes(), 0o600, true)
                 .map_err(OpenError::from)?;
         }
+        Self::check_keys(data_dir, &encryption)?;
         for place in [Place::Uploads, Place::Originals, Place::Works, Place::Medias] {
             files::make_dirs(data_dir, &place.below(data_dir), true).map_err(OpenError::from)?;
             // A run that was killed may have made entries in here without confirming them; later
@@ -131,6 +148,8 @@ impl Disk {
                 _lock: lock,
                 turns: Default::default(),
                 used: Lately::default(),
+                encryption,
+                untagged: Default::default(),
             }),
         })
     }

@@ -5,20 +5,39 @@ use super::error::DiskError;
 use super::fail_at::{FailAt, fail_at};
 use super::files;
 use super::paths::Place;
+use super::plain_file::PlainFile;
 use super::sidecar::{FACTS_VERSION, Facts};
 use crate::ids::VideoId;
 use crate::units::ByteCount;
 use rustix::fs::{Mode, OFlags};
 use std::fs::File;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 impl Disk {
-    /// Opens a finished original for reading and returns it with its size.
+    /// Opens a finished original for reading, in plain however it lies on the disk.
+    ///
+    /// # Errors
+    /// `Missing`; `Locked` if it is encrypted and its key can't be had; `Io`.
+    pub fn open_original(&self, video: VideoId) -> Result<PlainFile, DiskError> {
+        let path = self.path(Place::Source(video));
+        match open_sized(&path) {
+            Err(DiskError::Missing) => self.open_encrypted(video),
+            opened => opened.map(|(file, size)| PlainFile::plain(file, path, size)),
+        }
+    }
+
+    /// Returns the size of a finished original, whose key isn't needed for that.
     ///
     /// # Errors
     /// `Missing`, `Io`.
-    pub fn open_original(&self, video: VideoId) -> Result<(File, ByteCount), DiskError> {
-        open_sized(&self.path(Place::Source(video)))
+    pub fn original_size(&self, video: VideoId) -> Result<ByteCount, DiskError> {
+        open_sized(&self.source_path(video)).map(|(_, size)| size)
+    }
+
+    /// Returns where a finished original lies, plain or encrypted.
+    pub(super) fn source_path(&self, video: VideoId) -> PathBuf {
+        let encrypted = self.path(Place::EncryptedSource(video));
+        if encrypted.exists() { encrypted } else { self.path(Place::Source(video)) }
     }
 
     /// Makes an original of bytes that are all here, with `facts` beside it; on an error nothing
@@ -47,7 +66,12 @@ impl Disk {
             .and_then(|facts| files::create_new(&path, &facts))
             .and_then(|()| {
                 fail_at(FailAt::AfterSyncBeforeRename);
-                files::replace(&self.path(Place::Source(video)), bytes, 0o400, true)
+                let encrypted = self.encrypt_whole(video, bytes)?;
+                let (place, bytes) = match &encrypted {
+                    Some(encrypted) => (Place::EncryptedSource(video), encrypted.as_slice()),
+                    None => (Place::Source(video), bytes),
+                };
+                files::replace(&self.path(place), bytes, 0o400, true)
             })
             .and_then(|()| files::sync_dir(shard));
         if made.is_err() {

@@ -26,6 +26,8 @@ pub(super) enum Place {
     Rebuilding,
     /// `state.incoming/`: a database that is being made.
     IncomingState,
+    /// `original-keys`: the ids of the keys that files may be encrypted with.
+    OriginalKeys,
     /// `state/`: the database.
     State,
     /// `tmp/`: everything that isn't finished.
@@ -36,6 +38,10 @@ pub(super) enum Place {
     Upload(UploadId),
     /// `tmp/uploads/ab/<upload>/blob`: bytes at their offsets.
     Blob(UploadId),
+    /// `tmp/uploads/ab/<upload>/blob.enc`: the same, encrypted.
+    EncryptedBlob(UploadId),
+    /// `tmp/uploads/ab/<upload>/blob.key`: the wrapped key of it.
+    BlobKey(UploadId),
     /// `tmp/uploads/ab/<upload>/meta.json`.
     UploadMeta(UploadId),
     /// `originals/`.
@@ -44,6 +50,10 @@ pub(super) enum Place {
     Original(VideoId),
     /// `originals/ab/<video>/source`: complete, confirmed, read-only.
     Source(VideoId),
+    /// `originals/ab/<video>/source.enc`: the same, encrypted.
+    EncryptedSource(VideoId),
+    /// `originals/ab/<video>/source.key`: the wrapped key of it, and the tags of its blocks.
+    SourceKey(VideoId),
     /// `originals/ab/<video>/facts.json`.
     Facts(VideoId),
     /// `tmp/trash/`: what was deleted and can be restored for a while.
@@ -54,6 +64,8 @@ pub(super) enum Place {
     TrashNote(VideoId),
     /// `tmp/trash/<video>/original/`: as in `originals/`.
     TrashedOriginal(VideoId),
+    /// `tmp/trash/<video>/original/source.key`.
+    TrashedKey(VideoId),
     /// `tmp/trash/<video>/media/`: as in `media/`.
     TrashedMedia(VideoId),
     /// `work/`.
@@ -94,20 +106,26 @@ impl Place {
             Self::Audit => root.join("audit"),
             Self::Rebuilding => root.join("rebuilding"),
             Self::IncomingState => root.join("state.incoming"),
+            Self::OriginalKeys => root.join("original-keys"),
             Self::State => root.join("state"),
             Self::Tmp => root.join("tmp"),
             Self::Uploads => root.join("tmp/uploads"),
             Self::Upload(id) => sharded(Self::Uploads, root, &id.shard(), &id.to_string()),
             Self::Blob(id) => Self::Upload(id).below(root).join("blob"),
+            Self::EncryptedBlob(id) => Self::Upload(id).below(root).join("blob.enc"),
+            Self::BlobKey(id) => Self::Upload(id).below(root).join("blob.key"),
             Self::UploadMeta(id) => Self::Upload(id).below(root).join("meta.json"),
             Self::Originals => root.join("originals"),
             Self::Original(id) => sharded(Self::Originals, root, &id.shard(), &id.to_string()),
             Self::Source(id) => Self::Original(id).below(root).join("source"),
+            Self::EncryptedSource(id) => Self::Original(id).below(root).join("source.enc"),
+            Self::SourceKey(id) => Self::Original(id).below(root).join("source.key"),
             Self::Facts(id) => Self::Original(id).below(root).join("facts.json"),
             Self::Trashes => root.join("tmp/trash"),
             Self::Trash(id) => Self::Trashes.below(root).join(id.to_string()),
             Self::TrashNote(id) => Self::Trash(id).below(root).join("trash.json"),
             Self::TrashedOriginal(id) => Self::Trash(id).below(root).join("original"),
+            Self::TrashedKey(id) => Self::TrashedOriginal(id).below(root).join("source.key"),
             Self::TrashedMedia(id) => Self::Trash(id).below(root).join("media"),
             Self::Works => root.join("work"),
             Self::Work(id) => Self::Works.below(root).join(id.to_string()),

@@ -9,7 +9,7 @@ use crate::units::{ByteCount, ByteOffset, UnixMillis};
 use bytes::Bytes;
 use std::os::unix::fs::PermissionsExt;
 
-const NOW: UnixMillis = UnixMillis(1_700_000_000_000);
+pub(super) const NOW: UnixMillis = UnixMillis(1_700_000_000_000);
 
 fn disk() -> (tempfile::TempDir, Disk) {
     let dir = tempfile::tempdir().expect("a temporary directory");
@@ -17,7 +17,7 @@ fn disk() -> (tempfile::TempDir, Disk) {
     (dir, disk)
 }
 
-fn meta(upload: UploadId, video: VideoId) -> UploadMeta {
+pub(super) fn meta(upload: UploadId, video: VideoId) -> UploadMeta {
     UploadMeta {
         version: UPLOAD_META_VERSION,
         upload,
@@ -33,7 +33,7 @@ fn meta(upload: UploadId, video: VideoId) -> UploadMeta {
     }
 }
 
-fn facts(video: VideoId) -> Facts {
+pub(super) fn facts(video: VideoId) -> Facts {
     Facts {
         version: FACTS_VERSION,
         video,
@@ -64,10 +64,10 @@ fn filled(disk: &Disk) -> (UploadId, VideoId) {
 }
 
 fn original(disk: &Disk, video: VideoId) -> Vec<u8> {
-    let (mut file, size) = disk.open_original(video).expect("an original");
+    let mut file = disk.open_original(video).expect("an original");
     let mut bytes = Vec::new();
     file.read_to_end(&mut bytes).expect("read");
-    assert_eq!(size.0, bytes.len() as u64);
+    assert_eq!(file.size().0, bytes.len() as u64);
     bytes
 }
 
@@ -208,7 +208,7 @@ fn finishing_goes_on_after_any_step() {
         },
         |disk, upload, video| {
             disk.make_original_dir(video).expect("made");
-            disk.move_blob(upload, video).expect("moved");
+            disk.move_blob(Place::Blob(upload), Place::Source(video)).expect("moved");
         },
     ];
     for step in steps {

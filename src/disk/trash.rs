@@ -94,6 +94,7 @@ impl Disk {
             }
             self.confirm_move(&from, &to)?;
         }
+        self.note_untagged(video);
         Ok(())
     }
 
@@ -130,11 +131,14 @@ impl Disk {
     pub fn trashed(&self, video: VideoId) -> Result<Trashed, DiskError> {
         let [original, media] = [Place::TrashedOriginal(video), Place::TrashedMedia(video)]
             .map(|place| self.path(place));
-        let size = match originals::open_sized(&original.join("source")) {
-            Ok((_, size)) => Some(size),
-            Err(DiskError::Missing) => None,
-            Err(failed) => return Err(failed),
-        };
+        let mut size = None;
+        for name in ["source", "source.enc"] {
+            match originals::open_sized(&original.join(name)) {
+                Ok((_, found)) => size = Some(found),
+                Err(DiskError::Missing) => {}
+                Err(failed) => return Err(failed),
+            }
+        }
         let note = files::read_json(&self.path(Place::TrashNote(video)), TRASH_NOTE_VERSION);
         Ok(Trashed {
             size,

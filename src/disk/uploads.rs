@@ -5,14 +5,16 @@ use super::error::DiskError;
 use super::fail_at::{FailAt, fail_at};
 use super::files;
 use super::paths::Place;
+use super::plain_file::PlainFile;
 use super::sidecar::{Facts, UPLOAD_META_VERSION, UploadMeta};
 use super::{Disk, originals};
+use crate::cipher::Reading;
 use crate::ids::{UploadId, VideoId};
 use crate::units::ByteCount;
 use rustix::fs::{OFlags, RenameFlags};
 use rustix::io::Errno;
 use std::fs::File;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 impl Disk {
     /// Makes an upload's directory with an empty blob and its `meta.json`; on an error nothing of
@@ -47,7 +49,10 @@ impl Disk {
     ) -> Result<(), DiskError> {
         let meta_path = self.path(Place::UploadMeta(id));
         files::create_new(&meta_path, &files::to_json(&meta_path, meta)?)?;
-        let blob = self.path(Place::Blob(id));
+        let blob = match self.make_upload_key(id)? {
+            true => self.path(Place::EncryptedBlob(id)),
+            false => self.path(Place::Blob(id)),
+        };
         files::open("create", &blob, OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL, 0o600)?;
         files::sync_dir(dir)?;
         files::sync_dir(shard)
@@ -59,23 +64,44 @@ impl Disk {
     /// is told only to descriptors that were open then.
     ///
     /// # Errors
-    /// `Missing`, `Io`.
+    /// `Missing`; `Locked` if it is encrypted and its key can't be had; `Io`.
     pub fn open_blob(&self, id: UploadId) -> Result<Blob, DiskError> {
-        Blob::open(&self.path(Place::Blob(id)))
+        match Blob::open(&self.path(Place::Blob(id)), None) {
+            Err(DiskError::Missing) => {}
+            opened => return opened,
+        }
+        let path = self.path(Place::EncryptedBlob(id));
+        if !path.exists() {
+            return Err(DiskError::Missing);
+        }
+        Blob::open(&path, Some(self.upload_key(id)?.1))
     }
 
     /// Opens a part's blob for reading only, for as long as whoever holds it wants: it can be
     /// removed meanwhile.
     ///
     /// # Errors
-    /// `Missing`; `WrongSize` if it is shorter than `size`; `Io`.
-    pub fn read_blob(&self, id: UploadId, size: ByteCount) -> Result<File, DiskError> {
-        let path = self.path(Place::Blob(id));
+    /// `Missing`; `WrongSize` if it is shorter than `size`; `Locked`, `Io`.
+    pub fn read_blob(&self, id: UploadId, size: ByteCount) -> Result<PlainFile, DiskError> {
+        let (file, path) = match self.open_part(Place::Blob(id), size) {
+            Err(DiskError::Missing) => {
+                let (file, path) = self.open_part(Place::EncryptedBlob(id), size)?;
+                let (key_file, key) = self.upload_key(id)?;
+                let reading = Reading::new(key, None);
+                return Ok(PlainFile::encrypted(file, path, size, reading, key_file));
+            }
+            opened => opened?,
+        };
+        Ok(PlainFile::plain(file, path, size))
+    }
+
+    fn open_part(&self, place: Place, size: ByteCount) -> Result<(File, PathBuf), DiskError> {
+        let path = self.path(place);
         let (file, found) = originals::open_sized(&path)?;
         if found < size {
             return Err(DiskError::WrongSize { path, found: found.0, recorded: size.0 });
         }
-        Ok(file)
+        Ok((file, path))
     }
 
     /// Removes all that is left of an upload; nothing being left is fine.
@@ -93,7 +119,8 @@ impl Disk {
     /// The blob is cut to `size`, confirmed, renamed to the original's place with `facts` beside
     /// it, and made read-only there. May be called again after a crash at any moment: it goes on
     /// where it stopped, and does nothing when nothing is left to do. The upload's directory
-    /// stays until [`Disk::remove_upload`], to be called once the finish is recorded.
+    /// stays until [`Disk::remove_upload`], to be called once the finish is recorded. An encrypted
+    /// one stays encrypted; its key is there before its bytes are.
     ///
     /// # Errors
     /// `Missing` if there is neither blob nor original; `WrongSize` if it is shorter than `size`
@@ -107,23 +134,28 @@ impl Disk {
         size: ByteCount,
         facts: &Facts,
     ) -> Result<(), DiskError> {
-        let source = self.path(Place::Source(video));
         match self.open_blob(id) {
             Ok(blob) => {
                 blob.seal(size)?;
                 fail_at(FailAt::AfterSyncBeforeRename);
                 self.make_original_dir(video)?;
                 self.write_facts(video, facts)?;
-                self.move_blob(id, video)?;
+                if blob.is_encrypted() {
+                    self.copy_key(id, video)?;
+                    self.move_blob(Place::EncryptedBlob(id), Place::EncryptedSource(video))?;
+                } else {
+                    self.move_blob(Place::Blob(id), Place::Source(video))?;
+                }
             }
             Err(DiskError::Missing) => {
-                originals::check(&source, size)?;
+                originals::check(&self.source_path(video), size)?;
                 if self.facts(video)?.is_none() {
                     self.write_facts(video, facts)?;
                 }
             }
             Err(error) => return Err(error),
         }
+        let source = self.source_path(video);
         originals::protect(&source)?;
         // Both again after a crash: the rename may have been seen without being certain.
         let dir = files::parent_of(&source)?;
@@ -134,12 +166,13 @@ impl Disk {
             Err(error) => return Err(error),
         }
         fail_at(FailAt::AfterRenameBeforeRecord);
+        self.note_untagged(video);
         Ok(())
     }
 
-    /// Renames the blob to the original's place, never over an original.
-    pub(super) fn move_blob(&self, id: UploadId, video: VideoId) -> Result<(), DiskError> {
-        let (from, to) = (self.path(Place::Blob(id)), self.path(Place::Source(video)));
+    /// Renames a blob to the original's place, never over an original.
+    pub(super) fn move_blob(&self, blob: Place, source: Place) -> Result<(), DiskError> {
+        let (from, to) = (self.path(blob), self.path(source));
         let cwd = rustix::fs::CWD;
         let moved = match rustix::fs::renameat_with(cwd, &from, cwd, &to, RenameFlags::NOREPLACE) {
             // Not every file system can refuse to replace; then it is looked up beforehand, which

@@ -162,7 +162,7 @@ impl Disk {
     /// # Errors
     /// `Io`.
     pub fn has_original(&self, video: VideoId) -> Result<bool, DiskError> {
-        is_there(&self.path(Place::Source(video)))
+        is_there(&self.source_path(video))
     }
 
     /// Says whether the manifest of a video is there, and the directories of these rungs.

@@ -7,7 +7,7 @@ use super::problem::Problem;
 use super::routes::{self, Routes, Table};
 use super::ticket::Pass;
 use super::tus::headers::attachment;
-use super::{AppParts, Shared, blocking, guard, translate, videos};
+use super::{AppParts, Shared, blocking, decrypted, guard, translate, videos};
 use crate::access::Ticket;
 use crate::disk::MediaFile;
 use crate::ids::VideoId;
@@ -255,17 +255,23 @@ pub(super) async fn original(
     filename: &str,
 ) -> Result<HttpResponse, Problem> {
     let name = filename.to_owned();
-    let named = blocking(app, move |parts| {
+    let (named, original) = blocking(app, move |parts| {
         let record = parts.state.video(video).map_err(translate::state)?;
         if record.is_some_and(|record| record.discarded) {
             return Err(translate::library(LibraryError::Discarded));
         }
-        let (file, _) = parts.disk.open_original(video).map_err(translate::disk)?;
-        NamedFile::from_file(file, "original").map_err(Problem::internal)
+        let original = parts.disk.open_original(video).map_err(translate::disk)?;
+        // Of the same size and changed at the same time, encrypted or not: so are its validators.
+        let file = original.on_disk().try_clone().map_err(Problem::internal)?;
+        let named = NamedFile::from_file(file, "original").map_err(Problem::internal)?;
+        Ok((named, original))
     })
     .await?;
     let named = typed(named, download_type(&name)).set_content_disposition(attachment(&name));
     let mut answer = named.into_response(req);
+    if original.is_encrypted() {
+        answer = decrypted::answer(answer, original).await?;
+    }
     let headers = answer.headers_mut();
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
     headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(SANDBOX));

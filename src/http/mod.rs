@@ -13,6 +13,7 @@ mod chunk_form;
 mod chunks;
 mod connection;
 mod cors;
+mod decrypted;
 mod digest;
 mod draft;
 mod edge;

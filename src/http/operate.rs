@@ -2,6 +2,7 @@
 
 use super::problem::{Code, Problem};
 use super::{AppParts, admin, audit, translate, upkeep};
+use crate::disk::Rewrapped;
 use crate::ids::{JobId, VideoId};
 use crate::model::job::PRIORITIES;
 use crate::model::operation::Operation;
@@ -47,6 +48,16 @@ async fn answered(parts: &AppParts, operation: Operation) -> Result<Value, Probl
             looked(parts, admin::queue_numbers).await
         }
         Operation::Clean { dry_run } => said(upkeep::cleaned(parts, dry_run).await?),
+        Operation::Rewrap => {
+            looked(parts, |parts| {
+                let done = parts.disk.rewrap().map_err(translate::disk)?;
+                let Rewrapped { files, rewrapped, locked } = done;
+                Ok(serde_json::json!({
+                    "files": files, "rewrapped": rewrapped, "locked": locked,
+                }))
+            })
+            .await
+        }
         Operation::Audit { refresh } => said(upkeep::audited(parts, refresh).await),
         Operation::AuditLog { since, actor, action, after } => {
             let (before, after, limit) = (None, Some(after), trail::PAGE_MAX);

@@ -133,6 +133,9 @@ codes! {
     ChecksumMismatch = "checksum-mismatch", 460, "Checksum Mismatch";
     /// Something went wrong that the client can't help.
     Internal = "internal", 500, "Something went wrong in the server";
+    /// The file is encrypted on the server's disk, and can't be decrypted: its key isn't there, or
+    /// its bytes have changed.
+    OriginalUnreadable = "original-unreadable", 500, "The stored file can't be read";
     /// A format that others may speak, but this server doesn't.
     NotImplemented = "not-implemented", 501, "This isn't spoken here";
     /// A body that brings nothing for too long. 408 would say it too, but tus-js-client and Uppy

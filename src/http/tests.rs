@@ -4,6 +4,7 @@ mod attacks;
 mod audit;
 mod cards;
 mod document;
+mod encrypted;
 mod jwt;
 mod login;
 mod looking;

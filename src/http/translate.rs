@@ -7,7 +7,7 @@ use crate::model::consent::Objection;
 use crate::queue::QueueError;
 use crate::state::StateError;
 use crate::units::ByteOffset;
-use crate::upload::{PartError, Refusal, UploadError};
+use crate::upload::{Fault, PartError, Refusal, UploadError};
 
 /// How long clients wait before they come back to a server that is stopping, in seconds.
 const RESTART_SECONDS: u32 = 5;
@@ -96,6 +96,7 @@ pub(super) fn upload(error: UploadError) -> Problem {
             Problem::new(Code::HookUnavailable, detail).retry_after(HOOK_SECONDS)
         }
         E::Part(error) => part(error),
+        E::Internal(Fault::Disk(cause @ DiskError::Locked { .. })) => unreadable(cause),
         E::Internal(fault) => Problem::internal(fault),
     }
 }
@@ -240,8 +241,16 @@ pub(super) fn disk(error: DiskError) -> Problem {
     match error {
         DiskError::NoSpace => out_of_space(),
         DiskError::Missing => Problem::not_found(),
+        error @ (DiskError::Locked { .. } | DiskError::Damaged { .. }) => unreadable(error),
         other => Problem::internal(other),
     }
+}
+
+/// Says that what is stored can't be read: the operator has to see to it.
+fn unreadable(cause: DiskError) -> Problem {
+    let detail = "It is encrypted on the server's disk and can't be decrypted; the operator has to \
+                  see to that.";
+    Problem::new(Code::OriginalUnreadable, detail).retryable(false).cause(cause)
 }
 
 /// Says what a refusal of the library means.

@@ -8,6 +8,7 @@ mod audit;
 mod clean;
 mod rebuild;
 mod space;
+mod tags;
 
 pub use audit::{Audit, Holdings, LastAudit, Strange};
 pub use rebuild::Rebuilt;
@@ -247,7 +248,7 @@ impl Janitor {
     }
 
     async fn has_source(&self, video: VideoId) -> Result<bool, JanitorError> {
-        self.blocking(move |disk| match disk.open_original(video) {
+        self.blocking(move |disk| match disk.original_size(video) {
             Ok(_) => Ok(true),
             Err(DiskError::Missing) => Ok(false),
             Err(failed) => Err(failed),

@@ -105,7 +105,7 @@ impl Janitor {
     ) -> Result<VideoState, JanitorError> {
         let now = self.clock.now();
         let video = self.blocking(move |disk| {
-            let (_, size) = disk.open_original(id)?;
+            let size = disk.original_size(id)?;
             let facts = readable(disk.facts(id))?.filter(|facts| facts.video == id);
             let manifest = readable(disk.manifest(id))?;
             let mut video = described(id, size, facts, manifest, now);

@@ -16,7 +16,7 @@ pub use sort::{By, Cursor, Sort};
 pub use trash::Deleted;
 
 use crate::clock::Clock;
-use crate::disk::{Disk, DiskError, MediaFile};
+use crate::disk::{Disk, DiskError, MediaFile, PlainFile};
 use crate::events::Hub;
 use crate::ids::VideoId;
 use crate::model::access::{Role, Viewer};
@@ -24,8 +24,6 @@ use crate::model::video::{VideoState, Visibility};
 use crate::model::words::Unfit;
 use crate::state::{State, StateError, VideoRecord};
 use crate::text::TextError;
-use crate::units::ByteCount;
-use std::fs::File;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -159,7 +157,7 @@ impl Library {
         Ok(self.shelf.disk.media_file(id, file))
     }
 
-    /// Opens the original of a video for its owner or an admin, and returns it with its size.
+    /// Opens the original of a video for its owner or an admin.
     ///
     /// # Errors
     /// `Missing` if there is none yet, or it isn't theirs; `Forbidden` if they see all of it but
@@ -168,7 +166,7 @@ impl Library {
         &self,
         id: VideoId,
         viewer: &Viewer,
-    ) -> Result<(File, ByteCount, VideoRecord), LibraryError> {
+    ) -> Result<(PlainFile, VideoRecord), LibraryError> {
         let video = self.video(id, Some(viewer))?;
         if video.state == VideoState::Uploading || !shows_all(&video, viewer) {
             return Err(LibraryError::Missing);
@@ -179,8 +177,8 @@ impl Library {
         if video.discarded {
             return Err(LibraryError::Discarded);
         }
-        let (file, size) = self.blocking(move |shelf| Ok(shelf.disk.open_original(id)?)).await?;
-        Ok((file, size, video))
+        let file = self.blocking(move |shelf| Ok(shelf.disk.open_original(id)?)).await?;
+        Ok((file, video))
     }
 
     /// Runs `work` where blocking is allowed.

@@ -9,7 +9,7 @@ use crate::model::manifest::Picture;
 use crate::model::upload::UploadState;
 use crate::model::words::VideoChange;
 use crate::state::JobRecord;
-use crate::units::UnixMillis;
+use crate::units::{ByteCount, UnixMillis};
 
 const START: UnixMillis = UnixMillis(1_700_000_000_000);
 const TRASH_MS: u64 = 86_400_000;

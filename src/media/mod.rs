@@ -111,8 +111,13 @@ pub fn run(
     arrivals: Option<Arc<Arrivals>>,
     report: &mut (dyn FnMut(Report) -> Result<(), Gone> + Send),
 ) -> Result<(), Problem> {
-    let reporter = Reporter::new(report);
-    let file = source_file::SourceFile::new(files, &order.source).arriving(arrivals);
+    let file = source_file::SourceFile::new(files, &order.source)
+        .encrypted(&order.encrypted)
+        .arriving(arrivals);
+    let source = file.clone();
+    // What is made once bytes were missing isn't what it should be, however it looks.
+    let mut report = |said| if source.is_damaged() { Err(Gone) } else { report(said) };
+    let reporter = Reporter::new(&mut report);
     let dir = output::OutputDir::new(output);
     let limits = &order.limits;
     let done = match &order.task {
@@ -123,6 +128,10 @@ pub fn run(
         Task::Poster { of: PosterSource::Image } => choice::of_picture(&file, &dir, &reporter),
     };
     match done {
+        _ if file.is_damaged() => Err(Problem::new(
+            ProblemCode::OriginalDamaged,
+            "The file on the server's disk isn't as it was received any more.",
+        )),
         Ok(()) => Ok(()),
         Err(Stop::Problem(problem)) => Err(problem),
         Err(Stop::Gone | Stop::Neighbour) => {

@@ -4,17 +4,19 @@
 //! they lay behind each other in one; nothing past this file knows of that. One that is still being
 //! uploaded is read up to where it has come, and there its reader waits. Nobody may know yet how
 //! large that will be: then its reader waits for the end as well, and whoever asks for its size is
-//! told that there is none, never a wrong one.
+//! told that there is none, never a wrong one. Files that are encrypted on the disk are decrypted
+//! here and nowhere else, by keys that open these files alone.
 
 use super::arrivals::Arrivals;
 use super::sniff::SNIFF_BYTES;
+use crate::cipher::Reading;
 use crate::units::ByteCount;
-use crate::wire::Extent;
+use crate::wire::{EncryptedFile, Extent};
 use rustix::fd::OwnedFd;
 use rustix::io::{Errno, pread};
 use std::io::{self, Read, Seek, SeekFrom};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// The open files as one. Cheap to copy; every copy reads from its own position.
 #[derive(Clone)]
@@ -22,6 +24,10 @@ pub struct SourceFile {
     files: Arc<Vec<OwnedFd>>,
     /// The pieces in order, none of them empty.
     pieces: Arc<Vec<Piece>>,
+    /// How each of the files is decrypted, if it is encrypted, and which one holds its tags.
+    encrypted: Vec<Option<(Reading, Option<usize>)>>,
+    /// Bytes were met that aren't as they were written.
+    damaged: Arc<AtomicBool>,
     /// What is here of a source that is still being uploaded.
     arrivals: Option<Arc<Arrivals>>,
     /// Zeros are read for what isn't here yet, without waiting.
@@ -50,10 +56,29 @@ impl SourceFile {
         Self {
             files: Arc::new(files),
             pieces: Arc::new(pieces),
+            encrypted: Vec::new(),
+            damaged: Arc::default(),
             arrivals: None,
             is_blank: false,
             at: 0,
         }
+    }
+
+    /// Has readers decrypt these of the files.
+    pub fn encrypted(mut self, encrypted: &[EncryptedFile]) -> Self {
+        self.encrypted.resize_with(self.files.len(), || None);
+        for EncryptedFile { file, reading, tags } in encrypted {
+            if let Some(known) = self.encrypted.get_mut(*file as usize) {
+                *known = Some((reading.clone(), tags.map(|file| file as usize)));
+            }
+        }
+        self
+    }
+
+    /// Says whether a reader has met bytes that aren't as they were written. What it was told was
+    /// an error, and it may have gone on without them.
+    pub fn is_damaged(&self) -> bool {
+        self.damaged.load(Ordering::Relaxed)
     }
 
     /// Has readers wait for what isn't here yet.
@@ -86,16 +111,34 @@ impl SourceFile {
         ByteCount(told.map_or(end, |told| told.min(end)))
     }
 
-    /// Returns the file that the next byte lies in, its place there, and how many bytes of that
-    /// file follow from there on; `None` at the end.
-    fn here(&self) -> io::Result<Option<(&OwnedFd, u64, u64)>> {
+    /// Returns the number of the file that the next byte lies in, its place there, and how many
+    /// bytes of that file follow from there on; `None` at the end.
+    fn here(&self) -> Option<(usize, u64, u64)> {
         let next = self.pieces.partition_point(|piece| piece.end <= self.at);
         let size = self.size_max().0;
         let piece = self.pieces.get(next).filter(|_| self.at < size);
-        let Some(piece) = piece else { return Ok(None) };
+        let piece = piece?;
         let begin = next.checked_sub(1).map_or(0, |before| self.pieces[before].end);
-        let file = self.files.get(piece.file).ok_or(io::ErrorKind::InvalidInput)?;
-        Ok(Some((file, self.at - begin, piece.end.min(size) - self.at)))
+        Some((piece.file, self.at - begin, piece.end.min(size) - self.at))
+    }
+
+    /// Reads what lies at a place of one of the files, in plain.
+    fn read_file(&mut self, number: usize, at: u64, into: &mut [u8]) -> io::Result<usize> {
+        let file = self.files.get(number).ok_or(io::ErrorKind::InvalidInput)?;
+        let Some(Some((reading, tags))) = self.encrypted.get_mut(number) else {
+            return read_at(file, at, into);
+        };
+        let tags = tags.and_then(|tags| self.files.get(tags));
+        let read = reading.read(
+            at,
+            into,
+            |at, into| read_at(file, at, into),
+            |at, into| tags.map_or(Ok(0), |tags| read_at(tags, at, into)),
+        );
+        if read.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::InvalidData) {
+            self.damaged.store(true, Ordering::Relaxed);
+        }
+        read
     }
 
     /// Reads as much of its beginning as tells which container it is.
@@ -109,7 +152,7 @@ impl SourceFile {
 
 impl Read for SourceFile {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        let Some((file, at, left)) = self.here()? else { return Ok(0) };
+        let Some((file, at, left)) = self.here() else { return Ok(0) };
         let most = into.len().min(usize::try_from(left).unwrap_or(usize::MAX));
         if most == 0 {
             return Ok(0);
@@ -128,15 +171,17 @@ impl Read for SourceFile {
             // It has ended just now.
             return Ok(0);
         }
-        loop {
-            match pread(file, &mut into[..most], at) {
-                Ok(read) => {
-                    self.at += read as u64;
-                    return Ok(read);
-                }
-                Err(Errno::INTR) => {}
-                Err(error) => return Err(error.into()),
-            }
+        let read = self.read_file(file, at, &mut into[..most])?;
+        self.at += read as u64;
+        Ok(read)
+    }
+}
+
+fn read_at(file: &OwnedFd, at: u64, into: &mut [u8]) -> io::Result<usize> {
+    loop {
+        match pread(file, &mut *into, at) {
+            Err(Errno::INTR) => {}
+            read => return Ok(read?),
         }
     }
 }

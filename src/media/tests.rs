@@ -146,6 +146,7 @@ fn order() -> Order {
         job: JobId::fresh(UnixMillis(1)),
         epoch: Epoch(1),
         source: Vec::new(),
+        encrypted: Vec::new(),
         arrived: None,
         is_open_ended: false,
         renditions_done: Vec::new(),

@@ -47,6 +47,8 @@ pub enum Action {
     PrioritySet,
     /// Paused the queue, or had it go on.
     QueueSteered,
+    /// Had the keys of encrypted originals wrapped with another one.
+    OriginalKeysChanged,
     /// Had the house cleaned.
     Cleaned,
     /// Sent all webhooks a test.

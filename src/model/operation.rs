@@ -47,6 +47,8 @@ pub enum Operation {
         /// Only tell.
         dry_run: bool,
     },
+    /// All keys of encrypted files wrapped with the first of the master keys.
+    Rewrap,
     /// Who has how much of what.
     Audit {
         /// Made anew.
@@ -74,6 +76,7 @@ impl Operation {
             Self::Cancel { id } => Some((Action::WorkCancelled, Some(id.clone()))),
             Self::Prioritise { id, .. } => Some((Action::PrioritySet, Some(id.clone()))),
             Self::Pause { .. } => Some((Action::QueueSteered, None)),
+            Self::Rewrap => Some((Action::OriginalKeysChanged, None)),
             Self::Clean { dry_run } => (!dry_run).then_some((Action::Cleaned, None)),
         }
     }

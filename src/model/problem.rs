@@ -31,6 +31,10 @@ pub enum ProblemCode {
     SandboxUnavailable,
     /// The file that was uploaded isn't on the disk any more.
     OriginalMissing,
+    /// The file that was uploaded is encrypted, and its key can't be had.
+    OriginalLocked,
+    /// The file that was uploaded isn't on the disk as it was written.
+    OriginalDamaged,
     /// Somebody cancelled the work.
     Cancelled,
     /// A broken rule inside the server.
@@ -53,6 +57,8 @@ impl ProblemCode {
             Self::WorkerCrashed => "Processing stopped unexpectedly",
             Self::SandboxUnavailable => "Processing can't run safely on this server",
             Self::OriginalMissing => "The uploaded file is missing",
+            Self::OriginalLocked => "The uploaded file can't be decrypted",
+            Self::OriginalDamaged => "The uploaded file has changed on the disk",
             Self::Cancelled => "Processing was cancelled",
             Self::Internal => "Something went wrong in the server",
         }
@@ -91,6 +97,13 @@ impl ProblemCode {
             Self::OriginalMissing => {
                 "Send the file again, and tell the server's operator: it was there once."
             }
+            Self::OriginalLocked => {
+                "The server's operator must give the server its key (see `slipway doctor`). Then \
+                 try again."
+            }
+            Self::OriginalDamaged => {
+                "Send the file again, and tell the server's operator: the disk may be failing."
+            }
             Self::Cancelled => "Try again whenever you like.",
             Self::Internal => {
                 "Try again. If it happens again, tell the server's operator, whose log has the \
@@ -107,6 +120,7 @@ impl ProblemCode {
                 | Self::OutOfSpace
                 | Self::WorkerCrashed
                 | Self::SandboxUnavailable
+                | Self::OriginalLocked
                 | Self::Cancelled
                 | Self::Internal
         )
@@ -148,6 +162,9 @@ mod tests {
             ProblemCode::OutOfMemory,
             ProblemCode::WorkerCrashed,
             ProblemCode::SandboxUnavailable,
+            ProblemCode::OriginalMissing,
+            ProblemCode::OriginalLocked,
+            ProblemCode::OriginalDamaged,
             ProblemCode::Cancelled,
             ProblemCode::Internal,
         ];

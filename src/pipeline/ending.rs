@@ -74,6 +74,10 @@ impl From<DiskError> for Halt {
             return Self::Problem(no_room());
         }
         error!("disk: {error}");
+        if matches!(error, DiskError::Locked { .. }) {
+            let detail = "The file is encrypted, and the server hasn't got its key.";
+            return Self::Problem(Problem::new(ProblemCode::OriginalLocked, detail));
+        }
         Self::Problem(internal("The server couldn't write its files."))
     }
 }

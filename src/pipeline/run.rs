@@ -257,6 +257,7 @@ impl<'a> Running<'a> {
                 job,
                 epoch,
                 source: source.extents,
+                encrypted: source.encrypted,
                 arrived: source.along.as_ref().map(Along::here),
                 is_open_ended: source.is_open_ended,
                 renditions_done: names_of(&publisher.complete()),

@@ -55,14 +55,14 @@ async fn prepare(pipeline: &Pipeline, claim: &Claim) -> Result<Launch, Halt> {
     let limits = bounds::of_small(&task, claim.video.facts.as_ref(), &pipeline.limits);
     let stall_ms = pipeline.stall_ms;
     let prepared = tokio::task::spawn_blocking(move || {
-        let (sources, extents) = match &task {
+        let (sources, extents, encrypted) = match &task {
             Task::Poster { of: PosterSource::Image } => {
                 let (file, size) = disk.open_handed(job)?;
-                (vec![file.into()], Extent::whole(size))
+                (vec![file.into()], Extent::whole(size), Vec::new())
             }
             _ => {
                 let opened = source::open(&disk, &state, video)?;
-                (opened.files, opened.extents)
+                (opened.files, opened.extents, opened.encrypted)
             }
         };
         let output = disk.make_work(job, epoch)?;
@@ -71,6 +71,7 @@ async fn prepare(pipeline: &Pipeline, claim: &Claim) -> Result<Launch, Halt> {
             job,
             epoch,
             source: extents,
+            encrypted,
             arrived: None,
             is_open_ended: false,
             renditions_done: Vec::new(),

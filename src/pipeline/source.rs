@@ -5,13 +5,13 @@
 //! open keeps them, whatever is removed meanwhile.
 
 use super::along::Along;
-use crate::disk::{Disk, DiskError};
+use crate::disk::{Disk, DiskError, PlainFile};
 use crate::ids::{UploadId, VideoId};
 use crate::model::upload::Concat;
 use crate::state::{State, StateError, UploadRecord};
 use crate::units::ByteCount;
 use crate::upload::{Followed, Piece, Uploads};
-use crate::wire::{Extent, SOURCE_FILES_MAX};
+use crate::wire::{EncryptedFile, Extent, SOURCE_FILES_MAX};
 use std::os::fd::OwnedFd;
 
 /// Looks at each place. The joining, or the upload, may end between two of them.
@@ -21,10 +21,47 @@ const LOOKS: usize = 2;
 pub(super) struct Opened {
     pub(super) files: Vec<OwnedFd>,
     pub(super) extents: Vec<Extent>,
+    /// Those of the files that are encrypted on the disk, each with its own key.
+    pub(super) encrypted: Vec<EncryptedFile>,
     /// The last extent is as long as it may become: nobody knows yet.
     pub(super) is_open_ended: bool,
     /// Tells what of it is here, if the upload is under way.
     pub(super) along: Option<Along>,
+}
+
+/// The files of a source, with what the child needs to read those that are encrypted.
+#[derive(Default)]
+struct Files {
+    files: Vec<OwnedFd>,
+    encrypted: Vec<EncryptedFile>,
+    /// Tags of files, which come behind all that are read.
+    tags: Vec<(usize, OwnedFd)>,
+}
+
+impl Files {
+    fn push(&mut self, opened: PlainFile) {
+        let (file, encrypted) = opened.into_parts();
+        if let Some((reading, key_file)) = encrypted {
+            if reading.is_tagged() {
+                self.tags.push((self.encrypted.len(), key_file.into()));
+            }
+            self.encrypted.push(EncryptedFile {
+                file: self.files.len() as u32,
+                reading,
+                tags: None,
+            });
+        }
+        self.files.push(file.into());
+    }
+
+    fn opened(mut self, extents: Vec<Extent>) -> Opened {
+        for (of, tags) in self.tags {
+            self.encrypted[of].tags = Some(self.files.len() as u32);
+            self.files.push(tags);
+        }
+        let Self { files, encrypted, .. } = self;
+        Opened { files, extents, encrypted, is_open_ended: false, along: None }
+    }
 }
 
 /// Why a source can't be opened.
@@ -59,9 +96,11 @@ fn open_of(
 ) -> Result<Opened, SourceError> {
     for _ in 0..LOOKS {
         match disk.open_original(video) {
-            Ok((file, size)) => {
-                let (files, extents) = (vec![file.into()], Extent::whole(size));
-                return Ok(Opened { files, extents, is_open_ended: false, along: None });
+            Ok(original) => {
+                let mut files = Files::default();
+                let extents = Extent::whole(original.size());
+                files.push(original);
+                return Ok(files.opened(extents));
             }
             Err(DiskError::Missing) => (),
             Err(failed) => return Err(failed.into()),
@@ -125,20 +164,20 @@ fn open_pieces(
     bytes: impl Fn(&Piece) -> ByteCount,
 ) -> Result<Option<Opened>, SourceError> {
     let mut known: Vec<UploadId> = Vec::new();
-    let (mut files, mut extents) = (Vec::new(), Vec::with_capacity(pieces.len()));
+    let (mut files, mut extents) = (Files::default(), Vec::with_capacity(pieces.len()));
     for piece in pieces {
         let file = match known.iter().position(|&other| other == piece.upload) {
             Some(file) => file,
             None if known.len() == SOURCE_FILES_MAX => return Ok(None),
             None => {
-                files.push(disk.read_blob(piece.upload, bytes(piece))?.into());
+                files.push(disk.read_blob(piece.upload, bytes(piece))?);
                 known.push(piece.upload);
                 known.len() - 1
             }
         };
         extents.push(Extent { file: file as u32, length: piece.length });
     }
-    Ok(Some(Opened { files, extents, is_open_ended: false, along: None }))
+    Ok(Some(files.opened(extents)))
 }
 
 /// Returns a part with its length if all of its bytes are here.

@@ -12,9 +12,10 @@ use crate::backup;
 use crate::clock::Clock;
 use crate::config::{AuthMode, Config, LogFormat};
 use crate::control::{self, Desk, Operator, Reply, Request};
-use crate::disk::{self, Disk};
+use crate::disk::{self, Disk, Encryption};
 use crate::http;
 use crate::model::deed::Action;
+use crate::model::operation::Operation;
 use crate::state::{self, Dump, State};
 use crate::telemetry::{self, Lines, measures};
 use crate::trail::Trail;
@@ -36,7 +37,8 @@ pub enum ServerError {
         /// "process 123", or "another process".
         holder: String,
     },
-    /// The data directory was written by a version that this one doesn't know.
+    /// The data directory was written by a version that this one doesn't know, or with keys that it
+    /// hasn't got.
     #[error("{0}")]
     NotOurs(String),
     /// The data directory can't be used.
@@ -84,7 +86,7 @@ pub fn run(config: Config) -> Result<(), ServerError> {
         LogFormat::Json => Lines::Json,
     });
     keep_freed_memory();
-    let disk = open_disk(&config)?;
+    let disk = open_disk(&config, Keys::Needed)?;
     let runtime = runtime()?;
     runtime.block_on(async {
         let (state, rebuilt) = open_state(&disk)?;
@@ -104,7 +106,7 @@ pub fn ask(config: &Config, request: Request) -> Result<Reply, ServerError> {
         Ok(None) => {}
         Err(cause) => return Err(ServerError::Fatal(format!("the running server: {cause}"))),
     }
-    let disk = open_disk(config)?;
+    let disk = open_disk(config, Keys::of(&request))?;
     runtime()?.block_on(async {
         // A broken database is left for a server's start, which rebuilds it from the files.
         let state = State::open(&disk.state_dir());
@@ -138,7 +140,7 @@ fn unasked() -> Operator {
 /// # Errors
 /// See [`ServerError`].
 pub fn import(config: &Config, dump: Dump, exactly: bool) -> Result<Option<PathBuf>, ServerError> {
-    let disk = open_disk(config)?;
+    let disk = open_disk(config, Keys::Unneeded)?;
     let replaced = backup::replace_state(&disk, dump, exactly);
     replaced.map_err(|cause| ServerError::State(cause.to_string()))
 }
@@ -149,7 +151,7 @@ pub fn import(config: &Config, dump: Dump, exactly: bool) -> Result<Option<PathB
 /// # Errors
 /// See [`ServerError`].
 pub fn rebuild(config: Config) -> Result<Option<PathBuf>, ServerError> {
-    let disk = open_disk(&config)?;
+    let disk = open_disk(&config, Keys::Unneeded)?;
     runtime()?.block_on(async {
         let aside = match disk.state_dir().exists() {
             true => Some(set_state_aside(&disk)?),
@@ -181,8 +183,32 @@ fn runtime() -> Result<tokio::runtime::Runtime, ServerError> {
         .map_err(ServerError::Runtime)
 }
 
-fn open_disk(config: &Config) -> Result<Disk, ServerError> {
-    Disk::open(&config.data_dir).map_err(|error| match error {
+/// Whether the keys of encrypted originals are needed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Keys {
+    Needed,
+    /// Nothing is read of originals and nothing is uploaded.
+    Unneeded,
+}
+
+impl Keys {
+    fn of(request: &Request) -> Self {
+        let rewrap = Request::Operate { operation: Operation::Rewrap };
+        if *request == rewrap { Self::Needed } else { Self::Unneeded }
+    }
+}
+
+fn open_disk(config: &Config, keys: Keys) -> Result<Disk, ServerError> {
+    let opened = match keys {
+        Keys::Unneeded => Disk::open(&config.data_dir),
+        Keys::Needed => {
+            let keys = config.originals.keys();
+            let keys = keys.map_err(|cause| ServerError::NotOurs(cause.to_string()))?;
+            let is_on = config.originals.is_encrypted;
+            Disk::open_with(&config.data_dir, Encryption { keys, is_on })
+        }
+    };
+    opened.map_err(|error| match error {
         disk::OpenError::Locked { pid } => ServerError::Held {
             directory: config.data_dir.display().to_string(),
             holder: match pid {
@@ -190,7 +216,9 @@ fn open_disk(config: &Config) -> Result<Disk, ServerError> {
                 None => "another process".to_owned(),
             },
         },
-        disk::OpenError::UnknownVersion(_) => ServerError::NotOurs(error.to_string()),
+        disk::OpenError::UnknownVersion(_) | disk::OpenError::NoKeys { .. } => {
+            ServerError::NotOurs(error.to_string())
+        }
         other => ServerError::Disk(other.to_string()),
     })
 }

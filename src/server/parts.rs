@@ -172,6 +172,8 @@ impl Parts {
         tasks.spawn(self.hooks.clone().run(stop.clone()));
         let (janitor, until) = (self.janitor.clone(), stop.clone());
         tasks.spawn(async move { janitor.run(until).await });
+        let (janitor, until) = (self.janitor.clone(), stop.clone());
+        tasks.spawn(async move { janitor.tag_originals(until).await });
         match self.disk.bind_control() {
             Ok(listener) => {
                 let desk = Desk {

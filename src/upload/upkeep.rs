@@ -227,8 +227,8 @@ impl Engine {
                 Err(failed) => return Err(failed),
             }
             let Some(video) = video else { return Ok(Found::Nothing) };
-            match engine.disk.open_original(video) {
-                Ok((_, size)) if Some(size) == length => Ok(Found::Original),
+            match engine.disk.original_size(video) {
+                Ok(size) if Some(size) == length => Ok(Found::Original),
                 Ok(_) | Err(DiskError::Missing) => Ok(Found::Nothing),
                 Err(failed) => Err(failed),
             }

@@ -64,7 +64,7 @@ pub(super) fn settle() -> Result<(), media::LoadError> {
 }
 
 fn work(order: &Order) -> Result<(), Problem> {
-    let count = Extent::files(&order.source).min(SOURCE_FILES_MAX as u32);
+    let count = order.files().min(SOURCE_FILES_MAX as u32);
     let open = |file| inherited(wire::source_fd(file), OFlags::RDONLY);
     let files = (0..count).map(open).collect::<Result<Vec<_>, _>>()?;
     let output = inherited(OUTPUT_FD, OFlags::RDONLY | OFlags::DIRECTORY)?;

@@ -46,7 +46,7 @@ const WAITS_MAX: u32 = 20;
 pub struct Launch {
     /// The work.
     pub order: Order,
-    /// The source's files, opened for reading, as many as the order's extents name; the child
+    /// The source's files, opened for reading, as many as the order names; the child
     /// sees them at [`wire::source_fd`].
     pub sources: Vec<OwnedFd>,
     /// The directory for all output; the child sees it as [`wire::OUTPUT_FD`].

@@ -263,10 +263,10 @@ fn blob(disk: &Disk, id: UploadId, claimed: u64) -> Option<Vec<u8>> {
 }
 
 fn original(disk: &Disk, video: VideoId) -> Vec<u8> {
-    let (mut file, size) = disk.open_original(video).expect("an original");
+    let mut file = disk.open_original(video).expect("an original");
     let mut bytes = Vec::new();
     file.read_to_end(&mut bytes).expect("read");
-    assert_eq!(size, ByteCount(STEPS * STEP_BYTES));
+    assert_eq!(file.size(), ByteCount(STEPS * STEP_BYTES));
     bytes
 }
 

@@ -32,6 +32,7 @@ fn order(size: u64) -> Order {
         job: JobId::fresh(now),
         epoch: Epoch(1),
         source: Extent::whole(ByteCount(size)),
+        encrypted: Vec::new(),
         arrived: None,
         is_open_ended: false,
         renditions_done: Vec::new(),

@@ -3,7 +3,7 @@
 use crate::access::{Access, NewToken};
 use crate::clock::Clock;
 use crate::config::{self, AuthMode, Config};
-use crate::disk::Disk;
+use crate::disk::{Disk, Encryption};
 use crate::events::Hub;
 use crate::hooks::Hooks;
 use crate::http::{AppParts, Listeners, Readiness, Served, serve};
@@ -191,7 +191,10 @@ pub(super) const BYTES: (&str, &str) = ("Content-Type", "application/offset+octe
 
 async fn parts(directory: &TempDir, config: Config) -> AppParts {
     let clock = Clock::system();
-    let disk = Disk::open(&directory.path().join("data")).expect("a data directory");
+    let keys = config.originals.keys().expect("good keys");
+    let encryption = Encryption { keys, is_on: config.originals.is_encrypted };
+    let data = directory.path().join("data");
+    let disk = Disk::open_with(&data, encryption).expect("a data directory");
     let state = State::open(&disk.state_dir()).expect("a database");
     let hub = Hub::new(clock.now());
     let limits = UploadLimits {

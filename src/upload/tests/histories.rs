@@ -157,8 +157,11 @@ impl Client {
     }
 }
 
-fn run(length: u64, deferred: bool, steps: Vec<Step>) {
+fn run(length: u64, deferred: bool, encrypts: bool, steps: Vec<Step>) {
     let mut house = House::new();
+    if encrypts {
+        house.encrypts();
+    }
     let upload = house.live(async |life: &Life| life.create((!deferred).then_some(length)).await);
     let mut client = Client {
         content: content(length),
@@ -218,7 +221,12 @@ proptest! {
     /// Whatever happens, an offset never lies, what was acknowledged stays, and a finished
     /// original is what was sent.
     #[test]
-    fn offsets_never_lie(length in 1..4_000_000u64, deferred: bool, steps in steps()) {
-        run(length, deferred, steps);
+    fn offsets_never_lie(
+        length in 1..4_000_000u64,
+        deferred: bool,
+        encrypts: bool,
+        steps in steps(),
+    ) {
+        run(length, deferred, encrypts, steps);
     }
 }

@@ -1,8 +1,9 @@
 //! A house that can be opened, killed and opened again, and bodies that end in every way.
 
+use crate::cipher::{Keyring, MasterKey};
 use crate::clock::Clock;
 use crate::config::{Durability, Reserve};
-use crate::disk::Disk;
+use crate::disk::{Disk, Encryption};
 use crate::events::Hub;
 use crate::ids::{Owner, UploadId};
 use crate::model::access::Pass;
@@ -29,6 +30,7 @@ pub(super) struct House {
     pub(super) clock: Clock,
     pub(super) limits: UploadLimits,
     pub(super) hooks: BlockingHooks,
+    pub(super) encryption: Encryption,
 }
 
 /// The server while it lives.
@@ -69,7 +71,20 @@ impl House {
             clock: Clock::by_hand(UnixMillis(1_700_000_000_000)),
             limits,
             hooks: BlockingHooks::default(),
+            encryption: Encryption::default(),
         }
+    }
+
+    /// Has uploads encrypted from now on.
+    pub(super) fn encrypts(&mut self) {
+        let keys = Keyring::parse(MasterKey::fresh().to_line().as_bytes()).expect("a key");
+        self.encryption = Encryption { keys: Some(keys), is_on: true };
+    }
+
+    /// Opens the data directory while nobody lives there.
+    pub(super) fn disk(&self) -> Disk {
+        let opened = Disk::open_with(self.dir.path(), self.encryption.clone());
+        opened.expect("the directory is ours")
     }
 
     /// Returns the data directory.
@@ -89,7 +104,7 @@ impl House {
     pub(super) fn live_unmended<T>(&self, life: impl AsyncFnOnce(&Life) -> T) -> T {
         let runtime =
             tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
-        let disk = Disk::open(self.dir.path()).expect("the directory is ours");
+        let disk = self.disk();
         let state = State::open(&disk.state_dir()).expect("the database opens");
         let hub = Hub::new(self.clock.now());
         let uploads = Uploads::new(
@@ -132,10 +147,10 @@ impl Life {
     /// Reads the original of an upload's video.
     pub(super) fn original(&self, record: &UploadRecord) -> Vec<u8> {
         let video = record.video.expect("every upload has one");
-        let (mut file, size) = self.disk.open_original(video).expect("it is in place");
+        let mut file = self.disk.open_original(video).expect("it is in place");
         let mut bytes = Vec::new();
         std::io::Read::read_to_end(&mut file, &mut bytes).expect("it can be read");
-        assert_eq!(size.0, bytes.len() as u64);
+        assert_eq!(file.size().0, bytes.len() as u64);
         bytes
     }
 
@@ -143,13 +158,7 @@ impl Life {
     pub(super) fn blob(&self, id: UploadId, count: u64) -> Vec<u8> {
         let blob = self.disk.open_blob(id).expect("it is there");
         let mut bytes = vec![0; count as usize];
-        let mut read = 0;
-        while read < bytes.len() {
-            let some = rustix::io::pread(&blob, &mut bytes[read..], read as u64);
-            let some = some.expect("it can be read");
-            assert!(some > 0, "the blob is shorter than {count}");
-            read += some;
-        }
+        blob.read_at(ByteOffset(0), &mut bytes).expect("it has as many");
         bytes
     }
 }

@@ -8,7 +8,6 @@ mod steps;
 
 use super::life::*;
 use crate::config::Durability;
-use crate::disk::Disk;
 use crate::ids::UploadId;
 use crate::model::upload::{Chunks, Protocol, UploadState};
 use crate::state::{State, UploadRecord};
@@ -447,7 +446,7 @@ type Sent = (usize, Sum, Ending);
 
 /// Takes every byte away that no record calls confirmed.
 fn lose_power(house: &House, cuts_files: bool) {
-    let disk = Disk::open(house.dir()).expect("the directory is ours");
+    let disk = house.disk();
     let state = State::open(&disk.state_dir()).expect("the database opens");
     for record in state.unfinished_uploads().expect("they read") {
         let Ok(blob) = disk.open_blob(record.id) else { continue };
@@ -469,8 +468,11 @@ fn lose_power(house: &House, cuts_files: bool) {
     }
 }
 
-fn run(promises_all: bool, steps: Vec<Step>) {
+fn run(promises_all: bool, encrypts: bool, steps: Vec<Step>) {
     let mut house = House::new();
+    if encrypts {
+        house.encrypts();
+    }
     if promises_all {
         house.limits.durability = Durability::Chunk;
     }
@@ -499,10 +501,15 @@ proptest! {
     #![proptest_config(cases(24))]
 
     /// Whatever happens to whichever uploads: nothing that was told is lost to a kill, nothing
-    /// that was promised to a power cut, nothing expires early or never, and every file is right.
+    /// that was promised to a power cut, nothing expires early or never, and every file is right,
+    /// encrypted on the disk or not.
     #[test]
-    fn every_history_keeps_its_promises(promises_all: bool, steps in steps()) {
-        run(promises_all, steps);
+    fn every_history_keeps_its_promises(
+        promises_all: bool,
+        encrypts: bool,
+        steps in steps(),
+    ) {
+        run(promises_all, encrypts, steps);
     }
 }
 
