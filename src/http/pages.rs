@@ -137,7 +137,7 @@ async fn embed(
 /// Shows a player to whoever has a playback token. The page is the same with one that isn't good,
 /// and its player says so: whoever has such a link has no account to sign in with.
 async fn by_token(req: &HttpRequest, app: &App, id: &str, token: &str, name: &str) -> Answer {
-    let shown = match Pass::read(req, app, token).await {
+    let shown = match Pass::of_page(req, app, token).await {
         Ok(pass) => videos::id_of(id).and_then(|id| pass.video(&app.parts, id)).map(|_| pass),
         Err(problem) => Err(problem),
     };

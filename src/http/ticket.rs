@@ -35,17 +35,28 @@ impl Pass {
     /// # Errors
     /// 403 for one that isn't good, or not from there; those of the state.
     pub(super) async fn read(req: &HttpRequest, app: &App, token: &str) -> Result<Self, Problem> {
+        let pass = Self::of_page(req, app, token).await?;
+        let own = guard::outside(req, &app.parts.config).host;
+        let is_used_well = is_used_on_its_pages(req.headers(), &pass.ticket, &own);
+        if is_used_well { Ok(pass) } else { Err(bad_token()) }
+    }
+
+    /// Does the same for one in the address of this server's own page: links may lead there from
+    /// anywhere, and who may frame it the page itself tells the browser.
+    ///
+    /// # Errors
+    /// As [`Pass::read`].
+    pub(super) async fn of_page(
+        req: &HttpRequest,
+        app: &App,
+        token: &str,
+    ) -> Result<Self, Problem> {
         let ticket = app.parts.access.playback(token).await.map_err(|denied| match denied {
             Denied::Invalid => bad_token(),
             Denied::State(error) => translate::state(error),
         })?;
-        let config = &app.parts.config;
-        let own = guard::outside(req, config).host;
-        let address = guard::client_address(req, config);
-        if ticket.admits(address) && is_used_on_its_pages(req.headers(), &ticket, &own) {
-            return Ok(Self { token: token.to_owned(), ticket });
-        }
-        Err(bad_token())
+        let admitted = ticket.admits(guard::client_address(req, &app.parts.config));
+        admitted.then(|| Self { token: token.to_owned(), ticket }).ok_or_else(bad_token)
     }
 
     /// Reads the one that a call shows as its credential, if it is one.
@@ -105,8 +116,8 @@ fn bad_token() -> Problem {
     Problem::new(Code::BadPlaybackToken, detail)
 }
 
-/// Says whether a request comes from a page that the token is for. This server's own pages ask
-/// for whoever opened or framed them, which was looked at then.
+/// Says whether a request comes from a page that the token is for. This server's own pages may
+/// ask; pages that the token isn't for can't frame them.
 ///
 /// Players that are no browsers, and Apple's own, say nothing about where they are. A browser
 /// that says nothing was told to by the page; it tells with `Sec-Fetch-Site` that there is one.

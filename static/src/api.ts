@@ -1,7 +1,7 @@
 /** The server's answers as types, and one function for each question a page asks. */
 
 import type { Document } from "./document";
-import { door } from "./door";
+import { door, headersFor } from "./door";
 import { ANSWER_MS } from "./plan";
 import { words } from "./words";
 
@@ -268,7 +268,9 @@ export function forgetSession(): void {
   sessionOnce = null;
 }
 
-export const video = (id: string) => json<Video>(videoPath(id));
+/** Describes a video, to whoever has a playback token too. */
+export const video = (id: string, token = "") =>
+  json<Video>(videoPath(id), { headers: headersFor(token) });
 
 export type Page<T> = { items: T[]; nextCursor: string | null };
 

@@ -40,6 +40,13 @@ class Door {
   }
 }
 
+/** Whether a token only plays videos: it is its player's own, and nobody else's on the page. */
+export const isPlayback = (token: string) => token.startsWith("slp_");
+
+/** Headers that say who calls, with a token of one's own before the page's. */
+export const headersFor = (token: string): Record<string, string> =>
+  token ? { Authorization: `Bearer ${token}` } : door.headers;
+
 function originOf(address: string): string {
   try {
     const { origin } = new URL(address, location.href);

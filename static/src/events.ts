@@ -52,10 +52,11 @@ export class Events {
   #failures = 0;
   #closed = false;
 
-  /** Listens to `videoIds`, or with null to all that the caller may see. */
+  /** Listens to `videoIds`, or with null to all that the caller may see; by a playback token. */
   constructor(
     private readonly listener: Listener,
     private videoIds: readonly string[] | null = null,
+    private readonly token = "",
   ) {
     document.addEventListener("visibilitychange", this.#onVisibility);
     window.addEventListener("pagehide", this.#onHide);
@@ -104,7 +105,8 @@ export class Events {
     const filter = some ? `?videoIds=${this.videoIds?.join(",")}` : "";
     const address = door.url(`/api/events${filter}`);
     // An EventSource can't say who calls.
-    const source = door.token ? new TokenStream(address) : new EventSource(address);
+    const byToken = this.token || door.token;
+    const source = byToken ? new TokenStream(address, this.token) : new EventSource(address);
     this.#source = source;
     source.onopen = () => {
       this.#failures = 0;

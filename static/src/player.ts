@@ -1,6 +1,7 @@
 /**
  * `<slipway-player video="ID">`: plays a video, also while it is still being made, and says in a
- * sentence what keeps it from playing. On another site's page `endpoint` names the server. Other
+ * sentence what keeps it from playing. On another site's page `endpoint` names the server. `token`
+ * may be a playback token, which counts for this player alone and may be changed at any time. Other
  * attributes: `autoplay`, `muted`, `start` (a moment, as `90` or `1:30`), `controls="0"`.
  *
  * What it looks like stays within its shadow, so that it is the same on any page.
@@ -8,7 +9,7 @@
 
 import rules from "style:../css/player.css";
 import * as api from "./api";
-import { door, isOurs } from "./door";
+import { door, isOurs, isPlayback } from "./door";
 import { Events, isOfVideo, type ServerEvent } from "./events";
 import { Controls } from "./player-controls";
 import * as memory from "./player-memory";
@@ -41,7 +42,16 @@ export class TimePassed extends CustomEvent<number> {
   }
 }
 
+/** The token isn't good, or not any more: with another one it goes on. */
+class Unauthorized extends CustomEvent<undefined> {
+  constructor() {
+    super("slipway-unauthorized", { bubbles: true, composed: true });
+  }
+}
+
 export class SlipwayPlayer extends HTMLElement {
+  static readonly observedAttributes = ["token"];
+
   readonly #media = h("video", { playsinline: true, preload: "metadata" });
   readonly #curtain = h("div", { class: "curtain", tabindex: -1 });
   readonly #growing = h("span", { class: "chip growing", hidden: true }, w.growing);
@@ -60,6 +70,8 @@ export class SlipwayPlayer extends HTMLElement {
   /** The playlist that plays was loaded when the video wasn't complete yet. */
   #loadedEarly = false;
   #isBuilt = false;
+  /** Addresses hold the token: with another one they are others. */
+  #isRenewed = false;
 
   connectedCallback(): void {
     if (!isOurs && this.hasAttribute("endpoint")) this.#openDoor();
@@ -69,12 +81,25 @@ export class SlipwayPlayer extends HTMLElement {
     void this.#look();
   }
 
+  attributeChangedCallback(_name: string, before: string | null, now: string | null): void {
+    if (!this.isConnected || !this.#isBuilt || before === now) return;
+    this.#isRenewed = true;
+    this.#stopWatching();
+    void this.#look();
+  }
+
+  /** The playback token; nothing where there is none, or one that says who calls. */
+  get #token(): string {
+    const token = this.getAttribute("token") ?? "";
+    return isPlayback(token) ? token : "";
+  }
+
   /** Names the server; who has a token for it already keeps that. */
   #openDoor(): void {
     const endpoint = this.getAttribute("endpoint");
     const { token } = door;
     const before = door.url("/");
-    door.open(endpoint, this.getAttribute("token"));
+    door.open(endpoint, this.#token ? null : this.getAttribute("token"));
     if (!door.token && door.url("/") === before) door.open(endpoint, token);
   }
 
@@ -148,7 +173,7 @@ export class SlipwayPlayer extends HTMLElement {
 
   async #look(): Promise<void> {
     try {
-      this.#learn(await api.video(this.#id));
+      this.#learn(await api.video(this.#id, this.#token));
     } catch (problem) {
       this.#lookFailed(problem);
     }
@@ -157,7 +182,12 @@ export class SlipwayPlayer extends HTMLElement {
   #lookFailed(problem: unknown): void {
     const missing = problem instanceof api.Problem && [401, 403, 404, 410].includes(problem.status);
     const said = problem instanceof api.Problem ? problem : null;
-    if (missing) {
+    if (missing && this.#token) {
+      this.#stopWatching();
+      this.#media.pause();
+      this.#curtainSays("alert", words.problem.linkOver, words.problem.linkOverDetail);
+      this.dispatchEvent(new Unauthorized());
+    } else if (missing) {
       this.#stopWatching();
       const out = isOurs && window.top === window;
       const way = out ? h("a", { class: "button", href: "/library" }, words.nav.library) : undefined;
@@ -186,6 +216,8 @@ export class SlipwayPlayer extends HTMLElement {
     const playable = video.playable !== false && url !== null;
     if (!playable) this.#explain(video);
     else if (!this.#url) void this.#load(url, this.#beginning(video));
+    else if (this.#isRenewed) this.#reload(url);
+    this.#isRenewed &&= !playable;
     const over = video.state === "ready" || video.state === "failed";
     show(this.#growing, playable && !over);
     if (playable && video.state === "ready" && this.#loadedEarly) this.#offerBetter();
@@ -223,6 +255,7 @@ export class SlipwayPlayer extends HTMLElement {
         onDown: () => this.#lookIn(POLL_MS),
       },
       [this.#id],
+      this.#token,
     );
   }
 
@@ -316,11 +349,12 @@ export class SlipwayPlayer extends HTMLElement {
     const [title, detail] =
       why === "network" ? [w.network, w.networkDetail] : [w.decode, w.decodeDetail];
     this.#curtainSays("alert", title, detail, again);
+    // Its time may be over; what is fetched of the film says no more than that it failed.
+    if (this.#token && why === "network") void this.#look();
   }
 
-  /** Loads the playlist anew and goes on at the same moment. */
-  #reload(): void {
-    const url = this.#url;
+  /** Loads the playlist anew, or another, and goes on at the same moment. */
+  #reload(url = this.#url): void {
     if (!url) return;
     const { paused, currentTime, playbackRate } = this.#media;
     this.#hide(this.#better);

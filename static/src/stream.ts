@@ -3,7 +3,7 @@
  * try again by itself: who listens does.
  */
 
-import { door } from "./door";
+import { headersFor } from "./door";
 
 export class TokenStream {
   onopen: (() => void) | null = null;
@@ -12,8 +12,8 @@ export class TokenStream {
   #listeners = new Map<string, (event: Event) => void>();
   #end = new AbortController();
 
-  constructor(address: string) {
-    void this.#read(address);
+  constructor(address: string, token = "") {
+    void this.#read(address, token);
   }
 
   addEventListener(type: string, listener: (event: Event) => void): void {
@@ -25,9 +25,9 @@ export class TokenStream {
     this.#end.abort();
   }
 
-  async #read(address: string): Promise<void> {
+  async #read(address: string, token: string): Promise<void> {
     try {
-      const headers = { Accept: "text/event-stream", ...door.headers };
+      const headers = { Accept: "text/event-stream", ...headersFor(token) };
       const answer = await fetch(address, { headers, signal: this.#end.signal });
       if (!answer.ok || !answer.body) throw new Error(String(answer.status));
       this.readyState = EventSource.OPEN;

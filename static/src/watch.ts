@@ -18,13 +18,17 @@ function idFromPath(): string {
   return decodeURIComponent(location.pathname.split("/").filter(Boolean).at(-1) ?? "");
 }
 
+/** Returns the playback token in the page's address, if there is one. */
+const tokenFromAddress = () => new URLSearchParams(location.search).get("token");
+
 /** Makes a player that begins where the address says (`?t=`). */
 function playerFor(id: string, more: Record<string, unknown> = {}): SlipwayPlayer {
   if (!customElements.get("slipway-player")) {
     customElements.define("slipway-player", SlipwayPlayer);
   }
   const start = new URLSearchParams(location.search).get("t");
-  return h("slipway-player" as "div", { video: id, start, ...more }) as HTMLElement as SlipwayPlayer;
+  const token = tokenFromAddress();
+  return h("slipway-player" as "div", { video: id, start, token, ...more }) as HTMLElement as SlipwayPlayer;
 }
 
 export class SlipwayWatch extends HTMLElement {
@@ -80,18 +84,24 @@ export class SlipwayWatch extends HTMLElement {
   }
 
   /** What the address of a link or a frame says besides, where it begins at a moment. */
-  get #moment(): string {
+  get #asked(): string {
     const now = Math.floor(this.#player.currentTime);
-    return this.#fromNow.checked && now > 0 ? `?t=${now}` : "";
+    const token = tokenFromAddress();
+    const asked = new URLSearchParams({
+      ...(this.#fromNow.checked && now > 0 ? { t: String(now) } : {}),
+      // Whoever is here by one passes on what he has.
+      ...(token ? { token } : {}),
+    });
+    return asked.size > 0 ? `?${asked}` : "";
   }
 
   get #link(): string {
-    return watchUrl(this.#id) + this.#moment;
+    return watchUrl(this.#id) + this.#asked;
   }
 
   /** The code that puts the video into another page. */
   get #code(): string {
-    const path = `/embed/${encodeURIComponent(this.#id)}${this.#moment}`;
+    const path = `/embed/${encodeURIComponent(this.#id)}${this.#asked}`;
     const frame = h("iframe", {
       src: new URL(path, location.origin).href,
       title: this.#video?.title ?? "",

@@ -146,6 +146,25 @@ export class Server {
   }
 }
 
+/** A server of another origin, with one page. */
+export async function otherSite() {
+  let body = "";
+  const other = createServer((_request, answer) => {
+    answer.writeHead(200, { "Content-Type": "text/html" });
+    answer.end(`<!doctype html><html lang="en"><title>Elsewhere</title>
+      <link rel="icon" href="data:,"><style>button { display: none }</style>${body}</html>`);
+  });
+  await new Promise((ok) => other.listen(0, "127.0.0.1", ok));
+  return {
+    at: `http://127.0.0.1:${other.address().port}/`,
+    show: (html) => (body = html),
+    close: () => {
+      other.close();
+      other.closeAllConnections();
+    },
+  };
+}
+
 export function launch() {
   return chromium.launch({
     executablePath: process.env.SLIPWAY_CHROMIUM ?? "/usr/bin/chromium",

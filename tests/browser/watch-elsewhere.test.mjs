@@ -3,8 +3,7 @@
 import { after, describe, it } from "node:test";
 import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
-import { createServer } from "node:http";
-import { begin, chooseFiles, openPage, PATIENCE_MS, rowOf, until } from "./slipway.mjs";
+import { begin, chooseFiles, openPage, otherSite, PATIENCE_MS, rowOf, until } from "./slipway.mjs";
 import { filmOf, loaded, offered, play, seekOf, timeOf } from "./player.mjs";
 
 describe("elsewhere", { timeout: 6 * PATIENCE_MS }, () => {
@@ -22,25 +21,6 @@ describe("elsewhere", { timeout: 6 * PATIENCE_MS }, () => {
     await context.close();
   });
   after(() => site?.close());
-
-  /** A server of another origin, with one page. */
-  async function otherSite() {
-    let body = "";
-    const other = createServer((_request, answer) => {
-      answer.writeHead(200, { "Content-Type": "text/html" });
-      answer.end(`<!doctype html><html lang="en"><title>Elsewhere</title>
-        <link rel="icon" href="data:,"><style>button { display: none }</style>${body}</html>`);
-    });
-    await new Promise((ok) => other.listen(0, "127.0.0.1", ok));
-    return {
-      at: `http://127.0.0.1:${other.address().port}/`,
-      show: (html) => (body = html),
-      close: () => {
-        other.close();
-        other.closeAllConnections();
-      },
-    };
-  }
 
   it("links to a moment, gives code for a frame, and the original to its owner", async () => {
     const permissions = ["clipboard-read", "clipboard-write"];

@@ -329,8 +329,7 @@ async fn pages_take_tokens() {
         policy.ends_with("frame-ancestors 'self' app.example:* *.app.example:8443"),
         "{policy}"
     );
-    let evil = [("Referer", "https://evil.example/")];
-    assert_eq!((framed.status, rig.ask(&line, &evil, b"").await.status), (200, 403));
+    assert_eq!(framed.status, 200);
     let url = format!("/watch/{video}?token={token}");
     let oembed = rig.ask(&format!("GET /oembed?url={url}"), &[], b"").await;
     assert_eq!(oembed.status, 404);

@@ -31,6 +31,9 @@ export const words: Table = {
     notFound: "Hier ist nichts",
     notFoundDetail:
       "Das Video wurde gelöscht, der Link stimmt nicht, oder es fehlt die Berechtigung.",
+    linkOver: "Dieser Link gilt nicht mehr",
+    linkOverDetail:
+      "Seine Zeit ist um, oder er wurde zurückgenommen. Wer ihn gegeben hat, kann einen neuen geben.",
   },
   status: {
     401: "Nicht mehr angemeldet",

@@ -29,6 +29,9 @@ export const en = {
     retry: "Try again",
     notFound: "There is nothing here",
     notFoundDetail: "The video was deleted, or the link isn't right, or you may not see it.",
+    linkOver: "This link isn't valid any more",
+    linkOverDetail:
+      "Its time is over, or it was taken back. Ask whoever gave it to you for another.",
   },
   /** Words for an answer without words of its own. */
   status: {

@@ -30,6 +30,8 @@ export const words: Table = {
     retry: "Reintentar",
     notFound: "Aquí no hay nada",
     notFoundDetail: "El video se borró, el enlace no es correcto o no tienes permiso para verlo.",
+    linkOver: "Este enlace ya no es válido",
+    linkOverDetail: "Su tiempo terminó o fue retirado. Pide otro a quien te lo dio.",
   },
   status: {
     401: "Tu sesión está cerrada",

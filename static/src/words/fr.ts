@@ -31,6 +31,9 @@ export const words: Table = {
     notFound: "Il n’y a rien ici",
     notFoundDetail:
       "La vidéo a été supprimée, le lien est faux ou vous n’avez pas le droit de la voir.",
+    linkOver: "Ce lien n’est plus valable",
+    linkOverDetail:
+      "Sa durée est écoulée ou il a été retiré. Demandez-en un autre à la personne qui vous l’a donné.",
   },
   status: {
     401: "Votre session est fermée",

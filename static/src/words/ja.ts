@@ -30,6 +30,8 @@ export const words: Table = {
     retry: "再試行",
     notFound: "ここには何もありません",
     notFoundDetail: "動画が削除されたか、リンクが正しくないか、閲覧する権限がありません。",
+    linkOver: "このリンクは無効になりました",
+    linkOverDetail: "期限が切れたか、取り消されました。リンクをくれた人に新しいものを頼んでください。",
   },
   status: {
     401: "ログアウトしています",

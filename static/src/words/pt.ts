@@ -31,6 +31,8 @@ export const words: Table = {
     notFound: "Não há nada aqui",
     notFoundDetail:
       "O vídeo foi excluído, o link não está certo ou você não tem permissão para ver.",
+    linkOver: "Este link não é mais válido",
+    linkOverDetail: "O prazo acabou ou ele foi cancelado. Peça outro a quem o enviou.",
   },
   status: {
     401: "Sua sessão foi encerrada",

@@ -30,6 +30,8 @@ export const words: Table = {
     retry: "重试",
     notFound: "这里没有内容",
     notFoundDetail: "视频已被删除、链接有误，或您无权查看。",
+    linkOver: "此链接已失效",
+    linkOverDetail: "链接已过期或已被撤回。请向提供者索取新的链接。",
   },
   status: {
     401: "您已退出登录",
