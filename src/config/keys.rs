@@ -53,6 +53,7 @@ pub(super) fn blank() -> Config {
             segment_seconds: 0,
             loudness: false,
             formats: Formats::default(),
+            encrypt: false,
             workers: 0,
             workers_per_user: None,
             live_workers: 0,
@@ -378,6 +379,14 @@ pub const KEYS: &[Key] = &[
         meaning: "In which forms videos are published; `mp4` is one file to download, which takes \
                   as much room again as the best quality up to 1080p.",
         set: |c, x| v::formats(x).map(|it| c.media.formats = it),
+    },
+    Key {
+        name: "media.encrypt",
+        default: "false",
+        allowed: "`true` (with `media.formats` = `[\"hls\"]`), `false`",
+        meaning: "Segments of new films are encrypted (AES-128), and players fetch the key where \
+                  they may see the film.",
+        set: |c, x| v::boolean(x).map(|it| c.media.encrypt = it),
     },
     Key {
         name: "media.loudness",

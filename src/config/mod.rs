@@ -337,6 +337,8 @@ pub struct MediaConfig {
     pub preset: String,
     /// In which forms films are published.
     pub formats: Formats,
+    /// Segments are encrypted.
+    pub encrypt: bool,
     /// Length of encoded segments.
     pub segment_seconds: u32,
     /// Sound is brought to −16 LUFS.
@@ -515,6 +517,13 @@ fn apply(settings: Vec<(String, Setting)>) -> Result<(Config, Table), ConfigErro
             key: "auth.mode",
             mend: "\"open\" lets anybody in, so `listen` must be a loopback address such as \
                    127.0.0.1:8080; use \"token\" for any other",
+        });
+    }
+    if config.media.encrypt && (config.media.formats.dash || config.media.formats.mp4) {
+        return Err(ConfigError::Conflict {
+            key: "media.encrypt",
+            mend: "players of DASH and those who download a file can't open encrypted segments; \
+                   with it set `media.formats` to [\"hls\"]",
         });
     }
     if config.playback.default_expiry_ms > config.playback.max_expiry_ms {

@@ -14,6 +14,8 @@ use crate::ids::{Epoch, JobId, VideoId};
 use crate::model::manifest::{MANIFEST_VERSION, Manifest};
 use crate::units::ByteCount;
 use rustix::fs::OFlags;
+use std::fs;
+use std::io::{self, Read, Write};
 use std::path::PathBuf;
 
 /// The one file beside the media that players don't fetch.
@@ -54,6 +56,42 @@ impl Disk {
         }
         fail_at(FailAt::AfterPublishBeforeManifest);
         Ok(())
+    }
+
+    /// As [`Disk::publish`], but what comes to lie there is what `seal` makes of the file, and the
+    /// file itself is removed. Returns how many bytes that is.
+    ///
+    /// # Errors
+    /// As [`Disk::publish`], and `Io` for what `seal` fails with.
+    /// # Durability
+    /// A growing rung is confirmed by [`Disk::sync_rung`].
+    pub fn publish_sealed(
+        &self,
+        job: JobId,
+        epoch: Epoch,
+        file: &str,
+        video: VideoId,
+        to: &str,
+        seal: &dyn Fn(&mut dyn Read, &mut dyn Write) -> io::Result<()>,
+    ) -> Result<ByteCount, DiskError> {
+        let scratch = Scratch::find(self, job, epoch, file)?;
+        let parsed = MediaFile::parse(to).ok_or_else(|| DiskError::BadName(to.to_owned()))?;
+        let target = self.media_file(video, &parsed);
+        let dir = files::parent_of(&target)?;
+        files::make_dirs(&self.inner.root, dir, true)?;
+        let name = to.rsplit('/').next().unwrap_or(to);
+        let beside = dir.join(format!(".{name}.incoming"));
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | OFlags::NOFOLLOW;
+        let mut sealed = io::BufWriter::new(files::open("create", &beside, flags, 0o600)?);
+        let mut clear = io::BufReader::new(scratch.open()?);
+        let written = seal(&mut clear, &mut sealed).and_then(|()| sealed.flush());
+        written.map_err(|error| DiskError::from_io("write", &beside, error))?;
+        let about = sealed.get_ref().metadata();
+        let size = about.map_err(|error| DiskError::from_io("examine", &beside, error))?.len();
+        fs::rename(&beside, &target).map_err(|e| DiskError::from_io("publish", &target, e))?;
+        scratch.remove()?;
+        fail_at(FailAt::AfterPublishBeforeManifest);
+        Ok(ByteCount(size))
     }
 
     /// Has the disk confirm these files of a rung, its directory and those above it.

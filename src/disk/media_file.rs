@@ -3,7 +3,9 @@
 use crate::model::extra::{
     POSTER_FILE, POSTER_WEBP_FILE, PREVIEW_FILE, STORYBOARD_FILE, chosen_files, thumbnail_file,
 };
-use crate::model::manifest::{FILM_FILE, INIT_FILE, KEY_PLAYLIST_FILE, MEDIA_PLAYLIST_FILE};
+use crate::model::manifest::{
+    FILM_FILE, INIT_FILE, KEY_FILE, KEY_PLAYLIST_FILE, MEDIA_PLAYLIST_FILE,
+};
 use crate::model::storyboard::sheet_file;
 use crate::model::text::{CHAPTERS_FILE, WHOLE_TEXT_FILE};
 use std::fmt;
@@ -57,6 +59,11 @@ pub enum MediaFile {
     },
     /// `{rung}/iframes.m3u8`: where the key pictures of a rung are.
     KeyPlaylist {
+        /// The rung's directory.
+        rung: RungName,
+    },
+    /// `{rung}/key`: what opens the rung's segments. The manifest has it; there is no such file.
+    Key {
         /// The rung's directory.
         rung: RungName,
     },
@@ -162,6 +169,7 @@ impl MediaFile {
             INIT_FILE => Some(Self::Init { rung }),
             MEDIA_PLAYLIST_FILE => Some(Self::Playlist { rung }),
             KEY_PLAYLIST_FILE => Some(Self::KeyPlaylist { rung }),
+            KEY_FILE => Some(Self::Key { rung }),
             WHOLE_TEXT_FILE => Some(Self::WholeText { text: rung }),
             _ if file.ends_with(".vtt") => {
                 let number = canonical_number(file.strip_suffix(".vtt")?)?;
@@ -178,7 +186,7 @@ impl MediaFile {
     pub fn is_of_rungs(&self) -> bool {
         matches!(self, Self::Master | Self::Dash | Self::Film)
             || matches!(self, Self::Playlist { .. } | Self::KeyPlaylist { .. })
-            || matches!(self, Self::Init { .. } | Self::Segment { .. })
+            || matches!(self, Self::Init { .. } | Self::Segment { .. } | Self::Key { .. })
     }
 
     /// Says whether the bytes behind this name never change once they are there.
@@ -210,6 +218,7 @@ impl fmt::Display for MediaFile {
             Self::Init { rung } => write!(f, "{rung}/{INIT_FILE}"),
             Self::Playlist { rung } => write!(f, "{rung}/{MEDIA_PLAYLIST_FILE}"),
             Self::KeyPlaylist { rung } => write!(f, "{rung}/{KEY_PLAYLIST_FILE}"),
+            Self::Key { rung } => write!(f, "{rung}/{KEY_FILE}"),
             Self::Segment { rung, number } => write!(f, "{rung}/{number}.m4s"),
             Self::Chapters => f.write_str(CHAPTERS_FILE),
             Self::Caption { name } => write!(f, "captions/{name}.vtt"),
@@ -254,6 +263,7 @@ mod tests {
             "360p-2/init.mp4",
             "audio-1/media.m3u8",
             "360p-1/iframes.m3u8",
+            "360p-1/key",
             "1080p60-12/1.m4s",
             "audio-de-1/100000.m4s",
             "chapters.vtt",
@@ -280,6 +290,8 @@ mod tests {
             "thumb-1.jpg/x",
             "360p-2/thumb-1.jpg",
             "360p-2/0.m4s",
+            "key",
+            "360p-2/key/",
             "360p-2/01.m4s",
             "360p-2/+1.m4s",
             "360p-2/1.m4s/",

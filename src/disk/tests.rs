@@ -474,6 +474,9 @@ fn sidecars_keep_their_bytes() {
     let (code, detail) = ("sound-cut".to_owned(), "The sound goes on.".to_owned());
     let warnings = vec![crate::model::video::Warning { code, detail }];
     check_golden("manifest-warned.1.json", &Manifest { warnings, ..manifest() });
+    let mut encrypted = manifest();
+    encrypted.rungs[0].key = Some(crate::model::manifest::SegmentKey([9; 16]));
+    check_golden("manifest-encrypted.1.json", &encrypted);
     check_golden("manifest-text.1.json", &manifest_with_text());
     check_golden("manifest-pictures.1.json", &manifest_with_pictures());
 }
@@ -529,6 +532,7 @@ fn manifest() -> Manifest {
         durable: 0,
         sealed: false,
         stale: false,
+        key: None,
         segments: vec![Segment { ticks: 288_000, bytes: 96_000, key: None }],
     };
     let poster = Some(Picture { width: 640, height: 360 });

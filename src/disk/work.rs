@@ -125,6 +125,11 @@ impl Scratch {
 
     /// Reads the whole of an ordinary file; `None` if it has more than `most` bytes.
     pub(super) fn read(&self, most: u64) -> Result<Option<Vec<u8>>, DiskError> {
+        files::read_at_most(self.open()?, &self.path, most)
+    }
+
+    /// Opens the file, if it is an ordinary one.
+    pub(super) fn open(&self) -> Result<File, DiskError> {
         if !self.is_ordinary(&self.dir, &self.name)? {
             return Err(DiskError::BadName(self.path.display().to_string()));
         }
@@ -132,7 +137,13 @@ impl Scratch {
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
         let file = rustix::fs::openat(&self.dir, &self.name, flags, Mode::empty())
             .map_err(|e| DiskError::from_io("open", &self.path, e.into()))?;
-        files::read_at_most(File::from(file), &self.path, most)
+        Ok(File::from(file))
+    }
+
+    /// Removes the file.
+    pub(super) fn remove(&self) -> Result<(), DiskError> {
+        rustix::fs::unlinkat(&self.dir, &self.name, AtFlags::empty())
+            .map_err(|e| DiskError::from_io("remove", &self.path, e.into()))
     }
 
     fn is_ordinary(&self, dir: impl AsFd, name: &str) -> Result<bool, DiskError> {

@@ -13,6 +13,7 @@ use crate::disk::MediaFile;
 use crate::ids::VideoId;
 use crate::library::{self, LibraryError};
 use crate::model::access::Right;
+use crate::model::manifest::SegmentKey;
 use crate::model::video::{VideoState, Visibility};
 use crate::state::VideoRecord;
 use actix_files::NamedFile;
@@ -73,7 +74,7 @@ async fn file(
     let id = videos::id_of(&id)?;
     let file = MediaFile::parse(&name).ok_or_else(Problem::not_found)?;
     let caller = guard::optional(&req, &app, Right::SeeVideos).await?;
-    let (video, named) = blocking(&app, {
+    let (video, opened) = blocking(&app, {
         let file = file.clone();
         move |parts| {
             let viewer = caller.as_ref().map(|caller| &caller.viewer);
@@ -83,7 +84,7 @@ async fn file(
     })
     .await?;
     let kept = cache_control(&video, &file, None);
-    Ok(given(&req, &file, named, &kept))
+    Ok(given(&req, &file, opened, &kept))
 }
 
 /// Gives a file of a published video to whoever has a playback token for it.
@@ -100,18 +101,24 @@ async fn file_by_token(
     let pass = Pass::read(&req, &app, &token).await?;
     let id = videos::id_of(&id)?;
     let file = MediaFile::parse(&name).ok_or_else(Problem::not_found)?;
-    let (video, named) = blocking(&app, {
+    let (video, opened) = blocking(&app, {
         let (file, ticket) = (file.clone(), pass.clone());
         move |parts| opened(parts, ticket.video(parts, id)?, file)
     })
     .await?;
     let left = pass.ticket.until.ms_since(app.parts.clock.now()) / 1000;
     let kept = cache_control(&video, &file, Some((&pass.ticket, left)));
-    let mut answer = given(&req, &file, named, &kept);
+    let mut answer = given(&req, &file, opened, &kept);
     // Its own address isn't told to others.
     let policy = HeaderValue::from_static("no-referrer");
     answer.headers_mut().insert(header::REFERRER_POLICY, policy);
     Ok(answer)
+}
+
+/// What lies behind an address.
+enum Opened {
+    File(Box<NamedFile>),
+    Key(SegmentKey),
 }
 
 /// Opens a file of a video that the caller may see.
@@ -119,7 +126,7 @@ fn opened(
     parts: &AppParts,
     video: VideoRecord,
     file: MediaFile,
-) -> Result<(VideoRecord, NamedFile), Problem> {
+) -> Result<(VideoRecord, Opened), Problem> {
     if is_withdrawn(&video, &file) {
         return Err(Problem::not_found());
     }
@@ -128,15 +135,27 @@ fn opened(
             let track = library::text_track(&video, &name).map_err(translate::library)?;
             parts.disk.stored_text(video.id, track.stored)
         }
+        MediaFile::Key { rung } => {
+            let manifest = parts.disk.manifest(video.id).map_err(translate::disk)?;
+            let rungs = manifest.into_iter().flat_map(|manifest| manifest.rungs);
+            let key = rungs.filter(|it| it.directory() == rung.as_str()).find_map(|it| it.key);
+            return Ok((video, Opened::Key(key.ok_or_else(Problem::not_found)?)));
+        }
         file => parts.disk.media_file(video.id, &file),
     };
     let named = NamedFile::open(path).map_err(|_| Problem::not_found())?;
-    Ok((video, named))
+    Ok((video, Opened::File(Box::new(named))))
 }
 
-fn given(req: &HttpRequest, file: &MediaFile, named: NamedFile, kept: &str) -> HttpResponse {
-    let mut answer =
-        typed(named, media_type(file)).disable_content_disposition().into_response(req);
+fn given(req: &HttpRequest, file: &MediaFile, opened: Opened, kept: &str) -> HttpResponse {
+    let mut answer = match opened {
+        Opened::File(named) => {
+            typed(*named, media_type(file)).disable_content_disposition().into_response(req)
+        }
+        Opened::Key(SegmentKey(key)) => {
+            HttpResponse::Ok().content_type(media_type(file)).body(key.to_vec())
+        }
+    };
     let headers = answer.headers_mut();
     let kept = HeaderValue::from_str(kept).unwrap_or(HeaderValue::from_static("no-store"));
     headers.insert(header::CACHE_CONTROL, kept);
@@ -187,6 +206,7 @@ fn media_type(file: &MediaFile) -> &'static str {
         MediaFile::Storyboard => "text/vtt; charset=utf-8",
         MediaFile::Init { .. } | MediaFile::Film => "video/mp4",
         MediaFile::Segment { .. } => "video/iso.segment",
+        MediaFile::Key { .. } => "application/octet-stream",
         MediaFile::Chapters
         | MediaFile::Caption { .. }
         | MediaFile::WholeText { .. }
@@ -206,6 +226,11 @@ fn is_compressed(file: &MediaFile) -> bool {
 /// longer than that counts, in seconds, and shared caches nothing that isn't for everybody who has
 /// the address: what they have, they give without asking.
 fn cache_control(video: &VideoRecord, file: &MediaFile, by: Option<(&Ticket, u64)>) -> String {
+    // Whoever may see a film today may not tomorrow, and what caches have of it is worth nothing
+    // without.
+    if matches!(file, MediaFile::Key { .. }) {
+        return "no-store".to_owned();
+    }
     let (seconds, for_good) = match file {
         _ if file.is_immutable() => (31_536_000, ", immutable"),
         // Made once, and again only if they were lost.
@@ -319,6 +344,7 @@ mod tests {
             ("360p-1/media.m3u8", "application/vnd.apple.mpegurl"),
             ("360p-1/iframes.m3u8", "application/vnd.apple.mpegurl"),
             ("360p-1/12.m4s", "video/iso.segment"),
+            ("360p-1/key", "application/octet-stream"),
             ("chapters.vtt", "text/vtt; charset=utf-8"),
             ("captions/en.vtt", "text/vtt; charset=utf-8"),
             ("text-1/1.vtt", "text/vtt; charset=utf-8"),

@@ -114,6 +114,7 @@ fn manifest(complete: bool) -> Manifest {
         durable: 0,
         sealed: false,
         stale: false,
+        key: None,
         segments: vec![
             Segment { ticks: 100, bytes: 1000, key: None },
             Segment { ticks: 50, bytes: 900, key: None },

@@ -8,7 +8,7 @@ pub(super) mod sounds;
 
 use super::texts_listed;
 use crate::model::manifest::{
-    INIT_FILE, KEY_PLAYLIST_FILE, MEDIA_PLAYLIST_FILE, Manifest, Rung, segment_file,
+    INIT_FILE, KEY_FILE, KEY_PLAYLIST_FILE, MEDIA_PLAYLIST_FILE, Manifest, Rung, segment_file,
 };
 use crate::model::rendition::{RenditionKind, SoundLayout, SoundPurpose};
 use sounds::{Group, Member};
@@ -94,6 +94,10 @@ pub fn media(rung: &Rung) -> String {
          #EXT-X-MAP:URI=\"{INIT_FILE}\"\n",
         target_seconds(rung),
     );
+    if rung.key.is_some() {
+        // Behind the set-up, which is as it is: it says no more than this list.
+        let _ = writeln!(out, "#EXT-X-KEY:METHOD=AES-128,URI=\"{KEY_FILE}\"");
+    }
     for (index, segment) in rung.segments.iter().enumerate() {
         let seconds = seconds(segment.ticks, rung.timescale);
         let _ = write!(out, "#EXTINF:{seconds:.6},\n{}\n", segment_file(index + 1));

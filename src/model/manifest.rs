@@ -11,6 +11,7 @@ use crate::model::text::{Chapter, TextTrack};
 use crate::model::video::Warning;
 use crate::units::UnixMillis;
 use serde::{Deserialize, Serialize};
+use std::fmt;
 
 /// The version of [`Manifest`] that this program writes.
 pub const MANIFEST_VERSION: u32 = 1;
@@ -127,8 +128,22 @@ pub struct Rung {
     /// It is to be made anew, and plays until that is whole.
     #[serde(default, skip_serializing_if = "is_false")]
     pub stale: bool,
+    /// What opens its segments, if they are encrypted: each as a whole by AES-128 in CBC mode, its
+    /// number counted from 0 being the initialization vector (RFC 8216, section 5.2).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<SegmentKey>,
     /// Segments in order, the first is number 1.
     pub segments: Vec<Segment>,
+}
+
+/// A key of segments. Nobody may read it in a log.
+#[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SegmentKey(pub [u8; 16]);
+
+impl fmt::Debug for SegmentKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SegmentKey(…)")
+    }
 }
 
 /// One media file of a rung.
@@ -207,6 +222,11 @@ impl Manifest {
 }
 
 impl Rung {
+    /// Returns the initialization vector of segment `number`, counted from 1.
+    pub fn vector(number: u32) -> [u8; 16] {
+        u128::from(number.saturating_sub(1)).to_be_bytes()
+    }
+
     /// Says whether it is there as it should be: no attempt makes it again.
     pub fn is_done(&self) -> bool {
         self.complete && !self.stale
@@ -242,6 +262,9 @@ pub const INIT_FILE: &str = "init.mp4";
 pub const FILM_FILE: &str = "video.mp4";
 /// The playlist of every rung.
 pub const MEDIA_PLAYLIST_FILE: &str = "media.m3u8";
+
+/// Where players fetch the key of an encrypted rung.
+pub const KEY_FILE: &str = "key";
 
 /// The playlist of a rung's key pictures, for searching by sight.
 pub const KEY_PLAYLIST_FILE: &str = "iframes.m3u8";

@@ -15,6 +15,7 @@ mod publish;
 mod reached;
 mod redo;
 mod run;
+mod seal;
 mod small;
 mod source;
 mod spans;
@@ -59,6 +60,8 @@ pub struct Pipeline {
     pub encode: EncodeOptions,
     /// In which forms films are published.
     pub formats: Formats,
+    /// Segments are encrypted.
+    pub encrypts: bool,
     /// What one file may cost.
     pub limits: Limits,
     /// A child without a report for this long is killed.

@@ -9,18 +9,20 @@ mod power_cut;
 
 use super::film::{Film, FilmError};
 use super::growing::{after_power_cut, can_grow, files_of};
+use super::seal;
 use crate::disk::{Disk, DiskError, FailAt, fail_at, is_text};
 use crate::ids::{Epoch, JobId, VideoId};
 use crate::model::extra::{Extra, ExtraKind};
 use crate::model::manifest::{
-    Formats, INIT_FILE, MEDIA_PLAYLIST_FILE, Manifest, Rung, Segment, segment_file,
+    Formats, INIT_FILE, MEDIA_PLAYLIST_FILE, Manifest, Rung, Segment, SegmentKey, segment_file,
 };
 use crate::model::rendition::{RenditionKind, RenditionPlan};
 use crate::model::video::{WARNINGS_MAX, Warning, ends_early};
 use crate::state::{State, StateError};
-use crate::units::UnixMillis;
+use crate::units::{ByteCount, UnixMillis};
 use crate::wire::Begun;
 use std::collections::BTreeMap;
+use std::io::{self, Read, Write};
 use tracing::info;
 
 /// Least time between two rewrites of the same playlists while segments pour in, and how many
@@ -43,6 +45,8 @@ pub(super) struct Publisher {
     /// what was served under an address never changes.
     generation: Epoch,
     began: UnixMillis,
+    /// Rungs that begin now are encrypted.
+    encrypts: bool,
     pub(super) plan: Vec<RenditionPlan>,
     pub(super) manifest: Manifest,
     /// Names of the rungs that this attempt has started.
@@ -76,6 +80,9 @@ pub(super) enum PublishError {
     /// The manifest can't be written as JSON.
     #[error("manifest: {0}")]
     Encode(#[from] serde_json::Error),
+    /// No key can be drawn.
+    #[error("key: {0}")]
+    Key(io::Error),
     /// What people have added to the video can't be read.
     #[error(transparent)]
     State(#[from] StateError),
@@ -117,6 +124,7 @@ impl Publisher {
             epoch,
             generation,
             began: now,
+            encrypts: false,
             plan: Vec::new(),
             manifest,
             started: Vec::new(),
@@ -133,10 +141,21 @@ impl Publisher {
         Ok(publisher)
     }
 
-    /// Publishes in the forms that are wanted; one file that is there already stays.
-    pub(super) fn in_formats(mut self, wanted: Formats) -> Self {
-        self.manifest.formats = Formats { mp4: self.manifest.formats.mp4, ..wanted };
+    /// Publishes in the forms that are wanted, encrypted or not; one file that is there already
+    /// stays. Encrypted rungs stay so and are for HLS alone, whatever is wanted by now.
+    pub(super) fn in_formats(mut self, wanted: Formats, encrypts: bool) -> Self {
+        let mp4 = self.manifest.formats.mp4;
+        self.manifest.formats = match self.is_sealed() {
+            true => Formats { hls: true, dash: false, mp4 },
+            false => Formats { mp4, ..wanted },
+        };
+        self.encrypts = encrypts;
         self
+    }
+
+    /// Says whether there are encrypted rungs.
+    fn is_sealed(&self) -> bool {
+        self.manifest.rungs.iter().chain(&self.catching_up).any(|rung| rung.key.is_some())
     }
 
     /// Returns the rungs that are complete on disk; no attempt makes them again.
@@ -289,6 +308,7 @@ impl Publisher {
             durable: 0,
             sealed: false,
             stale: false,
+            key: self.encrypts.then(seal::fresh_key).transpose().map_err(PublishError::Key)?,
             segments: Vec::new(),
         };
         self.move_file(&rung, INIT_FILE)?;
@@ -376,7 +396,18 @@ impl Publisher {
         if rung.segments.len() + 1 != number as usize {
             return Err(PublishError::Nonsense("a segment out of order"));
         }
-        self.move_file(rung, &segment_file(number as usize))?;
+        let segment = match rung.key {
+            Some(key) => Segment {
+                bytes: self.seal_file(rung, key, number)?.0,
+                // A part of what is encrypted as a whole shows nothing.
+                key: None,
+                ..segment
+            },
+            None => {
+                self.move_file(rung, &segment_file(number as usize))?;
+                segment
+            }
+        };
         let was_playable = self.manifest.is_playable();
         self.growing_mut(name)?.segments.push(segment);
         self.mark_behind(name);
@@ -488,8 +519,11 @@ impl Publisher {
         self.manifest.formats
     }
 
-    /// Begins to put all of it into one file; `None` if there are no pictures.
+    /// Begins to put all of it into one file; `None` if there are no pictures, or only with a key.
     pub(super) fn begin_film(&self) -> Result<Option<Film>, FilmError> {
+        if self.is_sealed() {
+            return Ok(None);
+        }
         Film::begin(&self.disk, self.video, &self.manifest)
     }
 
@@ -546,6 +580,22 @@ impl Publisher {
         let from = self.scratch_file(&rung.plan.name, file);
         let to = format!("{}/{file}", rung.directory());
         Ok(self.disk.publish(self.job, self.epoch, &from, self.video, &to, false)?)
+    }
+
+    /// Encrypts a segment on its way to where players fetch it, and returns its size there.
+    fn seal_file(
+        &self,
+        rung: &Rung,
+        key: SegmentKey,
+        number: u32,
+    ) -> Result<ByteCount, PublishError> {
+        let file = segment_file(number as usize);
+        let from = self.scratch_file(&rung.plan.name, &file);
+        let to = format!("{}/{file}", rung.directory());
+        let seal = |from: &mut dyn Read, to: &mut dyn Write| {
+            seal::encrypt(key, Rung::vector(number), from, to)
+        };
+        Ok(self.disk.publish_sealed(self.job, self.epoch, &from, self.video, &to, &seal)?)
     }
 
     /// Puts a rung that catches up into the manifest unless the generation there still has more to

@@ -231,7 +231,7 @@ impl<'a> Running<'a> {
         let limits = self.pipeline.limits.clone();
         let stall_ms = self.pipeline.stall_ms;
         let boot = self.pipeline.boot.clone();
-        let formats = self.pipeline.formats;
+        let (formats, encrypts) = (self.pipeline.formats, self.pipeline.encrypts);
         let left_out = self.claim.job.left_out.clone();
         let redo = self.claim.job.redo.clone();
         let anew = self.claim.job.anew;
@@ -249,8 +249,8 @@ impl<'a> Running<'a> {
                 disk.remove_media(video)?;
             }
             let output = disk.make_work(job, epoch)?;
-            let mut publisher =
-                Publisher::open(disk, state, video, job, epoch, &boot, now)?.in_formats(formats);
+            let mut publisher = Publisher::open(disk, state, video, job, epoch, &boot, now)?
+                .in_formats(formats, encrypts);
             publisher.redo(job, &redo)?;
             let order = Order {
                 version: WIRE_VERSION,

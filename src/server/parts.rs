@@ -248,6 +248,7 @@ impl Parts {
                 streams_max: STREAMS_MAX,
             },
             formats: media.formats,
+            encrypts: media.encrypt,
             stall_ms: media.stall_timeout_ms,
             boot: self.boot_id.clone(),
             spans: match media.spans {

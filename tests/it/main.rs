@@ -14,6 +14,7 @@ mod crowd;
 mod denied;
 mod doctor;
 mod draft;
+mod encrypted;
 mod faults;
 mod films;
 mod frozen;

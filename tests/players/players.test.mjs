@@ -264,6 +264,37 @@ describe("players of others", { timeout: 10 * PATIENCE_MS }, () => {
     }
   });
 
+  it("hls.js opens encrypted segments: to the end, over a jump and a change of quality", async () => {
+    const encrypted = await Server.start({
+      SLIPWAY_MEDIA__ENCRYPT: "true",
+      SLIPWAY_MEDIA__FORMATS: '["hls"]',
+    });
+    try {
+      const { look } = await upload(encrypted, media.at("moov-last.mp4"));
+      const video = await until("it is ready", look, ({ state }) => state === "ready");
+      const heights = video.renditions.filter((one) => one.kind === "video").map((one) => one.height);
+      const shown = await open("startHls", encrypted.base + video.playback.hls);
+      const { page, get } = shown;
+      await page.evaluate(() => window.video.play());
+      await until("time moves", () => get("currentTime"), (now) => now > 0.5);
+      await page.evaluate(() => window.video.pause());
+      const from = video.source.duration * 0.6;
+      await page.evaluate((from) => (window.video.currentTime = from), from);
+      await until("the jump is over", () => get("seeking"), (it) => !it);
+      const now = await get("videoHeight");
+      const other = heights.find((height) => height !== now);
+      await page.evaluate((height) => window.player.choose(height), other);
+      await page.evaluate(() => (window.video.currentTime += 0.05));
+      await until(`${other} lines`, () => get("videoHeight"), (it) => it === other);
+      await toTheEnd(shown, from, video.source.duration, "encrypted");
+      const heard = await page.evaluate(() => window.video.webkitAudioDecodedByteCount);
+      assert.ok(heard > 500, `sound: ${heard}`);
+      await page.close();
+    } finally {
+      await encrypted.stop();
+    }
+  });
+
   it("hls.js plays a list that still grows to its end", async () => {
     const growing = await Server.start({ SLIPWAY_MEDIA__LADDER: "[360, 240]" });
     try {

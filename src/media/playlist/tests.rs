@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::ids::Epoch;
-use crate::model::manifest::Segment;
+use crate::model::manifest::{Segment, SegmentKey};
 use crate::model::rendition::{RenditionPlan, SoundTraits};
 use crate::units::UnixMillis;
 use m3u8_rs::{AlternativeMediaType, MasterPlaylist, MediaPlaylist, MediaPlaylistType};
@@ -29,6 +29,7 @@ fn rung(name: &str, kind: RenditionKind, bits_per_second: u64) -> Rung {
         durable: 0,
         sealed: false,
         stale: false,
+        key: None,
         segments: vec![segment(4000), segment(4000), segment(2500)],
     }
 }
@@ -389,4 +390,25 @@ fn key_pictures_are_offered_alone() {
     manifest.rungs[0].segments[1].key = None;
     assert!(offered(&manifest).is_empty());
     assert!(offered(&film()).is_empty());
+}
+
+/// Of an encrypted rung the segments need the key, its set-up doesn't, and no part of a segment is
+/// named as if it could be read alone.
+#[test]
+fn encrypted_rungs_name_their_key() {
+    let mut manifest = film();
+    let clear = media(&manifest.rungs[0]);
+    for rung in &mut manifest.rungs {
+        rung.key = Some(SegmentKey([7; 16]));
+        rung.segments.iter_mut().for_each(|segment| segment.key = None);
+    }
+    let text = media(&manifest.rungs[0]);
+    let map = "#EXT-X-MAP:URI=\"init.mp4\"\n";
+    let key = "#EXT-X-KEY:METHOD=AES-128,URI=\"key\"\n";
+    assert_eq!(text, clear.replace(map, &format!("{map}{key}")));
+    let list = m3u8_rs::parse_media_playlist_res(text.as_bytes()).expect("a playlist");
+    let of_first = list.segments[0].key.as_ref().expect("a key");
+    assert_eq!((of_first.uri.as_deref(), &of_first.iv), (Some("key"), &None));
+    assert!(key_pictures(&manifest.rungs[0]).is_none());
+    assert!(!multivariant(&manifest).contains("I-FRAME"));
 }
