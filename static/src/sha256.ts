@@ -3,17 +3,21 @@
  * network has none, and it would want the whole file in memory.
  */
 
+import { Reader } from "./reader";
+
 const BLOCK_BYTES = 64;
 /** Read at once; whole blocks. */
 export const PIECE_BYTES = 1024 * 1024;
 
 /** Returns the sum of a file's piece in hex. Rejects if the file can't be read. */
 export async function sha256(blob: Blob): Promise<string> {
-  const sum = new Sha256();
-  for (let at = 0; at < blob.size; at += PIECE_BYTES) {
-    sum.add(await blob.slice(at, at + PIECE_BYTES).arrayBuffer());
+  const [sum, reader] = [new Sha256(), new Reader(blob)];
+  try {
+    for (let at = 0; at < blob.size; at += PIECE_BYTES) sum.add(await reader.next(PIECE_BYTES));
+    return sum.end();
+  } finally {
+    reader.close();
   }
-  return sum.end();
 }
 
 /** A sum that grows. */
@@ -25,11 +29,11 @@ export class Sha256 {
   #rest = new Uint8Array(0);
 
   /** Adds bytes; whole blocks, but for the last time. */
-  add(bytes: ArrayBuffer): void {
+  add(bytes: Uint8Array): void {
     const whole = bytes.byteLength - (bytes.byteLength % BLOCK_BYTES);
-    this.#mixAll(new DataView(bytes, 0, whole));
+    this.#mixAll(new DataView(bytes.buffer, bytes.byteOffset, whole));
     this.#length += bytes.byteLength;
-    this.#rest = new Uint8Array(bytes, whole);
+    this.#rest = bytes.slice(whole);
   }
 
   /** Returns the sum in hex. */

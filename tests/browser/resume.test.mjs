@@ -174,7 +174,7 @@ describe("going on", { timeout: 10 * PATIENCE_MS }, () => {
     const grown = (await heap()) - heapBefore;
     const more = (await peak()) - before;
     assert.ok(grown < 8 * MIB, `the heap grew by ${Math.round(grown / MIB)} MiB`);
-    assert.ok(more < 256 * MIB, `the page's process had ${Math.round(more / MIB)} MiB more`);
+    assert.ok(more < 192 * MIB, `the page's process had ${Math.round(more / MIB)} MiB more`);
     console.log(`heap ${grown}, process ${more} of ${before}`);
     page.assertQuiet();
   });
