@@ -1,4 +1,4 @@
-//! Ids of uploads, videos, jobs and tokens, and the names of owners.
+//! Ids of uploads, videos, jobs, tokens and accounts, and the names of owners.
 //!
 //! An id is a UUIDv7 whose 74 bits besides the time are all drawn fresh, so that knowing one
 //! doesn't help to guess the next. This module is the only parser of ids from URLs.
@@ -83,6 +83,14 @@ id!(
 id!(
     /// Names an access token; it isn't secret.
     TokenId
+);
+id!(
+    /// Names an account, whatever it is called.
+    UserId
+);
+id!(
+    /// Names a browser's session.
+    SessionId
 );
 
 id!(

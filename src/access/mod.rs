@@ -1,24 +1,27 @@
-//! Who may do what: access tokens, login codes, signed sessions, and the rules of roles.
+//! Who may do what: access tokens, accounts, login codes, sessions, and the rules of roles.
 //!
-//! Only hashes of tokens and codes are stored; whoever reads the database can't act as anybody.
-//! A session is a signed statement that names its token, so revoking the token ends the session.
-//! Called by `http` for every request and by the command line's token commands.
+//! Only hashes of tokens, codes and passwords are stored; whoever reads the database can't act as
+//! anybody. A session is a record that a signed cookie names, and counts while its token or account
+//! does. Called by `http` for every request and by the commands on tokens and accounts.
 
+mod guesses;
 mod jwt;
 mod playback;
 mod secret;
 mod session;
 mod signed;
 mod tokens;
+mod users;
 
 use crate::clock::Clock;
 use crate::config::{AuthMode, JwtConfig};
 use crate::disk::{Disk, DiskError};
-use crate::ids::{Owner, TokenId};
+use crate::ids::{Owner, TokenId, UserId};
 use crate::model::access::{Bounds, Pass, Role, Viewer};
 use crate::state::record::{LoginCode, TokenRecord};
-use crate::state::{State, StateError};
+use crate::state::{Holder, State, StateError, UserRecord};
 use crate::units::UnixMillis;
+use guesses::Guesses;
 use jwt::{Bearer, Jwts};
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
@@ -31,6 +34,8 @@ pub use secret::is_token_shaped;
 pub use signed::{PART_URL_MS, PartSigner};
 use tokens::Uses;
 pub use tokens::{NewToken, TokenFault};
+use users::Hashing;
+pub use users::{Login, LoginRefused, Secret, SignedIn, UserFault};
 
 /// How long a session lasts after its login: 30 days.
 pub const SESSION_MS: u64 = 30 * 86_400_000;
@@ -46,8 +51,10 @@ const CREDENTIAL_BYTES_MAX: usize = 512;
 pub struct Caller {
     /// In whose name things are made, and what they may do.
     pub viewer: Viewer,
-    /// The token behind it; none in mode `open`.
+    /// The token behind it, if it is one.
     pub token: Option<TokenId>,
+    /// The account behind it, if it is one.
+    pub user: Option<UserId>,
     /// What the token is confined to; empty means all that its role may.
     pub scopes: Vec<String>,
     /// What bounds the uploads that it begins.
@@ -122,6 +129,8 @@ struct Inner {
     uses: Uses,
     /// What checks JWTs, in mode `jwt`.
     jwts: OnceLock<Jwts>,
+    guesses: Guesses,
+    hashing: Hashing,
 }
 
 impl Access {
@@ -130,8 +139,20 @@ impl Access {
         let (session_key, part_key) = (OnceCell::new(), OnceCell::new());
         let (admin, jwts, uses) = (OnceLock::new(), OnceLock::new(), Uses::default());
         let playback = playback::Keys::default();
-        let inner =
-            Inner { state, clock, mode, session_key, part_key, playback, admin, uses, jwts };
+        let (guesses, hashing) = (Guesses::default(), Hashing::default());
+        let inner = Inner {
+            state,
+            clock,
+            mode,
+            session_key,
+            part_key,
+            playback,
+            admin,
+            uses,
+            jwts,
+            guesses,
+            hashing,
+        };
         Self { inner: Arc::new(inner) }
     }
 
@@ -159,6 +180,7 @@ impl Access {
         (self.inner.mode == AuthMode::Open).then(|| Caller {
             viewer: Viewer { owner: Owner(OPEN_OWNER.to_owned()), role: Role::Admin },
             token: None,
+            user: None,
             scopes: Vec::new(),
             bounds: Bounds::default(),
         })
@@ -186,12 +208,37 @@ impl Access {
             return Err(Denied::Invalid);
         }
         let now = self.inner.clock.now();
-        let token =
+        let (named, id) =
             session::verify(self.session_key().await?, value, now).ok_or(Denied::Invalid)?;
-        let record = self.inner.state.token(token)?.filter(|record| is_live(record, now));
-        let record = record.ok_or(Denied::Invalid)?;
-        self.note_use(&record).await;
-        Ok(caller_of(record))
+        let session = self.inner.state.session(named.id(), id)?;
+        match session.filter(|session| now < session.ends_at).map(|session| session.holder) {
+            Some(Holder::Token(token)) => {
+                let record = self.inner.state.token(token)?.filter(|record| is_live(record, now));
+                let record = record.ok_or(Denied::Invalid)?;
+                self.note_use(&record).await;
+                Ok(caller_of(record))
+            }
+            Some(Holder::User(user, epoch)) => {
+                let user = self.inner.state.user(user)?;
+                let user = user.filter(|user| user.epoch == epoch && !user.disabled);
+                user.map(caller_of_user).ok_or(Denied::Invalid)
+            }
+            None => Err(Denied::Invalid),
+        }
+    }
+
+    /// Ends a session for good; a cookie that names none is let be.
+    ///
+    /// # Errors
+    /// `State`.
+    pub async fn log_out(&self, value: &str) -> Result<(), StateError> {
+        let now = self.inner.clock.now();
+        if value.len() <= CREDENTIAL_BYTES_MAX
+            && let Some((named, id)) = session::verify(self.session_key().await?, value, now)
+        {
+            self.inner.state.end_session(*named.id(), id).await?;
+        }
+        Ok(())
     }
 
     /// Makes sure that the data directory's admin token exists and counts.
@@ -272,7 +319,7 @@ impl Access {
         let token = self.inner.state.take_login_code(&secret::hash(code), now).await?;
         let token = token.ok_or(Denied::Invalid)?;
         let record = self.inner.state.token(token)?.filter(|record| is_live(record, now));
-        self.open_session(record.ok_or(Denied::Invalid)?).await
+        self.open_token_session(record.ok_or(Denied::Invalid)?).await
     }
 
     /// Returns the session cookie's value for an access token.
@@ -281,7 +328,7 @@ impl Access {
     /// `Invalid` if the token isn't known, was revoked, or has run out.
     pub async fn redeem_token(&self, token: &str) -> Result<String, Denied> {
         let record = self.live_token(token)?;
-        self.open_session(record).await
+        self.open_token_session(record).await
     }
 
     /// Returns what signs and checks addresses of parts.
@@ -293,10 +340,10 @@ impl Access {
         key.await.map(|key| PartSigner::new(*key))
     }
 
-    async fn open_session(&self, record: TokenRecord) -> Result<String, Denied> {
+    async fn open_token_session(&self, record: TokenRecord) -> Result<String, Denied> {
         let until = self.inner.clock.now().plus_ms(SESSION_MS);
         let until = record.expires_at.map_or(until, |token_ends| token_ends.min(until));
-        Ok(session::sign(self.session_key().await?, record.id, until))
+        self.open_session(Holder::Token(record.id), until).await
     }
 
     async fn session_key(&self) -> Result<&[u8; 32], StateError> {
@@ -357,6 +404,7 @@ fn caller_of(record: TokenRecord) -> Caller {
     Caller {
         viewer: Viewer { owner: record.owner, role: record.role },
         token: Some(record.id),
+        user: None,
         scopes: record.scopes,
         bounds: record.bounds,
     }
@@ -366,8 +414,19 @@ fn caller_of_bearer(bearer: Bearer) -> Caller {
     Caller {
         viewer: Viewer { owner: bearer.owner, role: bearer.role },
         token: None,
+        user: None,
         scopes: Vec::new(),
         bounds: bearer.bounds,
+    }
+}
+
+fn caller_of_user(user: UserRecord) -> Caller {
+    Caller {
+        viewer: Viewer { owner: user.name, role: user.role },
+        token: None,
+        user: Some(user.id),
+        scopes: Vec::new(),
+        bounds: Bounds::default(),
     }
 }
 

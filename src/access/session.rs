@@ -1,36 +1,85 @@
-//! Session cookies: `{token id}.{end in milliseconds}.{signature}`.
+//! Session cookies: `{t|u}{holder}.{session}.{end in milliseconds}.{signature}`, and the cookies by
+//! which a browser that has signed in to an account before is known.
 //!
-//! The server keeps nothing about a session; what it needs is in the cookie and can't be changed
-//! without the key.
+//! A cookie names the record of its session, which is gone once somebody has logged out; the
+//! signature keeps everybody else from asking for records.
 
-use crate::ids::TokenId;
+use crate::ids::{SessionId, TokenId, UserId};
 use crate::units::UnixMillis;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
-/// Returns the cookie's value for a session of `token` that ends at `until`.
-pub(super) fn sign(key: &[u8; 32], token: TokenId, until: UnixMillis) -> String {
-    let statement = format!("{token}.{}", until.0);
-    let signature = mac(key, &statement).finalize().into_bytes();
+/// Whose session a cookie names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Named {
+    Token(TokenId),
+    User(UserId),
+}
+
+impl Named {
+    pub(super) fn id(&self) -> &[u8; 16] {
+        match self {
+            Self::Token(id) => id.as_bytes(),
+            Self::User(id) => id.as_bytes(),
+        }
+    }
+}
+
+/// Returns the cookie's value for a session that ends at `until`.
+pub(super) fn sign(key: &[u8; 32], holder: Named, session: SessionId, until: UnixMillis) -> String {
+    let holder = match holder {
+        Named::Token(id) => format!("t{id}"),
+        Named::User(id) => format!("u{id}"),
+    };
+    signed(key, SESSION, &format!("{holder}.{session}.{}", until.0))
+}
+
+/// Returns what a cookie names whose signature is right and whose end lies ahead of `now`.
+pub(super) fn verify(key: &[u8; 32], value: &str, now: UnixMillis) -> Option<(Named, SessionId)> {
+    let mut words = verified(key, SESSION, value)?.split('.');
+    let (holder, session, until) = (words.next()?, words.next()?, words.next()?);
+    let holder = match holder.split_at_checked(1)? {
+        ("t", id) => Named::Token(TokenId::parse(id).ok()?),
+        ("u", id) => Named::User(UserId::parse(id).ok()?),
+        _ => return None,
+    };
+    let until = UnixMillis(until.parse().ok()?);
+    if now < until { Some((holder, SessionId::parse(session).ok()?)) } else { None }
+}
+
+/// Returns the value of the cookie by which a browser is known that has signed in to `user`.
+pub(super) fn sign_browser(key: &[u8; 32], user: UserId, browser: SessionId) -> String {
+    signed(key, BROWSER, &format!("{user}.{browser}"))
+}
+
+/// Returns the account that a browser has signed in to before, and the browser.
+pub(super) fn verify_browser(key: &[u8; 32], value: &str) -> Option<(UserId, SessionId)> {
+    let (user, browser) = verified(key, BROWSER, value)?.split_once('.')?;
+    Some((UserId::parse(user).ok()?, SessionId::parse(browser).ok()?))
+}
+
+/// What is signed: another use of the same key can never be taken for it.
+const SESSION: &[u8] = b"slipway session 2\0";
+const BROWSER: &[u8] = b"slipway browser 1\0";
+
+fn signed(key: &[u8; 32], purpose: &[u8], statement: &str) -> String {
+    let signature = mac(key, purpose, statement).finalize().into_bytes();
     format!("{statement}.{}", URL_SAFE_NO_PAD.encode(signature))
 }
 
-/// Returns the token of a cookie whose signature is right and whose end lies ahead of `now`.
-pub(super) fn verify(key: &[u8; 32], value: &str, now: UnixMillis) -> Option<TokenId> {
+/// Returns the statement of a value whose signature is right.
+fn verified<'a>(key: &[u8; 32], purpose: &[u8], value: &'a str) -> Option<&'a str> {
     let (statement, signature) = value.rsplit_once('.')?;
     let signature = URL_SAFE_NO_PAD.decode(signature).ok()?;
-    mac(key, statement).verify_slice(&signature).ok()?;
-    let (token, until) = statement.split_once('.')?;
-    let until = UnixMillis(until.parse().ok()?);
-    if now < until { TokenId::parse(token).ok() } else { None }
+    mac(key, purpose, statement).verify_slice(&signature).ok()?;
+    Some(statement)
 }
 
-fn mac(key: &[u8; 32], statement: &str) -> Hmac<Sha256> {
+fn mac(key: &[u8; 32], purpose: &[u8], statement: &str) -> Hmac<Sha256> {
     let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("HMAC takes keys of any length");
-    // Another use of the same key can never be taken for a session.
-    mac.update(b"slipway session 1\0");
+    mac.update(purpose);
     mac.update(statement.as_bytes());
     mac
 }
@@ -39,19 +88,29 @@ fn mac(key: &[u8; 32], statement: &str) -> Hmac<Sha256> {
 mod tests {
     use super::*;
 
-    /// Only what was signed with the key, unchanged and in time, opens a session.
+    /// Only what was signed with the key, unchanged and in time, names a session.
     #[test]
     fn a_changed_or_late_cookie_is_worth_nothing() {
         let (key, at) = ([7u8; 32], UnixMillis);
-        let token = TokenId::fresh(at(1_700_000_000_000));
-        let value = sign(&key, token, at(2_000));
-        assert_eq!(verify(&key, &value, at(1_999)), Some(token));
-        assert_eq!(verify(&key, &value, at(2_000)), None);
-        assert_eq!(verify(&[8u8; 32], &value, at(0)), None);
-        let later = value.replace(".2000.", ".9000.");
-        let other = value.replace(&token.to_string(), &TokenId::fresh(at(1)).to_string());
-        for bad in ["", ".", "a.b.c", &later, &other, &value[..value.len() - 1]] {
-            assert_eq!(verify(&key, bad, at(0)), None, "{bad}");
+        let (token, user) = (TokenId::fresh(at(1)), UserId::fresh(at(1)));
+        let session = SessionId::fresh(at(1));
+        for holder in [Named::Token(token), Named::User(user)] {
+            let value = sign(&key, holder, session, at(2_000));
+            assert_eq!(verify(&key, &value, at(1_999)), Some((holder, session)));
+            assert_eq!(verify(&key, &value, at(2_000)), None);
+            assert_eq!(verify(&[8u8; 32], &value, at(0)), None);
+            let later = value.replace(".2000.", ".9000.");
+            let other = value.replace(&session.to_string(), &SessionId::fresh(at(1)).to_string());
+            let (kind, rest) = value.split_at(1);
+            let turned = format!("{}{rest}", if kind == "t" { "u" } else { "t" });
+            for bad in ["", ".", "a.b.c", &later, &other, &turned, &value[..value.len() - 1]] {
+                assert_eq!(verify(&key, bad, at(0)), None, "{bad}");
+            }
+            assert_eq!(verify_browser(&key, &value), None, "it is signed for something else");
         }
+        let browser = sign_browser(&key, user, session);
+        assert_eq!(verify_browser(&key, &browser), Some((user, session)));
+        assert_eq!(verify_browser(&[8u8; 32], &browser), None);
+        assert_eq!(verify(&key, &browser, at(0)), None);
     }
 }

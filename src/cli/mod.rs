@@ -15,6 +15,7 @@ mod process;
 mod status;
 mod table;
 mod token;
+mod user;
 
 use crate::config::flags::{Command, Flags, Settings};
 use crate::config::{self, Loaded};
@@ -74,6 +75,7 @@ pub fn main() -> ExitCode {
         },
         Command::LoginLink => login_link(&settings),
         Command::Token(command) => token::run(&settings, command),
+        Command::User(command) => user::run(&settings, command),
         Command::Playback(command) => playback::run(&settings, command),
         Command::Ingest(said) => match ingest::run(&settings, said) {
             // Each file that didn't work has had its line.

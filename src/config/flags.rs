@@ -81,6 +81,9 @@ pub enum Command {
     /// Make, list and revoke access tokens
     #[command(subcommand)]
     Token(TokenCommand),
+    /// Accounts that sign in with a name and a password
+    #[command(subcommand)]
+    User(UserCommand),
     /// The keys that sign playback tokens
     #[command(subcommand)]
     Playback(PlaybackCommand),
@@ -164,6 +167,59 @@ pub enum Command {
         /// Only report what confinement this machine gives
         #[arg(long)]
         probe: bool,
+    },
+}
+
+/// What to do with accounts.
+#[derive(Debug, Subcommand)]
+pub enum UserCommand {
+    /// Make an account; its password is asked for, or read from stdin or a file
+    Create {
+        /// Its name, such as ann, or acme/ann in an organisation
+        name: String,
+        /// viewer, uploader or admin
+        #[arg(long, value_parser = ["viewer", "uploader", "admin"])]
+        role: String,
+        /// File with the password [default: stdin]
+        #[arg(long, value_name = "FILE")]
+        password_file: Option<PathBuf>,
+    },
+    /// List accounts
+    List {
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Give an account another password, which ends its sessions
+    SetPassword {
+        /// Its name
+        name: String,
+        /// File with the password [default: stdin]
+        #[arg(long, value_name = "FILE")]
+        password_file: Option<PathBuf>,
+    },
+    /// Give an account another role
+    SetRole {
+        /// Its name
+        name: String,
+        /// viewer, uploader or admin
+        #[arg(value_parser = ["viewer", "uploader", "admin"])]
+        role: String,
+    },
+    /// Keep anybody from signing in, and end the account's sessions
+    Disable {
+        /// Its name
+        name: String,
+    },
+    /// Let somebody sign in again
+    Enable {
+        /// Its name
+        name: String,
+    },
+    /// Forget an account; what it has uploaded stays
+    Remove {
+        /// Its name
+        name: String,
     },
 }
 

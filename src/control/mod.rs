@@ -4,10 +4,10 @@
 //! database as well, so nothing else is asked. Without a server the same [`Desk`] works on the
 //! database itself. Used by `server` (listening) and `cli` (asking).
 
-use crate::access::{Access, NewToken};
+use crate::access::{Access, NewToken, Secret, UserFault};
 use crate::backup;
 use crate::disk::Disk;
-use crate::ids::TokenId;
+use crate::ids::{TokenId, UserId};
 use crate::model::access::{Bounds, Role};
 use crate::model::deed::{Action, Outcome};
 use crate::model::operation::Operation;
@@ -72,6 +72,33 @@ pub enum Request {
         /// What.
         change: RingChange,
     },
+    /// A new account.
+    UserCreate {
+        /// `ann`, or `acme/ann`.
+        name: String,
+        /// What it may do.
+        role: Role,
+        /// Its password.
+        password: Secret,
+    },
+    /// All accounts.
+    UserList,
+    /// Something different about an account.
+    UserChange {
+        /// Which.
+        name: String,
+        /// Another role.
+        role: Option<Role>,
+        /// Another password.
+        password: Option<Secret>,
+        /// Whether nobody may sign in.
+        disabled: Option<bool>,
+    },
+    /// The end of an account.
+    UserRemove {
+        /// Which.
+        name: String,
+    },
     /// All records of this moment, into the data directory's export.
     Export,
     /// Whether the records fit together.
@@ -90,11 +117,17 @@ impl Request {
             Self::LoginCode => Some((Action::LoginLink, None)),
             Self::TokenCreate { .. } => Some((Action::TokenMade, None)),
             Self::TokenRevoke { id } => Some((Action::TokenEnded, Some(id.to_string()))),
+            Self::UserCreate { name, .. } => Some((Action::AccountMade, Some(name.clone()))),
+            Self::UserChange { name, password: Some(_), .. } => {
+                Some((Action::PasswordChanged, Some(name.clone())))
+            }
+            Self::UserChange { name, .. } => Some((Action::AccountChanged, Some(name.clone()))),
+            Self::UserRemove { name } => Some((Action::AccountEnded, Some(name.clone()))),
             Self::Export => Some((Action::RecordsExported, None)),
             Self::PlaybackKeys { change: RingChange::None } => None,
             Self::PlaybackKeys { .. } => Some((Action::PlaybackKeysChanged, None)),
             Self::Operate { operation } => operation.deed(),
-            Self::TokenList | Self::Check => None,
+            Self::TokenList | Self::UserList | Self::Check => None,
         }
     }
 
@@ -139,6 +172,16 @@ pub enum Reply {
     PlaybackKeys {
         /// When each was made, in seconds since 1970; the newest is last.
         keys: Vec<u32>,
+    },
+    /// An account as it is now.
+    User {
+        /// What is kept of it.
+        user: UserView,
+    },
+    /// All accounts.
+    Users {
+        /// In the order of their making.
+        users: Vec<UserView>,
     },
     /// Where the records are.
     Exported {
@@ -215,6 +258,37 @@ impl From<&crate::state::TokenRecord> for TokenView {
     }
 }
 
+/// An account without its password.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct UserView {
+    /// Its id.
+    pub id: UserId,
+    /// Its name.
+    pub name: String,
+    /// What it may do.
+    pub role: Role,
+    /// Nobody may sign in.
+    pub disabled: bool,
+    /// RFC 3339.
+    pub created_at: String,
+    /// RFC 3339; none when nobody has signed in yet.
+    pub seen_at: Option<String>,
+}
+
+impl From<&crate::state::UserRecord> for UserView {
+    fn from(user: &crate::state::UserRecord) -> Self {
+        Self {
+            id: user.id,
+            name: user.name.0.clone(),
+            role: user.role,
+            disabled: user.disabled,
+            created_at: user.created_at.to_rfc3339(),
+            seen_at: user.seen_at.map(crate::units::UnixMillis::to_rfc3339),
+        }
+    }
+}
+
 /// What commands are answered from.
 #[derive(Clone)]
 pub struct Desk {
@@ -280,6 +354,10 @@ impl Desk {
                 let keys = self.access.change_playback_keys(change).await;
                 keys.map_err(told).map(|keys| Reply::PlaybackKeys { keys })
             }
+            Request::UserCreate { .. }
+            | Request::UserList
+            | Request::UserChange { .. }
+            | Request::UserRemove { .. } => self.on_users(request).await.map_err(told),
             Request::Export => {
                 let exported = backup::export(&self.state, &self.disk).await.map_err(told);
                 let path = self.disk.export_path();
@@ -288,6 +366,28 @@ impl Desk {
             Request::Check => self.check().await,
             Request::Operate { operation } => {
                 (self.operator)(operation).await.map(|value| Reply::Operated { value })
+            }
+        }
+    }
+
+    async fn on_users(&self, request: Request) -> Result<Reply, UserFault> {
+        let access = &self.access;
+        let one = |user: &crate::state::UserRecord| Reply::User { user: UserView::from(user) };
+        match request {
+            Request::UserCreate { name, role, password } => {
+                access.create_user(&name, role, password).await.map(|user| one(&user))
+            }
+            Request::UserChange { name, role, password, disabled } => {
+                let id = access.user_named(&name)?.id;
+                access.change_user(id, role, password, disabled).await.map(|user| one(&user))
+            }
+            Request::UserRemove { name } => {
+                let id = access.user_named(&name)?.id;
+                access.remove_user(id).await.map(|found| Reply::Revoked { found })
+            }
+            _ => {
+                let users = access.users()?;
+                Ok(Reply::Users { users: users.iter().map(UserView::from).collect() })
             }
         }
     }

@@ -86,7 +86,9 @@ async fn one(
     path: web::Path<(String, String)>,
     wanted: web::Query<Wanted>,
 ) -> Answer {
-    let (video, _, name) = track_of(&req, &app, &path, &wanted).await?;
+    let (id, lang) = path.into_inner();
+    let video = videos::known(&req, &app, &id).await?;
+    let name = library::caption_name(&lang, wanted.kind()?).map_err(translate::library)?;
     let named = blocking(&app, move |parts| {
         let track = library::text_track(&video, &name).map_err(translate::library)?;
         let path = parts.disk.stored_text(video.id, track.stored);

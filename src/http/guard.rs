@@ -133,10 +133,13 @@ pub(super) async fn within(
     app: &Shared,
     right: Right,
 ) -> Result<Caller, Problem> {
-    optional(req, app, right).await?.ok_or_else(|| {
-        let detail = "Send `Authorization: Bearer TOKEN`, or sign in on the login page.";
-        Problem::new(Code::Unauthenticated, detail)
-    })
+    optional(req, app, right).await?.ok_or_else(nobody)
+}
+
+/// Refuses somebody who isn't known.
+pub(super) fn nobody() -> Problem {
+    let detail = "Send `Authorization: Bearer TOKEN`, or sign in on the login page.";
+    Problem::new(Code::Unauthenticated, detail)
 }
 
 /// Refuses a caller who hasn't got a right.

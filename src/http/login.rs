@@ -3,10 +3,10 @@
 //! A login link only shows a page; its button sends the code by POST, so that a preview of the
 //! link by a chat program doesn't use it up.
 
-use super::problem::Problem;
+use super::problem::{Code, Problem};
 use super::routes::table;
-use super::{Shared, guard, noted, pages};
-use crate::access::{Caller, Denied, SESSION_MS};
+use super::{Shared, body, guard, noted, pages, translate, users};
+use crate::access::{self, Caller, Denied, LoginRefused, SESSION_MS, Secret, SignedIn};
 use crate::config::AuthMode;
 use crate::model::access::Right;
 use crate::model::deed::Outcome;
@@ -15,6 +15,10 @@ use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, web};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+/// The cookie by which a browser is known that has signed in to an account before; it lasts a year.
+const BROWSER: &str = "slipway_browser";
+const BROWSER_SECONDS: u64 = 365 * 86_400;
+
 type App = web::Data<Shared>;
 type Answer = Result<HttpResponse, Problem>;
 
@@ -22,6 +26,7 @@ table! { "server";
     "/login" => get(show), post(open);
     "/logout" => post(close);
     "/api/session" => get(session);
+    "/api/me/password" => post(renew);
 }
 
 /// Shows the page to sign in.
@@ -31,7 +36,10 @@ async fn show(req: HttpRequest, app: App) -> Answer {
     if app.parts.access.mode() == AuthMode::Open {
         return Ok(see_other("/"));
     }
-    let mut page = pages::page(&req, "login.html", StatusCode::OK, "'none'")?;
+    as_shown(pages::login_page(&req, StatusCode::OK, None)?)
+}
+
+fn as_shown(mut page: HttpResponse) -> Answer {
     // The address may hold a login code.
     let headers = page.headers_mut();
     headers.insert(header::REFERRER_POLICY, header::HeaderValue::from_static("no-referrer"));
@@ -39,22 +47,29 @@ async fn show(req: HttpRequest, app: App) -> Answer {
     Ok(page)
 }
 
-/// A code of a login link, or a token.
+/// A code of a login link, a token, or an account's name and password.
 #[derive(Deserialize, ToSchema)]
 struct Login {
     code: Option<String>,
     token: Option<String>,
+    name: Option<String>,
+    password: Option<String>,
     next: Option<String>,
 }
 
 /// Signs a browser in.
 #[utoipa::path(post, path = "/login", operation_id = "logIn", security(()),
+    request_body(content = Login, content_type = "application/x-www-form-urlencoded"),
     responses((status = 303, description = "Leads on, with a cookie or an error in the address")))]
 async fn open(req: HttpRequest, app: App, form: web::Form<Login>) -> Answer {
     guard::refuse_other_sites(&req, &app.parts.config)?;
-    let Login { code, token, next } = form.into_inner();
+    let Login { code, token, name, password, next } = form.into_inner();
     let next = next.as_deref().map_or("/", local_path);
     let access = &app.parts.access;
+    if let Some(name) = name {
+        let login = login_of(&req, &app, name, password.unwrap_or_default());
+        return by_password(&req, &app, login, next).await;
+    }
     let (opened, error) = match (code, token) {
         (Some(code), _) => (access.redeem_code(code.trim()).await, "expired"),
         (None, token) => {
@@ -68,7 +83,7 @@ async fn open(req: HttpRequest, app: App, form: web::Form<Login>) -> Answer {
                 noted::by(&req, &caller);
             }
             let mut answer = see_other(next);
-            set_cookie(&mut answer, &req, &app, &value, SESSION_MS / 1000);
+            set_cookie(&mut answer, &req, &app, guard::COOKIE, &value, SESSION_MS / 1000);
             Ok(answer)
         }
         Err(Denied::Invalid) => {
@@ -79,18 +94,106 @@ async fn open(req: HttpRequest, app: App, form: web::Form<Login>) -> Answer {
     }
 }
 
-/// Signs a browser out.
+/// Reads who wants to sign in, and from where.
+fn login_of(req: &HttpRequest, app: &App, name: String, password: String) -> access::Login {
+    access::Login {
+        name,
+        password: Secret(password),
+        from: guard::client_address(req, &app.parts.config),
+        browser: guard::cookie(req.headers(), BROWSER).map(str::to_owned),
+    }
+}
+
+async fn by_password(req: &HttpRequest, app: &App, login: access::Login, next: &str) -> Answer {
+    match app.parts.access.log_in(login).await {
+        Ok(SignedIn { session, browser }) => {
+            if let Ok(caller) = app.parts.access.cookie(&session).await {
+                noted::by(req, &caller);
+            }
+            let mut answer = see_other(next);
+            set_cookie(&mut answer, req, app, guard::COOKIE, &session, SESSION_MS / 1000);
+            set_cookie(&mut answer, req, app, BROWSER, &browser, BROWSER_SECONDS);
+            Ok(answer)
+        }
+        Err(LoginRefused::Wrong) => {
+            noted::ended(req, Outcome::Refused);
+            Ok(see_other(&login_address(next, Some("wrong"))))
+        }
+        Err(LoginRefused::Later { seconds }) if takes_html(req) => {
+            let page = pages::login_page(req, StatusCode::TOO_MANY_REQUESTS, Some(seconds))?;
+            let mut page = as_shown(page)?;
+            page.headers_mut().insert(header::RETRY_AFTER, seconds.into());
+            Ok(page)
+        }
+        Err(refused) => Err(not_signed_in(refused)),
+    }
+}
+
+fn takes_html(req: &HttpRequest) -> bool {
+    let accept = req.headers().get(header::ACCEPT).and_then(|value| value.to_str().ok());
+    accept.is_some_and(|accept| accept.contains("text/html"))
+}
+
+/// Says why a password wasn't enough.
+fn not_signed_in(refused: LoginRefused) -> Problem {
+    match refused {
+        LoginRefused::Wrong => {
+            let detail = "The password isn't right.";
+            Problem::new(Code::WrongPassword, detail).field("password")
+        }
+        LoginRefused::Later { seconds } => {
+            let detail = "Too many attempts were wrong. A browser that has signed in before, and \
+                          an access token, still can.";
+            Problem::new(Code::TooManyAttempts, detail).retry_after(seconds)
+        }
+        LoginRefused::State(error) => translate::state(error),
+        LoginRefused::Hash => Problem::internal(refused),
+    }
+}
+
+/// A password for another.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = PasswordChange)]
+struct Renewal {
+    current: String,
+    new: String,
+}
+
+/// Changes the password of the account that asks. All of its sessions end; the answer has the
+/// cookie of a new one.
+#[utoipa::path(post, path = "/api/me/password", operation_id = "changePassword",
+    request_body = Renewal,
+    responses((status = 204, description = "It counts from now on")))]
+async fn renew(req: HttpRequest, app: App, payload: web::Payload) -> Answer {
+    let caller = guard::known(&req, &app).await?;
+    let caller = caller.ok_or_else(guard::nobody)?;
+    if caller.user.is_none() {
+        let detail = "Only an account has a password; sign in with its name.";
+        return Err(Problem::new(Code::Forbidden, detail));
+    }
+    let Renewal { current, new } = body::json(&req, payload).await?;
+    let login = login_of(&req, &app, caller.viewer.owner.0, current);
+    let changed = app.parts.access.change_password(login, Secret(new)).await;
+    let session = changed.map_err(not_signed_in)?.map_err(users::unfit)?;
+    let mut answer = no_store(&mut HttpResponse::NoContent()).finish();
+    set_cookie(&mut answer, &req, &app, guard::COOKIE, &session, SESSION_MS / 1000);
+    Ok(answer)
+}
+
+/// Signs a browser out: its session ends for good.
 #[utoipa::path(post, path = "/logout", operation_id = "logOut", security(()),
     responses((status = 303, description = "Leads to the login page")))]
 async fn close(req: HttpRequest, app: App) -> Answer {
     guard::refuse_other_sites(&req, &app.parts.config)?;
-    if let Some(value) = guard::cookie(req.headers(), guard::COOKIE)
-        && let Ok(caller) = app.parts.access.cookie(value).await
-    {
-        noted::by(&req, &caller);
+    if let Some(value) = guard::cookie(req.headers(), guard::COOKIE) {
+        if let Ok(caller) = app.parts.access.cookie(value).await {
+            noted::by(&req, &caller);
+        }
+        app.parts.access.log_out(value).await.map_err(translate::state)?;
     }
     let mut answer = see_other("/login");
-    set_cookie(&mut answer, &req, &app, "", 0);
+    set_cookie(&mut answer, &req, &app, guard::COOKIE, "", 0);
     Ok(answer)
 }
 
@@ -100,6 +203,8 @@ struct Session {
     mode: &'static str,
     role: Option<&'static str>,
     owner: Option<String>,
+    /// It is an account, which has a password.
+    account: bool,
     /// The organisation that the owner is in.
     org: Option<String>,
     /// What the caller may do, by the scopes' names.
@@ -133,6 +238,7 @@ async fn session(req: HttpRequest, app: App) -> Answer {
             AuthMode::Open => "open",
         },
         role: caller.as_ref().map(|caller| caller.viewer.role.name()),
+        account: caller.as_ref().is_some_and(|caller| caller.user.is_some()),
         org: caller.as_ref().and_then(|c| c.viewer.owner.org()).map(str::to_owned),
         rights: caller.as_ref().map(rights).unwrap_or_default(),
         owner: caller.map(|caller| caller.viewer.owner.0),
@@ -161,13 +267,18 @@ pub(super) fn no_store(answer: &mut HttpResponseBuilder) -> &mut HttpResponseBui
     answer.insert_header((header::CACHE_CONTROL, "no-store"))
 }
 
-fn set_cookie(answer: &mut HttpResponse, req: &HttpRequest, app: &App, value: &str, seconds: u64) {
+fn set_cookie(
+    answer: &mut HttpResponse,
+    req: &HttpRequest,
+    app: &App,
+    name: &str,
+    value: &str,
+    seconds: u64,
+) {
     let outside = guard::outside(req, &app.parts.config);
     let secure = if outside.scheme == "https" { "; Secure" } else { "" };
-    let cookie = format!(
-        "{}={value}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Lax{secure}",
-        guard::COOKIE
-    );
+    let cookie =
+        format!("{name}={value}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Lax{secure}");
     if let Ok(cookie) = header::HeaderValue::from_str(&cookie) {
         answer.headers_mut().append(header::SET_COOKIE, cookie);
     }

@@ -45,6 +45,7 @@ mod trash;
 mod tus;
 mod upkeep;
 mod uploads;
+mod users;
 mod videos;
 mod views;
 mod webhooks;
@@ -298,6 +299,7 @@ const TABLES: &[Table] = &[
     admin::TABLE,
     overview::TABLE,
     tokens::TABLE,
+    users::TABLE,
     upkeep::TABLE,
     audit::TABLE,
     webhooks::TABLE,

@@ -48,6 +48,10 @@ const ROWS: &[(&str, &str, Option<Action>)] = &[
     ("POST", "/api/admin/webhooks/deliveries/{id}/retry", Some(Action::WebhookRetried)),
     ("POST", "/api/admin/tokens", Some(Action::TokenMade)),
     ("DELETE", "/api/admin/tokens/{id}", Some(Action::TokenEnded)),
+    ("POST", "/api/admin/users", Some(Action::AccountMade)),
+    ("PATCH", "/api/admin/users/{id}", Some(Action::AccountChanged)),
+    ("DELETE", "/api/admin/users/{id}", Some(Action::AccountEnded)),
+    ("POST", "/api/me/password", Some(Action::PasswordChanged)),
 ];
 
 /// What a request tells the log besides its address.

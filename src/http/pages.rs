@@ -105,7 +105,7 @@ async fn watch(
         (true, _) => match cards::open(&app, &id).await? {
             Some(video) => {
                 let tags = cards::tags(&video, &cards::site(&req, &app));
-                embedded(&req, "watch.html", StatusCode::OK, "'none'", Some(&tags))
+                embedded(&req, "watch.html", StatusCode::OK, "'none'", Some((TITLE, &tags)))
             }
             None => page(&req, "watch.html", StatusCode::OK, "'none'"),
         },
@@ -203,22 +203,29 @@ pub(super) fn page(req: &HttpRequest, name: &str, status: StatusCode, framed_by:
 /// What a page says of itself until its script says more.
 const TITLE: &str = "<title>Slipway</title>";
 
-/// Answers with a file; in a page, `tags` stand in the place of the title.
+/// Answers with the login page, on which the element says why nobody was signed in.
+pub(super) fn login_page(req: &HttpRequest, status: StatusCode, seconds: Option<u32>) -> Answer {
+    let Some(seconds) = seconds else { return page(req, "login.html", status, "'none'") };
+    let element = format!("<slipway-login data-seconds=\"{seconds}\">");
+    embedded(req, "login.html", status, "'none'", Some(("<slipway-login>", &element)))
+}
+
+/// Answers with a file; in a page, the second text of `put` stands in the place of the first.
 fn embedded(
     req: &HttpRequest,
     name: &str,
     status: StatusCode,
     framed_by: &str,
-    tags: Option<&str>,
+    put: Option<(&str, &str)>,
 ) -> Answer {
     let file = Files::get(name).ok_or_else(Problem::not_found)?;
     let mut hash: String =
         file.metadata.sha256_hash().iter().take(16).map(|byte| format!("{byte:02x}")).collect();
     let mut bytes = file.data;
-    if let Some(tags) = tags {
-        let digest = Sha256::digest(tags);
+    if let Some((place, text)) = put {
+        let digest = Sha256::digest(text);
         hash.extend(digest.iter().take(16).map(|byte| format!("{byte:02x}")));
-        bytes = String::from_utf8_lossy(&bytes).replacen(TITLE, tags, 1).into_bytes().into();
+        bytes = String::from_utf8_lossy(&bytes).replacen(place, text, 1).into_bytes().into();
     }
     // Weak: the same file may travel compressed.
     let tag = EntityTag::new_weak(hash);

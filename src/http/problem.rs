@@ -123,6 +123,10 @@ codes! {
     TooManyUploads = "too-many-uploads", 429, "Too many uploads are open";
     /// The owner sends too much at once.
     TooManyBodies = "too-many-bodies", 429, "Too many requests send bytes at once";
+    /// The present password isn't what was said.
+    WrongPassword = "wrong-password", 403, "The password isn't right";
+    /// Too many passwords were wrong.
+    TooManyAttempts = "too-many-attempts", 429, "Too many attempts to sign in";
     /// The token is good for so many uploads.
     TokenSpent = "token-spent", 403, "The token has begun all the uploads that it may";
     /// Too many requests in a minute from one address, with one token or in one owner's name.

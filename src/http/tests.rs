@@ -1,5 +1,6 @@
 //! The routes together: real rooms in a directory of their own, real sockets, raw requests.
 
+mod accounts;
 mod attacks;
 mod audit;
 mod cards;
@@ -10,6 +11,7 @@ mod login;
 mod looking;
 mod playback;
 mod rig;
+mod table;
 mod tokens;
 mod unread;
 mod uploading;

@@ -19,6 +19,14 @@ pub enum Action {
     TokenMade,
     /// Ended one.
     TokenEnded,
+    /// Made an account.
+    AccountMade,
+    /// Changed one's role, or whether anybody may sign in with it.
+    AccountChanged,
+    /// Gave an account another password.
+    PasswordChanged,
+    /// Ended an account.
+    AccountEnded,
     /// Began an upload.
     UploadBegun,
     /// Ended one before it was whole.

@@ -4,7 +4,7 @@ use super::error::{Conflict, StateError};
 use super::record::{LoginCode, TokenRecord, UploadRecord};
 use super::view::View;
 use super::writer::Promise;
-use super::{State, keys};
+use super::{State, keys, people};
 use crate::ids::TokenId;
 use crate::units::UnixMillis;
 use serde::{Deserialize, Serialize};
@@ -126,6 +126,7 @@ impl State {
             };
             view.remove(keys::token_hash(&token.hash));
             view.remove(keys::token(id));
+            people::end_sessions(view, id.as_bytes())?;
             Ok(true)
         })
         .await

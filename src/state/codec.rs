@@ -4,6 +4,7 @@
 //! bound is a rule and not a wish.
 
 use super::error::StateError;
+use super::people::{SessionRecord, UserRecord};
 use super::record::{
     CleanupRecord, DeliveryRecord, JobRecord, LineRecord, LoginCode, PartRecord, TokenRecord,
     TrashRecord, UploadRecord, VideoRecord,
@@ -76,6 +77,16 @@ impl Record for Paces {
 
 impl Record for TokenRecord {
     const NAME: &'static str = "token";
+    const VERSION: u8 = 1;
+}
+
+impl Record for UserRecord {
+    const NAME: &'static str = "user";
+    const VERSION: u8 = 1;
+}
+
+impl Record for SessionRecord {
+    const NAME: &'static str = "session";
     const VERSION: u8 = 1;
 }
 

@@ -12,6 +12,7 @@
 
 use super::codec::{self, Record};
 use super::error::{OpenError, StateError};
+use super::people::UserRecord;
 use super::record::{JobRecord, PartRecord, TokenRecord, UploadRecord, VideoRecord};
 use super::writer::Promise;
 use super::{SCHEMA, State, keys, open_database};
@@ -260,6 +261,7 @@ impl Dump {
         let videos: Vec<VideoRecord> = self.readable(keys::VIDEOS, &mut found);
         let jobs: Vec<JobRecord> = self.readable(keys::JOBS, &mut found);
         let tokens: Vec<TokenRecord> = self.readable(keys::TOKENS, &mut found);
+        let users: Vec<UserRecord> = self.readable(keys::USERS, &mut found);
         let mut lacks = |is_there: bool, what: String| {
             if !is_there {
                 found.push(what);
@@ -293,6 +295,10 @@ impl Dump {
                 has(keys::token_hash(&token.hash)),
                 format!("token {id} isn't found by its hash"),
             );
+        }
+        for user in &users {
+            let id = user.id;
+            lacks(has(keys::user_name(&user.name)), format!("user {id} isn't found by its name"));
         }
         let is_place = |key: &[u8]| JOB_INDEXES.iter().any(|index| key.starts_with(index));
         let strays = self.entries.keys().filter(|key| is_place(key) && !places.contains(*key));

@@ -24,11 +24,14 @@
 //! t/<token>                         token records
 //! h/<hash>                          index: tokens by their hash
 //! l/<hash>                          login codes
+//! wu/<user>                         accounts
+//! wn/<name>                         index: accounts by their name
+//! ws/<token or user>/<session>      sessions
 //! m/schema, m/secret/<name>         about the database itself, and its secrets
 //! ```
 
 use super::record::JobRecord;
-use crate::ids::{DeliveryId, JobId, Owner, TokenId, UploadId, VideoId};
+use crate::ids::{DeliveryId, JobId, Owner, SessionId, TokenId, UploadId, UserId, VideoId};
 use crate::model::job::{JobState, Line};
 use crate::units::UnixMillis;
 
@@ -55,6 +58,9 @@ pub(super) const DELIVERED: &[u8] = b"yd/";
 pub(super) const REPORTS: &[u8] = b"yr/";
 pub(super) const TOKENS: &[u8] = b"t/";
 pub(super) const LOGIN_CODES: &[u8] = b"l/";
+pub(super) const USERS: &[u8] = b"wu/";
+pub(super) const USER_NAMES: &[u8] = b"wn/";
+pub(super) const SESSIONS: &[u8] = b"ws/";
 pub(super) const SCHEMA: &[u8] = b"m/schema";
 
 pub(super) fn upload(id: UploadId) -> Vec<u8> {
@@ -129,6 +135,23 @@ pub(super) fn token(id: TokenId) -> Vec<u8> {
 
 pub(super) fn token_hash(hash: &[u8; 32]) -> Vec<u8> {
     [b"h/", hash.as_slice()].concat()
+}
+
+pub(super) fn user(id: UserId) -> Vec<u8> {
+    [USERS, id.as_bytes()].concat()
+}
+
+pub(super) fn user_name(name: &Owner) -> Vec<u8> {
+    [USER_NAMES, name.0.as_bytes()].concat()
+}
+
+/// Returns the beginning of the keys of a token's or an account's sessions.
+pub(super) fn sessions_of(holder: &[u8; 16]) -> Vec<u8> {
+    [SESSIONS, holder.as_slice(), b"/"].concat()
+}
+
+pub(super) fn session(holder: &[u8; 16], id: SessionId) -> Vec<u8> {
+    [sessions_of(holder).as_slice(), id.as_bytes()].concat()
 }
 
 pub(super) fn login_code(hash: &[u8; 32]) -> Vec<u8> {
@@ -317,6 +340,9 @@ mod tests {
             RUNNING,
             TOKENS,
             LOGIN_CODES,
+            USERS,
+            USER_NAMES,
+            SESSIONS,
             SCHEMA,
             b"h/",
             b"m/secret/",

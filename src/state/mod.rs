@@ -25,6 +25,7 @@ mod nudge;
 mod order;
 mod outbox;
 mod parts;
+mod people;
 pub mod record;
 mod stages;
 mod trash;
@@ -39,6 +40,7 @@ pub use dump::{Dump, DumpError};
 pub use error::{Conflict, OpenError, StateError};
 pub use mend::{REPORTS_MAX, StuckJob};
 pub use outbox::{ENDED_MAX, HookTarget, TargetKey};
+pub use people::{Holder, SessionRecord, UserChange, UserRecord};
 pub use record::{
     CleanupRecord, DeliveryRecord, JobRecord, LineRecord, LoginCode, PartRecord, RenditionRecord,
     StageRecord, TokenRecord, TrashRecord, UploadRecord, VideoRecord,

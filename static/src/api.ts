@@ -112,6 +112,8 @@ export interface Session {
   mode: "token" | "jwt" | "open";
   role: Role | null;
   owner?: string | null;
+  /** The caller is an account, which has a password. */
+  account?: boolean;
   /** The organisation that the owner is in. */
   org?: string | null;
   /** What the caller may do, such as `video:write`; `admin` is the server's operator's. */

@@ -75,7 +75,8 @@ export async function confirmLoss(
   return answer === true;
 }
 
-function openDialog<T>(
+/** Shows a form in a dialog until it is closed, with what `submit` closed it with. */
+export function openDialog<T>(
   form: HTMLFormElement,
   label: string,
   submit: (close: (result: T) => void) => Promise<void>,

@@ -72,7 +72,7 @@ describe("access", { timeout: 8 * PATIENCE_MS }, () => {
     "the login page": {
       path: () => "/login",
       stranger: true,
-      ready: (page) => page.getByRole("textbox").waitFor(),
+      ready: (page) => page.getByRole("textbox").first().waitFor(),
     },
   };
 

@@ -263,6 +263,72 @@ describe("admin", { timeout: 6 * PATIENCE_MS }, () => {
     await context.close();
   });
 
+  it("makes a token, whose secret is shown once and works", async () => {
+    const refused = { allow: [/400/] };
+    const { context, page, part } = await openAdmin(browser, state, server, refused);
+    const access = part("Access");
+    await access.getByRole("button", { name: "New token" }).click();
+    const dialog = page.getByRole("dialog");
+    const owner = dialog.getByLabel("Owner");
+    await dialog.getByLabel("Name").fill("new phone");
+    await owner.fill("a/b/c");
+    await dialog.getByRole("button", { name: "New token" }).click();
+    await dialog.getByRole("alert").getByText("with one slash").waitFor();
+    await owner.fill("acme/ann");
+    await dialog.getByLabel(/Uploads in all/).fill("3");
+    await dialog.getByRole("button", { name: "New token" }).click();
+    const shown = page.getByRole("dialog", { name: "Copy the token now" });
+    const secret = await shown.locator("output").innerText();
+    assert.match(secret, /^slw_[\w-]{43}$/);
+    const headers = { Authorization: `Bearer ${secret}` };
+    const session = await (await fetch(`${server.base}/api/session`, { headers })).json();
+    assert.deepEqual([session.owner, session.org, session.role], ["acme/ann", "acme", "uploader"]);
+    await shown.getByRole("button", { name: "Done" }).click();
+    await rowOf(access, "new phone").getByText("0 / 3").waitFor();
+    assert.ok(!(await page.content()).includes(secret), "it is nowhere any more");
+    page.assertQuiet();
+    await context.close();
+  });
+
+  it("makes an account that logs in by its password, until it is disabled", async () => {
+    const { context, page, part } = await openAdmin(browser, state, server);
+    const accounts = part("Accounts");
+    await accounts.getByText("There are no accounts.").waitFor();
+    await accounts.getByRole("button", { name: "New account" }).click();
+    const dialog = page.getByRole("dialog");
+    await dialog.getByLabel("Name").fill("acme/ann");
+    await dialog.getByLabel("Password").fill("correct horse");
+    await dialog.getByRole("button", { name: "New account" }).click();
+    await rowOf(accounts, "acme/ann").getByText("upload and watch").waitFor();
+
+    const theirs = await browser.newContext();
+    const login = await openPage(theirs);
+    const enter = async (password) => {
+      await login.goto(`${server.base}/login?next=/library`);
+      await login.getByLabel("Name").fill("acme/ann");
+      await login.getByLabel("Password").fill(password);
+      await login.getByRole("button", { name: "Log in", exact: true }).first().click();
+    };
+    await enter("wrong horse");
+    await login.getByRole("alert").getByText("Name and password don't fit.").waitFor();
+    await enter("correct horse");
+    await login.waitForURL(`${server.base}/library`);
+    await login.getByRole("link", { name: "Upload" }).first().waitFor();
+    assert.equal(await login.getByRole("link", { name: "Admin" }).count(), 0);
+
+    await accounts.getByRole("button", { name: "Disable: acme/ann" }).click();
+    await accounts.getByRole("button", { name: "Enable: acme/ann" }).waitFor();
+    await enter("correct horse");
+    await login.getByRole("alert").getByText("Name and password don't fit.").waitFor();
+    await accounts.getByRole("button", { name: "Remove: acme/ann" }).click();
+    await page.getByRole("dialog").getByRole("button", { name: "Remove" }).click();
+    await accounts.getByText("There are no accounts.").waitFor();
+    login.assertQuiet();
+    page.assertQuiet();
+    await theirs.close();
+    await context.close();
+  });
+
   it("hears over a socket, and over an event stream where there are none", async () => {
     for (const hasSockets of [true, false]) {
       const context = await browser.newContext({ storageState: state });

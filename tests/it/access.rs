@@ -1,7 +1,8 @@
 //! Who is let in, and what everybody else gets.
 
 use crate::harness::{Server, base64, program};
-use std::process::Command;
+use std::io::Write;
+use std::process::{Command, Output, Stdio};
 
 fn with(token: &str) -> (&'static str, String) {
     ("Authorization", format!("Bearer {token}"))
@@ -195,4 +196,65 @@ fn open_mode_is_for_this_machine() {
     for header in ["Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "Via"] {
         assert_eq!(get(&[(header, "1.2.3.4")]), 403, "{header}");
     }
+}
+
+/// Accounts are made, changed and ended by commands; passwords come from standard input or a file,
+/// and are nowhere in the data directory but as hashes.
+#[test]
+fn accounts_are_kept_by_commands() {
+    let server = Server::start();
+    let run = |args: &[&str], typed: &str| -> Output {
+        let mut child = Command::new(program())
+            .args(args)
+            .env("SLIPWAY_DATA_DIR", &server.data)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("runs");
+        // A command that wants nothing may have ended by now.
+        let _ = child.stdin.take().expect("piped").write_all(typed.as_bytes());
+        child.wait_with_output().expect("ends")
+    };
+    let form = [("Content-Type", "application/x-www-form-urlencoded")];
+    let log_in = |password: &str| {
+        let body = format!("name=acme%2Fann&password={password}");
+        let answer = server.send_as_anyone("POST", "/login", &form, body.as_bytes());
+        assert_eq!(answer.status, 303, "{}", answer.text());
+        let cookie = answer.header("set-cookie").split(';').next().unwrap_or_default().to_owned();
+        (!answer.header("location").contains("error=")).then_some(cookie)
+    };
+    let role_of = |cookie: &str| {
+        let answer = server.send_as_anyone("GET", "/api/session", &[("Cookie", cookie)], b"");
+        let said: serde_json::Value = serde_json::from_str(&answer.text()).expect("JSON");
+        said["role"].as_str().map(str::to_owned)
+    };
+    let create = ["user", "create", "acme/ann", "--role", "uploader"];
+    assert_eq!(run(&create, "short\n").status.code(), Some(1));
+    assert!(run(&create, "correct-horse\n").status.success());
+    let again = run(&create, "correct-horse\n");
+    assert!(String::from_utf8_lossy(&again.stderr).contains("there is an account of this name"));
+    assert_eq!(log_in("wrong"), None);
+    let first = log_in("correct-horse").expect("signed in");
+    assert_eq!(role_of(&first).as_deref(), Some("uploader"));
+
+    let file = server.data.join("../password");
+    std::fs::write(&file, "battery-staple\n").expect("written");
+    let file = file.to_str().expect("text").to_owned();
+    let set = ["user", "set-password", "acme/ann", "--password-file", &file];
+    assert!(run(&set, "").status.success());
+    assert_eq!((role_of(&first), log_in("correct-horse")), (None, None));
+    let second = log_in("battery-staple").expect("signed in");
+    assert!(run(&["user", "set-role", "acme/ann", "viewer"], "").status.success());
+    assert_eq!(role_of(&second).as_deref(), Some("viewer"));
+    assert!(run(&["user", "disable", "acme/ann"], "").status.success());
+    assert_eq!((role_of(&second), log_in("battery-staple")), (None, None));
+    let list = run(&["user", "list"], "");
+    let list = String::from_utf8_lossy(&list.stdout).into_owned();
+    assert!(list.contains("acme/ann") && list.contains("disabled"), "{list}");
+    assert!(run(&["user", "enable", "acme/ann"], "").status.success());
+    assert!(log_in("battery-staple").is_some());
+    assert!(run(&["user", "remove", "acme/ann"], "").status.success());
+    assert_eq!(log_in("battery-staple"), None);
+    assert_eq!(run(&["user", "remove", "acme/ann"], "").status.code(), Some(1));
 }

@@ -25,9 +25,8 @@ fn described() -> BTreeSet<(String, String)> {
     paths.iter().flat_map(of).collect()
 }
 
-/// What is registered is described, and what is described is registered.
-#[test]
-fn the_document_is_the_table_of_addresses() {
+/// Method and address of everything that is registered.
+pub(super) fn registered() -> BTreeSet<(String, String)> {
     let known = Mutex::new(BTreeSet::new());
     let _ = App::new().default_service(web::to(nothing_here)).configure(|app| {
         let mut routes = Routes::of(app);
@@ -35,7 +34,13 @@ fn the_document_is_the_table_of_addresses() {
         let pairs = routes.known.into_iter().map(|(method, path)| (method.to_owned(), path));
         known.lock().expect("alone").extend(pairs);
     });
-    let (known, described) = (known.into_inner().expect("alone"), described());
+    known.into_inner().expect("alone")
+}
+
+/// What is registered is described, and what is described is registered.
+#[test]
+fn the_document_is_the_table_of_addresses() {
+    let (known, described) = (registered(), described());
     let untold: Vec<_> = known.difference(&described).collect();
     assert!(untold.is_empty(), "registered, but not in the document: {untold:?}");
     let unknown: Vec<_> = described.difference(&known).collect();

@@ -79,6 +79,7 @@ impl Rig {
         let mut config = loaded.config;
         config.upload.max_size = ByteCount(64 << 20);
         config.upload.reserve_free_space = config::Reserve::Bytes(ByteCount(0));
+        config.trash_for_ms = 0;
         change(&mut config);
         let parts = parts(&directory, config).await;
         let socket = TcpListener::bind("127.0.0.1:0").expect("a port");
@@ -212,7 +213,8 @@ async fn parts(directory: &TempDir, config: Config) -> AppParts {
     let uploads = Uploads::new(d, s, h, c, limits, "boot".to_owned(), BlockingHooks::default());
     state.count_usage().await.expect("counted");
     let queue = Queue::new(state.clone(), hub.clone(), clock.clone(), uploads.finished(), None);
-    let library = Library::new(state.clone(), disk.clone(), hub.clone(), clock.clone(), 0);
+    let (s, d, h, c) = (state.clone(), disk.clone(), hub.clone(), clock.clone());
+    let library = Library::new(s, d, h, c, config.trash_for_ms);
     let janitor = Janitor::new(Rooms {
         uploads: uploads.clone(),
         library: library.clone(),

@@ -290,6 +290,29 @@ fn token_with_limits() -> TokenRecord {
     }
 }
 
+fn user() -> UserRecord {
+    UserRecord {
+        id: UserId::from_bytes(bytes(6)),
+        name: Owner("acme/ann".to_owned()),
+        role: Role::Uploader,
+        password: "$argon2id$v=19$m=19456,t=2,p=1$c2FsdHNhbHQ$aGFzaA".to_owned(),
+        created_at: NOW,
+        disabled: false,
+        epoch: Epoch(0),
+        seen_at: None,
+    }
+}
+
+fn disabled_user() -> UserRecord {
+    let seen_at = Some(NOW.plus_ms(1));
+    UserRecord { disabled: true, epoch: Epoch(3), seen_at, ..user() }
+}
+
+fn session(holder: Holder) -> SessionRecord {
+    let (id, ends_at) = (SessionId::from_bytes(bytes(7)), NOW.plus_ms(60_000));
+    SessionRecord { id, holder, created_at: NOW, ends_at }
+}
+
 fn bounded_upload() -> UploadRecord {
     let token = token_with_limits();
     UploadRecord { token: Some(token.id), bounds: token.bounds, ..upload() }
@@ -322,7 +345,7 @@ fn login_code() -> LoginCode {
     LoginCode { token: TokenId::from_bytes(bytes(4)), expires_at: NOW.plus_ms(900_000) }
 }
 
-use crate::ids::TokenId;
+use crate::ids::{SessionId, TokenId, UserId};
 use crate::model::consent::Objection;
 use crate::model::estimate::{Load, Paces};
 
@@ -436,6 +459,10 @@ fn records_keep_their_bytes() {
     check(LineRecord { turn: 193, begun: 7, is_paused: true });
     check(token());
     check_kind("-limits", token_with_limits());
+    check(user());
+    check_kind("-disabled", disabled_user());
+    check(session(Holder::Token(TokenId::from_bytes(bytes(4)))));
+    check_kind("-user", session(Holder::User(user().id, Epoch(3))));
     check(login_code());
     check(figures());
     check_kind("-waited", Figures { waited_ms: 61_000, ..figures() });

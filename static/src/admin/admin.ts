@@ -22,6 +22,7 @@ import { Live, type Line } from "./live";
 import { Running } from "./running";
 import type { Section } from "./section";
 import { Tokens } from "./tokens";
+import { Users } from "./users";
 import { Trash } from "./trash";
 import { Uploads } from "./uploads";
 import { Webhooks } from "./webhooks";
@@ -55,6 +56,7 @@ export class SlipwayAdmin extends HTMLElement {
     new Cleanup(this.#around, (reports) => this.#stuck.learn(reports)),
     new Trash(this.#around),
     new Webhooks(this.#around, (webhooks) => this.#learn({ webhooks })),
+    new Users(this.#around),
     new Tokens(this.#around),
     this.#about,
   ];

@@ -151,9 +151,40 @@ export interface Token {
   owner: string;
   name: string | null;
   scopes: string[];
+  maxSize: number | null;
+  maxUploads: number | null;
+  uploadsBegun: number;
+  accept: string[] | null;
   createdAt: string;
   expiresAt: string | null;
+  usedAt: string | null;
   current: boolean;
+}
+
+export const ROLES = ["viewer", "uploader", "admin"] as const;
+
+export interface NewToken {
+  role: string;
+  name?: string;
+  owner?: string;
+  expiresIn?: number;
+  maxUploads?: number;
+}
+
+export interface User {
+  id: string;
+  name: string;
+  role: string;
+  disabled: boolean;
+  createdAt: string;
+  seenAt: string | null;
+  current: boolean;
+}
+
+export interface NewUser {
+  name: string;
+  role: string;
+  password: string;
 }
 
 type Trashed = Video & { trash: { deletedAt: string; removedAt: string } };
@@ -200,6 +231,24 @@ export async function retryDelivery(id: string): Promise<void> {
 
 export async function revoke(id: string): Promise<void> {
   await ask(`/api/admin/tokens/${encodeURIComponent(id)}`, { method: "DELETE" });
+}
+
+/** Makes a token; its secret is in the answer and nowhere else. */
+export const createToken = (wanted: NewToken) =>
+  json<Token & { token: string }>("/api/admin/tokens", post(wanted));
+
+export const users = () => json<{ items: User[] }>("/api/admin/users");
+export const createUser = (wanted: NewUser) => json<User>("/api/admin/users", post(wanted));
+
+export async function changeUser(
+  id: string,
+  change: { role?: string; password?: string; disabled?: boolean },
+): Promise<void> {
+  await ask(`/api/admin/users/${encodeURIComponent(id)}`, { ...sent(change), method: "PATCH" });
+}
+
+export async function removeUser(id: string): Promise<void> {
+  await ask(`/api/admin/users/${encodeURIComponent(id)}`, { method: "DELETE" });
 }
 
 export async function pause(paused: boolean): Promise<void> {
