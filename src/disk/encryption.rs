@@ -20,6 +20,7 @@ use rustix::fs::OFlags;
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{BufWriter, ErrorKind, Write};
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -232,30 +233,40 @@ impl Disk {
         };
         let beside = self.path(Place::SourceKey(video));
         let (_, KeyFile { key, tagged: None }) = self.read_key(&beside)? else { return Ok(false) };
-        let mut tags = Vec::new();
-        let mut bytes = vec![0; BLOCK_BYTES];
-        for block in 0..blocks_of(size.0) {
-            if !goes_on() {
-                return Ok(false);
-            }
-            let at = block * BLOCK_BYTES as u64;
-            let count = usize::try_from(size.0 - at).unwrap_or(BLOCK_BYTES).min(BLOCK_BYTES);
-            fill_at(&source, &path, at, &mut bytes[..count])?;
-            tags.extend(key.tag(block, &mut bytes[..count]));
-        }
-        let _turn = self.replacing();
         let keys = self.inner.encryption.keys.as_ref();
         let keys = keys.ok_or_else(|| lacks_key(&beside))?;
-        let head = KeyFile { key, tagged: Some((video, size.0)) }.wrap(keys);
-        files::replace_with(&beside, 0o600, |file| {
+        let (mut stopped, mut turn) = (None, None);
+        let made = files::replace_with(&beside, 0o600, |file| {
             let mut to = BufWriter::new(file);
-            to.write_all(&head)?;
-            to.write_all(&tags)?;
+            to.write_all(&[0; KEY_FILE_BYTES])?;
+            let mut bytes = vec![0; BLOCK_BYTES];
+            for block in 0..blocks_of(size.0) {
+                let at = block * BLOCK_BYTES as u64;
+                let count = usize::try_from(size.0 - at).unwrap_or(BLOCK_BYTES).min(BLOCK_BYTES);
+                let read = match goes_on() {
+                    true => fill_at(&source, &path, at, &mut bytes[..count]).map_err(Some),
+                    false => Err(None),
+                };
+                if let Err(why) = read {
+                    stopped = Some(why);
+                    return Err(ErrorKind::Interrupted.into());
+                }
+                to.write_all(&key.tag(block, &mut bytes[..count]))?;
+            }
             to.flush()?;
+            // Whoever rewraps keys now waits until the file is in its place.
+            turn = Some(self.replacing());
+            let head = KeyFile { key: key.clone(), tagged: Some((video, size.0)) }.wrap(keys);
+            file.write_all_at(&head, 0)?;
             fail_at(FailAt::BeforeTagsInPlace);
             Ok(())
-        })?;
-        Ok(true)
+        });
+        drop(turn);
+        match (made, stopped) {
+            (_, Some(None)) => Ok(false),
+            (_, Some(Some(failed))) => Err(failed),
+            (made, None) => made.map(|()| true),
+        }
     }
 
     /// Has nobody else replace a key file until it is dropped.

@@ -110,16 +110,20 @@ impl Disk {
     /// before anything else, and locks it against other processes.
     ///
     /// # Errors
-    /// `Locked` with the other process's id if it can be read; `UnknownVersion`; `NoKeys`; `Io`.
+    /// `Locked` with the other process's id if it can be read; `UnknownVersion`; `Io`.
     pub fn open(data_dir: &Path) -> Result<Disk, OpenError> {
-        Self::open_with(data_dir, Encryption::default())
+        Self::lay_out(data_dir, None)
     }
 
-    /// As [`Disk::open`], where uploads and originals may be encrypted.
+    /// As [`Disk::open`], where uploads and originals are to be encrypted or read.
     ///
     /// # Errors
-    /// As [`Disk::open`].
+    /// As [`Disk::open`]; `NoKeys` if keys aren't known that files may need.
     pub fn open_with(data_dir: &Path, encryption: Encryption) -> Result<Disk, OpenError> {
+        Self::lay_out(data_dir, Some(encryption))
+    }
+
+    fn lay_out(data_dir: &Path, encryption: Option<Encryption>) -> Result<Disk, OpenError> {
         if !data_dir.is_dir() {
             make_data_dir(data_dir).map_err(|source| OpenError::Io {
                 action: "make",
@@ -135,7 +139,9 @@ impl Disk {
             files::replace(&Place::Version.below(data_dir), version.as_bytes(), 0o600, true)
                 .map_err(OpenError::from)?;
         }
-        Self::check_keys(data_dir, &encryption)?;
+        if let Some(encryption) = &encryption {
+            Self::check_keys(data_dir, encryption)?;
+        }
         for place in [Place::Uploads, Place::Originals, Place::Works, Place::Medias] {
             files::make_dirs(data_dir, &place.below(data_dir), true).map_err(OpenError::from)?;
             // A run that was killed may have made entries in here without confirming them; later
@@ -148,7 +154,7 @@ impl Disk {
                 _lock: lock,
                 turns: Default::default(),
                 used: Lately::default(),
-                encryption,
+                encryption: encryption.unwrap_or_default(),
                 untagged: Default::default(),
             }),
         })

@@ -66,7 +66,9 @@ impl Janitor {
                     rebuilt.uploads += usize::from(self.uploads.adopt(meta).await?);
                 }
                 Ok(None) => (),
-                Err(JanitorError::Disk(DiskError::Unreadable { reason, .. })) => {
+                Err(JanitorError::Disk(
+                    DiskError::Unreadable { reason, .. } | DiskError::Locked { reason, .. },
+                )) => {
                     warn!(upload.id = %id, "upload {id} can't be rebuilt: {reason}");
                     rebuilt.skipped += 1;
                 }

@@ -233,6 +233,7 @@ impl Seek for Reader {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cipher::{BLOCK_BYTES, FileKey, KEY_FILE_BYTES};
     use std::io::Write;
 
     fn file(bytes: &[u8]) -> OwnedFd {
@@ -283,5 +284,49 @@ mod tests {
         let mut read = Vec::new();
         short.read_to_end(&mut read).expect("read");
         assert_eq!(read, b"x");
+    }
+
+    /// Encrypted pieces, each with its own key, read as one beside a plain one; bytes whose tags
+    /// don't prove them are an error that every reader of the source is remembered by.
+    #[test]
+    fn encrypted_pieces_read_as_one() {
+        let plain: Vec<u8> = (0..200_000_u32).map(|n| (n.wrapping_mul(97) >> 7) as u8).collect();
+        let keys = [FileKey::fresh(), FileKey::fresh()];
+        let [mut first, mut second] = [plain.clone(), plain.clone()];
+        keys[0].apply(0, &mut first);
+        keys[1].apply(0, &mut second);
+        let mut tags = vec![0; KEY_FILE_BYTES];
+        for (number, block) in (0..).zip(second.clone().chunks_mut(BLOCK_BYTES)) {
+            tags.extend(keys[1].tag(number, block));
+        }
+        let encrypted = |file: u32, tags: Option<u32>| EncryptedFile {
+            file,
+            reading: Reading::new(keys[file as usize].clone(), tags.map(|_| 200_000)),
+            tags,
+        };
+        let source = |second: &[u8], tags: &[u8]| {
+            let files = vec![file(&first), file(second), file(b"plain"), file(tags)];
+            let extents = [(0, 70_001), (1, 150_000), (2, 5), (0, 10)];
+            let extents = extents.map(|(file, length)| extent(file, length));
+            SourceFile::new(files, &extents).encrypted(&[encrypted(0, None), encrypted(1, Some(3))])
+        };
+        let whole = [&plain[..70_001], &plain[..150_000], b"plain", &plain[..10]].concat();
+        let mut right = source(&second, &tags);
+        for at in [0, 65_535, 70_000, 70_001, 200_000, 220_000, 220_006] {
+            right.seek(SeekFrom::Start(at)).expect("any place");
+            let mut read = Vec::new();
+            right.read_to_end(&mut read).expect("read");
+            assert!(read == whole[at as usize..], "from {at}");
+        }
+        assert!(!right.is_damaged());
+
+        second[100_000] ^= 1;
+        let wrong = source(&second, &tags);
+        let mut reader = wrong.clone();
+        let mut read = Vec::new();
+        assert!(reader.read_to_end(&mut read).is_err() && wrong.is_damaged());
+        assert!(read == whole[..70_001 + BLOCK_BYTES], "all before is right");
+        let lost = source(&second, &[]);
+        assert!(lost.clone().read_to_end(&mut Vec::new()).is_err() && lost.is_damaged());
     }
 }

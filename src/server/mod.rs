@@ -15,7 +15,6 @@ use crate::control::{self, Desk, Operator, Reply, Request};
 use crate::disk::{self, Disk, Encryption};
 use crate::http;
 use crate::model::deed::Action;
-use crate::model::operation::Operation;
 use crate::state::{self, Dump, State};
 use crate::telemetry::{self, Lines, measures};
 use crate::trail::Trail;
@@ -151,7 +150,7 @@ pub fn import(config: &Config, dump: Dump, exactly: bool) -> Result<Option<PathB
 /// # Errors
 /// See [`ServerError`].
 pub fn rebuild(config: Config) -> Result<Option<PathBuf>, ServerError> {
-    let disk = open_disk(&config, Keys::Unneeded)?;
+    let disk = open_disk(&config, Keys::Needed)?;
     runtime()?.block_on(async {
         let aside = match disk.state_dir().exists() {
             true => Some(set_state_aside(&disk)?),
@@ -193,8 +192,11 @@ enum Keys {
 
 impl Keys {
     fn of(request: &Request) -> Self {
-        let rewrap = Request::Operate { operation: Operation::Rewrap };
-        if *request == rewrap { Self::Needed } else { Self::Unneeded }
+        match request {
+            // What a start does comes first, and a start finishes uploads.
+            Request::Operate { .. } => Self::Needed,
+            _ => Self::Unneeded,
+        }
     }
 }
 

@@ -21,6 +21,8 @@ enum Found {
     Blob(ByteCount),
     /// The original that it became.
     Original,
+    /// Its blob, which is encrypted and whose key can't be had.
+    Locked,
     Nothing,
 }
 
@@ -224,6 +226,10 @@ impl Engine {
             match engine.disk.open_blob(id) {
                 Ok(blob) => return Ok(Found::Blob(blob.len()?)),
                 Err(DiskError::Missing) => (),
+                Err(locked @ DiskError::Locked { .. }) => {
+                    warn!(upload.id = %id, "upload {id} can't go on: {locked}");
+                    return Ok(Found::Locked);
+                }
                 Err(failed) => return Err(failed),
             }
             let Some(video) = video else { return Ok(Found::Nothing) };
@@ -235,6 +241,8 @@ impl Engine {
         });
         match found.await? {
             Found::Original => self.finish_at_start(&turn, record).await,
+            // Its key may come back; nobody can go on with it until then, and it expires.
+            Found::Locked => Ok(()),
             Found::Blob(bytes) => self.believe(&turn, record, bytes).await,
             Found::Nothing => {
                 warn!(upload.id = %id, "upload {id} has lost its file and is given up");

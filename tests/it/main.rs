@@ -4,6 +4,7 @@
 mod abuse;
 mod access;
 mod admission;
+mod at_rest;
 mod backup;
 mod captions;
 mod chunks;
