@@ -97,6 +97,10 @@ id!(
     /// Names the telling of one event to one webhook.
     DeliveryId
 );
+id!(
+    /// Names an upload grant; it isn't secret.
+    GrantId
+);
 
 fn fresh_uuid(now: UnixMillis) -> uuid::Uuid {
     let mut random = [0u8; 10];

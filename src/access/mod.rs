@@ -1,9 +1,11 @@
-//! Who may do what: access tokens, accounts, login codes, sessions, and the rules of roles.
+//! Who may do what: access tokens, upload grants, accounts, login codes, sessions, and the rules of
+//! roles.
 //!
 //! Only hashes of tokens, codes and passwords are stored; whoever reads the database can't act as
 //! anybody. A session is a record that a signed cookie names, and counts while its token or account
 //! does. Called by `http` for every request and by the commands on tokens and accounts.
 
+mod grants;
 mod guesses;
 mod jwt;
 mod playback;
@@ -16,7 +18,7 @@ mod users;
 use crate::clock::Clock;
 use crate::config::{AuthMode, JwtConfig};
 use crate::disk::{Disk, DiskError};
-use crate::ids::{Owner, TokenId, UserId};
+use crate::ids::{GrantId, Owner, TokenId, UserId};
 use crate::model::access::{Bounds, Pass, Role, Viewer};
 use crate::state::record::{LoginCode, TokenRecord};
 use crate::state::{Holder, State, StateError, UserRecord};
@@ -27,10 +29,11 @@ use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 use tokio::sync::OnceCell;
 
+pub use grants::{GRANT_SECONDS_MAX, NewGrant};
 pub use playback::{
     HOST_CHARS_MAX, HOSTS_MAX, Scope, Ticket, Wanted, is_playback_shaped, parse_host,
 };
-pub use secret::is_token_shaped;
+pub use secret::{is_grant_shaped, is_token_shaped};
 pub use signed::{PART_URL_MS, PartSigner};
 use tokens::Uses;
 pub use tokens::{NewToken, TokenFault};
@@ -59,12 +62,20 @@ pub struct Caller {
     pub scopes: Vec<String>,
     /// What bounds the uploads that it begins.
     pub bounds: Bounds,
+    /// The upload grant behind it: then it is good for one upload, and for nothing else.
+    pub grant: Option<GrantId>,
 }
 
 impl Caller {
     /// Returns by what an upload of theirs is begun.
     pub fn pass(&self) -> Pass {
-        Pass { token: self.token, bounds: self.bounds }
+        Pass { token: self.token, bounds: self.bounds, grant: self.grant }
+    }
+
+    /// Says whether an upload or a video is within their reach by how it was begun: a grant
+    /// reaches what was begun by it. Whose it is has to be asked as well.
+    pub fn reaches(&self, begun_by: Option<GrantId>) -> bool {
+        self.grant.is_none() || self.grant == begun_by
     }
 }
 
@@ -183,14 +194,18 @@ impl Access {
             user: None,
             scopes: Vec::new(),
             bounds: Bounds::default(),
+            grant: None,
         })
     }
 
-    /// Returns whom an access token, or in mode `jwt` a JWT, stands for.
+    /// Returns whom an access token, an upload grant, or in mode `jwt` a JWT, stands for.
     ///
     /// # Errors
     /// `Invalid` if it isn't known, was revoked, has run out, or isn't as it should be.
     pub async fn bearer(&self, token: &str) -> Result<Caller, Denied> {
+        if is_grant_shaped(token) {
+            return self.by_grant(token);
+        }
         if let Some(jwts) = self.inner.jwts.get().filter(|_| !is_token_shaped(token)) {
             return jwts.bearer(token).map(caller_of_bearer).ok_or(Denied::Invalid);
         }
@@ -407,6 +422,7 @@ fn caller_of(record: TokenRecord) -> Caller {
         user: None,
         scopes: record.scopes,
         bounds: record.bounds,
+        grant: None,
     }
 }
 
@@ -417,6 +433,7 @@ fn caller_of_bearer(bearer: Bearer) -> Caller {
         user: None,
         scopes: Vec::new(),
         bounds: bearer.bounds,
+        grant: None,
     }
 }
 
@@ -427,6 +444,7 @@ fn caller_of_user(user: UserRecord) -> Caller {
         user: Some(user.id),
         scopes: Vec::new(),
         bounds: Bounds::default(),
+        grant: None,
     }
 }
 

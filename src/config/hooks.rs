@@ -185,7 +185,11 @@ fn program(path: &str) -> Result<BlockingHook, String> {
 }
 
 /// Accepts addresses that can be sent to; a path, a query and a port are fine.
-fn check_url(url: &str) -> Result<(), String> {
+/// Checks the address of somebody who is told what happens.
+///
+/// # Errors
+/// What it should be instead.
+pub fn check_url(url: &str) -> Result<(), String> {
     let rest = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
     let host = rest.and_then(|rest| rest.split(['/', '?', '#']).next()).unwrap_or_default();
     let is_fine = !host.is_empty()

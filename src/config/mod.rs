@@ -9,7 +9,9 @@ pub mod keys;
 mod originals;
 mod values;
 
-pub use hooks::{BlockingHook, HookSecret, HooksConfig, WebhookConfig};
+pub use hooks::{
+    BlockingHook, HookSecret, HooksConfig, WebhookConfig, check_url as check_hook_url,
+};
 pub use originals::OriginalsConfig;
 
 use crate::model::accept::Accept;

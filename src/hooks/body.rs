@@ -89,6 +89,9 @@ struct Nothing {}
 #[schema(as = VideoWebhookData)]
 struct VideoData {
     upload_id: Option<String>,
+    /// The upload grant by which it came.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    grant_id: Option<String>,
     owner: String,
     state: Standing,
     playable: bool,
@@ -181,6 +184,7 @@ impl VideoData {
         });
         Self {
             upload_id: news.upload.map(|upload| upload.to_string()),
+            grant_id: news.grant.map(|grant| grant.to_string()),
             owner: news.owner.0.clone(),
             state: match news.whereabouts {
                 Whereabouts::Here => Standing::Here(news.state),

@@ -1,5 +1,6 @@
-//! Webhooks: what happens is told to addresses that the operator names, signed, until they have
-//! taken it. Blocking hooks (`ask`): somebody is asked before something happens.
+//! Webhooks: what happens is told to addresses that the operator names, and what becomes of one
+//! upload to the address that its grant names, signed, until they have taken it. Blocking hooks
+//! (`ask`): somebody is asked before something happens.
 //!
 //! What is to be told comes from the outbox in `state`. Each target has a task, its own few
 //! threads and its own bounds, so one that hangs holds up nothing but its own deliveries. Started
@@ -34,6 +35,7 @@ pub struct Hooks {
     state: State,
     clock: Clock,
     targets: Arc<[Arc<Target>]>,
+    callbacks: Arc<Target>,
 }
 
 /// A webhook, and how it fares.
@@ -54,7 +56,8 @@ impl Hooks {
     pub fn new(config: &HooksConfig, state: State, clock: Clock) -> Self {
         let target = |hook| Arc::new(Target::new(hook, config.allow_private));
         let targets = config.webhooks.iter().map(target).collect();
-        Self { state, clock, targets }
+        let callbacks = Arc::new(Target::of_callbacks(config.allow_private));
+        Self { state, clock, targets, callbacks }
     }
 
     /// Has every change from now on told.
@@ -70,12 +73,17 @@ impl Hooks {
     /// Sends what there is to tell until `stop` fires.
     pub async fn run(self, stop: CancellationToken) {
         let mut tasks = JoinSet::new();
-        for target in self.targets.iter() {
+        for target in self.all() {
             let sender = target::Sender::new(target, self.state.clone(), self.clock.clone());
             tasks.spawn(sender.run(stop.clone()));
         }
         stop.cancelled().await;
         tasks.join_all().await;
+    }
+
+    /// The webhooks, and the callbacks of upload grants.
+    fn all(&self) -> impl Iterator<Item = &Arc<Target>> {
+        self.targets.iter().chain([&self.callbacks])
     }
 
     /// Returns the webhooks in the order of the configuration.
@@ -105,7 +113,7 @@ impl Hooks {
         limit: usize,
     ) -> Result<Vec<DeliveryRecord>, StateError> {
         let mut all = Vec::new();
-        for target in self.targets.iter() {
+        for target in self.all() {
             all.extend(self.state.waiting(target.key, after, limit)?);
         }
         all.sort_by_key(|row| row.id);
@@ -118,9 +126,9 @@ impl Hooks {
     /// # Errors
     /// `Missing` without such a one, or where its webhook isn't configured any more.
     pub async fn retry(&self, id: DeliveryId) -> Result<DeliveryRecord, StateError> {
-        let known = self.targets.iter().map(|target| target.key).collect();
+        let known = self.all().map(|target| target.key).collect();
         let row = self.state.retry_delivery(id, known, self.clock.now()).await?;
-        if let Some(target) = self.targets.iter().find(|target| target.key == row.target) {
+        if let Some(target) = self.all().find(|target| target.key == row.target) {
             target.look_again();
         }
         Ok(row)

@@ -6,7 +6,7 @@ use crate::clock::Clock;
 use crate::config::{HookSecret, WebhookConfig};
 use crate::ids::DeliveryId;
 use crate::model::hook::{DeliveryState, HookEvent, TRIED_FOR_MS, WAITING_MAX, retry_after_ms};
-use crate::state::{DeliveryRecord, State, StateError, TargetKey};
+use crate::state::{CALLBACKS, DeliveryRecord, State, StateError, TargetKey};
 use crate::units::UnixMillis;
 use std::collections::{BTreeSet, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -20,6 +20,8 @@ use ureq::Agent;
 
 /// Deliveries to one target at the same moment.
 const AT_ONCE_MAX: usize = 4;
+/// Callbacks at the same moment; each has an address of its own.
+const CALLBACKS_AT_ONCE_MAX: usize = 16;
 
 /// How long an attempt may take, from the look-up of the name to the answer's head.
 const DEADLINE: Duration = Duration::from_secs(15);
@@ -54,13 +56,23 @@ pub struct Health {
     pub last_error: Option<String>,
 }
 
-/// A webhook.
+/// Where deliveries go.
+#[derive(Debug)]
+enum Whither {
+    /// To a webhook, signed by its secret.
+    Webhook(HookSecret),
+    /// To wherever the grant of each says, signed by the grant's secret.
+    Callbacks,
+}
+
+/// A webhook, or all callbacks together.
 #[derive(Debug)]
 pub(super) struct Target {
+    /// Its address; of callbacks what they are called.
     pub(super) url: String,
     pub(super) key: TargetKey,
     pub(super) events: Option<Vec<HookEvent>>,
-    secret: HookSecret,
+    whither: Whither,
     agent: Agent,
     health: Mutex<Health>,
     look_again: AtomicBool,
@@ -73,12 +85,38 @@ impl Target {
             url: hook.url.clone(),
             key: key_of(&hook.url),
             events: hook.events.clone(),
-            secret: hook.secret.clone(),
+            whither: Whither::Webhook(hook.secret.clone()),
             agent: send::agent(allow_private, DEADLINE),
             health: Mutex::default(),
             look_again: AtomicBool::default(),
             bell: Notify::new(),
         }
+    }
+
+    /// Makes what tells the callbacks of upload grants.
+    pub(super) fn of_callbacks(allow_private: bool) -> Self {
+        Self {
+            url: "callbacks of upload grants".to_owned(),
+            key: CALLBACKS,
+            events: None,
+            whither: Whither::Callbacks,
+            agent: send::agent(allow_private, DEADLINE),
+            health: Mutex::default(),
+            look_again: AtomicBool::default(),
+            bell: Notify::new(),
+        }
+    }
+
+    fn at_once_max(&self) -> usize {
+        match self.whither {
+            Whither::Webhook(_) => AT_ONCE_MAX,
+            Whither::Callbacks => CALLBACKS_AT_ONCE_MAX,
+        }
+    }
+
+    /// Says whether an answer of 410 means that all of it is gone, and not only one address.
+    fn is_one_place(&self) -> bool {
+        matches!(self.whither, Whither::Webhook(_))
     }
 
     pub(super) fn health(&self) -> Health {
@@ -102,11 +140,23 @@ impl Target {
     }
 
     /// Makes one attempt; blocks.
-    fn attempt(&self, row: &DeliveryRecord, now: UnixMillis) -> Result<u16, String> {
+    fn attempt(&self, state: &State, row: &DeliveryRecord, now: UnixMillis) -> Result<u16, String> {
+        let (url, secret) = match &self.whither {
+            Whither::Webhook(secret) => (self.url.clone(), secret.clone()),
+            Whither::Callbacks => callback_of(state, row)?,
+        };
         let (id, seconds, body) = (sign::name_of(row.id), sign::seconds(now), body::text(row));
-        let headers = sign::headers(Some(&self.secret), id, seconds, &body);
-        send::post(&self.agent, &self.url, &headers, &body, 0).map(|answer| answer.status)
+        let headers = sign::headers(Some(&secret), id, seconds, &body);
+        send::post(&self.agent, &url, &headers, &body, 0).map(|answer| answer.status)
     }
+}
+
+/// Returns where the grant of a delivery wants to be told, and by what that is signed.
+fn callback_of(state: &State, row: &DeliveryRecord) -> Result<(String, HookSecret), String> {
+    let grant = row.grant.map(|id| state.grant(id)).transpose().map_err(|it| it.to_string())?;
+    let callback = grant.flatten().and_then(|grant| grant.callback);
+    let callback = callback.ok_or("the upload grant is forgotten")?;
+    Ok((callback.url, HookSecret::parse(&callback.secret)?))
 }
 
 /// Sends to one target.
@@ -228,7 +278,7 @@ impl Sender {
     /// Begins what is due.
     fn begin(&mut self, attempts: &mut JoinSet<(DeliveryId, Option<Attempted>)>) {
         let now = self.clock.now();
-        while attempts.len() < AT_ONCE_MAX && !self.target.health().disabled {
+        while attempts.len() < self.target.at_once_max() && !self.target.health().disabled {
             let Some(&(next_at, id)) = self.due.first().filter(|(next_at, _)| *next_at <= now)
             else {
                 return;
@@ -244,7 +294,7 @@ impl Sender {
                 let begun = thread.spawn(move || {
                     let row = state.delivery(target.key, id).ok().flatten();
                     let made = row.map(|row| {
-                        let answer = target.attempt(&row, clock.wall());
+                        let answer = target.attempt(&state, &row, clock.wall());
                         Attempted { row, answer }
                     });
                     drop(told.send(made));
@@ -287,14 +337,18 @@ impl Sender {
             Err(cause) => (None, cause.chars().take(ERROR_CHARS_MAX).collect()),
         };
         let is_first = self.target.health().failures == 0;
+        let is_gone = status == Some(410);
         self.target.change_health(|health| {
             health.failures = health.failures.saturating_add(1);
             health.last_failure_at = Some(now);
             health.last_error = Some(error.clone());
-            health.disabled |= status == Some(410);
+            health.disabled |= is_gone && self.target.is_one_place();
         });
-        if is_first || status == Some(410) {
+        if is_first || (is_gone && self.target.is_one_place()) {
             warn!("webhook: {} doesn't take deliveries: {error}", self.name());
+        }
+        if is_gone && !self.target.is_one_place() {
+            return self.give_up(id, status, &error).await;
         }
         let attempt = row.attempts.saturating_add(1);
         let next_at = now.plus_ms(retry_after_ms(attempt, jitter(id, attempt)));

@@ -32,6 +32,9 @@ const WAIT_SECONDS_MAX: u64 = 60;
 /// Longest body that completes an upload: it may name every part.
 const COMPLETE_BYTES_MAX: usize = 2 << 20;
 
+/// What is said of an address of a part that isn't good.
+const BAD_ADDRESS: &str = "The address was changed or has run out; ask for a new one.";
+
 type App = web::Data<Shared>;
 type Answer = Result<HttpResponse, Problem>;
 
@@ -47,9 +50,19 @@ table! { "uploads";
 /// Tags as a list, or separated by commas.
 #[derive(Deserialize, ToSchema)]
 #[serde(untagged)]
-enum Tags {
+pub(super) enum Tags {
     List(Vec<String>),
     Text(String),
+}
+
+impl Tags {
+    /// Returns them as `Upload-Metadata` has them.
+    pub(super) fn text(self) -> String {
+        match self {
+            Self::List(tags) => tags.join(","),
+            Self::Text(tags) => tags,
+        }
+    }
 }
 
 /// A file that is going to come in parts.
@@ -159,16 +172,12 @@ fn whole_sum(text: &str) -> Result<[u8; 32], Problem> {
 }
 
 fn metadata(said: Initiate) -> Result<Metadata, Problem> {
-    let tags = said.tags.map(|tags| match tags {
-        Tags::List(tags) => tags.join(","),
-        Tags::Text(tags) => tags,
-    });
     let pairs = [
         ("filename", Some(said.filename)),
         ("filetype", said.content_type),
         ("title", said.title),
         ("description", said.description),
-        ("tags", tags),
+        ("tags", said.tags.map(Tags::text)),
         ("visibility", said.visibility),
         ("sessionId", said.session_id),
     ];
@@ -332,11 +341,14 @@ async fn allowed(
         signer.allows(signature, upload, index, until, now).then_some(())
     };
     let upload = UploadId::parse(id).map_err(|_| Problem::not_found())?;
-    is_signed(upload).ok_or_else(|| {
-        let detail = "The address was changed or has run out; ask for a new one.";
-        Problem::new(Code::BadSignature, detail)
-    })?;
-    app.parts.uploads.peek(upload).map_err(translate::upload)
+    is_signed(upload).ok_or_else(|| Problem::new(Code::BadSignature, BAD_ADDRESS))?;
+    let upload = app.parts.uploads.peek(upload).map_err(translate::upload)?;
+    // Nobody goes on by an address either that a grant was told which was ended since.
+    let holds = |grant| app.parts.access.grant_holds(grant).map_err(translate::state);
+    match upload.grant.map(holds).transpose()? {
+        Some(false) => Err(Problem::new(Code::BadSignature, BAD_ADDRESS)),
+        _ => Ok(upload),
+    }
 }
 
 /// What of an upload is here.

@@ -4,7 +4,7 @@
 use super::body::Tap;
 use super::problem::{Code, MEDIA_TYPE, Problem};
 use super::tus::headers::VERSION;
-use super::{Shared, draft, guard, live, noted, ticket};
+use super::{Shared, draft, granted, guard, live, noted, ticket};
 use crate::config::{AuthMode, Config};
 use crate::model::pace::Pace;
 use crate::telemetry::measures;
@@ -56,6 +56,7 @@ pub(super) async fn frame(
     mut req: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
+    granted::take_from_path(&mut req);
     let config = config_of(&req);
     let trusted = config.as_ref().is_some_and(|it| guard::is_from_proxy(req.request(), it));
     let id = request_id(req.headers(), trusted);
@@ -76,6 +77,7 @@ pub(super) async fn frame(
     log_failure(&answer, &id, &method, &path);
     let mut answer = as_problem(answer);
     finish_headers(answer.headers_mut(), &id);
+    granted::lead_on(&req, answer.headers_mut());
     if guard::is_upload_path(&path) && method != Method::OPTIONS && !draft::is_spoken(&req) {
         let name = HeaderName::from_static("tus-resumable");
         answer.headers_mut().insert(name, HeaderValue::from_static(VERSION));
@@ -198,7 +200,7 @@ fn log_failure(answer: &HttpResponse<BoxBody>, id: &str, method: &Method, path: 
         || answer.error().map(ToString::to_string).unwrap_or_default(),
         |problem| format!("{problem} ({})", problem.logged_cause()),
     );
-    let (status, path) = (status.as_u16(), ticket::without_token(path));
+    let (status, path) = (status.as_u16(), granted::without(&ticket::without_token(path)));
     // The path is escaped: it comes from outside.
     error!(request.id = %id, %method, path = ?path, status, "request {id} failed: {cause}");
 }

@@ -5,7 +5,7 @@
 
 use super::body::Allowance;
 use super::problem::{Code, Problem};
-use super::{Shared, blocking, guard, translate, videos};
+use super::{Shared, blocking, granted, guard, translate, videos};
 use crate::ids::{UploadId, VideoId};
 use crate::model::access::{Pass, Right, Viewer};
 use crate::model::upload::Protocol;
@@ -81,6 +81,7 @@ pub(super) async fn create(
     }
     let mut form = Form {
         app: app.clone(),
+        laid_down: granted::words(&app, &caller)?,
         pass: caller.pass(),
         viewer: caller.viewer,
         allowance: Allowance::of(FORM_BYTES_MAX),
@@ -125,6 +126,8 @@ struct Form {
     app: App,
     viewer: Viewer,
     pass: Pass,
+    /// What the grant says of the video, whatever the form says.
+    laid_down: Vec<(String, String)>,
     allowance: Allowance,
     /// The fields besides the file, and how many of them came before it.
     said: Vec<(String, String)>,
@@ -188,7 +191,8 @@ impl Form {
             return Err(Problem::new(Code::InvalidRequest, "The form has too many fields."));
         }
         let value = String::from_utf8_lossy(&bytes).into_owned();
-        if KNOWN.contains(&name.as_str()) {
+        let is_free = !self.laid_down.iter().any(|(said, _)| *said == name);
+        if is_free && KNOWN.contains(&name.as_str()) {
             self.said.push((name, value));
         }
         Ok(())

@@ -1,7 +1,7 @@
 //! Who calls, and from where: tokens, sessions, other sites' pages, and mode `open`'s bounds.
 
 use super::problem::{Code, Problem};
-use super::{Shared, forwarded, noted};
+use super::{Shared, forwarded, granted, noted};
 use crate::access::{Caller, Denied};
 use crate::config::Config;
 use crate::model::access::{Lack, Right, Role};
@@ -31,6 +31,10 @@ impl Credential {
     /// # Errors
     /// 401 for an `Authorization` that is no token.
     pub(super) fn of(req: &HttpRequest, app: &Shared) -> Result<Self, Problem> {
+        // Before mode `open`: who shows one has it tried.
+        if let Some(grant) = granted::of(req) {
+            return Ok(Self::Bearer(grant));
+        }
         if app.parts.access.open_caller().is_some() {
             return Ok(Self::Open);
         }
@@ -65,10 +69,12 @@ impl Credential {
 /// Returns who calls, or none for somebody without a valid session, whatever they may.
 ///
 /// # Errors
-/// 401 for a token that doesn't count; 403 for a session used by another site's page.
+/// 401 for a token that doesn't count; 403 for a session used by another site's page, and for an
+/// upload grant that isn't good for this.
 pub(super) async fn known(req: &HttpRequest, app: &Shared) -> Result<Option<Caller>, Problem> {
     let credential = Credential::of(req, app)?;
     let caller = credential.caller(app).await?;
+    caller.iter().try_for_each(|caller| granted::check(req, caller))?;
     let by_session = matches!(credential, Credential::Cookie(_)) && caller.is_some();
     if by_session && !effective_method(req).is_safe() && !is_same_origin(req, &app.parts.config) {
         return Err(foreign_session());

@@ -212,6 +212,22 @@ struct Session {
     limits: Limits,
     /// How long what is deleted can be brought back; 0: not at all.
     trash_seconds: f64,
+    /// Of somebody who comes by an upload grant.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    grant: Option<SessionGrant>,
+}
+
+/// What an upload grant is good for.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct SessionGrant {
+    /// It has begun its upload: no other one can be begun.
+    used: bool,
+    /// When it can't begin it any more.
+    expires_at: String,
+    /// What it says of the video, which its uploader can't change.
+    #[schema(value_type = std::collections::HashMap<String, String>)]
+    metadata: serde_json::Map<String, serde_json::Value>,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -229,6 +245,13 @@ struct Limits {
     responses((status = 200, body = Session, description = "Who calls, and what may be sent")))]
 async fn session(req: HttpRequest, app: App) -> Answer {
     let caller = guard::known(&req, &app).await?;
+    let grant = caller.as_ref().and_then(|caller| caller.grant).map(|id| app.parts.state.grant(id));
+    let grant = grant.transpose().map_err(super::translate::state)?.flatten();
+    let grant = grant.map(|grant| SessionGrant {
+        used: grant.upload.is_some(),
+        expires_at: grant.expires_at.to_rfc3339(),
+        metadata: grant.metadata.into_iter().map(|(name, word)| (name, word.into())).collect(),
+    });
     let upload = &app.parts.config.upload;
     let bounds = caller.as_ref().map(|caller| caller.bounds).unwrap_or_default();
     let session = Session {
@@ -248,13 +271,17 @@ async fn session(req: HttpRequest, app: App) -> Answer {
             accept: bounds.accept_within(upload.admission.accept).words(),
         },
         trash_seconds: app.parts.config.trash_for_ms as f64 / 1000.0,
+        grant,
     };
     Ok(no_store(&mut HttpResponse::Ok()).json(session))
 }
 
 /// Returns what somebody may do.
 fn rights(caller: &Caller) -> Vec<&'static str> {
-    let has = |right: &Right| right.check(&caller.viewer, &caller.scopes).is_ok();
+    let has = |right: &Right| {
+        let is_handed_on = caller.grant.is_some() && *right == Right::Grant;
+        right.check(&caller.viewer, &caller.scopes).is_ok() && !is_handed_on
+    };
     Right::ALL.into_iter().filter(has).map(Right::scope).collect()
 }
 

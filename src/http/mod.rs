@@ -21,6 +21,8 @@ mod form;
 mod forwarded;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
+mod granted;
+mod grants;
 mod guard;
 mod health;
 mod limits;
@@ -300,6 +302,7 @@ const TABLES: &[Table] = &[
     overview::TABLE,
     tokens::TABLE,
     users::TABLE,
+    grants::TABLE,
     upkeep::TABLE,
     audit::TABLE,
     webhooks::TABLE,

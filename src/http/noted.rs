@@ -52,6 +52,8 @@ const ROWS: &[(&str, &str, Option<Action>)] = &[
     ("PATCH", "/api/admin/users/{id}", Some(Action::AccountChanged)),
     ("DELETE", "/api/admin/users/{id}", Some(Action::AccountEnded)),
     ("POST", "/api/me/password", Some(Action::PasswordChanged)),
+    ("POST", "/api/upload-grants", Some(Action::GrantMade)),
+    ("DELETE", "/api/upload-grants/{id}", Some(Action::GrantEnded)),
 ];
 
 /// What a request tells the log besides its address.
@@ -79,7 +81,8 @@ fn say(req: &HttpRequest, change: impl FnOnce(&mut Said)) {
 pub(super) fn by(req: &HttpRequest, caller: &Caller) {
     say(req, |said| {
         said.actor = Some(caller.viewer.owner.0.clone());
-        said.token = caller.token.map(|id| id.to_string());
+        let by_grant = || caller.grant.map(|id| id.to_string());
+        said.token = caller.token.map(|id| id.to_string()).or_else(by_grant);
     });
 }
 

@@ -117,6 +117,8 @@ codes! {
     DamagedPicture = "damaged-media", 422, "The picture is damaged";
     /// The owner has announced more than allowed that hasn't come.
     TooMuchAnnounced = "too-many-announced-bytes", 429, "Too much is announced already";
+    /// The owner has too many upload grants.
+    TooManyGrants = "too-many-grants", 429, "Too many upload grants were made";
     /// The owner has too many videos that wait for their work.
     TooManyWaiting = "too-many-waiting", 429, "Too many videos wait to be processed";
     /// The owner has too many uploads that haven't ended.
@@ -131,6 +133,10 @@ codes! {
     TokenSpent = "token-spent", 403, "The token has begun all the uploads that it may";
     /// Too many requests in a minute from one address, with one token or in one owner's name.
     TooManyRequests = "too-many-requests", 429, "Too many requests";
+    /// An upload grant has begun its one upload, or too many parts of one.
+    GrantUsed = "grant-used", 403, "This link has been used";
+    /// An upload grant is used for something else than its upload, or against what it lays down.
+    GrantScope = "grant-scope", 403, "This link is good for one upload alone";
     /// A header above its bound.
     HeaderTooLarge = "header-too-large", 431, "A header is too large";
     /// The body isn't what its checksum says; a status of tus alone.

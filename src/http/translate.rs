@@ -3,6 +3,7 @@
 use super::problem::{Code, Problem};
 use crate::disk::DiskError;
 use crate::library::LibraryError;
+use crate::model::access::GrantFault;
 use crate::model::consent::Objection;
 use crate::queue::QueueError;
 use crate::state::StateError;
@@ -135,6 +136,7 @@ fn refused(refusal: Refusal) -> Problem {
             );
             Problem::new(Code::TokenSpent, detail)
         }
+        Refusal::Grant(fault) => grant(fault),
         Refusal::Bodies { limit } => {
             let detail = format!("You may send {limit} bodies at the same moment.");
             later(Code::TooManyBodies, detail, BODIES_SECONDS)
@@ -200,6 +202,25 @@ fn part(error: PartError) -> Problem {
         E::WholeChecksum => {
             let detail = "The whole file has another SHA-256. The upload is still open.";
             Problem::new(Code::DigestMismatch, detail).field("sha256")
+        }
+    }
+}
+
+/// Says why a grant begins no upload.
+fn grant(fault: GrantFault) -> Problem {
+    match fault {
+        GrantFault::Used => {
+            let detail = "This link was good for one upload, which was begun. Go on with that, or \
+                          ask for another link.";
+            Problem::new(Code::GrantUsed, detail)
+        }
+        GrantFault::Parts => {
+            let detail = "Too many parts were begun by this link. Ask for another one.";
+            Problem::new(Code::GrantUsed, detail)
+        }
+        GrantFault::Over => {
+            let detail = "This link isn't good any more. Ask for another one.";
+            Problem::new(Code::Unauthenticated, detail)
         }
     }
 }
@@ -330,6 +351,9 @@ mod tests {
             (Refusal::Waiting { limit: 1 }.into(), 429, false),
             (Refusal::Bodies { limit: 1 }.into(), 429, false),
             (Refusal::Spent { limit: 1 }.into(), 403, false),
+            (Refusal::Grant(GrantFault::Used).into(), 403, false),
+            (Refusal::Grant(GrantFault::Parts).into(), 403, false),
+            (Refusal::Grant(GrantFault::Over).into(), 401, false),
             (Refusal::Kind { kind: "image/png".into() }.into(), 415, false),
         ];
         for (error, status, told) in cases {

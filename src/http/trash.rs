@@ -96,6 +96,7 @@ pub(super) fn find(
 ) -> Result<Option<Seen>, Problem> {
     let Some(caller) = caller else { return Ok(None) };
     let trashed = parts.library.find_trashed(id, &caller.viewer).map_err(translate::library)?;
+    let trashed = trashed.filter(|trashed| caller.reaches(trashed.video.grant));
     Ok(trashed.map(|trashed| seen(&trashed, parts)))
 }
 

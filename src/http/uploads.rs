@@ -53,7 +53,8 @@ async fn list(
         Problem::new(Code::InvalidRequest, "`cursor` isn't one that was given.").field("cursor")
     })?;
     let limit = limit.unwrap_or(UPLOADS_MAX);
-    let query = UploadQuery { state, session: session_id, filename, cursor, limit };
+    let grant = caller.grant;
+    let query = UploadQuery { state, session: session_id, filename, grant, cursor, limit };
     let found = app.parts.library.uploads(&caller.viewer, query).await;
     let page = found.map_err(translate::library)?;
     let items = page.items.iter().map(UploadView::of).collect();

@@ -5,7 +5,9 @@ use super::recommend::Recommendations;
 use super::routes::table;
 use super::ticket::Pass;
 use super::views::{PlaybackView, PublicView, StatusView, ThumbnailView, VideoView, Work};
-use super::{AppParts, Shared, blocking, body, form, guard, media_files, noted, translate, trash};
+use super::{
+    AppParts, Shared, blocking, body, form, granted, guard, media_files, noted, translate, trash,
+};
 use crate::access::Caller;
 use crate::ids::{Owner, VideoId};
 use crate::library::{self, LibraryError};
@@ -125,7 +127,9 @@ pub(super) fn id_of(text: &str) -> Result<VideoId, Problem> {
 /// 404 for one that isn't there or not for them.
 fn seen_by(parts: &AppParts, caller: Option<&Caller>, id: VideoId) -> Result<VideoRecord, Problem> {
     let viewer = caller.map(|caller| &caller.viewer);
-    parts.library.video(id, viewer).map_err(translate::library)
+    let video = parts.library.video(id, viewer).map_err(translate::library)?;
+    let is_reached = caller.is_none_or(|caller| caller.reaches(video.grant));
+    if is_reached { Ok(video) } else { Err(Problem::not_found()) }
 }
 
 /// Returns a video of which the caller may know everything.
@@ -154,9 +158,15 @@ pub(super) async fn held(
     app: &App,
     id: &str,
 ) -> Result<(VideoRecord, Viewer), Problem> {
-    let viewer = guard::within(req, app, Right::ChangeVideos).await?.viewer;
-    let video = app.parts.library.own_video(id_of(id)?, &viewer).map_err(translate::library)?;
-    Ok((video, viewer))
+    let (video, caller) = held_by(req, app, id).await?;
+    Ok((video, caller.viewer))
+}
+
+async fn held_by(req: &HttpRequest, app: &App, id: &str) -> Result<(VideoRecord, Caller), Problem> {
+    let caller = guard::within(req, app, Right::ChangeVideos).await?;
+    let video = app.parts.library.own_video(id_of(id)?, &caller.viewer);
+    let video = video.map_err(translate::library)?;
+    if caller.reaches(video.grant) { Ok((video, caller)) } else { Err(Problem::not_found()) }
 }
 
 pub(super) fn answer(said: impl Serialize) -> HttpResponse {
@@ -278,13 +288,20 @@ async fn change(
     id: web::Path<String>,
     payload: web::Payload,
 ) -> Answer {
-    let (video, viewer) = held(&req, &app, &id).await?;
+    let (video, caller) = held_by(&req, &app, &id).await?;
     let Change { title, description, tags, visibility } = body::json(&req, payload).await?;
+    let wanted = [
+        ("title", title.is_some()),
+        ("description", description.is_some()),
+        ("tags", tags.is_some()),
+        ("visibility", visibility.is_some()),
+    ];
+    granted::check_change(&app, &caller, &wanted)?;
     if visibility.is_some_and(|visibility| visibility != video.visibility) {
         noted::as_action(&req, Action::VisibilityChanged);
     }
     let change = VideoChange { title, description, tags, visibility, ..VideoChange::default() };
-    let changed = app.parts.library.change(video.id, &viewer, change).await;
+    let changed = app.parts.library.change(video.id, &caller.viewer, change).await;
     let video = changed.map_err(translate::library)?;
     let seen = blocking(&app, move |parts| Ok(whole(&video, parts)));
     Ok(answer(seen.await?))
@@ -389,6 +406,7 @@ async fn batch(req: HttpRequest, app: App, wanted: web::Query<Wanted>) -> Answer
     let batch = blocking(&app, move |parts| {
         let fits = |video: &VideoRecord| {
             library::shows_all(video, &caller.viewer)
+                && caller.reaches(video.grant)
                 && (session_id.is_none() || video.session == session_id)
         };
         let mut videos: Vec<VideoRecord> = match ids {

@@ -34,6 +34,9 @@ use tracing::{info, warn};
 /// Time between two rounds.
 const ROUND: Duration = Duration::from_secs(60);
 
+/// Upload grants that one round forgets at most.
+const GRANTS_AT_ONCE: usize = 10_000;
+
 /// Rounds from one cleaning to the next.
 const ROUNDS_TO_CLEANING: u32 = 60;
 
@@ -222,6 +225,8 @@ impl Janitor {
             Ok(expired) => info!(expired, "gave up {expired} uploads that nobody went on with"),
             Err(failed) => warn!("a round of the janitor failed: {failed}"),
         }
+        let forgotten = self.state.forget_grants(self.clock.now(), GRANTS_AT_ONCE).await;
+        report("forgetting upload grants", forgotten);
         report("emptying the trash", self.library.empty_trash().await);
         report("looking for room", self.watch_space().await);
         report("looking for stuck work", self.look_for_stuck_work(STUCK_PAGES).await);

@@ -2,7 +2,7 @@
 
 use super::sort::{Cursor, Sort};
 use super::{Library, LibraryError, shows_all};
-use crate::ids::{Owner, UploadId};
+use crate::ids::{GrantId, Owner, UploadId};
 use crate::model::access::Viewer;
 use crate::model::upload::UploadState;
 use crate::model::video::{VideoState, Visibility};
@@ -62,6 +62,8 @@ pub struct UploadQuery {
     pub session: Option<String>,
     /// Only uploads of files with this display name.
     pub filename: Option<String>,
+    /// Only uploads that were begun by this grant.
+    pub grant: Option<GrantId>,
     /// Go on behind this upload: the `next` of the page before.
     pub cursor: Option<UploadId>,
     /// Uploads on the page, 1 ..= [`UPLOADS_MAX`].
@@ -189,6 +191,7 @@ impl UploadQuery {
         (upload.concat.is_none() || upload.state == UploadState::Finished)
             && self.state.is_none_or(|state| upload.state == state)
             && (self.session.is_none() || upload.session == self.session)
+            && (self.grant.is_none() || upload.grant == self.grant)
             && self.filename.as_ref().is_none_or(|name| upload.filename == *name)
     }
 }

@@ -5,7 +5,7 @@
 //! an admin outside of every organisation.
 
 use super::accept::Accept;
-use crate::ids::{Owner, TokenId};
+use crate::ids::{GrantId, Owner, TokenId};
 use crate::units::ByteCount;
 use serde::{Deserialize, Serialize};
 
@@ -54,6 +54,8 @@ pub enum Right {
     SeeUploads,
     /// Begin uploads, go on with them and end them.
     Upload,
+    /// Let somebody else upload one file, without a token.
+    Grant,
     /// Run the server.
     Operate,
     /// Read the server's metrics.
@@ -62,11 +64,12 @@ pub enum Right {
 
 impl Right {
     /// All rights, in the order in which they are listed.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::SeeVideos,
         Self::ChangeVideos,
         Self::SeeUploads,
         Self::Upload,
+        Self::Grant,
         Self::Operate,
         Self::Metrics,
     ];
@@ -78,6 +81,7 @@ impl Right {
             Self::ChangeVideos => "video:write",
             Self::SeeUploads => "upload:read",
             Self::Upload => "upload:create",
+            Self::Grant => "grant:create",
             Self::Operate => "admin",
             Self::Metrics => "metrics",
         }
@@ -92,7 +96,7 @@ impl Right {
     pub fn smallest_role(self) -> Option<Role> {
         match self {
             Self::SeeVideos | Self::SeeUploads => Some(Role::Viewer),
-            Self::ChangeVideos | Self::Upload => Some(Role::Uploader),
+            Self::ChangeVideos | Self::Upload | Self::Grant => Some(Role::Uploader),
             Self::Operate | Self::Metrics => None,
         }
     }
@@ -106,7 +110,9 @@ impl Right {
             || match self {
                 Self::SeeVideos => names(Self::ChangeVideos),
                 Self::SeeUploads => names(Self::Upload),
-                Self::ChangeVideos | Self::Upload | Self::Operate | Self::Metrics => false,
+                Self::ChangeVideos | Self::Upload | Self::Grant | Self::Operate | Self::Metrics => {
+                    false
+                }
             }
     }
 
@@ -192,6 +198,14 @@ impl Bounds {
         *self == Self::default()
     }
 
+    /// Returns what keeps within both.
+    pub fn and(self, other: Self) -> Self {
+        Self {
+            max_size: self.max_size.into_iter().chain(other.max_size).min(),
+            accept: self.accept.map(|accept| other.accept_within(accept)).or(other.accept),
+        }
+    }
+
     /// Returns the largest size where the server takes `most`.
     pub fn size_within(&self, most: ByteCount) -> ByteCount {
         self.max_size.map_or(most, |max| max.min(most))
@@ -210,6 +224,22 @@ pub struct Pass {
     pub token: Option<TokenId>,
     /// What bounds the upload.
     pub bounds: Bounds,
+    /// The grant, which is good for one upload.
+    pub grant: Option<GrantId>,
+}
+
+/// Why an upload can't be begun by a grant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum GrantFault {
+    /// It has begun its one upload.
+    #[error("the grant has begun its upload")]
+    Used,
+    /// Too many parts of one were begun by it.
+    #[error("too many parts were begun by the grant")]
+    Parts,
+    /// It was ended, has run out, or is forgotten.
+    #[error("the grant is over")]
+    Over,
 }
 
 #[cfg(test)]

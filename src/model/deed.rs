@@ -27,6 +27,10 @@ pub enum Action {
     PasswordChanged,
     /// Ended an account.
     AccountEnded,
+    /// Let somebody else upload one file.
+    GrantMade,
+    /// Ended that before its time.
+    GrantEnded,
     /// Began an upload.
     UploadBegun,
     /// Ended one before it was whole.

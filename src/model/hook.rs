@@ -1,6 +1,6 @@
 //! What webhooks tell, and when they try again.
 
-use crate::ids::{Owner, UploadId, VideoId};
+use crate::ids::{GrantId, Owner, UploadId, VideoId};
 use crate::model::problem::Problem;
 use crate::model::room::Level;
 use crate::model::video::{VideoState, Visibility};
@@ -108,6 +108,9 @@ pub struct VideoNews {
     pub video: VideoId,
     /// Its upload, while that is remembered.
     pub upload: Option<UploadId>,
+    /// The grant by which it was uploaded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub grant: Option<GrantId>,
     /// Whose it is.
     pub owner: Owner,
     /// Whether it is there.

@@ -37,16 +37,28 @@ pub type Ring = Vec<(u32, [u8; 32])>;
 /// `Conflict(Spent)`.
 pub(super) fn count_begun(view: &mut View, upload: &UploadRecord) -> Result<(), StateError> {
     let Some(id) = upload.token else { return Ok(()) };
+    count(view, id, u32::from(!upload.is_part()))
+}
+
+/// Counts one upload for a token, if that is good for so many.
+///
+/// # Errors
+/// `Conflict(Spent)`.
+pub(super) fn count_one(view: &mut View, id: TokenId) -> Result<(), StateError> {
+    count(view, id, 1)
+}
+
+fn count(view: &mut View, id: TokenId, by: u32) -> Result<(), StateError> {
     let spent = StateError::Conflict(Conflict::Spent);
     let token = view.find::<TokenRecord>(&keys::token(id))?.ok_or(spent.clone())?;
     let Some(max) = token.max_uploads else { return Ok(()) };
     if token.uploads_begun >= max {
         return Err(spent);
     }
-    if upload.is_part() {
+    if by == 0 {
         return Ok(());
     }
-    let uploads_begun = token.uploads_begun + 1;
+    let uploads_begun = token.uploads_begun + by;
     view.put(keys::token(id), &TokenRecord { uploads_begun, ..token })
 }
 

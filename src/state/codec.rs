@@ -6,8 +6,8 @@
 use super::error::StateError;
 use super::people::{SessionRecord, UserRecord};
 use super::record::{
-    CleanupRecord, DeliveryRecord, JobRecord, LineRecord, LoginCode, PartRecord, TokenRecord,
-    TrashRecord, UploadRecord, VideoRecord,
+    CleanupRecord, DeliveryRecord, GrantRecord, JobRecord, LineRecord, LoginCode, PartRecord,
+    TokenRecord, TrashRecord, UploadRecord, VideoRecord,
 };
 use crate::model::estimate::Paces;
 use crate::model::figures::Figures;
@@ -87,6 +87,11 @@ impl Record for UserRecord {
 
 impl Record for SessionRecord {
     const NAME: &'static str = "session";
+    const VERSION: u8 = 1;
+}
+
+impl Record for GrantRecord {
+    const NAME: &'static str = "grant";
     const VERSION: u8 = 1;
 }
 

@@ -13,7 +13,7 @@
 use super::codec::{self, Record};
 use super::error::{OpenError, StateError};
 use super::people::UserRecord;
-use super::record::{JobRecord, PartRecord, TokenRecord, UploadRecord, VideoRecord};
+use super::record::{GrantRecord, JobRecord, PartRecord, TokenRecord, UploadRecord, VideoRecord};
 use super::writer::Promise;
 use super::{SCHEMA, State, keys, open_database};
 use crate::disk::{self, SyncHandle};
@@ -262,6 +262,7 @@ impl Dump {
         let jobs: Vec<JobRecord> = self.readable(keys::JOBS, &mut found);
         let tokens: Vec<TokenRecord> = self.readable(keys::TOKENS, &mut found);
         let users: Vec<UserRecord> = self.readable(keys::USERS, &mut found);
+        let grants: Vec<GrantRecord> = self.readable(keys::GRANTS, &mut found);
         let mut lacks = |is_there: bool, what: String| {
             if !is_there {
                 found.push(what);
@@ -299,6 +300,12 @@ impl Dump {
         for user in &users {
             let id = user.id;
             lacks(has(keys::user_name(&user.name)), format!("user {id} isn't found by its name"));
+        }
+        for grant in &grants {
+            let is_found = has(keys::grant_hash(&grant.hash))
+                && has(keys::grant_of(&grant.owner, grant.id))
+                && has(keys::grant_due(grant.remove_at, grant.id));
+            lacks(is_found, format!("upload grant {} isn't in all of its lists", grant.id));
         }
         let is_place = |key: &[u8]| JOB_INDEXES.iter().any(|index| key.starts_with(index));
         let strays = self.entries.keys().filter(|key| is_place(key) && !places.contains(*key));

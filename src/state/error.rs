@@ -1,5 +1,6 @@
 //! Why the database refused, or can't go on.
 
+use crate::model::access::GrantFault;
 use crate::model::job::JobState;
 use crate::model::upload::UploadState;
 use crate::model::video::VideoState;
@@ -55,6 +56,9 @@ pub enum Conflict {
     /// The token is gone, or has begun as many uploads as it may.
     #[error("the token may begin no more uploads")]
     Spent,
+    /// The grant can't begin it.
+    #[error("{0}")]
+    Grant(GrantFault),
 }
 
 /// Why the database can't be opened.

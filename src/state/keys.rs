@@ -23,6 +23,10 @@
 //! yr/<moment>                       reports of cleanings
 //! t/<token>                         token records
 //! h/<hash>                          index: tokens by their hash
+//! gr/<grant>                        upload grants
+//! gh/<hash>                         index: grants by their hash
+//! go/<owner>/<grant>                index: grants by whom they are for
+//! gd/<moment>/<grant>               index: grants by when they are forgotten
 //! l/<hash>                          login codes
 //! wu/<user>                         accounts
 //! wn/<name>                         index: accounts by their name
@@ -31,7 +35,9 @@
 //! ```
 
 use super::record::JobRecord;
-use crate::ids::{DeliveryId, JobId, Owner, SessionId, TokenId, UploadId, UserId, VideoId};
+use crate::ids::{
+    DeliveryId, GrantId, JobId, Owner, SessionId, TokenId, UploadId, UserId, VideoId,
+};
 use crate::model::job::{JobState, Line};
 use crate::units::UnixMillis;
 
@@ -61,6 +67,10 @@ pub(super) const LOGIN_CODES: &[u8] = b"l/";
 pub(super) const USERS: &[u8] = b"wu/";
 pub(super) const USER_NAMES: &[u8] = b"wn/";
 pub(super) const SESSIONS: &[u8] = b"ws/";
+pub(super) const GRANTS: &[u8] = b"gr/";
+pub(super) const GRANT_HASHES: &[u8] = b"gh/";
+pub(super) const GRANTS_BY_OWNER: &[u8] = b"go/";
+pub(super) const GRANTS_DUE: &[u8] = b"gd/";
 pub(super) const SCHEMA: &[u8] = b"m/schema";
 
 pub(super) fn upload(id: UploadId) -> Vec<u8> {
@@ -152,6 +162,38 @@ pub(super) fn sessions_of(holder: &[u8; 16]) -> Vec<u8> {
 
 pub(super) fn session(holder: &[u8; 16], id: SessionId) -> Vec<u8> {
     [sessions_of(holder).as_slice(), id.as_bytes()].concat()
+}
+
+pub(super) fn grant(id: GrantId) -> Vec<u8> {
+    [GRANTS, id.as_bytes()].concat()
+}
+
+pub(super) fn grant_hash(hash: &[u8; 32]) -> Vec<u8> {
+    [GRANT_HASHES, hash.as_slice()].concat()
+}
+
+/// Returns the beginning of the keys of an owner's grants. No name holds a zero.
+pub(super) fn grants_of(owner: &Owner) -> Vec<u8> {
+    [GRANTS_BY_OWNER, owner.0.as_bytes(), b"\0"].concat()
+}
+
+pub(super) fn grant_of(owner: &Owner, id: GrantId) -> Vec<u8> {
+    [grants_of(owner).as_slice(), id.as_bytes()].concat()
+}
+
+/// Reads the grant of a key that [`grant_of`] made.
+pub(super) fn parse_grant_of(key: &[u8]) -> Option<GrantId> {
+    key.last_chunk::<16>().map(|id| GrantId::from_bytes(*id))
+}
+
+pub(super) fn grant_due(at: UnixMillis, id: GrantId) -> Vec<u8> {
+    [GRANTS_DUE, &sortable(at), b"/", id.as_bytes()].concat()
+}
+
+/// Reads a key that [`grant_due`] made.
+pub(super) fn parse_grant_due(key: &[u8]) -> Option<(UnixMillis, GrantId)> {
+    let (at, id) = parse_moment_and_id(key.strip_prefix(GRANTS_DUE)?)?;
+    Some((at, GrantId::from_bytes(id)))
 }
 
 pub(super) fn login_code(hash: &[u8; 32]) -> Vec<u8> {
@@ -343,6 +385,10 @@ mod tests {
             USERS,
             USER_NAMES,
             SESSIONS,
+            GRANTS,
+            GRANT_HASHES,
+            GRANTS_BY_OWNER,
+            GRANTS_DUE,
             SCHEMA,
             b"h/",
             b"m/secret/",

@@ -14,6 +14,7 @@ mod codec;
 mod dump;
 mod error;
 mod figures;
+mod grants;
 mod growing;
 mod jobs;
 mod keys;
@@ -38,12 +39,13 @@ mod writer;
 pub use access::{Ring, RingChange};
 pub use dump::{Dump, DumpError};
 pub use error::{Conflict, OpenError, StateError};
+pub use grants::{GRANT_KEPT_MS, GRANTS_MAX};
 pub use mend::{REPORTS_MAX, StuckJob};
-pub use outbox::{ENDED_MAX, HookTarget, TargetKey};
+pub use outbox::{CALLBACKS, ENDED_MAX, HookTarget, TargetKey};
 pub use people::{Holder, SessionRecord, UserChange, UserRecord};
 pub use record::{
-    CleanupRecord, DeliveryRecord, JobRecord, LineRecord, LoginCode, PartRecord, RenditionRecord,
-    StageRecord, TokenRecord, TrashRecord, UploadRecord, VideoRecord,
+    Callback, CleanupRecord, DeliveryRecord, GrantRecord, JobRecord, LineRecord, LoginCode,
+    PartRecord, RenditionRecord, StageRecord, TokenRecord, TrashRecord, UploadRecord, VideoRecord,
 };
 pub use uploads::Grounds;
 pub use usage::{Allowance, Excess, OpenJobs, Usage};

@@ -4,14 +4,13 @@
 //! them removes them after the answer, so each is sent at least once, always under the same id.
 //! Without targets nothing is written. Ids rise, so that rows lie in the order of what happened.
 
-use super::State;
 use super::error::StateError;
-use super::keys;
 use super::record::{DeliveryRecord, VideoRecord};
 use super::view::View;
 use super::writer::Promise;
+use super::{State, grants, keys};
 use crate::clock::Clock;
-use crate::ids::DeliveryId;
+use crate::ids::{DeliveryId, GrantId};
 use crate::model::hook::{DeliveryState, HookEvent, Subject, TRIED_FOR_MS, VideoNews, Whereabouts};
 use crate::model::room::Level;
 use crate::units::UnixMillis;
@@ -24,6 +23,9 @@ pub const ENDED_MAX: usize = 5_000;
 
 /// Names a target in keys.
 pub type TargetKey = [u8; 8];
+
+/// What callbacks of grants wait under, whatever their address.
+pub const CALLBACKS: TargetKey = *b"callback";
 
 /// Somebody who wants to be told.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,6 +48,8 @@ impl HookTarget {
 pub(super) struct News {
     pub(super) event: HookEvent,
     pub(super) subject: Subject,
+    /// The grant whose callback is told, instead of the webhooks.
+    pub(super) grant: Option<GrantId>,
 }
 
 /// Who is told; shared by the writer and whoever asks.
@@ -70,7 +74,7 @@ impl Outbox {
 
     /// Says whether anybody is told.
     pub(super) fn is_telling(&self) -> bool {
-        self.lock().is_some()
+        self.lock().as_ref().is_some_and(|settings| !settings.targets.is_empty())
     }
 
     /// Makes the rows of what a transaction tells of.
@@ -81,13 +85,16 @@ impl Outbox {
         };
         let at = settings.clock.now();
         let mut rows = Vec::new();
-        for News { event, subject } in news {
-            for target in settings.targets.iter().filter(|target| target.wants(event)) {
+        for News { event, subject, grant } in news {
+            let callback = grant.map(|_| CALLBACKS);
+            let wanting = settings.targets.iter().filter(|target| target.wants(event));
+            let hooks = wanting.filter(|_| grant.is_none()).map(|target| target.key);
+            for target in hooks.chain(callback) {
                 let drawn_at = UnixMillis(at.0.max(settings.last.0.saturating_add(1)));
                 settings.last = drawn_at;
                 rows.push(DeliveryRecord {
                     id: DeliveryId::fresh(drawn_at),
-                    target: target.key,
+                    target,
                     event,
                     subject: subject.clone(),
                     at,
@@ -98,6 +105,7 @@ impl Outbox {
                     ended_at: None,
                     status: None,
                     error: None,
+                    grant,
                 });
             }
         }
@@ -130,7 +138,7 @@ impl State {
             for key in view.keys(keys::WAITING)? {
                 let row: DeliveryRecord = view.get(&key)?;
                 last = last.max(row.id.drawn_at());
-                if !known.contains(&row.target) {
+                if row.target != CALLBACKS && !known.contains(&row.target) {
                     let why = "The webhook isn't configured any more.";
                     end(view, row, DeliveryState::GivenUp, now, None, Some(why.to_owned()))?;
                 }
@@ -138,8 +146,7 @@ impl State {
             Ok(last)
         });
         let last = last.await?;
-        let settings = (!targets.is_empty()).then_some(Settings { targets, clock, last });
-        *self.outbox().lock() = settings;
+        *self.outbox().lock() = Some(Settings { targets, clock, last });
         Ok(())
     }
 
@@ -345,17 +352,18 @@ fn end(
     view.put(keys::ended_delivery(row.id), &row)
 }
 
-/// Tells of what is different about a video that is about to be written, or that goes.
+/// Tells of what is different about a video that is about to be written, or that goes: the
+/// webhooks, and of what matters to it the callback of the grant by which it came.
 pub(super) fn tell_of_video(
     view: &mut View<'_>,
     before: Option<&VideoRecord>,
     after: Option<&VideoRecord>,
-) {
+) -> Result<(), StateError> {
     let Some(after) = after else {
         if let Some(gone) = before {
             view.tell(HookEvent::VideoState, about(gone, Whereabouts::Deleted));
         }
-        return;
+        return Ok(());
     };
     let is_new = |holds: fn(&VideoRecord) -> bool| holds(after) && !before.is_some_and(holds);
     let is_different = before.is_none_or(|before| {
@@ -377,7 +385,14 @@ pub(super) fn tell_of_video(
     ];
     for (event, _) in events.into_iter().filter(|(_, happened)| *happened) {
         view.tell(event, about(after, Whereabouts::Here));
+        use HookEvent::{UploadCompleted, VideoFailed, VideoReady};
+        if matches!(event, UploadCompleted | VideoReady | VideoFailed)
+            && let Some(grant) = grants::called(view, after)?
+        {
+            view.call_back(grant, event, about(after, Whereabouts::Here));
+        }
     }
+    Ok(())
 }
 
 /// Describes a video as it is now.
@@ -385,6 +400,7 @@ pub(super) fn about(video: &VideoRecord, whereabouts: Whereabouts) -> Subject {
     Subject::Video(Box::new(VideoNews {
         video: video.id,
         upload: video.upload,
+        grant: video.grant,
         owner: video.owner.clone(),
         whereabouts,
         state: video.state,

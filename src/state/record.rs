@@ -4,9 +4,9 @@
 //! `codec` and a golden file of its own.
 
 use crate::disk::{FACTS_VERSION, Facts};
-use crate::ids::{DeliveryId, Epoch, JobId, Owner, TokenId, UploadId, VideoId};
+use crate::ids::{DeliveryId, Epoch, GrantId, JobId, Owner, TokenId, UploadId, VideoId};
 use crate::model::accept::Accept;
-use crate::model::access::{Bounds, Role};
+use crate::model::access::{Bounds, GrantFault, Role};
 use crate::model::consent::Objection;
 use crate::model::extra::{Chosen, ExtraKind, Pictures};
 use crate::model::hook::{DeliveryState, HookEvent, Subject};
@@ -21,6 +21,10 @@ use crate::model::video::{SourceFacts, VideoKind, VideoState, Visibility, Warnin
 use crate::model::words::VideoChange;
 use crate::units::{ByteCount, UnixMillis};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use std::fmt;
+
+/// How long after a grant's end the parts that were begun by it can be joined.
+const JOINED_WITHIN_MS: u64 = 86_400_000;
 
 /// An upload: what its client declared, what has come, who holds it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -77,6 +81,9 @@ pub struct UploadRecord {
     /// What bounds it beside the server's own limits.
     #[serde(default, skip_serializing_if = "Bounds::are_none")]
     pub bounds: Bounds,
+    /// The grant by which it was begun.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub grant: Option<GrantId>,
 }
 
 /// A numbered part that was acknowledged. Its bytes count only while the upload's record claims
@@ -177,6 +184,9 @@ pub struct VideoRecord {
     /// Which of the files that the server takes this may be; any, if its upload wasn't bounded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub accept: Option<Accept>,
+    /// The grant by which its upload was begun.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub grant: Option<GrantId>,
 }
 
 /// A video that was deleted and can be restored.
@@ -305,6 +315,9 @@ pub struct DeliveryRecord {
     pub status: Option<u16>,
     /// Why the last attempt failed.
     pub error: Option<String>,
+    /// The grant whose callback is told, instead of a webhook.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub grant: Option<GrantId>,
 }
 
 /// One stage of a job.
@@ -368,6 +381,86 @@ pub struct TokenRecord {
     pub used_at: Option<UnixMillis>,
 }
 
+/// Lets whoever has its text upload one file. Only the text's hash is kept.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GrantRecord {
+    /// Names the grant; not secret.
+    pub id: GrantId,
+    /// SHA-256 of the grant's text.
+    #[serde(serialize_with = "hex_out", deserialize_with = "hex_in")]
+    pub hash: [u8; 32],
+    /// Whose the upload will be.
+    pub owner: Owner,
+    /// The token by which it was made.
+    pub token: Option<TokenId>,
+    /// What is said of the video, as `Upload-Metadata` names it, whatever the client says.
+    pub metadata: Vec<(String, String)>,
+    /// What bounds the upload.
+    #[serde(default, skip_serializing_if = "Bounds::are_none")]
+    pub bounds: Bounds,
+    /// When it was made.
+    pub created_at: UnixMillis,
+    /// When it is good for nothing any more but an upload that it has begun.
+    pub expires_at: UnixMillis,
+    /// The upload that it has begun.
+    pub upload: Option<UploadId>,
+    /// That upload's video.
+    pub video: Option<VideoId>,
+    /// When it began that.
+    pub used_at: Option<UnixMillis>,
+    /// How many parts of a joined upload it has begun.
+    pub parts: u32,
+    /// When somebody ended it.
+    pub ended_at: Option<UnixMillis>,
+    /// When it is forgotten.
+    pub remove_at: UnixMillis,
+    /// Who is told what becomes of the upload.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub callback: Option<Callback>,
+}
+
+impl GrantRecord {
+    /// Checks that an upload, or a part of one, can be begun by it.
+    ///
+    /// # Errors
+    /// What is in the way.
+    pub fn check(&self, is_part: bool, now: UnixMillis) -> Result<(), GrantFault> {
+        let until = if is_part { self.expires_at } else { self.begins_until() };
+        match (self.ended_at, self.upload) {
+            (Some(_), _) => Err(GrantFault::Over),
+            (None, Some(_)) => Err(GrantFault::Used),
+            (None, None) if now >= until => Err(GrantFault::Over),
+            (None, None) => Ok(()),
+        }
+    }
+
+    /// Returns when it can't begin anything any more: parts that were begun in time are joined
+    /// when they have come.
+    pub fn begins_until(&self) -> UnixMillis {
+        match (self.parts, self.upload) {
+            (1.., None) => self.expires_at.plus_ms(JOINED_WITHIN_MS),
+            _ => self.expires_at,
+        }
+    }
+}
+
+/// An address that is told what becomes of one upload.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Callback {
+    /// Where.
+    pub url: String,
+    /// What is signed with, as people write it. Kept as it is, because it has to sign.
+    pub secret: String,
+    /// It was told something since the grant was last about to be forgotten.
+    pub called: bool,
+}
+
+impl fmt::Debug for Callback {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Callback(…)")
+    }
+}
+
 /// A one-time code that stands for a token while somebody signs in.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LoginCode {
@@ -404,6 +497,7 @@ impl UploadRecord {
             objection: None,
             token: None,
             bounds: Bounds::default(),
+            grant: None,
         }
     }
 
@@ -531,6 +625,7 @@ impl VideoRecord {
             chapters: Vec::new(),
             playback_revoked_at: None,
             accept: None,
+            grant: None,
         }
     }
 

@@ -7,7 +7,7 @@ use super::record::{JobRecord, UploadRecord, VideoRecord};
 use super::usage::{Move, Weight};
 use super::view::View;
 use super::writer::Promise;
-use super::{State, access, jobs, keys, live, parts, videos};
+use super::{State, access, grants, jobs, keys, live, parts, videos};
 use crate::ids::{Epoch, UploadId};
 use crate::model::consent::Objection;
 use crate::model::hook::{HookEvent, Whereabouts};
@@ -28,7 +28,7 @@ impl State {
     /// Records a new upload, and the video that it becomes.
     ///
     /// # Errors
-    /// `Conflict(Exists)`, `Conflict(Spent)`, `TooLarge`, `Failed`.
+    /// `Conflict` with `Exists`, `Spent` or `Grant`; `TooLarge`, `Failed`.
     /// # Durability
     /// Synced.
     pub async fn create_upload(
@@ -44,6 +44,7 @@ impl State {
                 videos::put_new(view, video)?;
             }
             access::count_begun(view, &upload)?;
+            grants::bind(view, &upload)?;
             put(view, &upload)
         })
         .await
@@ -53,7 +54,7 @@ impl State {
     /// `video`, which is queued, and `job` waits for a worker, all or nothing.
     ///
     /// # Errors
-    /// `Conflict(Exists)`, `Conflict(Spent)`, `TooLarge`, `Failed`.
+    /// `Conflict` with `Exists`, `Spent` or `Grant`; `TooLarge`, `Failed`.
     /// # Durability
     /// Synced. The original must be certain before.
     pub async fn create_finished(
@@ -69,6 +70,7 @@ impl State {
                 return Err(StateError::Conflict(Conflict::Exists));
             }
             access::count_begun(view, &upload)?;
+            grants::bind(view, &upload)?;
             videos::queue(view, video, Some(job))?;
             put(view, &upload)
         })
@@ -605,6 +607,7 @@ fn give_up(
         videos::forget_upload_of(view, video)?;
         return Ok(None);
     }
+    grants::give_back(view, &upload)?;
     let forgotten = view.find::<VideoRecord>(&keys::video(video))?;
     if let (UploadState::Expired, Some(video)) = (to, &forgotten) {
         view.tell(HookEvent::UploadExpired, about(video, Whereabouts::Deleted));

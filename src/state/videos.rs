@@ -191,11 +191,12 @@ pub(super) fn remove(view: &mut View<'_>, id: VideoId) -> Result<(), StateError>
 /// of the changes only, so that what it weighed is read from its record instead of being kept for
 /// every video.
 fn count(view: &mut View<'_>, id: VideoId, now: Option<&VideoRecord>) -> Result<(), StateError> {
-    if !view.is_counting() && !view.is_telling() {
+    let calls_back = now.is_some_and(|now| now.grant.is_some());
+    if !view.is_counting() && !view.is_telling() && !calls_back {
         return Ok(());
     }
     let stored: Option<VideoRecord> = view.find(&keys::video(id))?;
-    outbox::tell_of_video(view, stored.as_ref(), now);
+    outbox::tell_of_video(view, stored.as_ref(), now)?;
     let before = stored.as_ref().map_or(0, usage::original);
     let after = now.map_or(0, usage::original);
     if let Some(video) = now.or(stored.as_ref()).filter(|_| before != after) {

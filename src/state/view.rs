@@ -6,6 +6,7 @@ use super::growing::Growing;
 use super::keys;
 use super::outbox::News;
 use super::usage::Move;
+use crate::ids::GrantId;
 use crate::model::hook::{HookEvent, Subject};
 use std::collections::BTreeMap;
 use std::ops::Bound;
@@ -78,8 +79,13 @@ impl<'a> View<'a> {
     /// Has webhooks told.
     pub(super) fn tell(&mut self, event: HookEvent, subject: Subject) {
         if self.is_telling {
-            self.news.push(News { event, subject });
+            self.news.push(News { event, subject, grant: None });
         }
+    }
+
+    /// Has the callback of a grant told.
+    pub(super) fn call_back(&mut self, grant: GrantId, event: HookEvent, subject: Subject) {
+        self.news.push(News { event, subject, grant: Some(grant) });
     }
 
     /// Reads a value's bytes.

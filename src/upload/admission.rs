@@ -4,10 +4,10 @@
 //! read. What an owner has is counted by `state`, beside the records; bodies are counted here, as
 //! they don't outlive the process.
 
-use super::{Engine, UploadError, Uploads};
+use super::{Engine, NewUpload, UploadError, Uploads};
 use crate::ids::{Owner, UploadId};
 use crate::model::accept::Accept;
-use crate::model::access::Bounds;
+use crate::model::access::{Bounds, GrantFault};
 use crate::model::consent::Objection;
 use crate::model::upload::UploadState;
 use crate::state::{Allowance, Conflict, Excess, StateError, UploadRecord};
@@ -52,6 +52,9 @@ pub enum Refusal {
         /// How many are allowed.
         limit: u32,
     },
+    /// The grant can't begin it.
+    #[error("{0}")]
+    Grant(GrantFault),
     /// The owner sends too many bodies at once.
     #[error("the owner may send {limit} bodies at once")]
     Bodies {
@@ -183,6 +186,23 @@ impl Engine {
         admitted.map_err(|excess| self.excess(excess))
     }
 
+    /// Has an upload that is begun by a grant go by the grant's words; says whether there are such.
+    /// The grant is used up with the record.
+    ///
+    /// # Errors
+    /// `Refused` if the grant can't begin it.
+    pub(super) fn as_granted(
+        &self,
+        new: NewUpload,
+        is_part: bool,
+    ) -> Result<(NewUpload, bool), UploadError> {
+        let Some(id) = new.pass.grant else { return Ok((new, false)) };
+        let grant = self.state.grant(id)?.ok_or(Refusal::Grant(GrantFault::Over))?;
+        grant.check(is_part, self.clock.now()).map_err(Refusal::Grant)?;
+        let metadata = new.metadata.overruled(&grant.metadata);
+        Ok((NewUpload { metadata, ..new }, !grant.metadata.is_empty()))
+    }
+
     /// Refuses an upload whose token has begun all that it may, before anybody is asked about it.
     /// It is counted with the record.
     pub(super) fn check_count(&self, upload: &UploadRecord) -> Result<(), UploadError> {
@@ -202,6 +222,7 @@ impl Engine {
                 let spent = self.check_count(upload).err();
                 spent.unwrap_or_else(|| Refusal::Spent { limit: 0 }.into())
             }
+            StateError::Conflict(Conflict::Grant(fault)) => Refusal::Grant(fault).into(),
             other => other.into(),
         }
     }

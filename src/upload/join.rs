@@ -190,6 +190,12 @@ impl Engine {
         let owner = new.owner.clone();
         let max = new.pass.bounds.size_within(self.limits.max_size);
         let sum = self.sum_within(max, &parts, &owner)?;
+        if let Some(grant) = new.pass.grant
+            && self.parts(&parts, &owner)?.iter().any(|part| part.grant != Some(grant))
+        {
+            // Others of its owner's are none of its business.
+            return Err(UploadError::PartMissing);
+        }
         let distinct: HashSet<&UploadId> = parts.iter().collect();
         let is_bounded = self.limits.admission.quota_per_user.is_some();
         if is_bounded && !sum.is_known && distinct.len() < parts.len() {

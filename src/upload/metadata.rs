@@ -110,6 +110,17 @@ impl Metadata {
         Ok(metadata)
     }
 
+    /// Returns this with `words` in the place of what it says of the same keys.
+    pub(super) fn overruled(mut self, words: &[(String, String)]) -> Self {
+        let is_said = |key: &str| words.iter().any(|(said, _)| said == key);
+        // Uppy's name for the file's.
+        let is_name = is_said("filename");
+        self.pairs.retain(|(key, _)| !(is_said(key) || is_name && key == "name"));
+        let words = words.iter().map(|(key, word)| (key.clone(), word.clone().into_bytes()));
+        self.pairs.extend(words);
+        self
+    }
+
     fn add(&mut self, index: usize, key: &str, value: Vec<u8>) -> Result<(), MetadataError> {
         if !is_key(key) {
             return Err(MetadataError::BadPair(index));

@@ -413,6 +413,8 @@ impl Engine {
         if self.turns.is_stopping() {
             return Err(UploadError::Stopping { offset: ByteOffset(0) });
         }
+        let is_part = matches!(concat, Some(Concat::Partial));
+        let (new, is_overruled) = self.as_granted(new, is_part)?;
         let said = new.metadata.clone();
         let (mut upload, mut video) = self.records(new);
         upload.chunks = chunks;
@@ -428,7 +430,7 @@ impl Engine {
             }
         };
         let mut meta = meta_of(&upload);
-        if is_changed {
+        if is_changed || is_overruled {
             // Without the database, what the client has said would count again.
             meta.metadata.clear();
         }
@@ -492,6 +494,7 @@ impl Engine {
             session: metadata.session(),
             size: new.length.unwrap_or_default(),
             accept: new.pass.bounds.accept,
+            grant: new.pass.grant,
             ..VideoRecord::new(video_id, new.owner.clone(), now)
         };
         let upload = UploadRecord {
@@ -504,6 +507,7 @@ impl Engine {
             expires_at: self.expires_at(now, ByteCount(0)),
             token: new.pass.token,
             bounds: new.pass.bounds,
+            grant: new.pass.grant,
             ..UploadRecord::new(id, new.owner, new.protocol, now)
         };
         (upload, video)

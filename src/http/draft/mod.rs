@@ -10,7 +10,7 @@ pub(super) mod fields;
 mod interim;
 
 use super::problem::{Code, Problem};
-use super::{Shared, digest, guard, translate, tus};
+use super::{Shared, digest, granted, guard, translate, tus};
 use crate::access::Caller;
 use crate::ids::UploadId;
 use crate::model::access::Right;
@@ -225,7 +225,10 @@ pub(super) async fn create(
         return Ok(request.stored(answer, &record, begun));
     }
     if let Some(interim) = Interim::to(req, app, request.speech).filter(|_| request.has_body()) {
-        interim.announce(&location, &limit(app, request.speech, Some(record.expires_at)));
+        interim.announce(
+            &granted::address(req, &location),
+            &limit(app, request.speech, Some(record.expires_at)),
+        );
     }
     // The client learns where its upload is even if the bytes didn't all come.
     let stored = request.store(body, &record, ByteOffset(0), None).await;

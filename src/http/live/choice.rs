@@ -8,7 +8,7 @@ use super::told::{Text, Told, present_by, snapshot_end};
 use crate::http::problem::Problem;
 use crate::http::ticket::Pass;
 use crate::http::{AppParts, translate};
-use crate::ids::{Owner, VideoId};
+use crate::ids::{GrantId, Owner, VideoId};
 use crate::model::access::{Role, Viewer};
 use crate::model::video::VideoState;
 use crate::state::VideoRecord;
@@ -32,16 +32,22 @@ pub(super) struct Choice {
     pub(super) videos: Option<Vec<VideoId>>,
     /// Those of this session alone.
     pub(super) session: Option<String>,
+    /// Those that were uploaded by this grant alone.
+    pub(super) grant: Option<GrantId>,
 }
 
 impl Choice {
-    pub(super) fn new(videos: Option<Vec<VideoId>>, session: Option<String>) -> Self {
+    pub(super) fn new(
+        videos: Option<Vec<VideoId>>,
+        session: Option<String>,
+        grant: Option<GrantId>,
+    ) -> Self {
         let mut videos = videos;
         if let Some(videos) = &mut videos {
             videos.sort_unstable();
             videos.dedup();
         }
-        Self { videos, session }
+        Self { videos, session, grant }
     }
 
     /// Says whether a video is named.
@@ -66,6 +72,7 @@ impl Choice {
             |video: &VideoRecord| !matches!(video.state, VideoState::Ready | VideoState::Failed);
         let keep = |video: &VideoRecord| {
             (all || moving(video))
+                && (self.grant.is_none() || video.grant == self.grant)
                 && (self.session.is_none() || video.session == self.session)
                 && viewer.is_some_and(|viewer| crate::library::lists(viewer, video))
         };
@@ -194,7 +201,7 @@ mod tests {
         let viewer = |name: &str, role| Viewer { owner: Owner(name.into()), role };
         let (ann, bob) = (viewer("ann", Role::Uploader), viewer("bob", Role::Uploader));
         let (root, boss) = (viewer("root", Role::Admin), viewer("boss", Role::Admin));
-        let choice = |session: &str| Arc::new(Choice::new(None, Some(session.to_owned())));
+        let choice = |session: &str| Arc::new(Choice::new(None, Some(session.to_owned()), None));
         let now = Instant::now();
         let place =
             |viewer: Option<&Viewer>, session| snapshots.place(viewer, &choice(session), now);

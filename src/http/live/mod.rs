@@ -140,6 +140,7 @@ impl Listener {
             let detail = "Sign in, or name public videos with `videoIds`.";
             return Err(Problem::new(Code::Unauthenticated, detail));
         }
+        let grant = caller.as_ref().and_then(|caller| caller.grant);
         let mut heartbeat = interval(HEARTBEAT);
         heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         heartbeat.reset();
@@ -148,7 +149,7 @@ impl Listener {
             credential,
             caller,
             pass,
-            choice: Arc::new(Choice::new(videos, session_id)),
+            choice: Arc::new(Choice::new(videos, session_id, grant)),
             place: app.board.subscribe(last),
             line: None,
             beats: false,

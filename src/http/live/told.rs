@@ -10,7 +10,7 @@ use crate::events::{Event, EventBody, EventKind};
 use crate::http::ticket::Pass;
 use crate::http::videos::Seen;
 use crate::http::{AppParts, admin, videos};
-use crate::ids::{Owner, VideoId};
+use crate::ids::{GrantId, Owner, VideoId};
 use crate::model::access::Viewer;
 use crate::model::video::{VideoState, Visibility};
 use crate::state::{StateError, VideoRecord};
@@ -62,6 +62,8 @@ pub(super) struct Told {
     owner: Option<Owner>,
     /// The video's session, and who else may hear of it; unknown for one that is gone.
     record: Option<(Option<String>, Openness)>,
+    /// The grant by which it was uploaded.
+    grant: Option<GrantId>,
     whole: Text,
     part: Option<Text>,
 }
@@ -117,8 +119,9 @@ impl Told {
             }
         };
         let record = video.as_ref().map(|video| (video.session.clone(), Openness::of(video)));
+        let grant = video.as_ref().and_then(|video| video.grant);
         let owner = video.map(|video| video.owner).or_else(|| event.owner.clone());
-        Ok(Self { video: event.video, owner, record, whole, part })
+        Ok(Self { video: event.video, owner, record, grant, whole, part })
     }
 
     /// Puts the present state of a video into words. Who is away may not resume behind it, as
@@ -134,6 +137,7 @@ impl Told {
             part: Some(text(part(&video, parts))),
             record: Some((video.session.clone(), Openness::of(&video))),
             video: Some(video.id),
+            grant: video.grant,
             owner: Some(video.owner),
         }
     }
@@ -143,6 +147,9 @@ impl Told {
         if let (Some(videos), Some(video)) = (&choice.videos, &self.video)
             && videos.binary_search(video).is_err()
         {
+            return None;
+        }
+        if choice.grant.is_some() && choice.grant != self.grant {
             return None;
         }
         let session = self.record.as_ref().map(|(session, _)| session);
@@ -234,16 +241,17 @@ mod tests {
             video: Some(id),
             owner: Some(Owner("ann".into())),
             record,
+            grant: None,
             whole: text("whole"),
             part: Some(text("part")),
         };
         let viewer = |name: &str, role| Viewer { owner: Owner(name.into()), role };
         let (ann, bob) = (viewer("ann", Role::Uploader), viewer("bob", Role::Uploader));
         let root = viewer("root", Role::Admin);
-        let all = Choice::new(None, None);
-        let named = Choice::new(Some(vec![id]), None);
-        let other = Choice::new(Some(vec![VideoId::fresh(now)]), None);
-        let of_session = Choice::new(None, Some("s".into()));
+        let all = Choice::new(None, None, None);
+        let named = Choice::new(Some(vec![id]), None, None);
+        let other = Choice::new(Some(vec![VideoId::fresh(now)]), None, None);
+        let of_session = Choice::new(None, Some("s".into()), None);
         let heard = |told: &Told, viewer: Option<&Viewer>, choice: &Choice| {
             let json = told.text_for(viewer, choice)?.json();
             Some(serde_json::from_slice::<String>(&json).expect("a word"))
@@ -281,11 +289,12 @@ mod tests {
             video: Some(id),
             owner: Some(Owner("acme/ann".into())),
             record,
+            grant: None,
             whole: Text::new(None, "whole", &json!("whole")),
             part: Some(Text::new(None, "part", &json!("part"))),
         };
         let viewer = |name: &str, role| Viewer { owner: Owner(name.into()), role };
-        let all = Choice::new(None, None);
+        let all = Choice::new(None, None, None);
         let heard = |record: Option<Openness>, name: &str, role| {
             let told = told(record.map(|open| (None, open)));
             let text = told.text_for(Some(&viewer(name, role)), &all)?.json();
@@ -306,9 +315,10 @@ mod tests {
     #[test]
     fn the_queue_is_for_the_operator() {
         let text = Text::new(None, "queue", &Value::Null);
-        let told = Told { video: None, owner: None, record: None, whole: text, part: None };
+        let told =
+            Told { video: None, owner: None, record: None, grant: None, whole: text, part: None };
         let viewer = |name: &str, role| Viewer { owner: Owner(name.into()), role };
-        let named = Choice::new(Some(vec![VideoId::fresh(UnixMillis(1))]), None);
+        let named = Choice::new(Some(vec![VideoId::fresh(UnixMillis(1))]), None, None);
         assert!(told.text_for(Some(&viewer("ann", Role::Admin)), &named).is_some());
         assert!(told.text_for(Some(&viewer("ann", Role::Uploader)), &named).is_none());
         assert!(told.text_for(Some(&viewer("acme/ann", Role::Admin)), &named).is_none());

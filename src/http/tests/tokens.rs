@@ -1,10 +1,8 @@
 //! Tokens: made over the API, confined to scopes, and held to limits through every door.
 
+use super::doors::{self, By, DOORS, JSON, TUS};
 use super::rig::{Answer, BYTES, Rig};
 use serde_json::{Value, json};
-
-const JSON: (&str, &str) = ("Content-Type", "application/json");
-const TUS: (&str, &str) = ("Tus-Resumable", "1.0.0");
 
 /// Makes a token of ann's with these fields, and returns its secret.
 async fn token(rig: &Rig, fields: Value) -> String {
@@ -20,42 +18,10 @@ async fn create(rig: &Rig, wanted: &Value) -> Answer {
     rig.as_token(&rig.admin, "POST /api/admin/tokens", &[JSON], body.as_bytes()).await
 }
 
-/// The ways in, each with a file of `bytes`.
+/// Begins an upload of a file of `bytes` with a token.
 async fn begin(rig: &Rig, token: &str, door: &str, bytes: &[u8]) -> Answer {
-    let length = bytes.len().to_string();
-    let (none, tus) = ([].as_slice(), [TUS, ("Upload-Length", length.as_str())]);
-    match door {
-        "tus" => rig.as_token(token, "POST /files", &tus, b"").await,
-        "tus with bytes" => {
-            rig.as_token(token, "POST /files", &[tus.as_slice(), &[BYTES]].concat(), bytes).await
-        }
-        "tus part" => {
-            let part = [tus.as_slice(), &[("Upload-Concat", "partial")]].concat();
-            rig.as_token(token, "POST /files", &part, b"").await
-        }
-        "draft" => {
-            let headers = [("Upload-Complete", "?1"), ("Upload-Draft-Interop-Version", "8")];
-            rig.as_token(token, "POST /files", &headers, bytes).await
-        }
-        "parts" => {
-            let body = json!({ "filename": "a.mp4", "size": bytes.len() }).to_string();
-            let line = "POST /api/videos/upload/initiate";
-            rig.as_token(token, line, &[JSON], body.as_bytes()).await
-        }
-        "form" => {
-            let mut body = b"--b\r\nContent-Disposition: form-data; name=\"file\"; \
-                filename=\"a.mp4\"\r\n\r\n"
-                .to_vec();
-            body.extend_from_slice(bytes);
-            body.extend_from_slice(b"\r\n--b--\r\n");
-            let form = [none, &[("Content-Type", "multipart/form-data; boundary=b")]].concat();
-            rig.as_token(token, "POST /api/videos", &form, &body).await
-        }
-        other => panic!("no door {other}"),
-    }
+    doors::begin(rig, By::Header(token), door, bytes).await
 }
-
-const DOORS: [&str; 5] = ["tus", "tus with bytes", "draft", "parts", "form"];
 
 /// A token is made over the API, its secret told once; what can't be is refused by its field.
 #[tokio::test]

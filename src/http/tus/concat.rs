@@ -3,7 +3,7 @@
 use super::{App, text};
 use crate::access::Caller;
 use crate::http::problem::{Code, Problem};
-use crate::http::{guard, translate};
+use crate::http::{granted, guard, translate};
 use crate::ids::UploadId;
 use crate::model::upload::{Concat, Protocol};
 use crate::upload::NewUpload;
@@ -20,7 +20,8 @@ pub(super) fn of(req: &HttpRequest, app: &App) -> Result<Option<Concat>, Problem
     // A client behind a proxy may know another name of the server than the one it calls now.
     let named = guard::host_of(req.uri(), req.headers()).unwrap_or_default();
     let hosts = [outside.host.as_str(), named];
-    parse(header, hosts).map(Some)
+    // A grant in it would be kept with the upload.
+    parse(&granted::without(header), hosts).map(Some)
 }
 
 /// Reads `partial`, or `final;` and the addresses of parts, which have to be on one of `hosts`.

@@ -11,7 +11,7 @@ pub(super) mod described;
 pub(super) mod headers;
 
 use super::problem::{Code, Problem};
-use super::{Shared, draft, guard, media_files, translate, views};
+use super::{Shared, draft, granted, guard, media_files, translate, views};
 use crate::access::Caller;
 use crate::ids::UploadId;
 use crate::model::access::Right;
@@ -81,7 +81,7 @@ async fn single(
         Method::HEAD => look(&app, upload.id).await,
         Method::PATCH => append(&req, body, &app, &caller, upload).await,
         Method::DELETE => terminate(&app, &caller, upload.id).await,
-        Method::GET => get(&req, &app, upload).await,
+        Method::GET => get(&req, &app, &caller, upload).await,
         _ => Err(wrong_method("HEAD, PATCH, DELETE, GET, OPTIONS")),
     }
 }
@@ -141,7 +141,8 @@ pub(super) fn find(app: &Shared, caller: &Caller, id: &str) -> Result<UploadReco
 fn known(app: &Shared, caller: &Caller, id: &str) -> Result<UploadRecord, Problem> {
     let id = UploadId::parse(id).map_err(|_| Problem::not_found())?;
     let record = app.parts.state.upload(id).map_err(translate::state)?;
-    let record = record.filter(|record| caller.viewer.is_over(&record.owner));
+    let record = record
+        .filter(|record| caller.viewer.is_over(&record.owner) && caller.reaches(record.grant));
     record.ok_or_else(Problem::not_found)
 }
 
@@ -357,12 +358,18 @@ async fn terminate(app: &App, caller: &Caller, id: UploadId) -> Result<HttpRespo
         description = "The bytes, or with `Accept: application/json` their upload",
         content((views::UploadView = "application/json"),
             (Vec<u8> = "application/octet-stream")))))]
-async fn get(req: &HttpRequest, app: &App, upload: UploadRecord) -> Result<HttpResponse, Problem> {
+async fn get(
+    req: &HttpRequest,
+    app: &App,
+    caller: &Caller,
+    upload: UploadRecord,
+) -> Result<HttpResponse, Problem> {
     if wants_json(req) {
         let mut answer = HttpResponse::Ok();
         answer.insert_header((header::CACHE_CONTROL, "no-store"));
         return Ok(answer.json(views::UploadView::of(&app.parts.uploads.so_far(upload))));
     }
+    granted::refuse(caller)?;
     match (upload.state, upload.video) {
         (UploadState::Finished, Some(video)) => {
             media_files::original(req, app, video, &upload.filename).await

@@ -1,7 +1,7 @@
 //! Records as they lie in databases out there: what was written once is read for ever.
 
 use super::*;
-use crate::ids::DeliveryId;
+use crate::ids::{DeliveryId, GrantId};
 use crate::model::accept::Accept;
 use crate::model::access::{Bounds, Role};
 use crate::model::extra::{Chosen, ExtraKind, Pictures, Thumbnail};
@@ -192,7 +192,45 @@ fn delivery() -> DeliveryRecord {
         ended_at: None,
         status: Some(503),
         error: Some("it answered 503".to_owned()),
+        grant: None,
     }
+}
+
+/// An upload grant that has begun its upload.
+fn grant() -> GrantRecord {
+    let secret = "whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=".to_owned();
+    let url = "https://app.example/told".to_owned();
+    GrantRecord {
+        id: GrantId::from_bytes(bytes(9)),
+        hash: [0xab; 32],
+        owner: owner(),
+        token: Some(TokenId::from_bytes(bytes(4))),
+        metadata: vec![("title".to_owned(), "Déjà vu".to_owned())],
+        bounds: Bounds { max_size: Some(ByteCount(9_000_000)), accept: None },
+        created_at: NOW,
+        expires_at: NOW.plus_ms(3_600_000),
+        upload: Some(UploadId::from_bytes(bytes(1))),
+        video: Some(VideoId::from_bytes(bytes(2))),
+        used_at: Some(NOW.plus_ms(1)),
+        parts: 2,
+        ended_at: None,
+        remove_at: NOW.plus_ms(86_400_000),
+        callback: Some(Callback { url, secret, called: false }),
+    }
+}
+
+fn granted_upload() -> UploadRecord {
+    UploadRecord { grant: Some(grant().id), ..upload() }
+}
+
+fn granted_video() -> VideoRecord {
+    VideoRecord { grant: Some(grant().id), ..video() }
+}
+
+/// What the callback of a grant is to be told.
+fn callback_delivery() -> DeliveryRecord {
+    let subject = outbox::about(&granted_video(), Whereabouts::Here);
+    DeliveryRecord { target: CALLBACKS, grant: Some(grant().id), subject, ..delivery() }
 }
 
 /// What a cleaning found.
@@ -432,8 +470,10 @@ fn records_keep_their_bytes() {
     check_kind("-refused", refused_upload());
     check_kind("-unwanted", unwanted_upload());
     check_kind("-bounded", bounded_upload());
+    check_kind("-granted", granted_upload());
     check(part());
     check(video());
+    check_kind("-granted", granted_video());
     check_kind("-text", video_with_text());
     check_kind("-pictures", video_with_pictures());
     check_kind("-chosen", video_with_choice());
@@ -458,6 +498,8 @@ fn records_keep_their_bytes() {
     check(paces);
     check(LineRecord { turn: 193, begun: 7, is_paused: true });
     check(token());
+    check(grant());
+    check_kind("-callback", callback_delivery());
     check_kind("-limits", token_with_limits());
     check(user());
     check_kind("-disabled", disabled_user());
