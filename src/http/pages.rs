@@ -35,6 +35,7 @@ type Answer = Result<HttpResponse, Problem>;
 
 table! { "pages";
     "/" compressed => get(upload);
+    "/upload" compressed => get(upload_granted);
     "/library" compressed => get(library);
     "/admin" compressed => get(admin);
     "/docs" compressed => get(docs);
@@ -48,6 +49,17 @@ table! { "pages";
     responses((status = 200, body = String, content_type = "text/html", description = "A page")))]
 async fn upload(req: HttpRequest, app: App) -> Answer {
     for_members(&req, &app, "upload.html", Right::SeeVideos).await
+}
+
+/// Shows the page for whoever has an upload grant, which is behind the address's `#` and stays in
+/// the browser. The page is the same for everybody, and asks for no session.
+#[utoipa::path(get, path = "/upload", operation_id = "getGrantPage", security(()),
+    responses((status = 200, body = String, content_type = "text/html", description = "A page")))]
+async fn upload_granted(req: HttpRequest) -> Answer {
+    let mut answer = page(&req, "grant.html", StatusCode::OK, "'none'")?;
+    let no_referrer = header::HeaderValue::from_static("no-referrer");
+    answer.headers_mut().insert(header::REFERRER_POLICY, no_referrer);
+    Ok(answer)
 }
 
 /// Shows the library.

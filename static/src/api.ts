@@ -121,6 +121,8 @@ export interface Session {
   limits: { maxSize: number; chunkSize: number };
   /** How long what is deleted can be brought back; 0: not at all. */
   trashSeconds?: number;
+  /** The upload grant by which somebody comes, who has no name here. */
+  grant?: { used: boolean; expiresAt: string; metadata: Record<string, string> };
 }
 
 /** Says whether somebody runs the server. */
@@ -365,6 +367,12 @@ export async function partialUploads(session = ""): Promise<PartialUpload[]> {
     cursor = page.nextCursor;
   }
   return found;
+}
+
+/** Returns the video that came of the newest upload that has arrived, if there is one. */
+export async function newestArrived(): Promise<string | null> {
+  const page = await json<Page<PartialUpload>>("/api/uploads?state=finished&limit=1");
+  return page.items[0]?.videoId ?? null;
 }
 
 /** Describes the API. */

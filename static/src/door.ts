@@ -11,10 +11,13 @@ class Door {
   #origin = isOurs ? "" : originOf(import.meta.url);
   #token = "";
 
-  /** Another site's page talks to the server at `endpoint`, or to the one that this script is from. */
+  /**
+   * Another site's page talks to the server at `endpoint`, or to the one that this script is from. An
+   * upload grant does for a token, and may stand in `endpoint`.
+   */
   open(endpoint: string | null, token: string | null): void {
     this.#origin = endpoint ? originOf(endpoint) : isOurs ? "" : originOf(import.meta.url);
-    this.#token = token ?? "";
+    this.#token = token || grantIn(endpoint);
   }
 
   get token(): string {
@@ -55,6 +58,11 @@ function originOf(address: string): string {
   } catch {
     return "";
   }
+}
+
+/** Returns the upload grant in an address such as `https://videos.example.org/g/slg_…`. */
+function grantIn(address: string | null): string {
+  return /\/g\/(slg_[\w-]{43})(?:\/|$)/.exec(address ?? "")?.[1] ?? "";
 }
 
 export const door = new Door();

@@ -9,6 +9,7 @@ import { words } from "./words";
 /** What the tab says until a page has more to tell. */
 const pageTitles: Record<string, string> = {
   "page-upload": words.upload.title,
+  "page-grant": words.upload.title,
   "page-library": words.nav.library,
   "page-admin": words.admin.title,
   "page-login": words.nav.login,
@@ -22,6 +23,7 @@ const forOurs: Sources = {
   "slipway-embed": async () => (await import("./watch")).SlipwayEmbed,
   "slipway-admin": async () => (await import("./admin/admin")).SlipwayAdmin,
   "slipway-login": async () => (await import("./login")).SlipwayLogin,
+  "slipway-grant": async () => (await import("./grant")).SlipwayGrant,
   "slipway-docs": async () => (await import("./docs")).SlipwayDocs,
 };
 

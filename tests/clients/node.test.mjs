@@ -56,6 +56,26 @@ describe("tus-js-client in Node", { timeout: 4 * PATIENCE_MS }, () => {
     await house.assertKept(upload.url, file);
   });
 
+  it("sends a file by a grant's bare address, on one line, in chunks or in parts", async () => {
+    const ways = [{}, { chunkSize: MIB / 2 }, { parallelUploads: 3 }];
+    for (const options of ways) {
+      const file = await house.file(MIB + 7);
+      const asked = await fetch(`${house.base}/api/upload-grants`, {
+        method: "POST",
+        headers: { ...house.headers, "Content-Type": "application/json" },
+        body: JSON.stringify({ expiresIn: 600 }),
+      });
+      const { id, uploadUrl } = await asked.json();
+      const given = { endpoint: uploadUrl, headers: {}, ...options };
+      const { upload } = await send(file, given);
+      assert.match(upload.url, /\/g\/slg_[\w-]{43}\/files\//);
+      await house.assertKept(`${house.base}/files/${upload.url.split("/").at(-1)}`, file);
+      const { items } = await house.json("/api/upload-grants");
+      assert.equal(items.find((item) => item.id === id).state, "used");
+      await assert.rejects(send(file, { ...given, retryDelays: [] }), /grant-used/);
+    }
+  });
+
   it("sends a file in chunks", async () => {
     const file = await house.file(MIB + 1);
     const { upload, offsets } = await send(file, { chunkSize: MIB / 4 });

@@ -48,6 +48,12 @@ export const words: Table = {
     504: "Der Server ist gerade nicht erreichbar",
     507: "Der Speicher des Servers ist voll",
   },
+  grant: {
+    over: "Dieser Link gilt nicht",
+    overDetail: "Er wurde beendet, ist abgelaufen oder nicht vollständig. Wer ihn geschickt hat, kann einen neuen ausstellen.",
+    used: "Die Datei ist angekommen",
+    usedDetail: "Dieser Link galt für einen Upload. Es ist nichts weiter zu tun.",
+  },
   upload: {
     title: "Hochladen",
     lead: "Videos irgendwo auf diese Seite ziehen",

@@ -47,6 +47,12 @@ export const en = {
     504: "The server can't be reached just now",
     507: "The server's disk is full",
   } as Record<number, string | undefined>,
+  grant: {
+    over: "This link can't be used",
+    overDetail: "It was ended, has run out, or isn't whole. Ask whoever gave it to you for another one.",
+    used: "Your file has arrived",
+    usedDetail: "This link was good for one upload. There is nothing else to do.",
+  },
   upload: {
     title: "Upload",
     lead: "Drop videos anywhere on this page",

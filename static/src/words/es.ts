@@ -46,6 +46,12 @@ export const words: Table = {
     504: "No se puede llegar al servidor en este momento",
     507: "El disco del servidor está lleno",
   },
+  grant: {
+    over: "Este enlace no se puede usar",
+    overDetail: "Se anuló, caducó o no está completo. Pide otro a quien te lo dio.",
+    used: "Tu archivo ha llegado",
+    usedDetail: "Este enlace servía para una sola subida. No hay nada más que hacer.",
+  },
   upload: {
     title: "Subir",
     lead: "Suelta videos en cualquier lugar de esta página",

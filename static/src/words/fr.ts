@@ -48,6 +48,12 @@ export const words: Table = {
     504: "Le serveur est injoignable pour le moment",
     507: "Le disque du serveur est plein",
   },
+  grant: {
+    over: "Ce lien ne peut pas être utilisé",
+    overDetail: "Il a été désactivé, a expiré ou est incomplet. Demandez-en un autre à la personne qui vous l’a donné.",
+    used: "Votre fichier est arrivé",
+    usedDetail: "Ce lien servait à un seul envoi. Il n’y a rien d’autre à faire.",
+  },
   upload: {
     title: "Envoyer",
     lead: "Déposez des vidéos n’importe où sur cette page",

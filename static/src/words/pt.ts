@@ -47,6 +47,12 @@ export const words: Table = {
     504: "Não é possível alcançar o servidor no momento",
     507: "O disco do servidor está cheio",
   },
+  grant: {
+    over: "Este link não pode ser usado",
+    overDetail: "Ele foi encerrado, expirou ou está incompleto. Peça outro a quem o enviou.",
+    used: "Seu arquivo chegou",
+    usedDetail: "Este link valia para um único envio. Não há mais nada a fazer.",
+  },
   upload: {
     title: "Enviar",
     lead: "Solte vídeos em qualquer lugar desta página",
