@@ -70,7 +70,9 @@ fn pages_go_both_ways() {
         trail.note(deed(&clock, if round < 3 { "ann" } else { "bob" }, &round.to_string()));
         trail.written();
     }
-    assert_eq!(fs::read_dir(directory.path().join("audit")).expect("files").count(), 3);
+    // Beside them may just be one that is to replace another.
+    let numbers = files::numbers(&directory.path().join("audit")).expect("files");
+    assert_eq!(numbers.len(), 3);
     let numbers = |query: Query| {
         trail.read(&query).expect("read").into_iter().map(|it| it.n).collect::<Vec<_>>()
     };
