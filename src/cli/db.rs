@@ -50,8 +50,11 @@ fn export(config: &Config, file: Option<&Path>) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Writes a file for this user alone that is whole or isn't there.
+/// Writes a file for this user alone that is whole or isn't there. A pipe or a device is written to.
 fn write_beside(path: &Path, fill: impl FnOnce(&mut File) -> io::Result<()>) -> io::Result<()> {
+    if fs::metadata(path).is_ok_and(|meta| !meta.is_file()) {
+        return fill(&mut fs::OpenOptions::new().write(true).open(path)?);
+    }
     let mut beside = path.as_os_str().to_owned();
     beside.push(".tmp");
     let beside = PathBuf::from(beside);

@@ -431,12 +431,7 @@ impl Loaded {
         keys::KEYS
             .iter()
             .filter_map(|key| self.effective.get(key.name).map(|value| (key.name, value)))
-            .map(|(name, value)| match name {
-                "hooks.webhooks" | "hooks.pre_create" | "hooks.pre_finish" => {
-                    format!("{name} = {}\n", hooks::masked(value))
-                }
-                _ => format!("{name} = {value}\n"),
-            })
+            .map(|(name, value)| format!("{name} = {}\n", shown(name, value)))
             .collect()
     }
 }
@@ -547,15 +542,21 @@ fn bad_value(origin: &str, key: &str, value: &Value, mend: &str) -> ConfigError 
     ConfigError::BadValue {
         origin: origin.to_owned(),
         key: key.to_owned(),
-        value: value.to_string(),
+        value: shown(key, value).to_string(),
         mend: mend.to_owned(),
     }
 }
 
-/// Lists the leaves of a table under their dotted names.
+/// Returns a key's value as it may be shown.
+fn shown(key: &str, value: &Value) -> Value {
+    if key.starts_with("hooks.") { hooks::masked(value) } else { value.clone() }
+}
+
+/// Lists the leaves of a table under their dotted names. The value of a key may be a table itself.
 fn flatten(prefix: &str, value: &Value, origin: &str, into: &mut Vec<(String, Setting)>) {
+    let is_key = keys::KEYS.iter().any(|key| key.name == prefix);
     match value {
-        Value::Table(table) => {
+        Value::Table(table) if !is_key => {
             for (name, value) in table {
                 let dotted =
                     if prefix.is_empty() { name.clone() } else { format!("{prefix}.{name}") };
@@ -652,6 +653,16 @@ mod tests {
                     assert!(line.contains(expected) && !line.contains('\n'), "{line}");
                 }
             }
+        }
+        let hook = "[hooks]\npre_create = {url = \"https://a.example/\", secret = \
+                    \"whsec_c2VjcmV0IGJ5dGVzIG9mIHRoZSBhcHAgaGVyZQ==\"}\n";
+        let loaded = load_with(Some(hook), &[]).expect("a hook with a secret");
+        assert!(!loaded.to_toml().contains("whsec_c2"), "{}", loaded.to_toml());
+        for secret in ["\"whsec_mine\"", "[\"whsec_mine\"]"] {
+            let hook =
+                format!("[hooks]\npre_create = {{url = \"https://a\", secret = {secret}}}\n");
+            let line = load_with(Some(&hook), &[]).expect_err("no secret").to_string();
+            assert!(!line.contains("whsec_mine") && line.contains("hooks.pre_create"), "{line}");
         }
         assert!(load_with(None, &[("SLIPWAY_LISTN", "x")]).is_err());
         assert!(load_with(None, &[("SLIPWAY_TEST_MEDIA", "x"), ("HOME", "y")]).is_ok());

@@ -51,6 +51,18 @@ fn records_go_out_and_in_as_they_are() {
     good(run(&server.data, &["db", "export", path], &[]));
     assert_eq!(&std::fs::read(&file).expect("written")[..2], &[0x1f, 0x8b]);
     let stopped = good(run(&server.data, &["db", "export"], &[]));
+    // A pipe stays one, as would a device.
+    let pipe = server.data.with_file_name("pipe");
+    let made = std::process::Command::new("mkfifo").arg(&pipe).status().expect("mkfifo runs");
+    assert!(made.success());
+    let reader = std::thread::spawn({
+        let pipe = pipe.clone();
+        move || std::fs::read_to_string(pipe).expect("it reads")
+    });
+    good(run(&server.data, &["db", "export", pipe.to_str().expect("UTF-8")], &[]));
+    assert_eq!(reader.join().expect("read"), stopped);
+    let kind = std::fs::symlink_metadata(&pipe).expect("it is there").file_type();
+    assert!(std::os::unix::fs::FileTypeExt::is_fifo(&kind));
     // It isn't put over what is there unasked.
     let refused = run(&server.data, &["db", "import", path, "--exact"], &[]);
     assert_eq!(refused.status.code(), Some(2));
