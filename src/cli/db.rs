@@ -50,7 +50,7 @@ fn export(config: &Config, file: Option<&Path>) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Writes a file for this user alone that is whole or isn't there. A pipe or a device is written to.
+/// Writes a file for this user alone that is whole or isn't there. What isn't a file is written to.
 fn write_beside(path: &Path, fill: impl FnOnce(&mut File) -> io::Result<()>) -> io::Result<()> {
     if fs::metadata(path).is_ok_and(|meta| !meta.is_file()) {
         return fill(&mut fs::OpenOptions::new().write(true).open(path)?);

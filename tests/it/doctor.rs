@@ -63,6 +63,7 @@ fn the_doctor_looks_at_everything() {
         "files",
         "free space",
         "reserve",
+        "originals",
         "media libraries",
         "sandbox",
         "clock",

@@ -194,6 +194,11 @@ impl Server {
         request(&self.address, method, path, headers, body)
     }
 
+    /// Host and port, as a request names them.
+    pub fn host(&self) -> &str {
+        self.address.trim_start_matches("http://")
+    }
+
     /// GETs JSON with the admin token.
     pub fn json(&self, path: &str) -> Value {
         let answer = self.send("GET", path, &[], b"");

@@ -145,11 +145,13 @@ fn a_film_plays_before_its_upload_has_ended() {
     let upload = Parts::begin(&server, &film, json!({"visibility": "public"}));
     let head = format!(
         "GET /api/events HTTP/1.1\r\nHost: {}\r\nAuthorization: Bearer {}\r\n\r\n",
-        server.address, server.token
+        server.host(),
+        server.token
     );
     let events = BufReader::new(raw(&server.address, &head, b""));
-    upload.put(0);
     let mut told = events.lines().map(|line| line.expect("an event within the time"));
+    assert!(told.any(|line| line == "event: snapshot"), "it is listened to");
+    upload.put(0);
     assert!(told.any(|line| line.contains("\"wanted\":[[")), "events tell what is wanted, too");
     let sent = upload.put_what_is_wanted();
     assert!(sent.len() < 4, "only the index was asked for: {sent:?}");

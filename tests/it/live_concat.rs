@@ -64,12 +64,14 @@ fn a_film_in_tus_parts_plays_before_its_upload_has_ended() {
     let film = Film::begin(&server, &bytes);
     let head = format!(
         "GET /api/events HTTP/1.1\r\nHost: {}\r\nAuthorization: Bearer {}\r\n\r\n",
-        server.address, server.token
+        server.host(),
+        server.token
     );
     let events = BufReader::new(raw(&server.address, &head, b""));
+    let mut told = events.lines().map(|line| line.expect("an event within the time"));
+    assert!(told.any(|line| line == "event: snapshot"), "it is listened to");
     let first = 100_000;
     film.send(&server, first);
-    let mut told = events.lines().map(|line| line.expect("an event within the time"));
     assert!(told.any(|line| line.contains("\"wanted\":[[")), "events tell what is wanted");
     let status = film.status();
     assert_eq!(status["wanted"], json!([[film.index, bytes.len()]]));

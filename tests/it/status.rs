@@ -25,7 +25,7 @@ enum Frame {
 impl Socket {
     /// Opens a socket; the error is the answer's first line.
     fn open(server: &Server, query: &str, headers: &[(&str, &str)]) -> Result<Self, String> {
-        let host = server.address.trim_start_matches("http://");
+        let host = server.host();
         let mut head = format!(
             "GET /api/ws{query} HTTP/1.1\r\nHost: {host}\r\nConnection: Upgrade\r\nUpgrade: \
              websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: \
@@ -122,9 +122,9 @@ impl Socket {
 
 /// The events of a stream, each with the `id` line before it.
 fn stream(server: &Server, query: &str, last: &str) -> impl Iterator<Item = (Option<u64>, Value)> {
-    let (address, token) = (&server.address, &server.token);
+    let (host, token) = (server.host(), &server.token);
     let head = format!(
-        "GET /api/events{query} HTTP/1.1\r\nHost: {address}\r\nAuthorization: Bearer \
+        "GET /api/events{query} HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer \
          {token}\r\n{last}\r\n"
     );
     let lines = BufReader::new(raw(&server.address, &head, b"")).lines();

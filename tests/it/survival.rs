@@ -64,7 +64,7 @@ fn an_upload_that_pauses_for_an_hour_goes_on() {
         "PATCH {path} HTTP/1.1\r\nHost: {}\r\nAuthorization: Bearer {}\r\nTus-Resumable: 1.0.0\r\n\
          Upload-Offset: 0\r\nContent-Length: {}\r\n\
          Content-Type: application/offset+octet-stream\r\n\r\n",
-        server.address,
+        server.host(),
         server.token,
         film.len()
     );
@@ -389,7 +389,8 @@ fn an_upload_deleted_while_a_viewer_plays_it_is_gone() {
         let head = format!(
             "GET {segment} HTTP/1.1\r\nHost: {}\r\nAuthorization: Bearer {}\r\n\
              Connection: close\r\n\r\n",
-            server.address, server.token
+            server.host(),
+            server.token
         );
         let mut playing = raw(&server.address, &head, b"");
         let mut begun = [0; 12];
