@@ -111,6 +111,8 @@ export class More {
       event.preventDefault();
       void this.#save();
     });
+    // What is written now isn't saved yet.
+    form.addEventListener("input", () => text(this.#said, ""));
     this.#picture.addEventListener("change", () => {
       const file = this.#picture.files?.[0];
       this.#picture.value = "";

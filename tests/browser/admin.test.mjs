@@ -299,7 +299,8 @@ describe("admin", { timeout: 6 * PATIENCE_MS }, () => {
     await rowOf(accounts, "acme/ann").getByText("upload and watch").waitFor();
 
     const theirs = await browser.newContext();
-    const login = await openPage(theirs);
+    // The library that is still open when the account is disabled is told so.
+    const login = await openPage(theirs, [/401 \(Unauthorized\)/]);
     const enter = async (password) => {
       await login.goto(`${server.base}/login?next=/library`);
       await login.getByLabel("Name").fill("acme/ann");

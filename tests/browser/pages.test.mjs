@@ -14,7 +14,7 @@ describe("pages", { timeout: 2 * PATIENCE_MS }, () => {
       const { page, done } = await open(path, { storageState: undefined });
       assert.equal(new URL(page.url()).pathname, "/login");
       assert.equal(new URL(page.url()).searchParams.get("next"), path);
-      await page.getByLabel("Access token").waitFor();
+      await page.getByLabel("Password").waitFor();
       await done();
     });
   }
@@ -23,8 +23,9 @@ describe("pages", { timeout: 2 * PATIENCE_MS }, () => {
     const { page, done } = await open(server.loginUrl, { storageState: undefined });
     await page.getByRole("button", { name: "Open Slipway" }).click();
     await page.getByRole("alert").getByText("used or is too old").waitFor();
+    await page.getByText("Log in with an access token").click();
     await page.getByLabel("Access token").fill("slw_nobodyknowsthisone");
-    await page.getByRole("button", { name: "Log in" }).click();
+    await page.getByRole("button", { name: "Log in" }).last().click();
     await page.getByRole("alert").getByText("isn't known here").waitFor();
     await done();
   });
