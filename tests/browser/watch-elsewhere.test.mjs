@@ -102,8 +102,8 @@ describe("elsewhere", { timeout: 6 * PATIENCE_MS }, () => {
     await picture.waitFor();
     const sheet = await picture.evaluate((it) => getComputedStyle(it).backgroundImage);
     assert.ok(sheet.includes(`${server.base}/media/${id}/storyboard-1.jpg`), sheet);
-    const { frames } = await play(page);
-    assert.ok(frames > 5);
+    // It begins where `play` would be content, so pictures are waited for.
+    await until("pictures are shown", async () => (await play(page)).frames, (now) => now > 5);
     const moment = page.evaluate(
       () =>
         new Promise((ok) => {

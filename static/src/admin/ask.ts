@@ -1,7 +1,7 @@
 /** Small dialogs that ask for a few fields and say why something isn't possible. */
 
-import * as api from "../api";
 import { openDialog } from "../details";
+import { told } from "../trouble";
 import { copy, h, show, text } from "../view";
 import { words } from "../words";
 import { ROLES } from "./api";
@@ -49,9 +49,7 @@ export function askFor<T>(
     try {
       close(await act());
     } catch (error) {
-      const said = error instanceof api.Problem ? error : null;
-      const why = [said?.title ?? words.problem.unknown, said?.detail];
-      text(problem, why.filter(Boolean).join(". "));
+      text(problem, told(error));
       show(problem, true);
     }
   });

@@ -64,7 +64,7 @@ export class Users extends Section {
   async #setPassword(user: api.User): Promise<void> {
     const password = passwordField();
     const lead = h("p", { class: "muted" }, w.passwordLead);
-    await askFor(`${w.password}: ${user.name}`, [lead, password.element], w.setPassword, () =>
+    await askFor(words.labelled(w.password, user.name), [lead, password.element], w.setPassword, () =>
       api.changeUser(user.id, { password: password.input.value }),
     );
   }

@@ -829,7 +829,7 @@ export const words: Table = {
     },
     tokens: {
       title: "الوصول",
-      lead: "تُنشأ رموز الوصول على الخادم:",
+      lead: "بصلاحيات وحدود خاصة تُنشأ على الخادم:",
       command: "slipway token create --role uploader --user NAME",
       none: "لا توجد رموز وصول.",
       name: "الاسم",

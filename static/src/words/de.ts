@@ -735,7 +735,7 @@ export const words: Table = {
     },
     tokens: {
       title: "Zugang",
-      lead: "Token werden auf dem Server erstellt:",
+      lead: "Mit eigenen Rechten und Grenzen entstehen sie auf dem Server:",
       command: "slipway token create --role uploader --user NAME",
       none: "Es gibt keine Token.",
       name: "Name",

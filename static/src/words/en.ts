@@ -684,7 +684,7 @@ export const en = {
     },
     tokens: {
       title: "Access",
-      lead: "Tokens are made on the server:",
+      lead: "With scopes and limits they are made on the server:",
       command: "slipway token create --role uploader --user NAME",
       none: "There are no tokens.",
       name: "Name",

@@ -720,7 +720,7 @@ export const words: Table = {
     },
     tokens: {
       title: "Acceso",
-      lead: "Los tokens se crean en el servidor:",
+      lead: "Con permisos y límites propios se crean en el servidor:",
       command: "slipway token create --role uploader --user NAME",
       none: "No hay tokens.",
       name: "Nombre",

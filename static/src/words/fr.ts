@@ -732,7 +732,7 @@ export const words: Table = {
     },
     tokens: {
       title: "Accès",
-      lead: "Les jetons se créent sur le serveur :",
+      lead: "Avec des droits et des limites propres, ils se créent sur le serveur :",
       command: "slipway token create --role uploader --user NAME",
       none: "Il n’y a pas de jetons.",
       name: "Nom",

@@ -693,7 +693,7 @@ export const words: Table = {
     },
     tokens: {
       title: "एक्सेस",
-      lead: "टोकन सर्वर पर बनाए जाते हैं:",
+      lead: "अलग अधिकारों और सीमाओं वाले टोकन सर्वर पर बनते हैं:",
       command: "slipway token create --role uploader --user NAME",
       none: "कोई टोकन नहीं है।",
       name: "नाम",

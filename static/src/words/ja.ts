@@ -669,7 +669,7 @@ export const words: Table = {
     },
     tokens: {
       title: "アクセス",
-      lead: "トークンはサーバーで作成します：",
+      lead: "個別の権限や制限を付けるには、サーバーで作成します：",
       command: "slipway token create --role uploader --user NAME",
       none: "トークンはありません。",
       name: "名前",

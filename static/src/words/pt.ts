@@ -728,7 +728,7 @@ export const words: Table = {
     },
     tokens: {
       title: "Acesso",
-      lead: "Os tokens são criados no servidor:",
+      lead: "Com permissões e limites próprios, são criados no servidor:",
       command: "slipway token create --role uploader --user NAME",
       none: "Não há tokens.",
       name: "Nome",

@@ -743,7 +743,7 @@ export const words: Table = {
     },
     tokens: {
       title: "Доступ",
-      lead: "Токены создаются на сервере:",
+      lead: "С отдельными правами и пределами их создают на сервере:",
       command: "slipway token create --role uploader --user NAME",
       none: "Токенов нет.",
       name: "Название",

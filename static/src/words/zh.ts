@@ -666,7 +666,7 @@ export const words: Table = {
     },
     tokens: {
       title: "访问权限",
-      lead: "令牌在服务器上创建：",
+      lead: "需要单独的权限和限制时，请在服务器上创建：",
       command: "slipway token create --role uploader --user NAME",
       none: "没有令牌。",
       name: "名称",
