@@ -11,9 +11,10 @@ import * as api from "./api";
 import { Problem } from "./api";
 import { neededFirst } from "./film";
 import { line, type Member } from "./line";
+import { inTime } from "./patience";
 import { WHOLE_SUM_BYTES_MAX, inOrder, partBytesUpTo, sendingAtOnce, type Range } from "./plan";
 import { put, type Put } from "./put";
-import { sumOfPiece } from "./sums";
+import { SUM_MS, sumOfPiece } from "./sums";
 import type { Ears, Sending } from "./transport";
 import { words } from "./words";
 
@@ -227,7 +228,7 @@ class Carrier implements Member {
     try {
       const { file, sum } = this.sending;
       // The server reads all of a file again to compare it; of a large one the parts have to do.
-      const whole = file.size <= WHOLE_SUM_BYTES_MAX ? await sum : null;
+      const whole = file.size <= WHOLE_SUM_BYTES_MAX ? await inTime(sum, SUM_MS) : null;
       if (this.#over) return;
       await api.completeUpload(this.#url ?? "", whole);
       if (this.#over) return;

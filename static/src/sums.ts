@@ -16,6 +16,9 @@ export interface Told {
   sum: string | null;
 }
 
+/** A piece takes a second or two; a worker that is silent for so long won't answer any more. */
+export const SUM_MS = 60_000;
+
 /** One worker, and who waits for what of it. */
 class Desk {
   #worker: Worker | null = null;
@@ -29,6 +32,8 @@ class Desk {
     if (!worker) return { id, sum: Promise.resolve(null) };
     const sum = new Promise<string | null>((resolve) => this.#waiting.set(id, resolve));
     this.#tell({ kind, id, blob });
+    // A whole file's sum comes when the file has left, which may be tomorrow.
+    if (kind === "piece") window.setTimeout(() => this.#waiting.has(id) && this.#break(), SUM_MS);
     return { id, sum };
   }
 
@@ -63,6 +68,7 @@ class Desk {
 
   #break(): void {
     this.#isBroken = true;
+    this.#worker?.terminate();
     this.#worker = null;
     for (const resolve of this.#waiting.values()) resolve(null);
     this.#waiting.clear();
