@@ -421,7 +421,8 @@ describe("webhooks", { timeout: 4 * PATIENCE_MS }, () => {
     await targets.getByText("Not tried yet").waitFor();
     assert.ok(!(await hooks.innerText()).includes("hidden"), "what may be secret isn't shown");
     await hooks.getByRole("button", { name: "Send a test" }).click();
-    await targets.getByText("Failed once").waitFor();
+    // It is tried again within seconds, so the page may not have looked in between.
+    await targets.getByText(/^Failed (once|\d+ times in a row)$/).waitFor();
     await verdict().getByText("A webhook can't be reached").waitFor();
     const deliveries = hooks.getByRole("table", { name: "Deliveries" });
     await deliveries.getByRole("row").filter({ hasText: "test" }).getByText("500").waitFor();
