@@ -23,6 +23,7 @@ pub mod media;
 pub mod model;
 pub mod pipeline;
 pub mod queue;
+pub mod rights;
 pub mod server;
 pub mod state;
 pub mod telemetry;

@@ -13,6 +13,10 @@ use std::path::{Path, PathBuf};
 /// The first bytes of a packed file.
 const GZIP: [u8; 2] = [0x1f, 0x8b];
 
+/// One export at a time, from reading the records to the renaming: else an older one could take the
+/// place of a newer one, and bring back what is gone from that.
+static EXPORTING: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+
 /// Why records can't be taken out or in.
 #[derive(Debug, thiserror::Error)]
 pub enum RecordsError {
@@ -53,6 +57,7 @@ pub enum RecordsError {
 /// # Durability
 /// Certain when it returns.
 pub async fn export(state: &State, disk: &Disk) -> Result<usize, RecordsError> {
+    let _one_at_a_time = EXPORTING.lock().await;
     let dump = state.dump().await?;
     let (disk, entries) = (disk.clone(), dump.len());
     let written = tokio::task::spawn_blocking(move || {

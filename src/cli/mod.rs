@@ -7,6 +7,7 @@ mod audit_log;
 mod backup;
 mod db;
 mod doctor;
+mod erase;
 mod ingest;
 mod operate;
 mod originals;

@@ -3,7 +3,7 @@
 //! A password comes from the terminal, from standard input or from a file, never from an argument,
 //! which everybody on the machine could read.
 
-use super::{Failure, ask, load, unexpected};
+use super::{Failure, ask, erase, load, unexpected};
 use crate::access::Secret;
 use crate::config::flags::{Settings, UserCommand};
 use crate::control::{Reply, Request, UserView};
@@ -38,6 +38,9 @@ pub(super) fn run(settings: &Settings, command: UserCommand) -> Result<(), Failu
         UserCommand::Disable { name } => change(name, None, None, Some(true)),
         UserCommand::Enable { name } => change(name, None, None, Some(false)),
         UserCommand::Remove { name } => Request::UserRemove { name },
+        UserCommand::Erase { owner, dry_run, json } => {
+            return erase::run(&config, &owner, dry_run, json);
+        }
     };
     match ask(&config, request)? {
         Reply::User { user } => {

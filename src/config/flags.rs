@@ -221,6 +221,18 @@ pub enum UserCommand {
         /// Its name
         name: String,
     },
+    /// Remove all that is kept of somebody, for good
+    Erase {
+        /// Whose: ann, acme/ann, or acme/ for all of an organisation
+        #[arg(value_name = "OWNER")]
+        owner: String,
+        /// Only tell what would go
+        #[arg(long)]
+        dry_run: bool,
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 /// What to do with tokens.

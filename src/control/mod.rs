@@ -11,6 +11,8 @@ use crate::ids::{TokenId, UserId};
 use crate::model::access::{Bounds, Role};
 use crate::model::deed::{Action, Outcome};
 use crate::model::operation::Operation;
+use crate::model::whose::Whose;
+use crate::rights::{Erasure, Rights};
 use crate::state::{RingChange, State};
 use crate::trail::Trail;
 use futures_util::future::BoxFuture;
@@ -32,6 +34,8 @@ const LINE_BYTES_MAX: u64 = 64 * 1024;
 const PATIENCE: Duration = Duration::from_secs(10);
 /// The same for what looks at all records.
 const PATIENCE_LONG: Duration = Duration::from_secs(600);
+/// How long an erasure may take until somebody is told how far it is.
+const TOLD_AFTER: Duration = Duration::from_secs(1);
 /// Commands that are answered at once; more wait.
 const COMMANDS_MAX: usize = 8;
 
@@ -99,6 +103,13 @@ pub enum Request {
         /// Which.
         name: String,
     },
+    /// The end of all that is kept of somebody, or how far that is.
+    UserErase {
+        /// Who.
+        whose: Whose,
+        /// Only tell.
+        dry_run: bool,
+    },
     /// All records of this moment, into the data directory's export.
     Export,
     /// Whether the records fit together.
@@ -127,6 +138,8 @@ impl Request {
             Self::PlaybackKeys { change: RingChange::None } => None,
             Self::PlaybackKeys { .. } => Some((Action::PlaybackKeysChanged, None)),
             Self::Operate { operation } => operation.deed(),
+            // Noted when it ends, under the name that is left.
+            Self::UserErase { .. } => None,
             Self::TokenList | Self::UserList | Self::Check => None,
         }
     }
@@ -134,7 +147,9 @@ impl Request {
     /// How long the answer may take.
     fn patience(&self) -> Duration {
         match self {
-            Self::Export | Self::Check | Self::Operate { .. } => PATIENCE_LONG,
+            Self::Export | Self::Check | Self::Operate { .. } | Self::UserErase { .. } => {
+                PATIENCE_LONG
+            }
             _ => PATIENCE,
         }
     }
@@ -182,6 +197,11 @@ pub enum Reply {
     Users {
         /// In the order of their making.
         users: Vec<UserView>,
+    },
+    /// How far an erasure is, or what it would take.
+    Erasure {
+        /// What it has taken by now.
+        erasure: Erasure,
     },
     /// Where the records are.
     Exported {
@@ -304,6 +324,8 @@ pub struct Desk {
     pub operator: Operator,
     /// Who did what.
     pub trail: Trail,
+    /// Who erases somebody; none without a server, where more is to be done about it.
+    pub rights: Option<Rights>,
 }
 
 /// Does what operators want; the API's room, which this one knows nothing of.
@@ -362,6 +384,14 @@ impl Desk {
                 let exported = backup::export(&self.state, &self.disk).await.map_err(told);
                 let path = self.disk.export_path();
                 exported.map(|entries| Reply::Exported { path, entries })
+            }
+            Request::UserErase { whose, dry_run } => {
+                let rights = self.rights.as_ref().ok_or("no server runs")?;
+                let erasure = match dry_run {
+                    true => rights.look(whose).await,
+                    false => rights.erase(whose, TOLD_AFTER).await,
+                };
+                erasure.map_err(told).map(|erasure| Reply::Erasure { erasure })
             }
             Request::Check => self.check().await,
             Request::Operate { operation } => {

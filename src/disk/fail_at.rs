@@ -42,11 +42,28 @@ pub enum FailAt {
     BeforeBackupInPlace,
     /// `in-mid-restore`: one file of a backup is restored.
     InMidRestore,
+    /// `after-erasure-note`: it is noted who is to be erased, nothing is removed.
+    AfterErasureNote,
+    /// `after-erased-records`: their records are gone, their files aren't.
+    AfterErasedRecords,
+    /// `in-mid-erasure`: the files of one of their videos are gone.
+    InMidErasure,
+    /// `after-erased-files`: their files are gone, the audit log still names them.
+    AfterErasedFiles,
+    /// `before-erasure-end`: everything of theirs is gone but for the note, and what the database
+    /// remembers.
+    BeforeErasureEnd,
+    /// `before-state-swap`: the database without what is gone is made, beside the one with it.
+    BeforeStateSwap,
+    /// `in-mid-state-swap`: there is no database in its place.
+    InMidStateSwap,
+    /// `after-state-swap`: the database that remembers is still there, beside the one in its place.
+    AfterStateSwap,
 }
 
 impl FailAt {
     /// All moments.
-    pub const ALL: [FailAt; 17] = [
+    pub const ALL: [FailAt; 25] = [
         Self::AfterWriteBeforeRecord,
         Self::AfterSyncBeforeRename,
         Self::AfterRenameBeforeRecord,
@@ -64,6 +81,14 @@ impl FailAt {
         Self::BeforeTagsInPlace,
         Self::BeforeBackupInPlace,
         Self::InMidRestore,
+        Self::AfterErasureNote,
+        Self::AfterErasedRecords,
+        Self::InMidErasure,
+        Self::AfterErasedFiles,
+        Self::BeforeErasureEnd,
+        Self::BeforeStateSwap,
+        Self::InMidStateSwap,
+        Self::AfterStateSwap,
     ];
 
     /// Returns the name that the environment variable takes.
@@ -86,6 +111,14 @@ impl FailAt {
             Self::BeforeTagsInPlace => "before-tags-in-place",
             Self::BeforeBackupInPlace => "before-backup-in-place",
             Self::InMidRestore => "in-mid-restore",
+            Self::AfterErasureNote => "after-erasure-note",
+            Self::AfterErasedRecords => "after-erased-records",
+            Self::InMidErasure => "in-mid-erasure",
+            Self::AfterErasedFiles => "after-erased-files",
+            Self::BeforeErasureEnd => "before-erasure-end",
+            Self::BeforeStateSwap => "before-state-swap",
+            Self::InMidStateSwap => "in-mid-state-swap",
+            Self::AfterStateSwap => "after-state-swap",
         }
     }
 }

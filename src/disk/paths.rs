@@ -26,6 +26,12 @@ pub(super) enum Place {
     Rebuilding,
     /// `state.incoming/`: a database that is being made.
     IncomingState,
+    /// `state.outgoing/`: the database that another one has replaced.
+    OutgoingState,
+    /// `erasing`: of whom everything is being removed.
+    Erasing,
+    /// `forgetting`: the database may hold bytes of records that are gone.
+    Forgetting,
     /// `original-keys`: the ids of the keys that files may be encrypted with.
     OriginalKeys,
     /// `state/`: the database.
@@ -106,6 +112,9 @@ impl Place {
             Self::Audit => root.join("audit"),
             Self::Rebuilding => root.join("rebuilding"),
             Self::IncomingState => root.join("state.incoming"),
+            Self::OutgoingState => root.join("state.outgoing"),
+            Self::Erasing => root.join("erasing"),
+            Self::Forgetting => root.join("forgetting"),
             Self::OriginalKeys => root.join("original-keys"),
             Self::State => root.join("state"),
             Self::Tmp => root.join("tmp"),

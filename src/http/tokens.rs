@@ -3,7 +3,7 @@
 
 use super::problem::{Code, Problem};
 use super::routes::table;
-use super::{AppParts, Shared, blocking, body, guard};
+use super::{AppParts, Shared, blocking, body, guard, translate};
 use crate::access::{AccessError, NewToken, TokenFault};
 use crate::ids::TokenId;
 use crate::model::accept::Accept;
@@ -150,6 +150,7 @@ async fn create(req: HttpRequest, app: App, payload: web::Payload) -> Answer {
     let made = app.parts.access.create_token(new).await;
     let (token, record) = made.map_err(|error| match error {
         AccessError::Fault(fault) => unfit(&fault),
+        AccessError::State(error) => translate::state(error),
         other => Problem::internal(other),
     })?;
     let created = Created { token, view: TokenView::of(record, None) };

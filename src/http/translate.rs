@@ -6,7 +6,7 @@ use crate::library::LibraryError;
 use crate::model::access::GrantFault;
 use crate::model::consent::Objection;
 use crate::queue::QueueError;
-use crate::state::StateError;
+use crate::state::{Conflict, StateError};
 use crate::units::ByteOffset;
 use crate::upload::{Fault, PartError, Refusal, UploadError};
 
@@ -249,6 +249,9 @@ fn out_of_space() -> Problem {
 pub(super) fn state(error: StateError) -> Problem {
     match error {
         StateError::Missing => Problem::not_found(),
+        StateError::Conflict(erased @ Conflict::Erased) => {
+            Problem::new(Code::Conflict, format!("Not possible: {erased}."))
+        }
         StateError::Conflict(_) | StateError::Stale => conflict(),
         StateError::TooLarge => {
             Problem::new(Code::InvalidRequest, "The texts are too long to be kept.")

@@ -2,7 +2,7 @@
 
 use super::problem::{Code, Problem};
 use super::routes::table;
-use super::{AppParts, Shared, blocking, body, guard, noted};
+use super::{AppParts, Shared, blocking, body, guard, noted, translate};
 use crate::access::{Secret, UserFault};
 use crate::ids::UserId;
 use crate::model::access::{Right, Role};
@@ -71,7 +71,8 @@ pub(super) fn unfit(fault: UserFault) -> Problem {
         UserFault::Password => Problem::new(Code::InvalidRequest, detail()).field("password"),
         UserFault::Exists => Problem::new(Code::Conflict, detail()).field("name"),
         UserFault::Missing => Problem::not_found(),
-        UserFault::Hash | UserFault::State(_) => Problem::internal(fault),
+        UserFault::Hash => Problem::internal(fault),
+        UserFault::State(error) => translate::state(error.clone()),
     }
 }
 

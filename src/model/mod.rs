@@ -24,4 +24,5 @@ pub mod text;
 pub mod upkeep;
 pub mod upload;
 pub mod video;
+pub mod whose;
 pub mod words;

@@ -4,6 +4,7 @@
 //! queue, HTTP, workers, janitor; then readiness is told. Stop: readiness withdrawn, writers let
 //! go, children are killed and their jobs given back, HTTP drains, state closes.
 
+mod erase;
 mod parts;
 mod systemd;
 
@@ -18,6 +19,7 @@ use crate::model::deed::Action;
 use crate::state::{self, Dump, State};
 use crate::telemetry::{self, Lines, measures};
 use crate::trail::Trail;
+pub use erase::erase;
 use parts::Parts;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -86,6 +88,7 @@ pub fn run(config: Config) -> Result<(), ServerError> {
     });
     keep_freed_memory();
     let disk = open_disk(&config, Keys::Needed)?;
+    erase::go_on(&config, &disk)?;
     let runtime = runtime()?;
     runtime.block_on(async {
         let (state, rebuilt) = open_state(&disk)?;
@@ -120,7 +123,7 @@ pub fn ask(config: &Config, request: Request) -> Result<Reply, ServerError> {
             _ => unasked(),
         };
         let access = Access::new(state.clone(), Clock::system(), config.auth_mode);
-        let desk = Desk { access, state, disk, address: None, operator, trail };
+        let desk = Desk { access, state, disk, address: None, operator, trail, rights: None };
         let reply = desk.answer(request).await;
         desk.state.close().await;
         desk.trail.close();
@@ -210,7 +213,7 @@ fn open_disk(config: &Config, keys: Keys) -> Result<Disk, ServerError> {
             Disk::open_with(&config.data_dir, Encryption { keys, is_on })
         }
     };
-    opened.map_err(|error| match error {
+    let disk = opened.map_err(|error| match error {
         disk::OpenError::Locked { pid } => ServerError::Held {
             directory: config.data_dir.display().to_string(),
             holder: match pid {
@@ -222,7 +225,10 @@ fn open_disk(config: &Config, keys: Keys) -> Result<Disk, ServerError> {
             ServerError::NotOurs(error.to_string())
         }
         other => ServerError::Disk(other.to_string()),
-    })
+    })?;
+    // Whoever opens the database finds one.
+    disk.finish_swap().map_err(|cause| ServerError::Disk(cause.to_string()))?;
+    Ok(disk)
 }
 
 fn open_trail(config: &Config, disk: &Disk) -> Result<Trail, ServerError> {

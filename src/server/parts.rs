@@ -14,6 +14,7 @@ use crate::janitor::{Janitor, JanitorError, Rooms};
 use crate::library::Library;
 use crate::pipeline::{Pipeline, Places, Spans};
 use crate::queue::Queue;
+use crate::rights::{self, Rights};
 use crate::state::State;
 use crate::telemetry::measures;
 use crate::trail::Trail;
@@ -183,6 +184,7 @@ impl Parts {
                     address: Some(address.to_owned()),
                     operator: self.operator(),
                     trail: self.trail.clone(),
+                    rights: Some(self.rights()),
                 };
                 let until = stop.clone();
                 tasks.spawn(async move {
@@ -206,6 +208,19 @@ impl Parts {
             tasks.spawn(watch(self.state.clone(), self.queue.clone(), every, stop.clone()));
         }
         tasks
+    }
+
+    /// Makes who does what people may ask; one of them for all who ask.
+    pub(super) fn rights(&self) -> Rights {
+        Rights::new(rights::Rooms {
+            uploads: self.uploads.clone(),
+            library: self.library.clone(),
+            queue: self.queue.clone(),
+            state: self.state.clone(),
+            disk: self.disk.clone(),
+            trail: self.trail.clone(),
+            clock: self.clock.clone(),
+        })
     }
 
     /// Returns who does what operators want.

@@ -66,11 +66,13 @@ impl State {
     /// Records a token; one of the same id is replaced.
     ///
     /// # Errors
-    /// `TooLarge`, `Failed`.
+    /// `Conflict(Erased)`, `TooLarge`, `Failed`.
     /// # Durability
     /// Synced.
     pub async fn put_token(&self, token: TokenRecord) -> Result<(), StateError> {
+        let closed = self.closed().clone();
         self.call(Promise::Synced, move |view| {
+            closed.check(&token.owner)?;
             if let Some(before) = view.find::<TokenRecord>(&keys::token(token.id))? {
                 view.remove(keys::token_hash(&before.hash));
             }

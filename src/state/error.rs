@@ -59,6 +59,9 @@ pub enum Conflict {
     /// The grant can't begin it.
     #[error("{0}")]
     Grant(GrantFault),
+    /// Its owner was erased.
+    #[error("this owner was erased; the name is free again after the server's next start")]
+    Erased,
 }
 
 /// Why the database can't be opened.

@@ -90,7 +90,8 @@ impl State {
     /// so many.
     ///
     /// # Errors
-    /// `Conflict(Full)` if its owner has too many; `Conflict(Spent)`; `TooLarge`, `Failed`.
+    /// `Conflict(Full)` if its owner has too many; `Conflict` with `Spent` or `Erased`; `TooLarge`,
+    /// `Failed`.
     /// # Durability
     /// Synced.
     pub async fn put_grant(&self, grant: GrantRecord) -> Result<(), StateError> {
@@ -99,7 +100,9 @@ impl State {
         if all.take(GRANTS_MAX).count() >= GRANTS_MAX {
             return Err(StateError::Conflict(Conflict::Full));
         }
+        let closed = self.closed().clone();
         self.call(Promise::Synced, move |view| {
+            closed.check(&grant.owner)?;
             if let Some(token) = grant.token {
                 access::count_one(view, token)?;
             }
@@ -201,9 +204,14 @@ fn forget(view: &mut View, id: GrantId, now: UnixMillis) -> Result<(), StateErro
         }
         return put_due(view, grant, now.plus_ms(GRANT_KEPT_MS));
     }
-    view.remove(keys::grant_due(grant.remove_at, id));
-    view.remove(keys::grant_hash(&grant.hash));
-    view.remove(keys::grant_of(&grant.owner, id));
-    view.remove(keys::grant(id));
+    remove(view, &grant);
     Ok(())
+}
+
+/// Removes a grant and its entries in all lists.
+pub(super) fn remove(view: &mut View, grant: &GrantRecord) {
+    view.remove(keys::grant_due(grant.remove_at, grant.id));
+    view.remove(keys::grant_hash(&grant.hash));
+    view.remove(keys::grant_of(&grant.owner, grant.id));
+    view.remove(keys::grant(grant.id));
 }

@@ -12,6 +12,7 @@
 mod access;
 mod codec;
 mod dump;
+mod erase;
 mod error;
 mod figures;
 mod grants;
@@ -38,6 +39,7 @@ mod writer;
 
 pub use access::{Ring, RingChange};
 pub use dump::{Dump, DumpError};
+pub use erase::Erased;
 pub use error::{Conflict, OpenError, StateError};
 pub use grants::{GRANT_KEPT_MS, GRANTS_MAX};
 pub use mend::{REPORTS_MAX, StuckJob};
@@ -94,6 +96,8 @@ struct Inner {
     growing: Arc<growing::Growing>,
     /// Which webhooks are told.
     outbox: outbox::Outbox,
+    /// For whom nothing is recorded any more.
+    closed: erase::Closed,
 }
 
 impl State {
@@ -128,7 +132,8 @@ impl State {
         let failed = watch::Sender::new(None);
         let accounts = usage::Accounts::default();
         let growing = Arc::new(growing::Growing::default());
-        let outbox = outbox::Outbox::default();
+        let closed = erase::Closed::default();
+        let outbox = outbox::Outbox::beside(closed.clone());
         let flushes = Arc::new(nudge::Flushes::default());
         let writer = Writer {
             db: db.clone(),
@@ -154,7 +159,7 @@ impl State {
             })?;
         let inbox = Mutex::new(Some(inbox));
         let writer = Mutex::new(Some(writer));
-        let inner = Inner { db, failed, inbox, writer, accounts, growing, outbox };
+        let inner = Inner { db, failed, inbox, writer, accounts, growing, outbox, closed };
         Ok(State { inner: Arc::new(inner) })
     }
 
@@ -262,6 +267,10 @@ impl State {
 
     fn outbox(&self) -> &outbox::Outbox {
         &self.inner.outbox
+    }
+
+    fn closed(&self) -> &erase::Closed {
+        &self.inner.closed
     }
 
     fn why_not(&self) -> StateError {

@@ -4,6 +4,7 @@
 //! them removes them after the answer, so each is sent at least once, always under the same id.
 //! Without targets nothing is written. Ids rise, so that rows lie in the order of what happened.
 
+use super::erase::Closed;
 use super::error::StateError;
 use super::record::{DeliveryRecord, VideoRecord};
 use super::view::View;
@@ -57,6 +58,8 @@ pub(super) struct News {
 pub(super) struct Outbox {
     settings: Arc<Mutex<Option<Settings>>>,
     bell: Arc<Notify>,
+    /// Of whom nothing is told any more.
+    closed: Closed,
 }
 
 #[derive(Debug)]
@@ -68,6 +71,11 @@ struct Settings {
 }
 
 impl Outbox {
+    /// Makes one that tells nothing of those who are erased.
+    pub(super) fn beside(closed: Closed) -> Self {
+        Self { closed, ..Self::default() }
+    }
+
     fn lock(&self) -> MutexGuard<'_, Option<Settings>> {
         self.settings.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -86,6 +94,11 @@ impl Outbox {
         let at = settings.clock.now();
         let mut rows = Vec::new();
         for News { event, subject, grant } in news {
+            if let Subject::Video(about) = &subject
+                && self.closed.is_closed_to(&about.owner)
+            {
+                continue;
+            }
             let callback = grant.map(|_| CALLBACKS);
             let wanting = settings.targets.iter().filter(|target| target.wants(event));
             let hooks = wanting.filter(|_| grant.is_none()).map(|target| target.key);

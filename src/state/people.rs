@@ -78,11 +78,13 @@ impl State {
     /// Records a new account.
     ///
     /// # Errors
-    /// `Conflict(Exists)` if there is one of this name; `TooLarge`, `Failed`.
+    /// `Conflict(Exists)` if there is one of this name; `Conflict(Erased)`; `TooLarge`, `Failed`.
     /// # Durability
     /// Synced.
     pub async fn create_user(&self, user: UserRecord) -> Result<(), StateError> {
+        let closed = self.closed().clone();
         self.call(Promise::Synced, move |view| {
+            closed.check(&user.name)?;
             if view.bytes(&keys::user_name(&user.name))?.is_some() {
                 return Err(StateError::Conflict(Conflict::Exists));
             }

@@ -191,7 +191,8 @@ fn put(view: &mut View<'_>, trashed: &TrashRecord) -> Result<(), StateError> {
     view.put(keys::trash(id), trashed)
 }
 
-fn forget(view: &mut View<'_>, id: VideoId, until: UnixMillis) {
+/// Removes a record of the trash and its index entry.
+pub(super) fn forget(view: &mut View<'_>, id: VideoId, until: UnixMillis) {
     view.remove(keys::trash(id));
     view.remove(keys::trash_until(until, id));
 }

@@ -28,7 +28,7 @@ impl State {
     /// Records a new upload, and the video that it becomes.
     ///
     /// # Errors
-    /// `Conflict` with `Exists`, `Spent` or `Grant`; `TooLarge`, `Failed`.
+    /// `Conflict` with `Exists`, `Spent`, `Grant` or `Erased`; `TooLarge`, `Failed`.
     /// # Durability
     /// Synced.
     pub async fn create_upload(
@@ -36,7 +36,9 @@ impl State {
         upload: UploadRecord,
         video: Option<VideoRecord>,
     ) -> Result<(), StateError> {
+        let closed = self.closed().clone();
         self.call(Promise::Synced, move |view| {
+            closed.check(&upload.owner)?;
             if view.bytes(&keys::upload(upload.id))?.is_some() {
                 return Err(StateError::Conflict(Conflict::Exists));
             }
@@ -54,7 +56,7 @@ impl State {
     /// `video`, which is queued, and `job` waits for a worker, all or nothing.
     ///
     /// # Errors
-    /// `Conflict` with `Exists`, `Spent` or `Grant`; `TooLarge`, `Failed`.
+    /// `Conflict` with `Exists`, `Spent`, `Grant` or `Erased`; `TooLarge`, `Failed`.
     /// # Durability
     /// Synced. The original must be certain before.
     pub async fn create_finished(
@@ -63,7 +65,9 @@ impl State {
         video: VideoRecord,
         job: JobRecord,
     ) -> Result<(), StateError> {
+        let closed = self.closed().clone();
         self.call(Promise::Synced, move |view| {
+            closed.check(&upload.owner)?;
             let is_there = view.bytes(&keys::upload(upload.id))?.is_some()
                 || view.bytes(&keys::video(video.id))?.is_some();
             if is_there {
@@ -495,7 +499,8 @@ pub(super) fn put(view: &mut View<'_>, upload: &UploadRecord) -> Result<(), Stat
     view.put(keys::upload(upload.id), upload)
 }
 
-fn remove(view: &mut View<'_>, id: UploadId) {
+/// Removes a record and its index entry.
+pub(super) fn remove(view: &mut View<'_>, id: UploadId) {
     view.remove(keys::upload(id));
     view.remove(keys::unfinished(id));
     view.count(Move::Upload(id, None));

@@ -7,10 +7,12 @@
 use super::Forgotten;
 use crate::config::AuditConfig;
 use crate::model::deed::Deed;
+use crate::model::whose::Whose;
 use crate::units::UnixMillis;
 use std::collections::{HashMap, HashSet};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufRead, BufReader, BufWriter, Write};
+use std::net::IpAddr;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
@@ -29,6 +31,55 @@ pub(super) struct Files {
     growing: Option<Growing>,
     /// What is known of older files.
     older: HashMap<u64, Older>,
+    /// Whom nothing names any more, until the process ends.
+    hidden: Vec<Hidden>,
+}
+
+/// Names in whose place a pseudonym stands.
+struct Hidden {
+    whose: Whose,
+    names: HashSet<String>,
+    pseudonym: String,
+    /// From where they came.
+    addresses: HashSet<IpAddr>,
+}
+
+impl Hidden {
+    fn of(who: Forgotten) -> Self {
+        let Forgotten { whose, names, pseudonym } = who;
+        let (names, addresses) = (names.into_iter().collect(), HashSet::new());
+        Self { whose, names, pseudonym, addresses }
+    }
+
+    fn is_theirs(&self, name: &Option<String>) -> bool {
+        let name = name.as_deref();
+        name.is_some_and(|name| self.names.contains(name) || self.whose.includes(name))
+    }
+
+    /// Says whether it was done as them.
+    fn have_done(&self, deed: &Deed) -> bool {
+        self.is_theirs(&deed.actor) || self.is_theirs(&deed.token)
+    }
+
+    /// Puts the pseudonym in the place of names, and takes addresses out of their entries, and out
+    /// of those of nobody who wasn't let in as them or came from where they did; says whether it
+    /// changed something.
+    fn hide(&self, deed: &mut Deed) -> bool {
+        let (acted, meant) = (self.have_done(deed), self.is_theirs(&deed.object));
+        let came = deed.address.is_some_and(|from| self.addresses.contains(&from));
+        if acted {
+            deed.actor = Some(self.pseudonym.clone());
+            deed.token = None;
+        }
+        if meant {
+            deed.object = Some(self.pseudonym.clone());
+        }
+        let unnamed = deed.actor.is_none() && (meant || came);
+        if acted || unnamed {
+            deed.address = None;
+        }
+        acted || meant || unnamed
+    }
 }
 
 /// A file that doesn't grow any more.
@@ -59,6 +110,7 @@ impl Files {
             next: 1,
             growing: None,
             older: HashMap::new(),
+            hidden: Vec::new(),
         };
         for left in beside(directory)? {
             fs::remove_file(left)?;
@@ -105,7 +157,10 @@ impl Files {
             lines.push(b'\n');
         }
         let mut next = self.next;
-        for deed in deeds {
+        for mut deed in deeds {
+            for hidden in &self.hidden {
+                hidden.hide(&mut deed);
+            }
             serde_json::to_writer(&mut lines, &Deed { n: next, ..deed })?;
             lines.push(b'\n');
             next += 1;
@@ -169,7 +224,7 @@ impl Files {
     /// Takes addresses out of a file that were kept for their time.
     fn blank_addresses(&self, number: u64, now: UnixMillis, for_ms: u64) -> io::Result<Older> {
         let mut older = Older { last: None, is_blank: true };
-        self.rewrite(number, &mut |deed| {
+        self.rewrite(number, false, &mut |deed| {
             let is_due = deed.address.is_some() && now.ms_since(deed.at) >= for_ms;
             older.is_blank &= deed.address.is_none() || is_due;
             older.last = older.last.max(Some(deed.at));
@@ -181,34 +236,34 @@ impl Files {
         Ok(older)
     }
 
-    /// Puts a pseudonym in the place of names, and takes addresses out of the entries of those who
-    /// had them.
-    pub(super) fn forget(&mut self, who: &Forgotten) -> io::Result<u64> {
+    /// Puts a pseudonym in the place of names, also in what is noted later. Lines that aren't whole
+    /// go, as nobody knows whom they name.
+    pub(super) fn forget(&mut self, who: Forgotten) -> io::Result<u64> {
         self.end_file()?;
-        let names: HashSet<&str> = who.names.iter().map(String::as_str).collect();
-        let is_theirs =
-            |name: &Option<String>| name.as_deref().is_some_and(|name| names.contains(name));
+        let mut hidden = Hidden::of(who);
+        for number in numbers(&self.directory)? {
+            for deed in deeds(&path_of(&self.directory, number))? {
+                let deed = deed?;
+                let from = deed.address.filter(|_| hidden.have_done(&deed));
+                hidden.addresses.extend(from);
+            }
+        }
         let mut changed = 0;
         for number in numbers(&self.directory)? {
-            changed += self.rewrite(number, &mut |deed| {
-                let acted = is_theirs(&deed.actor) || is_theirs(&deed.token);
-                let meant = is_theirs(&deed.object);
-                if acted {
-                    deed.actor = Some(who.pseudonym.clone());
-                    (deed.token, deed.address) = (None, None);
-                }
-                if meant {
-                    deed.object = Some(who.pseudonym.clone());
-                }
-                acted || meant
-            })?;
+            changed += self.rewrite(number, true, &mut |deed| hidden.hide(deed))?;
         }
+        self.hidden.push(hidden);
         Ok(changed)
     }
 
     /// Replaces a file by one in which `change` has changed entries; says how many it changed.
-    /// Lines that aren't whole go.
-    fn rewrite(&self, number: u64, change: &mut dyn FnMut(&mut Deed) -> bool) -> io::Result<u64> {
+    /// Lines that aren't whole go, with `is_strict` also where nothing else changes.
+    fn rewrite(
+        &self,
+        number: u64,
+        is_strict: bool,
+        change: &mut dyn FnMut(&mut Deed) -> bool,
+    ) -> io::Result<u64> {
         let path = path_of(&self.directory, number);
         let beside = path.with_extension("tmp");
         let mut options = OpenOptions::new();
@@ -221,7 +276,10 @@ impl Files {
             serde_json::to_writer(&mut to, &deed)?;
             to.write_all(b"\n")?;
         }
-        if changed == 0 {
+        to.flush()?;
+        let is_as_long =
+            || Ok::<_, io::Error>(fs::metadata(&path)?.len() == to.get_ref().metadata()?.len());
+        if changed == 0 && (!is_strict || is_as_long()?) {
             drop(to);
             fs::remove_file(&beside)?;
             return Ok(0);

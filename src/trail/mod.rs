@@ -14,6 +14,7 @@ use crate::clock::Clock;
 use crate::config::AuditConfig;
 use crate::disk::Disk;
 use crate::model::deed::{Action, Deed, Outcome, Way};
+use crate::model::whose::Whose;
 use crate::telemetry::measures;
 use crate::units::UnixMillis;
 use files::Files;
@@ -80,7 +81,9 @@ enum Order {
 /// Whose traces go from the log, and what stands there instead.
 #[derive(Clone, Debug)]
 pub struct Forgotten {
-    /// Names of theirs: owners, and ids of tokens.
+    /// Whose they are.
+    pub whose: Whose,
+    /// What else is of theirs: ids of tokens, videos and so on.
     pub names: Vec<String>,
     /// The pseudonym.
     pub pseudonym: String,
@@ -163,8 +166,9 @@ impl Trail {
         self.ask(Order::Keep)
     }
 
-    /// Puts a pseudonym in the place of somebody's names wherever they stand in the log, and takes
-    /// the addresses out of their entries; returns how many entries that changed. Blocks.
+    /// Puts a pseudonym in the place of somebody's names wherever they stand in the log, and until
+    /// the process ends in what is noted later, and takes the addresses out of their entries;
+    /// returns how many entries that changed. Blocks.
     ///
     /// # Errors
     /// The file system's.
@@ -319,7 +323,7 @@ impl Keeper {
             Order::Note(_) => {}
             Order::Written(reply) => drop(reply.send(())),
             Order::Keep(reply) => drop(reply.send(self.files.keep(self.clock.now()))),
-            Order::Forget { who, reply } => drop(reply.send(self.files.forget(&who))),
+            Order::Forget { who, reply } => drop(reply.send(self.files.forget(who))),
         }
     }
 

@@ -160,7 +160,11 @@ fn somebody_is_forgotten() {
     trail.note(deed(&clock, "ann", "1"));
     trail.note(deed(&clock, "bobby", "2"));
     trail.note(deed(&clock, "bobby", "ann"));
-    let who = Forgotten { names: vec!["ann".to_owned()], pseudonym: "erased-7".to_owned() };
+    let who = Forgotten {
+        whose: Whose::parse("ann").expect("a name"),
+        names: Vec::new(),
+        pseudonym: "erased-7".to_owned(),
+    };
     assert_eq!(trail.forget(who).expect("forgotten"), 2);
     let told = all(&trail);
     assert_eq!((told[0].actor.as_deref(), told[0].address), (Some("erased-7"), None));
@@ -170,6 +174,10 @@ fn somebody_is_forgotten() {
     assert!(!bytes(directory.path()).contains("ann"));
     trail.note(deed(&clock, "cat", "4"));
     assert_eq!(all(&trail).len(), 4);
+    // Who comes too late isn't named either.
+    trail.note(deed(&clock, "ann", "5"));
+    assert_eq!(all(&trail)[4].actor.as_deref(), Some("erased-7"));
+    assert!(!bytes(directory.path()).contains("ann"));
 }
 
 /// Thousands who are refused within a second leave room for everybody else.

@@ -16,6 +16,7 @@ mod denied;
 mod doctor;
 mod draft;
 mod encrypted;
+mod erase;
 mod faults;
 mod films;
 mod frozen;
