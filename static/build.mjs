@@ -67,7 +67,7 @@ execFileSync(join(here, "node_modules/.bin/tsc"), ["-p", join(here, "tsconfig.pa
 
 await esbuild({
   absWorkingDir: here,
-  entryPoints: ["slipway", "admin", "library"].map((name) => `css/${name}.css`),
+  entryPoints: ["slipway", "board", "library"].map((name) => `css/${name}.css`),
   outdir: dist,
   bundle: true,
   minify: true,

@@ -65,6 +65,13 @@ describe("access", { timeout: 8 * PATIENCE_MS }, () => {
       path: () => "/admin",
       ready: (page) => page.getByRole("heading", { level: 2 }).first().waitFor(),
     },
+    "the dialog for a token": {
+      path: () => "/admin",
+      ready: async (page) => {
+        await page.getByRole("button", { name: "New token" }).click();
+        await page.getByRole("dialog").getByRole("checkbox").first().waitFor();
+      },
+    },
     "the API's page": {
       path: () => "/docs",
       ready: (page) => page.getByRole("heading", { level: 2 }).nth(3).waitFor(),

@@ -264,7 +264,10 @@ describe("admin", { timeout: 6 * PATIENCE_MS }, () => {
   });
 
   it("makes a token, whose secret is shown once and works", async () => {
-    const { page, part } = await openAdmin(open, { allow: [/400/] });
+    const { page, part } = await openAdmin(open, {
+      allow: [/400/],
+      permissions: ["clipboard-read", "clipboard-write"],
+    });
     const access = part("Access");
     await access.getByRole("button", { name: "New token" }).click();
     const dialog = page.getByRole("dialog");
@@ -278,13 +281,66 @@ describe("admin", { timeout: 6 * PATIENCE_MS }, () => {
     await dialog.getByRole("button", { name: "New token" }).click();
     const shown = page.getByRole("dialog", { name: "Copy the token now" });
     const secret = await shown.locator("output").innerText();
+    await shown.getByRole("button", { name: "Copy" }).click();
+    assert.equal(await page.evaluate(() => navigator.clipboard.readText()), secret);
     assert.match(secret, /^slw_[\w-]{43}$/);
     const headers = { Authorization: `Bearer ${secret}` };
     const session = await (await fetch(`${server.base}/api/session`, { headers })).json();
     assert.deepEqual([session.owner, session.org, session.role], ["acme/ann", "acme", "uploader"]);
     await shown.getByRole("button", { name: "Done" }).click();
-    await rowOf(access, "new phone").getByText("0 / 3").waitFor();
+    await rowOf(access, "new phone").getByText("0 of 3 uploads begun").waitFor();
     assert.ok(!(await page.content()).includes(secret), "it is nowhere any more");
+  });
+
+  it("confines a token to scopes and limits, which the list tells", async () => {
+    const { page, part, done } = await openAdmin(open);
+    const access = part("Access");
+    await access.getByRole("button", { name: "New token" }).click();
+    const dialog = page.getByRole("dialog", { name: "New token" });
+    const scope = (name) => dialog.getByRole("checkbox", { name });
+    const role = dialog.getByLabel("May");
+    const size = dialog.getByLabel(/Largest file/);
+    await dialog.getByLabel("Name").fill("importer");
+    // What a role can't use isn't offered.
+    await role.selectOption("viewer");
+    await scope(/upload:create/).waitFor({ state: "hidden" });
+    await size.waitFor({ state: "hidden" });
+    await role.selectOption("admin");
+    await scope(/run the server/).check();
+    await dialog.getByLabel("Owner").fill("acme/ann");
+    await scope(/run the server/).waitFor({ state: "hidden" });
+    await scope(/video:read/).check();
+    await size.waitFor({ state: "hidden" });
+    await scope(/upload:create/).focus();
+    await page.keyboard.press("Space");
+    await size.fill("1.5");
+    await dialog.getByLabel("Unit").selectOption("GB");
+    await dialog.getByLabel(/Uploads in all/).fill("5");
+    await dialog.getByLabel("Kinds of files").selectOption("Videos and sound");
+    await dialog.getByLabel(/Days until/).fill("30");
+    await role.selectOption("uploader");
+    await dialog.getByRole("button", { name: "New token" }).click();
+    const secret = await page.locator("output.secret").innerText();
+    await page.getByRole("button", { name: "Done" }).click();
+    const row = rowOf(access, "importer");
+    const only = "only: see and play videos, upload";
+    const limits = "Videos and sound · up to 1.5 GB each · 0 of 5 uploads begun";
+    for (const said of [only, limits, "in 30 days", "acme/ann"]) {
+      await row.getByText(said).first().waitFor();
+    }
+    const { items } = await server.ask("GET", "/api/admin/tokens");
+    const made = items.find((token) => token.name === "importer");
+    assert.deepEqual(made.scopes, ["video:read", "upload:create"]);
+    assert.deepEqual(made.accept, ["video/*", "audio/*"]);
+    assert.deepEqual([made.role, made.maxSize, made.maxUploads], ["uploader", 1_500_000_000, 5]);
+    const session = await server.ask("GET", "/api/session", undefined, secret);
+    assert.equal(session.limits.maxSize, 1_500_000_000);
+    await access.getByRole("button", { name: "Revoke: importer" }).click();
+    await page.getByRole("dialog").getByRole("button", { name: "Revoke" }).click();
+    await row.waitFor({ state: "detached" });
+    const headers = { Authorization: `Bearer ${secret}` };
+    assert.equal((await fetch(`${server.base}/api/session`, { headers })).status, 401);
+    await done();
   });
 
   it("makes an account that logs in by its password, until it is disabled", async () => {
@@ -314,9 +370,29 @@ describe("admin", { timeout: 6 * PATIENCE_MS }, () => {
     await login.getByRole("link", { name: "Upload" }).first().waitFor();
     assert.equal(await login.getByRole("link", { name: "Admin" }).count(), 0);
 
+    const promote = accounts.getByRole("button", { name: "Change what it may: acme/ann" });
+    await promote.click();
+    const chosen = page.getByRole("dialog", { name: "Change what it may: acme/ann" });
+    await chosen.getByLabel("May").selectOption("viewer");
+    await chosen.getByRole("button", { name: "Save" }).click();
+    await rowOf(accounts, "acme/ann").getByText(/^watch/).waitFor();
+    await login.reload();
+    await login.getByRole("link", { name: "Library" }).first().waitFor();
+    const { role } = await login.evaluate(async () => (await fetch("/api/session")).json());
+    assert.equal(role, "viewer", "it counts at once");
+    await accounts.getByRole("button", { name: "Set password: acme/ann" }).click();
+    const renewed = page.getByRole("dialog");
+    await renewed.getByLabel("Password").fill("another horse");
+    await renewed.getByRole("button", { name: "Set password" }).click();
+    await renewed.waitFor({ state: "detached" });
+    await enter("correct horse");
+    await login.getByRole("alert").getByText("Name and password don't fit.").waitFor();
+    await enter("another horse");
+    await login.waitForURL(`${server.base}/library`);
+
     await accounts.getByRole("button", { name: "Disable: acme/ann" }).click();
     await accounts.getByRole("button", { name: "Enable: acme/ann" }).waitFor();
-    await enter("correct horse");
+    await enter("another horse");
     await login.getByRole("alert").getByText("Name and password don't fit.").waitFor();
     await accounts.getByRole("button", { name: "Remove: acme/ann" }).click();
     await page.getByRole("dialog").getByRole("button", { name: "Remove" }).click();

@@ -1,11 +1,11 @@
 /** What runs here, and how the children that open files are confined. */
 
+import { type Around, Section } from "../board/section";
 import * as units from "../units";
 import { h, icon, text } from "../view";
 import { words } from "../words";
 import type { Status } from "./api";
 import { LAYERS, layersOn } from "./health";
-import { type Around, Section } from "./section";
 
 const w = words.admin.about;
 

@@ -5,6 +5,7 @@
  * on what the server tells while it happens.
  */
 
+import type { Section } from "../board/section";
 import type { ServerEvent } from "../events";
 import { h } from "../view";
 import { words } from "../words";
@@ -20,11 +21,10 @@ import { type Facts, judge } from "./health";
 import { Line as Waiting } from "./line";
 import { Live, type Line } from "./live";
 import { Running } from "./running";
-import type { Section } from "./section";
 import { Tokens } from "./tokens";
-import { Users } from "./users";
 import { Trash } from "./trash";
 import { Uploads } from "./uploads";
+import { Users } from "./users";
 import { Webhooks } from "./webhooks";
 
 const w = words.admin;

@@ -168,8 +168,22 @@ export interface NewToken {
   name?: string;
   owner?: string;
   expiresIn?: number;
+  scopes?: string[];
+  maxSize?: number;
   maxUploads?: number;
+  accept?: string[];
 }
+
+/** What a token can be confined to, and the smallest role that has it; none: the operator's. */
+export const SCOPES: readonly { scope: string; role: (typeof ROLES)[number] | null }[] = [
+  { scope: "video:read", role: "viewer" },
+  { scope: "video:write", role: "uploader" },
+  { scope: "upload:read", role: "viewer" },
+  { scope: "upload:create", role: "uploader" },
+  { scope: "grant:create", role: "uploader" },
+  { scope: "metrics", role: "viewer" },
+  { scope: "admin", role: null },
+];
 
 export interface User {
   id: string;

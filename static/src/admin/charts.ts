@@ -1,10 +1,10 @@
 /** What was done in the last hour and day, as bars; each chart is a table, too. */
 
+import { type Around, Section } from "../board/section";
 import * as units from "../units";
 import { h, text } from "../view";
 import { words } from "../words";
 import * as api from "./api";
-import { type Around, Section } from "./section";
 import { shape, svg } from "./svg";
 
 const w = words.admin.charts;

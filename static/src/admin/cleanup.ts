@@ -1,11 +1,11 @@
 /** Keeping house: looking what there is to do, doing it, and what earlier rounds found. */
 
+import { type Around, Section } from "../board/section";
+import { cell, Moment, type Row, Table } from "../board/table";
 import * as units from "../units";
 import { button, h, say, show, text } from "../view";
 import { words } from "../words";
 import * as api from "./api";
-import { type Around, Section } from "./section";
-import { cell, Moment, type Row, Table } from "./table";
 
 const w = words.admin.cleanup;
 /** Work that stood still, found and put in line again (or ended). */

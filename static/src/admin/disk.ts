@@ -1,13 +1,13 @@
 /** The disk: what lies there by kind, what is free, and what is always kept free. */
 
+import { type Around, Section } from "../board/section";
+import { cell, type Row, Table } from "../board/table";
 import * as units from "../units";
 import { h, show, text } from "../view";
 import { words } from "../words";
 import * as api from "./api";
 import { ownerName } from "./owners";
-import { type Around, Section } from "./section";
 import { shape, svg } from "./svg";
-import { cell, type Row, Table } from "./table";
 
 const w = words.admin;
 /** Width of the bar in its own units. */

@@ -1,12 +1,13 @@
 /** What went wrong for good: why, what helps, and another try of all or of one stage. */
 
 import type { Video } from "../api";
+import { type Around, Section } from "../board/section";
+import { buttons, cell, Moment, type Row, Table } from "../board/table";
 import type { ServerEvent } from "../events";
 import { h, say, show, text } from "../view";
 import { stageWord, words } from "../words";
 import * as api from "./api";
-import { type Around, Section } from "./section";
-import { buttons, cell, Moment, type Row, Table, videoCell } from "./table";
+import { videoCell } from "./owners";
 
 const w = words.admin;
 /** Stages that can be made anew by themselves. */

@@ -1,13 +1,13 @@
 /** What happened lately, the newest first. */
 
+import { type Around, Section } from "../board/section";
+import { Moment } from "../board/table";
 import type { ServerEvent } from "../events";
 import * as units from "../units";
 import { h, icon, type IconName, text, watchPath } from "../view";
 import { words } from "../words";
 import * as api from "./api";
 import { ownerName } from "./owners";
-import { type Around, Section } from "./section";
-import { Moment } from "./table";
 
 const w = words.admin.happened;
 

@@ -1,13 +1,14 @@
 /** Who waits, in the order in which they will be begun; the order is changed here. */
 
+import { type Around, Section } from "../board/section";
+import { buttons, cell, Moment, type Row, Table } from "../board/table";
 import type { ServerEvent } from "../events";
 import * as units from "../units";
 import { button, h, icon, say, show, text } from "../view";
 import { words } from "../words";
 import * as api from "./api";
 import { moves } from "./order";
-import { type Around, Section } from "./section";
-import { buttons, cell, Moment, type Row, Table, videoCell } from "./table";
+import { videoCell } from "./owners";
 
 const w = words.admin;
 

@@ -1,12 +1,13 @@
 /** What is being worked on now: each film with its children. */
 
+import { type Around, Section } from "../board/section";
+import { buttons, cell, type Row, Table } from "../board/table";
 import type { ServerEvent } from "../events";
 import * as units from "../units";
 import { h, show, text } from "../view";
 import { stageWord, words } from "../words";
 import * as api from "./api";
-import { type Around, Section } from "./section";
-import { buttons, cell, type Row, Table, videoCell } from "./table";
+import { videoCell } from "./owners";
 
 const w = words.admin;
 

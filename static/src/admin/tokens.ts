@@ -1,14 +1,15 @@
 /** Who has access. */
 
+import { showSecret } from "../board/ask";
+import { type Around, Section } from "../board/section";
+import { buttons, cell, Moment, type Row, Table } from "../board/table";
 import { confirmLoss } from "../details";
 import * as units from "../units";
 import { h, text } from "../view";
 import { words } from "../words";
 import * as api from "./api";
-import { askFor, field, roleField, showSecret } from "./ask";
+import { makeToken } from "./new-token";
 import { learnOwners } from "./owners";
-import { type Around, Section } from "./section";
-import { buttons, cell, Moment, type Row, Table } from "./table";
 
 const w = words.admin.tokens;
 
@@ -37,25 +38,14 @@ export class Tokens extends Section {
   }
 
   async #create(): Promise<void> {
-    const name = field(w.name, { name: "name", autofocus: true, maxlength: 200 });
-    const role = roleField("uploader");
-    const owner = field(words.admin.owner, { name: "owner", maxlength: 200 }, w.ownerHint);
-    const days = field(w.days, { name: "days", inputmode: "numeric", pattern: "[0-9]{1,4}" });
-    const count = field(w.count, { name: "count", inputmode: "numeric", pattern: "[0-9]{1,9}" });
-    const fields = [name, role, owner, days, count].map(({ element }) => element);
-    const made = await askFor(w.add, fields, w.add, () => {
-      const wanted: api.NewToken = { role: role.select.value };
-      if (name.input.value.trim()) wanted.name = name.input.value.trim();
-      if (owner.input.value.trim()) wanted.owner = owner.input.value.trim();
-      if (days.input.value) wanted.expiresIn = Number(days.input.value) * 86_400;
-      if (count.input.value) wanted.maxUploads = Number(count.input.value);
-      return api.createToken(wanted);
-    });
+    const made = await makeToken();
     if (made) await showSecret(w.secret, w.secretDetail, made.token);
   }
 
   #row(first: api.Token): Row<api.Token> {
-    const [name, role, owner] = [h("span"), cell(), h("td", { class: "reason" })];
+    const [name, owner] = [h("span"), h("td", { class: "reason" })];
+    const [role, scopes] = [h("span"), h("span", { class: "muted small whose" })];
+    const held = h("span", { class: "muted small whose" });
     const id = h("code", { class: "small whose" }, first.id);
     const [made, used, ends] = [new Moment(), new Moment(), new Moment()];
     const called = first.name ?? first.owner;
@@ -67,9 +57,9 @@ export class Tokens extends Section {
     const own = h("span", { class: "muted small" }, w.current);
     const draw = (token: api.Token) => {
       text(name, token.name ?? w.unnamed);
-      const may = w.roles[token.role] ?? token.role;
-      const held = limits(token);
-      text(role, held.length > 0 ? w.only(may, units.list(held)) : may);
+      text(role, w.roles[token.role] ?? token.role);
+      text(scopes, confined(token));
+      text(held, limits(token));
       text(owner, token.owner === token.id ? w.itself : token.owner);
       made.draw(token.createdAt);
       used.draw(token.usedAt);
@@ -80,14 +70,22 @@ export class Tokens extends Section {
     const acts = buttons(first.current ? own : revoke);
     const head = h("th", { scope: "row" }, name, id);
     const moments = [made, used, ends].map(({ element }) => cell(element));
-    return { cells: [head, role, owner, ...moments, acts], draw };
+    const may = h("td", { class: "reason" }, role, scopes, held);
+    return { cells: [head, may, owner, ...moments, acts], draw };
   }
 }
 
-/** Says to what a token is held. */
-function limits({ scopes, accept, maxSize, maxUploads, uploadsBegun }: api.Token): string[] {
-  const said = [...scopes, ...(accept ?? [])];
-  if (maxSize !== null) said.push(`≤ ${units.size(maxSize)}`);
-  if (maxUploads !== null) said.push(`${uploadsBegun} / ${maxUploads}`);
-  return said;
+/** Says what alone a token is good for. */
+function confined({ scopes }: api.Token): string {
+  const said = scopes.map((scope) => w.scopes[scope] ?? scope);
+  return said.length > 0 ? w.only(units.list(said)) : "";
+}
+
+/** Says which uploads a token may begin. */
+function limits({ accept, maxSize, maxUploads, uploadsBegun }: api.Token): string {
+  return units.facts(
+    accept && (w.kinds[accept.join(" ")] ?? units.list(accept)),
+    maxSize !== null && w.upTo(units.size(maxSize)),
+    maxUploads !== null && w.begun(uploadsBegun, maxUploads),
+  );
 }

@@ -1,14 +1,15 @@
 /** What was deleted and can be brought back. */
 
+import { restoreVideo } from "../api";
+import { type Around, Section } from "../board/section";
+import { buttons, cell, Moment, type Row, Table } from "../board/table";
 import { confirmLoss } from "../details";
 import type { ServerEvent } from "../events";
-import { restoreVideo } from "../api";
 import * as units from "../units";
 import { button, say, show, text } from "../view";
 import { words } from "../words";
 import * as api from "./api";
-import { type Around, Section } from "./section";
-import { buttons, cell, Moment, type Row, Table, videoCell } from "./table";
+import { videoCell } from "./owners";
 
 const w = words.admin.trash;
 type Item = api.Trashed & { owner?: string };

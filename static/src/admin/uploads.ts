@@ -1,12 +1,13 @@
 /** Uploads on their way: whose, how far, how fast. */
 
+import { type Around, Section } from "../board/section";
+import { cell, Moment, type Row, Table } from "../board/table";
 import type { ServerEvent } from "../events";
 import * as units from "../units";
 import { h, show, text } from "../view";
 import { words } from "../words";
 import * as api from "./api";
-import { type Around, Section } from "./section";
-import { cell, Moment, type Row, Table, videoCell } from "./table";
+import { videoCell } from "./owners";
 
 const w = words.admin;
 /** Samples closer together than this say little about a rate. */

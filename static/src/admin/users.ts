@@ -1,12 +1,13 @@
 /** Accounts that sign in with a name and a password. */
 
+import { askFor, field } from "../board/ask";
+import { type Around, Section } from "../board/section";
+import { buttons, cell, Moment, type Row, Table } from "../board/table";
 import { confirmLoss } from "../details";
 import { h, show, text } from "../view";
 import { words } from "../words";
 import * as api from "./api";
-import { askFor, field, roleField } from "./ask";
-import { type Around, Section } from "./section";
-import { buttons, cell, Moment, type Row, Table } from "./table";
+import { roleField } from "./roles";
 
 const w = words.admin.users;
 const t = words.admin.tokens;
@@ -69,11 +70,22 @@ export class Users extends Section {
     );
   }
 
+  async #setRole(user: api.User): Promise<void> {
+    const role = roleField(user.role);
+    await askFor(words.labelled(w.setRole, user.name), [role.element], words.edit.save, () =>
+      api.changeUser(user.id, { role: role.select.value }),
+    );
+  }
+
   #row(first: api.User): Row<api.User> {
     let user = first;
-    const [role, made, seen] = [cell(), new Moment(), new Moment()];
+    const [role, made, seen] = [h("span"), new Moment(), new Moment()];
     const off = h("span", { class: "muted small" }, w.disabled);
     const label = (does: string) => words.labelled(does, first.name);
+    const promote = this.action("pencil", "", () => this.#setRole(user), {
+      class: "button quiet bare",
+      title: w.setRole,
+    });
     const renew = this.action("pencil", w.setPassword, () => this.#setPassword(user));
     const turn = this.action(null, w.disable, () =>
       api.changeUser(user.id, { disabled: !user.disabled }),
@@ -82,6 +94,7 @@ export class Users extends Section {
       const sure = await confirmLoss(w.removeTitle(user.name), w.removeDetail, w.remove, t.keep);
       if (sure) await api.removeUser(user.id);
     });
+    promote.setAttribute("aria-label", label(w.setRole));
     renew.setAttribute("aria-label", label(w.setPassword));
     remove.setAttribute("aria-label", label(w.remove));
     const own = h("span", { class: "muted small" }, t.current);
@@ -98,6 +111,8 @@ export class Users extends Section {
     };
     const acts = first.current ? buttons(own, renew) : buttons(renew, turn, remove);
     const head = h("th", { scope: "row" }, h("span", {}, first.name), " ", off);
-    return { cells: [head, role, cell(made.element), cell(seen.element), acts], draw };
+    // Nobody takes their own way in.
+    const may = first.current ? cell(role) : cell(role, " ", promote);
+    return { cells: [head, may, cell(made.element), cell(seen.element), acts], draw };
   }
 }

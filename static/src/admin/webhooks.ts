@@ -1,11 +1,11 @@
 /** Webhooks: how each fares, and what they were told. */
 
+import { type Around, Section } from "../board/section";
+import { buttons, cell, Moment, type Row, Table } from "../board/table";
+import * as units from "../units";
 import { h, say, show, text, watchPath } from "../view";
 import { words } from "../words";
-import * as units from "../units";
 import * as api from "./api";
-import { type Around, Section } from "./section";
-import { buttons, cell, Moment, type Row, Table } from "./table";
 
 const w = words.admin.webhooks;
 

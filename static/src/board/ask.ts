@@ -4,7 +4,6 @@ import { openDialog } from "../details";
 import { told } from "../trouble";
 import { copy, h, show, text } from "../view";
 import { words } from "../words";
-import { ROLES } from "./api";
 
 const w = words.admin.tokens;
 
@@ -13,15 +12,6 @@ export function field(label: string, props: Record<string, unknown> = {}, hint =
   const input = h("input", { type: "text", autocapitalize: "off", spellcheck: "false", ...props });
   const note = hint ? [h("span", { class: "muted small" }, hint)] : [];
   return { input, element: h("label", {}, label, input, ...note) };
-}
-
-/** The choice of a role, the smallest first. */
-export function roleField(chosen: string) {
-  const select = h("select", { name: "role" });
-  for (const role of ROLES) {
-    select.append(h("option", { value: role, selected: role === chosen }, w.roles[role] ?? role));
-  }
-  return { select, element: h("label", {}, w.role, select) };
 }
 
 /** Asks for what `fields` hold and does it; stays open with the reason if that isn't possible. */

@@ -1,9 +1,7 @@
 /** Tables that are drawn again and again without disturbing what somebody is using in them. */
 
-import { firstControl, focusIn, h, keepFocus, show, text, watchPath } from "../view";
-import { words } from "../words";
 import * as units from "../units";
-import { ownerName } from "./owners";
+import { firstControl, focusIn, h, keepFocus, show, text } from "../view";
 
 /** One row: its cells in the order of the columns, and how they follow the item. */
 export interface Row<T> {
@@ -86,23 +84,6 @@ function leave(row: HTMLElement): void {
   const at = [...row.querySelectorAll("button")].indexOf(focusIn(row) as HTMLButtonElement);
   const same = () => next?.querySelectorAll("button")[Math.max(0, at)];
   void keepFocus(row, () => row.remove(), same, () => firstControl(next), () => card);
-}
-
-/** Returns the head of a row: a video's name that leads to it, and whose it is. */
-export function videoCell(): {
-  cell: HTMLElement;
-  draw(id: string | null, title: string | null, owner?: string | null): void;
-} {
-  const link = h("a");
-  const whose = h("span", { class: "muted small whose" });
-  const cell = h("th", { scope: "row" }, link, whose);
-  const draw = (id: string | null, title: string | null, owner?: string | null) => {
-    if (id) link.href = watchPath(id);
-    else link.removeAttribute("href");
-    text(link, title || words.watch.untitled);
-    text(whose, owner ? ownerName(owner) : "");
-  };
-  return { cell, draw };
 }
 
 /** A moment as people say it, with the exact one for whoever asks. */
