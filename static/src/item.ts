@@ -1,4 +1,4 @@
-/** A file of the upload page as views see it. The queue alone changes it. */
+/** A file of the upload page as views see it. The store alone changes it. */
 
 import type * as api from "./api";
 import type * as resume from "./resume";
