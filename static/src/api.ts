@@ -328,6 +328,18 @@ export async function deleteVideo(id: string): Promise<void> {
   await ask(videoPath(id), { method: "DELETE" });
 }
 
+/** Makes a link with which anybody plays a video for so many seconds. */
+export async function playbackLink(id: string, seconds: number): Promise<string> {
+  const path = `${videoPath(id)}/playback-token`;
+  const { watchUrl } = await json<{ watchUrl: string }>(path, sent({ expiresIn: seconds }));
+  return new URL(door.url(watchUrl), location.href).href;
+}
+
+/** Ends all links that were made so far with which anybody plays a video. */
+export async function endPlaybackLinks(id: string): Promise<void> {
+  await ask(`${videoPath(id)}/playback-tokens/revoke`, { method: "POST" });
+}
+
 /** Brings a video back from the trash. */
 export const restoreVideo = (id: string) =>
   json<Video>(`${videoPath(id)}/restore`, { method: "POST" });

@@ -65,6 +65,10 @@ const icons = {
   up: "M12 19V5m0 0-6 6m6-6 6 6",
   down: "M12 5v14m0 0-6-6m6 6 6-6",
   folder: "M3 6h6l2 3h10v10H3z",
+  share:
+    "M8.2 12a2.2 2.2 0 1 1-4.4 0 2.2 2.2 0 0 1 4.4 0z" +
+    "M20.2 6a2.2 2.2 0 1 1-4.4 0 2.2 2.2 0 0 1 4.4 0z" +
+    "M20.2 18a2.2 2.2 0 1 1-4.4 0 2.2 2.2 0 0 1 4.4 0zM8 11l8-4m-8 6 8 4",
   camera: "M3 7h11v10H3zM14 11l7-4v10l-7-4",
 } as const;
 export type IconName = keyof typeof icons;

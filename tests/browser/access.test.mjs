@@ -19,6 +19,7 @@ describe("access", { timeout: 8 * PATIENCE_MS }, () => {
     ({ server, browser, media, state, open } = made);
     axe = await readFile(packages.resolve("axe-core/axe.min.js"), "utf8");
     film = await uploaded();
+    await server.bring(media.at("rotated.mp4"), { visibility: "private", title: "Mine" });
   });
 
   /** Uploads a film and what is none, and returns the film's watch page once it is ready. */
@@ -46,6 +47,14 @@ describe("access", { timeout: 8 * PATIENCE_MS }, () => {
     "the library": {
       path: () => "/library",
       ready: (page) => page.getByRole("link").filter({ hasText: /faststart/ }).first().waitFor(),
+    },
+    "the dialog for links": {
+      path: () => "/library",
+      ready: async (page) => {
+        await page.getByRole("button", { name: "Share: Mine" }).click();
+        await page.getByRole("button", { name: "Make a link" }).click();
+        await page.getByRole("status", { name: "Link" }).waitFor();
+      },
     },
     "the watch page": {
       path: () => film,

@@ -3,7 +3,7 @@
 
 import { after, describe, it } from "node:test";
 import assert from "node:assert/strict";
-import { PATIENCE_MS, begin, openPage, otherSite, until } from "./slipway.mjs";
+import { PATIENCE_MS, begin, logIn, openPage, otherSite, until } from "./slipway.mjs";
 import { filmOf, loaded, play, seekOf, timeOf } from "./player.mjs";
 
 const LINK_OVER = "This link isn't valid any more";
@@ -56,6 +56,49 @@ describe("playback tokens", { timeout: 4 * PATIENCE_MS }, () => {
     const alone = await visit(`${server.base}/watch/${id}`);
     await alone.page.waitForURL(/\/login/);
     await alone.context.close();
+  });
+
+  it("are made in the library for a time, copied, and taken back", async () => {
+    const unlisted = { visibility: "unlisted", title: "Anybody's" };
+    await server.settled(await server.bring(media.at("faststart.mp4"), unlisted));
+    const storageState = await logIn(browser, server);
+    const permissions = ["clipboard-read", "clipboard-write"];
+    const context = await browser.newContext({ storageState, permissions });
+    const page = await openPage(context, [/400 \(/]);
+    await page.goto(`${server.base}/library`);
+    const share = page.getByRole("button", { name: "Share: Mine" });
+    await share.focus();
+    await page.keyboard.press("Enter");
+    assert.equal(await page.getByRole("button", { name: /^Share: Anybody/ }).count(), 0);
+    const dialog = page.getByRole("dialog", { name: "Share “Mine”" });
+    const good = dialog.getByLabel("Good for");
+    // What the server's configuration doesn't allow, it says.
+    await good.evaluate((it) => it.append(new Option("a year", "31536000")));
+    await good.selectOption("a year");
+    await dialog.getByRole("button", { name: "Make a link" }).click();
+    await dialog.getByRole("alert").getByText("expiresIn").waitFor();
+    await good.selectOption("1 hr");
+    await dialog.getByRole("button", { name: "Make a link" }).click();
+    const copier = dialog.getByRole("button", { name: "Copy link" });
+    await until("it can be copied at once", () =>
+      copier.evaluate((it) => it === document.activeElement),
+    );
+    await page.keyboard.press("Enter");
+    const link = await dialog.getByRole("status", { name: "Link" }).innerText();
+    const copied = () => page.evaluate(() => navigator.clipboard.readText());
+    await until("it is copied", copied, (text) => text === link);
+    assert.ok(link.startsWith(`${server.base}/watch/${id}?token=slp_`), link);
+    const guest = await visit(link, REFUSED);
+    await guest.page.getByRole("heading", { name: "Mine", level: 1 }).waitFor();
+    await dialog.getByRole("button", { name: "Take back all links" }).click();
+    await dialog.getByText("All links that were made so far have stopped working.").waitFor();
+    await dialog.getByRole("status", { name: "Link" }).waitFor({ state: "hidden" });
+    await guest.page.reload();
+    await guest.page.getByText(LINK_OVER).waitFor();
+    await dialog.getByRole("button", { name: "Close" }).click();
+    await until("the focus is back", () => share.evaluate((it) => it === document.activeElement));
+    for (const one of [page, guest.page]) one.assertQuiet();
+    for (const one of [context, guest.context]) await one.close();
   });
 
   it("say in words when they aren't good", async () => {

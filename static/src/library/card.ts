@@ -5,6 +5,7 @@ import { shareOf } from "../progress";
 import * as units from "../units";
 import { button, chip, copy, h, poster, watchPath, watchUrl } from "../view";
 import { words } from "../words";
+import { shareLinks } from "./share";
 
 const w = words.library;
 
@@ -145,9 +146,13 @@ export class Card {
     const isFailed = video.state === "failed";
     const canRetry = isFailed && this.isOwn && video.error?.retryable !== false;
     const said = words.upload.copy;
+    const isPlayed = !isFailed && video.kind !== "file";
+    const isShut = this.isOwn && isPlayed && video.visibility === "private";
+    const share = () => void shareLinks(video);
     return [
       canRetry ? button("retry", w.retry, () => void this.#retry(), label(w.retry)) : null,
       isFailed ? null : button("link", said, (it) => void copy(watchUrl(video.id), it), label(said)),
+      isShut ? button("share", w.share.does, share, label(w.share.does)) : null,
       this.isOwn ? button("trash", w.remove, () => void this.#remove(), label(w.remove)) : null,
     ];
   }
@@ -181,9 +186,9 @@ export class Card {
 
 /** What decides a card's elements; the rest is only a number in its chip. */
 function shape(video: api.Video): string {
-  const { title, state, playback, error, source, size, playable, tags, visibility } = video;
+  const { title, state, playback, error, source, size, playable, tags, visibility, kind } = video;
   const poster = playback?.poster;
   return JSON.stringify([
-    ...[title, state, poster, error, source?.duration, size, playable, tags, visibility],
+    ...[title, state, poster, error, source?.duration, size, playable, tags, visibility, kind],
   ]);
 }

@@ -267,6 +267,16 @@ export const words: Table = {
     removeDetail: "Niemand kann es mehr ansehen, und der Link funktioniert nicht mehr.",
     keep: "Behalten",
     retry: "Neu verarbeiten",
+    share: {
+      does: "Teilen",
+      title: (title: string) => `„${title}“ teilen`,
+      lead: "Wer den Link hat, kann ohne Anmeldung zusehen, bis seine Zeit um ist.",
+      span: "Gültig für",
+      make: "Link erstellen",
+      link: "Link",
+      end: "Alle Links zurücknehmen",
+      ended: "Alle bisherigen Links gelten nicht mehr.",
+    },
     error: "Die Videos können nicht angezeigt werden",
   },
   edit: {

@@ -246,6 +246,16 @@ export const en = {
     removeDetail: "Nobody can watch it any more, and its link stops working.",
     keep: "Keep it",
     retry: "Process again",
+    share: {
+      does: "Share",
+      title: (title: string) => `Share “${title}”`,
+      lead: "Whoever has the link can watch without logging in, until its time is over.",
+      span: "Good for",
+      make: "Make a link",
+      link: "Link",
+      end: "Take back all links",
+      ended: "All links that were made so far have stopped working.",
+    },
     error: "The videos can't be shown",
   },
   edit: {

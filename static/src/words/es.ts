@@ -260,6 +260,16 @@ export const words: Table = {
     removeDetail: "Nadie podrá verlo más, y su enlace dejará de funcionar.",
     keep: "Conservar",
     retry: "Procesar de nuevo",
+    share: {
+      does: "Compartir",
+      title: (title: string) => `Compartir «${title}»`,
+      lead: "Quien tenga el enlace puede verlo sin iniciar sesión hasta que caduque.",
+      span: "Válido durante",
+      make: "Crear un enlace",
+      link: "Enlace",
+      end: "Retirar todos los enlaces",
+      ended: "Los enlaces creados hasta ahora ya no funcionan.",
+    },
     error: "No se pueden mostrar los videos",
   },
   edit: {

@@ -268,6 +268,17 @@ export const words: Table = {
     removeDetail: "Plus personne ne pourra la regarder, et son lien ne marchera plus.",
     keep: "Conserver",
     retry: "Traiter à nouveau",
+    share: {
+      does: "Partager",
+      title: (title: string) => `Partager « ${title} »`,
+      lead:
+        "Toute personne qui a le lien peut regarder sans se connecter, jusqu’à la fin de sa durée.",
+      span: "Valable pendant",
+      make: "Créer un lien",
+      link: "Lien",
+      end: "Retirer tous les liens",
+      ended: "Les liens créés jusqu’ici ne fonctionnent plus.",
+    },
     error: "Impossible d’afficher les vidéos",
   },
   edit: {

@@ -241,6 +241,16 @@ export const words: Table = {
     removeDetail: "だれも視聴できなくなり、リンクも使えなくなります。",
     keep: "残す",
     retry: "再処理",
+    share: {
+      does: "共有",
+      title: (title: string) => `「${title}」を共有`,
+      lead: "リンクを知っている人は、期限までログインせずに視聴できます。",
+      span: "有効期間",
+      make: "リンクを作成",
+      link: "リンク",
+      end: "すべてのリンクを取り消す",
+      ended: "これまでに作成したリンクはすべて無効になりました。",
+    },
     error: "動画を表示できません",
   },
   edit: {

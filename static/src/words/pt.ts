@@ -266,6 +266,16 @@ export const words: Table = {
     removeDetail: "Ninguém mais poderá assistir, e o link deixa de funcionar.",
     keep: "Manter",
     retry: "Processar de novo",
+    share: {
+      does: "Compartilhar",
+      title: (title: string) => `Compartilhar “${title}”`,
+      lead: "Quem tiver o link pode assistir sem entrar, até o prazo acabar.",
+      span: "Válido por",
+      make: "Criar um link",
+      link: "Link",
+      end: "Recolher todos os links",
+      ended: "Os links criados até agora deixaram de funcionar.",
+    },
     error: "Não é possível mostrar os vídeos",
   },
   edit: {

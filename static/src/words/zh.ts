@@ -239,6 +239,16 @@ export const words: Table = {
     removeDetail: "删除后将无法观看，链接也会失效。",
     keep: "保留",
     retry: "重新处理",
+    share: {
+      does: "分享",
+      title: (title: string) => `分享“${title}”`,
+      lead: "持有链接的人无需登录即可观看，直到链接到期。",
+      span: "有效期",
+      make: "创建链接",
+      link: "链接",
+      end: "收回所有链接",
+      ended: "此前创建的链接均已失效。",
+    },
     error: "无法显示视频",
   },
   edit: {
