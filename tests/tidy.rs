@@ -18,6 +18,10 @@ const FUNCTION_LINES_MAX: usize = 80;
 const UNSAFE_IN: [&str; 2] = ["src/media/ffi.rs", "src/media/libraries.rs"];
 /// What ends the process instead of returning an error.
 const PANICS: [&str; 4] = ["panic!(", "todo!(", "unimplemented!(", "dbg!("];
+/// Where it is judged who somebody is.
+const JUDGES: [&str; 3] = ["src/access/", "src/http/", "src/hooks/"];
+/// What is compared there in a time that doesn't depend on where two of them differ.
+const SECRETS: [&str; 6] = ["hash", "mac", "password", "proof", "secret", "signature"];
 /// Registries by name, in pieces, so that this file doesn't hold what it forbids.
 const HOSTS: [(&str, &str); 8] = [
     ("registry.np", "mjs.org"),
@@ -169,6 +173,7 @@ fn check_rust(source: &Source, house: &House) -> Vec<String> {
         check_paths(&mut findings, house);
         check_docs(&mut findings);
         check_panics(&mut findings);
+        check_secrets(&mut findings);
     }
     findings.found
 }
@@ -290,6 +295,43 @@ fn check_panics(findings: &mut Findings) {
             }
         }
     }
+}
+
+/// Secrets, their hashes and signatures are compared by `subtle` or `hmac`, never by `==`.
+fn check_secrets(findings: &mut Findings) {
+    let source = findings.source;
+    if !JUDGES.iter().any(|judge| source.name.starts_with(judge)) {
+        return;
+    }
+    for (n, code) in source.code.iter().enumerate().filter(|(n, _)| !source.test[*n]) {
+        for mark in ["==", "!="] {
+            let sides = code.match_indices(mark).map(|(at, _)| code.split_at(at));
+            let named = sides.flat_map(|(before, behind)| [last_word(before), next_word(behind)]);
+            for word in named.filter(|word| SECRETS.contains(word)) {
+                let detail = format!("time tells how much of `{word}` fits before {mark} ends");
+                findings.add(n, "secrets", detail);
+            }
+        }
+    }
+}
+
+/// Returns the word at the end of `code`, whatever it is a part of.
+fn last_word(code: &str) -> &str {
+    let code = code.trim_end();
+    let start = code.rfind(|letter: char| !is_of_word(letter)).map_or(0, |at| at + 1);
+    &code[start..]
+}
+
+/// Returns the last word of the path that follows a comparison: `hash` in `== &self.record.hash`.
+fn next_word(code: &str) -> &str {
+    let code = code.trim_start_matches(|letter: char| !is_of_word(letter));
+    let end = code.find(|letter: char| !is_of_word(letter) && letter != '.').unwrap_or(code.len());
+    // What is called isn't compared itself.
+    if code[end..].starts_with('(') { "" } else { last_word(&code[..end]) }
+}
+
+fn is_of_word(letter: char) -> bool {
+    letter.is_ascii_alphanumeric() || letter == '_'
 }
 
 /// Ranks, rooms seen by few, and owners of foreign crates.
@@ -502,6 +544,9 @@ fn bad_samples_are_found() {
         ("src/http/tus.rs", "fn f() { g().expect(\"it works\"); }", "expect"),
         ("src/http/tus.rs", "fn f() { unsafe { g() } }", "unsafe"),
         ("src/http/tus.rs", "while let  Some(Ok(b)) = s.next().await {}", "stream loop"),
+        ("src/access/a.rs", "fn f() -> bool { record.hash == *hash }", "secrets"),
+        ("src/access/a.rs", "fn f() -> bool { given != &self.key.signature }", "secrets"),
+        ("src/http/a.rs", "fn f() -> bool { query.signature == known }", "secrets"),
         ("src/http/tus.rs", &wide, "line length"),
         ("src/http/tus.rs", &long, "function length"),
         ("tests/it/a.rs", "/// Goal.\n#[test]\n#[ignore]\nfn f() {}", "ignored test"),
@@ -534,6 +579,9 @@ fn good_samples_pass() {
         ("src/ids.rs", "use crate::units::UnixMillis;\npub mod inner;\npub use uuid::Uuid;"),
         ("src/media/a.rs", "mod x {\n    use super::super::b::C;\n}"),
         ("src/pipeline.rs", "use crate::media::{dash, playlist as lists};"),
+        ("src/access/a.rs", "fn f() -> bool { equal(&record.hash, &hash) && role == Role::Admin }"),
+        ("src/access/a.rs", "fn f() -> bool { token.len() == TOKEN_CHARS }"),
+        ("src/state/a.rs", "fn f() -> bool { record.hash == *hash }"),
         (
             "src/main.rs",
             "use std::process::ExitCode;\nfn main() -> ExitCode { slipway::cli::run() }",
