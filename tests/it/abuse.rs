@@ -1,8 +1,9 @@
 //! Requests that no honest client sends: each is refused or cut off, and the server goes on.
 
-use crate::harness::{Server, media, raw};
+use crate::harness::{PATIENCE, Server, media, raw};
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::time::{Duration, Instant};
 
 /// What comes back until the server closes; a reset counts as the end.
 fn rest(mut stream: TcpStream) -> String {
@@ -168,6 +169,33 @@ fn a_stalled_upload_is_closed_and_kept() {
     assert_eq!(status(&answer), 503, "clients try again after this one: {answer}");
     assert!(answer.contains("body-timed-out"), "{answer}");
     assert_eq!(server.offset(&path), 30_000);
+}
+
+/// Heads and bodies that come letter by letter are given up like those that don't come: no letter
+/// buys time for the next one.
+#[test]
+fn trickles_are_cut_off() {
+    let server = Server::with(&[("SLIPWAY_UPLOAD__IDLE_TIMEOUT", "1s")]);
+    let (path, _) = server.create("a.bin", 100_000);
+    let body = format!(
+        "PATCH {path} HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {}\r\nTus-Resumable: 1.0.0\r\n\
+         Upload-Offset: 0\r\nContent-Type: application/offset+octet-stream\r\n\
+         Content-Length: 100000\r\n\r\n",
+        server.token
+    );
+    for start in ["GET /healthz HTTP/1.1\r\nHost: a\r\nX-A: ", "GET /", &body] {
+        let stream = raw(&server.address, start, b"");
+        let end = Instant::now() + PATIENCE;
+        while (&stream).write_all(b"x").is_ok() {
+            assert!(Instant::now() < end, "{start:?} goes on for ever");
+            std::thread::park_timeout(Duration::from_millis(100));
+        }
+        let answer = rest(stream);
+        assert!(matches!(status(&answer), 0 | 408 | 503), "{start:?}: {answer}");
+    }
+    let kept = server.offset(&path);
+    assert!(kept < 10_000, "{kept}");
+    assert_eq!(server.send("GET", "/healthz", &[], b"").status, 200);
 }
 
 /// An answer that comes before the body closes the connection, whether or not the client ever sends
