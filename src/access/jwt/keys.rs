@@ -45,7 +45,7 @@ impl KeySet {
     ///
     /// # Errors
     /// What is wrong with it, in words for the operator.
-    fn parse(text: &str) -> Result<Self, String> {
+    pub(super) fn parse(text: &str) -> Result<Self, String> {
         let keys = match text.trim_start() {
             json if json.starts_with('{') => keys_of_json(json)?,
             pem if pem.contains("-----BEGIN") => keys_of_pem(pem)?,

@@ -6,6 +6,7 @@
 
 mod keys;
 mod proof;
+mod proven;
 
 use crate::clock::Clock;
 use crate::config::JwtConfig;
@@ -14,11 +15,13 @@ use crate::model::accept::Accept;
 use crate::model::access::{Bounds, Role};
 use crate::units::{ByteCount, UnixMillis};
 use jsonwebtoken::{Validation, decode, decode_header};
-use keys::{Key, KeyFile};
-use serde::de::Error as _;
+use keys::{Key, KeyFile, KeySet};
+use proven::Proven;
+use serde::de::{Error as _, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 use std::collections::HashSet;
+use std::fmt;
 
 /// Longest token that is looked at.
 const TOKEN_BYTES_MAX: usize = 8 << 10;
@@ -43,6 +46,7 @@ pub(super) struct Jwts {
     keys: KeyFile,
     rules: JwtConfig,
     clock: Clock,
+    proven: Proven,
 }
 
 impl Jwts {
@@ -53,7 +57,8 @@ impl Jwts {
     pub(super) fn open(rules: JwtConfig, clock: Clock) -> Result<Self, String> {
         proof::install();
         let path = rules.key_file.as_deref().ok_or("no file of keys is named")?;
-        Ok(Self { keys: KeyFile::open(path, clock.clone())?, rules, clock })
+        let keys = KeyFile::open(path, clock.clone())?;
+        Ok(Self { keys, rules, clock, proven: Proven::default() })
     }
 
     /// Returns whom a token stands for; none if anything about it isn't as it should be.
@@ -61,6 +66,14 @@ impl Jwts {
         if token.len() > TOKEN_BYTES_MAX {
             return None;
         }
+        let keys = self.keys.keys();
+        // A signature is looked at once, times and all other claims each time.
+        let claims = self.proven.claims(token, &keys, || self.proved(token, &keys))?;
+        self.read(&claims, self.clock.now())
+    }
+
+    /// Returns the claims of a token that one of the keys has signed for this server.
+    fn proved(&self, token: &str, keys: &KeySet) -> Option<Map<String, Value>> {
         let header = decode_header(token).ok()?;
         let typ = header.typ.as_deref().unwrap_or("JWT");
         // Claims packed into another token, or extensions that must be understood, aren't.
@@ -68,10 +81,8 @@ impl Jwts {
         if !is_plain || !["JWT", "at+jwt"].iter().any(|known| typ.eq_ignore_ascii_case(known)) {
             return None;
         }
-        let keys = self.keys.keys();
         let mut fitting = keys.fitting(header.kid.as_deref(), header.alg);
-        let claims = fitting.find_map(|key| self.claims(token, key))?;
-        self.read(&claims, self.clock.now())
+        fitting.find_map(|key| self.claims(token, key))
     }
 
     /// Returns the claims of a token that the key has signed for this server.
@@ -88,7 +99,8 @@ impl Jwts {
             validation.set_audience(&[audience]);
             validation.required_spec_claims.insert("aud".to_owned());
         }
-        Some(decode(token, &key.key, &validation).ok()?.claims)
+        let Claims(claims) = decode(token, &key.key, &validation).ok()?.claims;
+        Some(claims)
     }
 
     fn read(&self, claims: &Map<String, Value>, now: UnixMillis) -> Option<Bearer> {
@@ -124,6 +136,37 @@ fn optional<'a, T>(
     match claims.get(name) {
         Some(claim) => read(claim).map(Some),
         None => Some(None),
+    }
+}
+
+/// All claims, each of them once (RFC 7519, section 4): of two with one name the app that signed
+/// may have meant another one than is read here.
+struct Claims(Map<String, Value>);
+
+impl<'de> Deserialize<'de> for Claims {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        from.deserialize_map(Once)
+    }
+}
+
+/// Reads an object whose names differ.
+struct Once;
+
+impl<'de> Visitor<'de> for Once {
+    type Value = Claims;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("claims, each of them once")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Claims, A::Error> {
+        let mut claims = Map::new();
+        while let Some((name, value)) = entries.next_entry()? {
+            if claims.insert(name, value).is_some() {
+                return Err(A::Error::custom("a claim is there twice"));
+            }
+        }
+        Ok(Claims(claims))
     }
 }
 

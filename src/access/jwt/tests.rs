@@ -362,6 +362,65 @@ fn tokens_dont_choose_their_algorithm() {
     }
 }
 
+/// A token brings no key along and has none fetched: what it says of keys elsewhere is nothing.
+#[test]
+fn tokens_bring_no_keys() {
+    let place = Place::new();
+    let (own, stranger) = (Signer::p256(), Signer::p256());
+    let jwts = place.jwts(&own.jwk().to_string()).expect("keys");
+    let file = place.directory.path().join("keys").display().to_string();
+    for brought in [
+        json!({"jwk": stranger.jwk()}),
+        json!({"jku": "http://127.0.0.1:1/keys"}),
+        json!({"jku": format!("file://{file}")}),
+        json!({"x5u": "http://169.254.169.254/latest"}),
+        json!({"x5c": [STANDARD.encode("a certificate")]}),
+        json!({"kid": file, "jku": file}),
+    ] {
+        let mut header = json!({"alg": "ES256"});
+        let all = header.as_object_mut().expect("an object");
+        all.extend(brought.as_object().cloned().expect("an object"));
+        assert!(jwts.bearer(&stranger.token_with(&header, &ann())).is_none(), "{brought}");
+        assert!(jwts.bearer(&own.token_with(&header, &ann())).is_some(), "{brought}");
+    }
+}
+
+/// Signs text as it is.
+fn signed_as_is(signer: &Signer, header: &str, claims: &str) -> String {
+    let part = |text: &str| URL_SAFE_NO_PAD.encode(text);
+    let message = format!("{}.{}", part(header), part(claims));
+    format!("{message}.{}", URL_SAFE_NO_PAD.encode(signer.proof(message.as_bytes())))
+}
+
+/// What is said twice is said wrongly, even by the app: two readers would take different words.
+#[test]
+fn nothing_is_said_twice() {
+    let place = Place::new();
+    let (jwts, signer) = (place.jwts(SECRET).expect("keys"), Signer::Secret(SECRET));
+    let header = r#"{"alg":"HS256"}"#;
+    let claims = format!(r#""sub":"ann","role":"uploader","exp":{}"#, NOW_SECONDS + 600);
+    let bearer = |header: &str, claims: &str| {
+        jwts.bearer(&signed_as_is(&signer, header, &format!("{{{claims}}}"))).is_some()
+    };
+    assert!(bearer(header, &claims));
+    for twice in [
+        r#""sub":"root""#,
+        r#""sub":"ann""#,
+        r#""\u0073ub":"root""#,
+        r#""role":"admin""#,
+        r#""exp":99999999999"#,
+        r#""email":"a","email":"b""#,
+    ] {
+        assert!(!bearer(header, &format!("{claims},{twice}")), "{twice} behind");
+        assert!(!bearer(header, &format!("{twice},{claims}")), "{twice} in front");
+    }
+    for header in [r#"{"alg":"none","alg":"HS256"}"#, r#"{"alg":"HS256","alg":"none"}"#] {
+        assert!(!bearer(header, &claims), "{header}");
+    }
+    let deep = format!(r#"{claims},"x":{}{}"#, "[".repeat(1_000), "]".repeat(1_000));
+    assert!(!bearer(header, &deep), "no stack is deep enough for everything");
+}
+
 /// Keys change with their file; a file that can't be used changes nothing.
 #[test]
 fn keys_follow_their_file() {
