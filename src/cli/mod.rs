@@ -21,6 +21,7 @@ mod user;
 use crate::config::flags::{Command, Flags, Settings};
 use crate::config::{self, Loaded};
 use crate::control::{Reply, Request};
+use crate::model::keep::KeepOriginals;
 use crate::{server, worker};
 use clap::Parser;
 use std::process::ExitCode;
@@ -115,6 +116,15 @@ fn check_config(settings: &Settings, keys: bool) -> Result<(), Failure> {
     match &loaded.file {
         Some(path) => eprintln!("The configuration is good (file: {}).", path.display()),
         None => eprintln!("The configuration is good (no file)."),
+    }
+    for (what, is_so) in [
+        ("originals (`originals.keep`)", loaded.config.originals.keep != KeepOriginals::Always),
+        ("ready videos (`retention.ready`)", loaded.config.retention.ready_ms.is_some()),
+        ("failed videos (`retention.failed`)", loaded.config.retention.failed_ms.is_some()),
+    ] {
+        if is_so {
+            eprintln!("It has {what} go by themselves; `slipway gc --dry-run` tells which.");
+        }
     }
     print!("{}", loaded.to_toml());
     Ok(())

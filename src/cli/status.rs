@@ -76,6 +76,7 @@ fn lines_of(status: &Value) -> Vec<String> {
         ),
     ];
     lines.extend(disk_lines(disk));
+    lines.extend(rule_lines(&status["retention"]));
     for warning in status["warnings"].as_array().into_iter().flatten() {
         let detail = warning["detail"].as_str().unwrap_or_default();
         for (at, line) in wrapped(detail, 9).into_iter().enumerate() {
@@ -107,6 +108,31 @@ fn disk_lines(disk: &Value) -> [String; 2] {
         format!("disk     [{}] {} free of {}", bar(used), bytes(free), bytes(total)),
         format!("         {kept} in reserve, {here} in use here"),
     ]
+}
+
+/// Says what goes by itself, if anything does.
+fn rule_lines(rules: &Value) -> Vec<String> {
+    let rule = |name: &str, what: &str| {
+        let seconds = rules[name].as_f64()?;
+        let behind = if seconds > 0.0 { format!(" {}", span(seconds)) } else { String::new() };
+        Some(format!("{what}{behind}"))
+    };
+    let said: Vec<_> = [
+        rule("originalsSeconds", "originals once ready"),
+        rule("readySeconds", "ready videos after"),
+        rule("failedSeconds", "failed ones after"),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
+    let mut lines = Vec::new();
+    if !said.is_empty() {
+        lines.push(format!("goes     {}", said.join(", ")));
+    }
+    if let Some(until) = rules["heldUntil"].as_str() {
+        lines.push(format!("         nothing before {until}: the clock has jumped"));
+    }
+    lines
 }
 
 fn running_lines(job: &Value) -> [String; 2] {

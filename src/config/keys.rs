@@ -6,6 +6,7 @@ use super::{
     ProxyHeaders, Reserve, UploadConfig, values as v,
 };
 use crate::model::access::Role;
+use crate::model::keep::Retention;
 use crate::model::manifest::Formats;
 use crate::model::video::Visibility;
 use crate::units::ByteCount;
@@ -66,6 +67,7 @@ pub(super) fn blank() -> Config {
         originals: OriginalsConfig::default(),
         default_visibility: Visibility::Unlisted,
         trash_for_ms: 0,
+        retention: Retention::default(),
         playback: PlaybackConfig::default(),
         hooks: HooksConfig::default(),
         limits: LimitsConfig::default(),
@@ -328,6 +330,15 @@ pub const KEYS: &[Key] = &[
         },
     },
     Key {
+        name: "originals.keep",
+        default: "always",
+        allowed: "`always`, `until-ready`, or a time from `1s` to `3650d`",
+        meaning: "How long originals are kept: as long as their videos, until everything is made \
+                  of them, or for this long behind that. Those of videos that have failed, and of \
+                  files that aren't media, always stay with their videos.",
+        set: |c, x| v::keep_originals(x).map(|it| c.originals.keep = it),
+    },
+    Key {
         name: "originals.encryption",
         default: "off",
         allowed: "`off`, `xchacha20-poly1305`",
@@ -479,6 +490,25 @@ pub const KEYS: &[Key] = &[
         meaning: "How long a deleted video can be restored; its bytes count for its owner until \
                   then. With `0` it is removed at once.",
         set: |c, x| v::time_or_zero(x, 365 * 86_400_000).map(|it| c.trash_for_ms = it),
+    },
+    Key {
+        name: "retention.ready",
+        default: "none",
+        allowed: "`none`, or a time from `1s` to `3650d`",
+        meaning: "How long after it has become ready a video is deleted by itself. It goes to the \
+                  trash, for `video.trash_for`.",
+        set: |c, x| {
+            v::time_or_none(x, 1_000, 3_650 * 86_400_000).map(|it| c.retention.ready_ms = it)
+        },
+    },
+    Key {
+        name: "retention.failed",
+        default: "none",
+        allowed: "`none`, or a time from `1s` to `3650d`",
+        meaning: "The same, for a video that has failed, behind that.",
+        set: |c, x| {
+            v::time_or_none(x, 1_000, 3_650 * 86_400_000).map(|it| c.retention.failed_ms = it)
+        },
     },
     Key {
         name: "playback.default_expiry",

@@ -16,6 +16,7 @@ pub use originals::OriginalsConfig;
 
 use crate::model::accept::Accept;
 use crate::model::access::Role;
+use crate::model::keep::Retention;
 use crate::model::manifest::Formats;
 use crate::model::video::Visibility;
 use crate::units::ByteCount;
@@ -51,6 +52,8 @@ pub struct Config {
     pub hooks: HooksConfig,
     /// How long a deleted video can be restored; 0 removes it at once.
     pub trash_for_ms: u64,
+    /// How long videos are kept.
+    pub retention: Retention,
     /// Playback tokens.
     pub playback: PlaybackConfig,
     /// What one caller may ask for.
@@ -521,6 +524,13 @@ fn apply(settings: Vec<(String, Setting)>) -> Result<(Config, Table), ConfigErro
             key: "media.encrypt",
             mend: "players of DASH and those who download a file can't open encrypted segments; \
                    with it set `media.formats` to [\"hls\"]",
+        });
+    }
+    if !config.retention.is_none() && config.trash_for_ms == 0 {
+        return Err(ConfigError::Conflict {
+            key: "video.trash_for",
+            mend: "with `retention.*` deleted videos have to stay in the trash for a while, so that \
+                   a mistake can be undone",
         });
     }
     if config.playback.default_expiry_ms > config.playback.max_expiry_ms {

@@ -1,7 +1,9 @@
-//! Settings of originals: whether they are encrypted, and where the keys are.
+//! Settings of originals: how long they are kept, whether they are encrypted, and where the keys
+//! are.
 
 use super::ConfigError;
 use crate::cipher::{BadKeys, Keyring};
+use crate::model::keep::KeepOriginals;
 use std::fs::File;
 use std::io::Read;
 use std::os::unix::fs::PermissionsExt;
@@ -22,6 +24,8 @@ pub struct OriginalsConfig {
     pub key_file: Option<PathBuf>,
     /// Systemd's directory of credentials, if there is one.
     pub credentials: Option<PathBuf>,
+    /// How long they are kept once their video is ready.
+    pub keep: KeepOriginals,
 }
 
 impl OriginalsConfig {

@@ -2,6 +2,7 @@
 
 use super::{Listen, Network, Reserve};
 use crate::model::accept::Accept;
+use crate::model::keep::KeepOriginals;
 use crate::model::manifest::Formats;
 use crate::units::ByteCount;
 use std::path::PathBuf;
@@ -87,6 +88,18 @@ pub(super) fn size_or_none(value: &Value) -> Read<Option<ByteCount>> {
     }
 }
 
+/// Reads how long originals are kept.
+pub(super) fn keep_originals(value: &Value) -> Read<KeepOriginals> {
+    match value.as_str() {
+        Some("always") => Ok(KeepOriginals::Always),
+        Some("until-ready") => Ok(KeepOriginals::UntilReady),
+        _ => match time(value, 1_000, 3_650 * 86_400_000) {
+            Ok(ms) => Ok(KeepOriginals::For { ms }),
+            Err(mend) => Err(format!("{mend}, or \"always\", or \"until-ready\"")),
+        },
+    }
+}
+
 /// Reads a bound on how many, `none` for no bound.
 pub(super) fn count_or_none(value: &Value) -> Read<Option<usize>> {
     match value.as_str() {
@@ -135,6 +148,17 @@ pub(super) fn time(value: &Value, min_ms: u64, max_ms: u64) -> Read<u64> {
 }
 
 /// Reads a time, or 0 in any form.
+/// Reads a time, none where there is to be no bound.
+pub(super) fn time_or_none(value: &Value, min_ms: u64, max_ms: u64) -> Read<Option<u64>> {
+    match value.as_str() {
+        Some("none") => Ok(None),
+        _ => {
+            let mend = |mend| format!("{mend}, or \"none\"");
+            time(value, min_ms, max_ms).map(Some).map_err(mend)
+        }
+    }
+}
+
 pub(super) fn time_or_zero(value: &Value, max_ms: u64) -> Read<u64> {
     match value {
         Value::Integer(0) => Ok(0),

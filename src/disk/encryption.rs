@@ -256,6 +256,11 @@ impl Disk {
             to.flush()?;
             // Whoever rewraps keys now waits until the file is in its place.
             turn = Some(self.replacing());
+            if !path.exists() {
+                // It isn't kept any longer.
+                stopped = Some(None);
+                return Err(ErrorKind::NotFound.into());
+            }
             let head = KeyFile { key: key.clone(), tagged: Some((video, size.0)) }.wrap(keys);
             file.write_all_at(&head, 0)?;
             fail_at(FailAt::BeforeTagsInPlace);

@@ -32,6 +32,8 @@ pub enum FailAt {
     AfterRestoreBeforeRecord,
     /// `after-purge-record`: the record of a video is gone for good, its bytes are in the trash.
     AfterPurgeRecord,
+    /// `after-drop-record`: a record says that its original isn't kept, the bytes are there.
+    AfterDropRecord,
     /// `before-state-in-place`: a database that was made anew isn't in its place yet.
     BeforeStateInPlace,
     /// `after-key-before-rename`: the key of an encrypted upload lies beside where its bytes go.
@@ -63,7 +65,7 @@ pub enum FailAt {
 
 impl FailAt {
     /// All moments.
-    pub const ALL: [FailAt; 25] = [
+    pub const ALL: [FailAt; 26] = [
         Self::AfterWriteBeforeRecord,
         Self::AfterSyncBeforeRename,
         Self::AfterRenameBeforeRecord,
@@ -76,6 +78,7 @@ impl FailAt {
         Self::InMidTrash,
         Self::AfterRestoreBeforeRecord,
         Self::AfterPurgeRecord,
+        Self::AfterDropRecord,
         Self::BeforeStateInPlace,
         Self::AfterKeyBeforeRename,
         Self::BeforeTagsInPlace,
@@ -106,6 +109,7 @@ impl FailAt {
             Self::InMidTrash => "in-mid-trash",
             Self::AfterRestoreBeforeRecord => "after-restore-before-record",
             Self::AfterPurgeRecord => "after-purge-record",
+            Self::AfterDropRecord => "after-drop-record",
             Self::BeforeStateInPlace => "before-state-in-place",
             Self::AfterKeyBeforeRename => "after-key-before-rename",
             Self::BeforeTagsInPlace => "before-tags-in-place",

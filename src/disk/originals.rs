@@ -119,6 +119,43 @@ impl Disk {
         files::remove_tree(&self.path(Place::Original(video)))
     }
 
+    /// Removes the bytes of an original and what belongs to their encryption, and leaves what people
+    /// said of it; says whether something was there.
+    ///
+    /// # Errors
+    /// `Io`.
+    /// # Durability
+    /// A power cut may bring them back: the record has to say before that they aren't kept.
+    pub fn remove_source(&self, video: VideoId) -> Result<bool, DiskError> {
+        // Whoever makes tags or wraps keys just now puts no other key there behind us.
+        let _turn = self.replacing();
+        let mut was_there = false;
+        for path in self.source_files(video) {
+            was_there |= path.exists();
+            files::remove_file(&path)?;
+        }
+        Ok(was_there)
+    }
+
+    /// Says whether anything is there of what [`Disk::remove_source`] removes.
+    pub fn has_source_files(&self, video: VideoId) -> bool {
+        self.source_files(video).iter().any(|path| path.exists())
+    }
+
+    /// The bytes go before their key: without it they couldn't be told from damaged ones.
+    fn source_files(&self, video: VideoId) -> [PathBuf; 3] {
+        [Place::Source(video), Place::EncryptedSource(video), Place::SourceKey(video)]
+            .map(|place| self.path(place))
+    }
+
+    /// Has the disk confirm everything that is published.
+    ///
+    /// # Errors
+    /// `SyncFailed`, `Io`.
+    pub fn confirm_media(&self) -> Result<(), DiskError> {
+        files::sync_filesystem(&self.inner.root)
+    }
+
     pub(super) fn make_original_dir(&self, video: VideoId) -> Result<(), DiskError> {
         files::make_dirs(&self.inner.root, &self.path(Place::Original(video)), true)
     }

@@ -10,6 +10,7 @@ use crate::ids::{JobId, VideoId};
 use crate::model::access::Right;
 use crate::model::figures::Figures;
 use crate::model::job::{JobState, PRIORITIES, Stage, StageState};
+use crate::model::keep::KeepOriginals;
 use crate::model::problem::Problem as MediaProblem;
 use crate::model::room::warn_below;
 use crate::model::upload::UploadState;
@@ -298,7 +299,42 @@ pub(super) struct Status {
     jobs: Vec<JobView>,
     disk: Disk,
     uploads: Uploads,
+    retention: RulesView,
     warnings: Vec<Warning>,
+}
+
+/// What goes by itself, and when.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = RetentionRules)]
+struct RulesView {
+    /// Originals go this long after their video has become ready; none: they stay.
+    originals_seconds: Option<f64>,
+    /// Videos go this long after they have become ready.
+    ready_seconds: Option<f64>,
+    /// Videos go this long after they have failed.
+    failed_seconds: Option<f64>,
+    /// Nothing goes before, because the clock isn't believed.
+    held_until: Option<String>,
+}
+
+impl RulesView {
+    fn of(parts: &AppParts) -> Result<Self, Problem> {
+        let now = parts.clock.now();
+        let seconds = |ms: u64| ms as f64 / 1000.0;
+        let rules = parts.config.retention;
+        let watch = parts.state.rules_watch().map_err(translate::state)?;
+        Ok(Self {
+            originals_seconds: match parts.config.originals.keep {
+                KeepOriginals::Always => None,
+                KeepOriginals::UntilReady => Some(0.0),
+                KeepOriginals::For { ms } => Some(seconds(ms)),
+            },
+            ready_seconds: rules.ready_ms.map(seconds),
+            failed_seconds: rules.failed_ms.map(seconds),
+            held_until: watch.and_then(|watch| watch.held_until(now)).map(UnixMillis::to_rfc3339),
+        })
+    }
 }
 
 #[derive(Serialize, ToSchema)]
@@ -363,6 +399,7 @@ pub(super) fn status_of(parts: &AppParts) -> Result<Status, Problem> {
         warnings: warnings(parts, &disk),
         disk,
         uploads: Uploads { open: open.len(), receiving_bytes: received },
+        retention: RulesView::of(parts)?,
     })
 }
 

@@ -272,7 +272,7 @@ fn weaken(headers: &mut header::HeaderMap) {
 /// Answers with a video's original, to be saved under `filename`.
 ///
 /// # Errors
-/// 404 if it isn't there, 410 if it isn't kept because it isn't what is taken.
+/// 404 if it isn't there, 410 if it isn't kept.
 pub(super) async fn original(
     req: &HttpRequest,
     app: &App,

@@ -110,7 +110,10 @@ fn moment(video: &VideoRecord, time: f64) -> Result<PosterSource, Problem> {
         let detail = "`time` is a number of seconds from the film's beginning.";
         return Err(Problem::new(Code::InvalidRequest, detail).field("time"));
     }
-    if video.discarded || video.kind != VideoKind::Video {
+    if video.discarded {
+        return Err(translate::not_kept());
+    }
+    if video.kind != VideoKind::Video {
         let detail = "There are no pictures to choose from. Send one.";
         return Err(Problem::new(Code::Conflict, detail));
     }

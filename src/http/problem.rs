@@ -87,6 +87,8 @@ codes! {
     Unfinished = "upload-unfinished", 409, "The upload isn't complete yet";
     /// It was there and is gone.
     Gone = "gone", 410, "It is gone";
+    /// What was uploaded isn't kept: it isn't what is taken, or was to go once the video was ready.
+    OriginalNotKept = "original-not-kept", 410, "The original isn't kept";
     /// `Tus-Resumable` is missing or unknown.
     TusVersion = "tus-version", 412, "This version of the upload protocol isn't supported";
     /// The upload is larger than the server takes.

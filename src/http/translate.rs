@@ -240,6 +240,12 @@ fn gone(detail: &'static str) -> Problem {
     Problem::new(Code::Gone, detail)
 }
 
+/// Says that the file as it was sent isn't there any more, as it should be.
+pub(super) fn not_kept() -> Problem {
+    let detail = "The file as it was uploaded isn't kept here.";
+    Problem::new(Code::OriginalNotKept, detail)
+}
+
 fn out_of_space() -> Problem {
     let detail = "The server has no room for this. Its operator has to make some.";
     Problem::new(Code::OutOfSpace, detail).retryable(true)
@@ -284,9 +290,7 @@ pub(super) fn library(error: LibraryError) -> Problem {
         LibraryError::Forbidden => {
             Problem::new(Code::Forbidden, "Your role may look at this, not change it.")
         }
-        LibraryError::Discarded => {
-            gone("The file isn't of a kind that is taken here; it wasn't kept.")
-        }
+        LibraryError::Discarded => not_kept(),
         LibraryError::Invalid { field, rule } => {
             Problem::new(Code::InvalidRequest, format!("`{field}` {rule}.")).field(field)
         }
@@ -306,6 +310,7 @@ pub(super) fn library(error: LibraryError) -> Problem {
 pub(super) fn queue(error: QueueError) -> Problem {
     match error {
         QueueError::Missing => Problem::not_found(),
+        QueueError::NotKept => not_kept(),
         QueueError::Conflict | QueueError::Stale => conflict(),
         QueueError::Full => Problem::unavailable("Too much waits already.", BODIES_SECONDS),
         QueueError::State(cause) => Problem::internal(cause),

@@ -4,6 +4,7 @@
 //! moves it, before it touches it. What somebody may just be making has no record yet: such
 //! things are left alone for an hour.
 
+use super::keep::Rules;
 use super::{Janitor, JanitorError};
 use crate::disk::{Area, DiskError};
 use crate::ids::{JobId, UploadId, VideoId};
@@ -22,6 +23,9 @@ pub(super) const PAGE: usize = 256;
 /// How long something without a record is left alone, as it may just be coming.
 const YOUNG_MS: u64 = 3_600_000;
 
+/// Most that one cleaning removes because the rules have it so; the rest waits for the next one.
+pub(super) const DUE_MAX: usize = 1_000;
+
 /// Pauses after each page or directory.
 const PAUSE_SCHEDULED: Duration = Duration::from_millis(50);
 const PAUSE_ASKED: Duration = Duration::from_millis(1);
@@ -32,6 +36,10 @@ struct Cleaning<'a> {
     dry: bool,
     pause: Duration,
     report: Report,
+    /// What isn't kept any longer, by which time.
+    rules: Rules,
+    /// What has gone so far because it was due.
+    due: usize,
     /// Videos whose upload is remembered as ended: without a record they were deleted.
     deleted: HashSet<VideoId>,
 }
@@ -50,6 +58,8 @@ impl Janitor {
             dry: dry_run,
             pause: if by == AskedBy::Admin { PAUSE_ASKED } else { PAUSE_SCHEDULED },
             report: Report::begin(by, dry_run, self.clock.now()),
+            rules: self.rules().await?,
+            due: 0,
             deleted: self.deleted()?,
         };
         cleaning.uploads().await?;
@@ -222,7 +232,11 @@ impl Cleaning<'_> {
         }
         let _still = janitor.library.hold().await;
         let known = janitor.state.video(id)?;
-        if known.as_ref().is_some_and(|video| !video.discarded)
+        let is_right = |video: &VideoRecord| {
+            !video.discarded
+                || (video.state == VideoState::Ready && !janitor.disk.has_source_files(id))
+        };
+        if known.as_ref().is_some_and(is_right)
             || janitor.state.trashed(id)?.is_some()
             || (known.is_none() && self.is_young(id.drawn_at()))
         {
@@ -230,9 +244,13 @@ impl Cleaning<'_> {
         }
         let weight = janitor.blocking(move |disk| disk.weigh_original(id)).await?;
         let is_deleted = known.is_some() || self.deleted.contains(&id);
-        if is_deleted || !janitor.has_source(id).await? {
-            if !self.dry {
-                janitor.blocking(move |disk| disk.remove_original(id)).await?;
+        if is_deleted || !janitor.is_whole(id).await? {
+            match known.filter(|_| !self.dry) {
+                Some(dropped) => {
+                    janitor.remove_dropped(&dropped).await?;
+                }
+                None if self.dry => {}
+                None => janitor.blocking(move |disk| disk.remove_original(id)).await?,
             }
             self.found(Kind::DeletedOriginal, id.to_string(), weight.bytes);
         } else {
@@ -372,6 +390,9 @@ impl Cleaning<'_> {
     }
 
     async fn video(&mut self, video: VideoRecord) -> Result<(), JanitorError> {
+        if self.due_video(&video).await? || self.due_original(&video).await? {
+            return Ok(());
+        }
         let (janitor, id) = (self.janitor, video.id);
         let rungs: Vec<String> = match video.state {
             VideoState::Ready => video.renditions.iter().map(directory_of).collect(),
@@ -396,6 +417,57 @@ impl Cleaning<'_> {
             self.add(Kind::VideoWithoutWork, Action::Queued, id.to_string(), &detail);
         }
         Ok(())
+    }
+
+    /// Removes an original that isn't to be kept any longer, be it that it went before the records
+    /// were made anew; says whether that is so.
+    async fn due_original(&mut self, video: &VideoRecord) -> Result<bool, JanitorError> {
+        let now = self.rules.now;
+        let is_due = self.janitor.is_original_due(video, now) && self.may_go();
+        let is_gone = match (is_due, self.dry) {
+            (false, _) => false,
+            (true, true) => self.janitor.library.is_published(video).await?,
+            (true, false) => self.janitor.drop_original(video.id, now).await?,
+        };
+        if is_gone {
+            self.gone(Kind::DueOriginal, video.id, video.size.0);
+        }
+        Ok(is_gone)
+    }
+
+    /// Moves a video into the trash whose time is over; says whether it is.
+    async fn due_video(&mut self, video: &VideoRecord) -> Result<bool, JanitorError> {
+        let (janitor, id, now) = (self.janitor, video.id, self.rules.now);
+        let until = janitor.state.video_until(video, janitor.retention)?;
+        if until.is_none_or(|until| until > now) || !self.may_go() {
+            return Ok(false);
+        }
+        let weigh = move |disk: &crate::disk::Disk| -> Result<u64, DiskError> {
+            let media = disk.weigh_media(id)?.all();
+            Ok(disk.weigh_original(id)?.bytes + media.bytes)
+        };
+        let bytes = janitor.blocking(weigh).await?;
+        let is_gone = self.dry || janitor.expire(id, now).await?;
+        if is_gone {
+            self.gone(Kind::DueVideo, id, bytes);
+        }
+        Ok(is_gone)
+    }
+
+    /// Says whether one more thing may go because it is due, or be told of.
+    fn may_go(&self) -> bool {
+        self.dry || (self.rules.held_until.is_none() && self.due < DUE_MAX)
+    }
+
+    /// Tells of something that has gone because it was due, or would.
+    fn gone(&mut self, kind: Kind, id: VideoId, bytes: u64) {
+        self.due += usize::from(!self.dry);
+        let held = self.rules.held_until.map(|until| {
+            let until = until.to_rfc3339();
+            format!("Not before {until}: the clock is more than a day on since the last look.")
+        });
+        let detail = held.unwrap_or_default();
+        self.report.add(kind, kind.action(), id.to_string(), bytes, &detail);
     }
 
     /// Ends the work on a video whose original is gone. One that is ready goes on being watched.

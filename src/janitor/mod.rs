@@ -6,12 +6,14 @@
 
 mod audit;
 mod clean;
+mod keep;
 mod rebuild;
 mod space;
 mod tags;
 
 pub use audit::{Audit, Holdings, LastAudit, Strange};
 pub use rebuild::Rebuilt;
+use rebuild::without_source;
 
 use crate::clock::Clock;
 use crate::config::Reserve;
@@ -19,10 +21,12 @@ use crate::disk::{Disk, DiskError};
 use crate::events::Hub;
 use crate::ids::{JobId, VideoId};
 use crate::library::{Library, LibraryError};
+use crate::model::keep::{KeepOriginals, Retention};
 use crate::model::upkeep::AskedBy;
-use crate::model::video::Visibility;
+use crate::model::video::{VideoState, Visibility};
 use crate::queue::Queue;
-use crate::state::{State, StateError};
+use crate::state::{State, StateError, VideoRecord};
+use crate::trail::Trail;
 use crate::upload::{UploadError, Uploads};
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -73,6 +77,12 @@ pub struct Rooms {
     pub hub: Hub,
     /// Room that uploads leave alone.
     pub reserve: Reserve,
+    /// How long originals are kept.
+    pub keep: KeepOriginals,
+    /// How long videos are kept.
+    pub retention: Retention,
+    /// Where it is noted what goes by a rule.
+    pub trail: Trail,
 }
 
 impl std::ops::Deref for Janitor {
@@ -151,8 +161,7 @@ impl Janitor {
         for video in self.blocking(|disk| disk.originals()).await? {
             if let Some(known) = self.state.video(video)? {
                 if known.discarded {
-                    self.blocking(move |disk| disk.remove_original(video)).await?;
-                    swept.originals += 1;
+                    swept.originals += usize::from(self.remove_dropped(&known).await?);
                 }
                 continue;
             }
@@ -160,7 +169,7 @@ impl Janitor {
                 swept.trashed += 1;
                 continue;
             }
-            if deleted.contains(&video) || !self.has_source(video).await? {
+            if deleted.contains(&video) || !self.is_whole(video).await? {
                 self.blocking(move |disk| disk.remove_original(video)).await?;
                 swept.originals += 1;
             } else {
@@ -250,6 +259,24 @@ impl Janitor {
         let state = self.state.clone();
         let done = tokio::task::spawn_blocking(move || read(&state)).await;
         Ok(done.map_err(|_| JanitorError::Task)??)
+    }
+
+    /// Says whether what lies of a video is all of it: the original, or, where that isn't kept, all
+    /// that was to be made of it and what people said of it.
+    async fn is_whole(&self, video: VideoId) -> Result<bool, JanitorError> {
+        let has_source = self.has_source(video).await?;
+        Ok(has_source || self.blocking(move |disk| without_source(disk, video)).await?.is_some())
+    }
+
+    /// Removes what lies of an original that isn't kept; says whether something did. What people
+    /// said of a video that is ready stays.
+    async fn remove_dropped(&self, video: &VideoRecord) -> Result<bool, JanitorError> {
+        let (id, is_ready) = (video.id, video.state == VideoState::Ready);
+        self.blocking(move |disk| match is_ready {
+            true => disk.remove_source(id),
+            false => disk.remove_original(id).map(|()| true),
+        })
+        .await
     }
 
     async fn has_source(&self, video: VideoId) -> Result<bool, JanitorError> {

@@ -1,7 +1,7 @@
 //! Filling an empty database from what lies beside the bytes.
 
 use super::{Janitor, JanitorError};
-use crate::disk::{DiskError, Facts};
+use crate::disk::{Disk, DiskError, Facts};
 use crate::ids::{JobId, Owner, VideoId};
 use crate::model::manifest::{Manifest, Rung};
 use crate::model::rendition::RenditionState;
@@ -44,7 +44,7 @@ impl Janitor {
     pub async fn rebuild(&self) -> Result<Rebuilt, JanitorError> {
         let mut rebuilt = Rebuilt::default();
         for video in self.blocking(|disk| disk.originals()).await? {
-            if self.state.video(video)?.is_some() || !self.has_source(video).await? {
+            if self.state.video(video)?.is_some() || !self.is_whole(video).await? {
                 continue;
             }
             match self.adopt(video, None).await? {
@@ -87,9 +87,12 @@ impl Janitor {
         }
         let now = self.clock.now();
         let found = self.blocking(move |disk| disk.trashed(id)).await?;
-        let Some(size) = found.size else { return Ok(false) };
         let facts = found.facts.filter(|facts| facts.video == id);
-        let video = described(id, size, facts, found.manifest, now);
+        let is_made = found.manifest.as_ref().is_some_and(|manifest| manifest.complete);
+        let of_facts = facts.as_ref().filter(|_| is_made).map(|facts| facts.size);
+        let Some(size) = found.size.or(of_facts) else { return Ok(false) };
+        let mut video = described(id, size, facts, found.manifest, now);
+        video.discarded = found.size.is_none();
         let (deleted_at, until) = match found.note.filter(|note| note.video == id) {
             Some(note) => (note.deleted_at, note.until),
             None => (now, now.plus_ms(TRASH_FOR_MS)),
@@ -107,10 +110,16 @@ impl Janitor {
     ) -> Result<VideoState, JanitorError> {
         let now = self.clock.now();
         let video = self.blocking(move |disk| {
-            let size = disk.original_size(id)?;
+            let size = match disk.original_size(id) {
+                Err(DiskError::Missing) => None,
+                size => Some(size?),
+            };
+            let of_facts = without_source(disk, id)?;
             let facts = readable(disk.facts(id))?.filter(|facts| facts.video == id);
             let manifest = readable(disk.manifest(id))?;
-            let mut video = described(id, size, facts, manifest, now);
+            let known = size.or(of_facts).ok_or(DiskError::Missing)?;
+            let mut video = described(id, known, facts, manifest, now);
+            video.discarded = size.is_none();
             video.visibility = visibility.unwrap_or(video.visibility);
             Ok(video)
         });
@@ -123,6 +132,14 @@ impl Janitor {
         warn!(video.id = %id, "video {id} was taken in again from its files");
         Ok(state)
     }
+}
+
+/// Returns how large the original of a video was, if what lies beside it and all that was to be made
+/// of it are there: such a video is whole without it.
+pub(super) fn without_source(disk: &Disk, id: VideoId) -> Result<Option<ByteCount>, DiskError> {
+    let facts = readable(disk.facts(id))?.filter(|facts| facts.video == id);
+    let is_made = readable(disk.manifest(id))?.is_some_and(|manifest| manifest.complete);
+    Ok(facts.filter(|_| is_made).map(|facts| facts.size))
 }
 
 /// Makes a record of an original of `size` and what lies beside it.

@@ -1,16 +1,17 @@
 //! Starts after every kind of stop, and a database made anew from the files.
 
+mod keep;
 mod many;
 mod stuck;
 
 use super::*;
-use crate::config::{Durability, Reserve};
+use crate::config::{AuditConfig, Durability, Reserve};
 use crate::events::Hub;
 use crate::ids::{Epoch, JobId, Owner};
 use crate::model::access::{Pass, Role, Viewer};
-use crate::model::job::JobState;
+use crate::model::job::{JobState, PosterSource, Task};
 use crate::model::manifest::{Manifest, Rung, Segment};
-use crate::model::problem::ProblemCode;
+use crate::model::problem::{Problem, ProblemCode};
 use crate::model::rendition::RenditionPlan;
 use crate::model::upkeep::{Action, Kind, Report};
 use crate::model::upload::{Protocol, UploadState};
@@ -43,10 +44,14 @@ impl House {
             admission: Default::default(),
             live: true,
         };
-        Self::with(dir, limits)
+        Self::with(dir, limits, (KeepOriginals::Always, Retention::default()))
     }
 
-    fn with(dir: &std::path::Path, limits: UploadLimits) -> Self {
+    fn with(
+        dir: &std::path::Path,
+        limits: UploadLimits,
+        (keep, retention): (KeepOriginals, Retention),
+    ) -> Self {
         let disk = Disk::open(dir).expect("the directory is ours");
         let state = State::open(&disk.state_dir()).expect("the database opens");
         let clock = Clock::by_hand(START);
@@ -67,7 +72,25 @@ impl House {
         let queue = Queue::new(s, Hub::new(START), c, bell, None);
         let (hub, reserve) = (Hub::new(START), Reserve::Bytes(ByteCount(0)));
         let c = clock.clone();
-        let rooms = Rooms { uploads, library, queue, state, disk, clock: c, hub, reserve };
+        let log = AuditConfig {
+            keep_for_ms: 86_400_000,
+            size_max: ByteCount(1 << 20),
+            addresses_for_ms: 0,
+        };
+        let trail = Trail::open(&disk, &log, clock.clone()).expect("a log");
+        let rooms = Rooms {
+            uploads,
+            library,
+            queue,
+            state,
+            disk,
+            clock: c,
+            hub,
+            reserve,
+            keep,
+            retention,
+            trail,
+        };
         let janitor = Janitor::new(rooms);
         House { janitor, clock }
     }
@@ -231,7 +254,7 @@ async fn an_hour_without_a_byte_takes_nothing_away() {
     const MINUTE_MS: i64 = 60_000;
     let loaded = crate::config::load(None, std::iter::empty(), &[]).expect("defaults are sound");
     let dir = tempfile::tempdir().expect("a temporary directory");
-    let house = House::with(dir.path(), UploadLimits::of(&loaded.config));
+    let house = House::with(dir.path(), UploadLimits::of(&loaded.config), Default::default());
     let (janitor, clock) = (&house.janitor, house.clock.clone());
     let upload = house.upload("paused", b"ab", 3).await;
     let video = upload.video.expect("every upload has one");
@@ -270,7 +293,7 @@ async fn an_hour_without_a_byte_takes_nothing_away() {
     house.close().await;
 
     // Another hour, after a restart.
-    let house = House::with(dir.path(), UploadLimits::of(&loaded.config));
+    let house = House::with(dir.path(), UploadLimits::of(&loaded.config), Default::default());
     house.clock.advance_ms(clock.now().0 - START.0);
     let (janitor, queue) = (&house.janitor, house.queue());
     assert_eq!(janitor.start().await.expect("it starts"), Swept::default());

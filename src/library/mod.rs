@@ -6,6 +6,7 @@
 
 mod captions;
 mod change;
+mod originals;
 mod query;
 mod sort;
 mod trash;
@@ -54,7 +55,7 @@ pub enum LibraryError {
     /// It is the viewer's own, but their role doesn't allow this.
     #[error("the role doesn't allow it")]
     Forbidden,
-    /// The file isn't one that is taken, and its bytes weren't kept.
+    /// The file isn't one that is taken, or everything is made of it; its bytes aren't kept.
     #[error("the original isn't kept")]
     Discarded,
     /// Not all bytes of the film are here yet.

@@ -8,6 +8,7 @@ use super::{Library, LibraryError, Shelf};
 use crate::disk::{FailAt, TRASH_NOTE_VERSION, TrashNote, fail_at};
 use crate::ids::{JobId, VideoId};
 use crate::model::access::{Role, Viewer};
+use crate::model::keep::Retention;
 use crate::state::{Conflict, JobRecord, StateError, TrashRecord, VideoRecord};
 use crate::units::UnixMillis;
 use tracing::{info, warn};
@@ -64,18 +65,8 @@ impl Library {
         };
         match trashed {
             Some(video) => {
-                fail_at(FailAt::AfterTrashRecord);
                 info!(video.id = %id, "video {id} deleted, it can be restored");
-                self.tell(&video);
-                let note =
-                    TrashNote { version: TRASH_NOTE_VERSION, video: id, deleted_at: now, until };
-                let gone = video.clone();
-                self.put_away(id, move |shelf| {
-                    shelf.disk.trash(id, &note)?;
-                    shelf.remove_traces(&gone)
-                })
-                .await;
-                Ok(Deleted { video, until: Some(until) })
+                Ok(self.follow_into_trash(video, now, until).await)
             }
             None => {
                 let video = self.shelf.state.delete_video(id, now).await?;
@@ -91,6 +82,47 @@ impl Library {
                 Ok(Deleted { video, until: None })
             }
         }
+    }
+
+    /// Moves a video into the trash whose time is over by `now`, as these rules have it, if nobody
+    /// works with it; `None` if it stays.
+    ///
+    /// # Errors
+    /// `State`.
+    /// # Durability
+    /// As [`Library::delete`].
+    pub async fn expire(
+        &self,
+        id: VideoId,
+        rules: Retention,
+        now: UnixMillis,
+    ) -> Result<Option<Deleted>, LibraryError> {
+        let _one_at_a_time = self.shelf.changing.lock().await;
+        let until = now.plus_ms(self.shelf.trash_for_ms);
+        let trashed = self.shelf.state.trash_due_video(id, rules, now, until).await?;
+        let Some(video) = trashed else { return Ok(None) };
+        info!(video.id = %id, "the time of video {id} is over, it can be restored");
+        Ok(Some(self.follow_into_trash(video, now, until).await))
+    }
+
+    /// Tells of a video whose record is in the trash, and brings its bytes there.
+    async fn follow_into_trash(
+        &self,
+        video: VideoRecord,
+        deleted_at: UnixMillis,
+        until: UnixMillis,
+    ) -> Deleted {
+        fail_at(FailAt::AfterTrashRecord);
+        let id = video.id;
+        self.tell(&video);
+        let note = TrashNote { version: TRASH_NOTE_VERSION, video: id, deleted_at, until };
+        let gone = video.clone();
+        self.put_away(id, move |shelf| {
+            shelf.disk.trash(id, &note)?;
+            shelf.remove_traces(&gone)
+        })
+        .await;
+        Deleted { video, until: Some(until) }
     }
 
     /// Does what follows a deletion; what fails is left to the janitor.

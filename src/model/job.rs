@@ -55,6 +55,11 @@ impl Task {
         *self != Self::Film
     }
 
+    /// Says whether the source is needed for it.
+    pub fn reads_source(&self) -> bool {
+        !matches!(self, Self::Poster { of: PosterSource::Image })
+    }
+
     /// Returns what it makes; a newer small job for the same takes an older one's place.
     pub fn makes(&self) -> &'static str {
         match self {

@@ -10,6 +10,7 @@ pub mod extra;
 pub mod figures;
 pub mod hook;
 pub mod job;
+pub mod keep;
 pub mod ladder;
 pub mod manifest;
 pub mod name;

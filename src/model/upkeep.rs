@@ -33,6 +33,10 @@ pub enum Kind {
     UnknownOriginal,
     /// An original of a video that was deleted, or that isn't taken.
     DeletedOriginal,
+    /// An original that isn't to be kept any longer (`originals.keep`).
+    DueOriginal,
+    /// A video whose time is over (`retention.*`).
+    DueVideo,
     /// Published files of a video that isn't there.
     DeletedMedia,
     /// What lies in its old place of a video in the trash.
@@ -73,6 +77,8 @@ pub enum Action {
     Removed,
     /// It is a video of its own now, which only its owner sees.
     TakenIn,
+    /// It is in the trash, and can be restored for a while.
+    Trashed,
     /// It is moved to where it belongs.
     Moved,
     /// The video fails, and says why.
@@ -92,11 +98,13 @@ impl Kind {
             Self::ExpiredUpload
             | Self::UploadLeftover
             | Self::DeletedOriginal
+            | Self::DueOriginal
             | Self::DeletedMedia
             | Self::ExpiredTrash
             | Self::TrashLeftover
             | Self::WorkLeftover => Action::Removed,
             Self::UnknownOriginal => Action::TakenIn,
+            Self::DueVideo => Action::Trashed,
             Self::TrashStray => Action::Moved,
             Self::MissingOriginal => Action::Failed,
             Self::MissingMedia => Action::Told,

@@ -87,6 +87,9 @@ pub enum QueueError {
     /// The video has no job that could be ended, or one that must end first.
     #[error("the video's work isn't in a state for that")]
     Conflict,
+    /// The original that it would be made of isn't kept.
+    #[error("the original isn't kept")]
+    NotKept,
     /// Too many jobs of this kind wait already.
     #[error("too many jobs wait")]
     Full,
@@ -104,6 +107,7 @@ impl From<StateError> for QueueError {
             StateError::Missing => Self::Missing,
             StateError::Stale => Self::Stale,
             StateError::Conflict(Conflict::Full) => Self::Full,
+            StateError::Conflict(Conflict::NotKept) => Self::NotKept,
             StateError::Conflict(_) => Self::Conflict,
             other => Self::State(other.to_string()),
         }
@@ -377,8 +381,8 @@ impl Queue {
     /// Puts a failed or ready video in line again, for what is missing, and for `redo` anew.
     ///
     /// # Errors
-    /// `Missing` without such a video; `Conflict` while a job of it waits or runs, or while its
-    /// upload goes on.
+    /// `Missing` without such a video; `NotKept` without its original; `Conflict` while a job of it
+    /// waits or runs, or while its upload goes on.
     pub async fn retry(
         &self,
         video: VideoId,
@@ -398,7 +402,7 @@ impl Queue {
     /// same for this video ends.
     ///
     /// # Errors
-    /// `Missing` without such a video; `Full`.
+    /// `Missing` without such a video; `NotKept` if it is made of an original that is gone; `Full`.
     pub async fn add_small(
         &self,
         job: JobId,

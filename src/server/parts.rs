@@ -108,6 +108,9 @@ impl Parts {
             clock: clock.clone(),
             hub: hub.clone(),
             reserve: config.upload.reserve_free_space,
+            keep: config.originals.keep,
+            retention: config.retention,
+            trail: trail.clone(),
         });
         let refused = |cause: JanitorError| ServerError::State(cause.to_string());
         if rebuilt {
@@ -175,6 +178,8 @@ impl Parts {
         tasks.spawn(async move { janitor.run(until).await });
         let (janitor, until) = (self.janitor.clone(), stop.clone());
         tasks.spawn(async move { janitor.tag_originals(until).await });
+        let (janitor, until) = (self.janitor.clone(), stop.clone());
+        tasks.spawn(async move { janitor.drop_originals(until).await });
         match self.disk.bind_control() {
             Ok(listener) => {
                 let desk = Desk {

@@ -11,6 +11,7 @@ use super::record::{
 };
 use crate::model::estimate::Paces;
 use crate::model::figures::Figures;
+use crate::model::keep::Watch;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -62,6 +63,11 @@ impl Record for JobRecord {
 
 impl Record for LineRecord {
     const NAME: &'static str = "line";
+    const VERSION: u8 = 1;
+}
+
+impl Record for Watch {
+    const NAME: &'static str = "rules";
     const VERSION: u8 = 1;
 }
 

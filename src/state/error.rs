@@ -47,6 +47,9 @@ pub enum Conflict {
     /// It isn't time for that yet.
     #[error("it is not due yet")]
     NotDue,
+    /// The original isn't kept.
+    #[error("the original isn't kept")]
+    NotKept,
     /// A record of this id is there already.
     #[error("it exists")]
     Exists,

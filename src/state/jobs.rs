@@ -299,7 +299,7 @@ impl State {
     ///
     /// # Errors
     /// `Missing`; `Conflict` with the state of a job that is still open, or of a video that is
-    /// still uploading or whose original isn't kept; `Failed`.
+    /// still uploading, or `NotKept`; `Failed`.
     /// # Durability
     /// Synced.
     pub async fn requeue(&self, video: VideoId, job: JobRecord) -> Result<VideoRecord, StateError> {
@@ -312,7 +312,10 @@ impl State {
             if let Some(last) = last.filter(JobRecord::is_open) {
                 return Err(StateError::Conflict(Conflict::Job(last.state)));
             }
-            if video.discarded || video.state == VideoState::Uploading {
+            if video.discarded {
+                return Err(StateError::Conflict(Conflict::NotKept));
+            }
+            if video.state == VideoState::Uploading {
                 return Err(StateError::Conflict(Conflict::Video(video.state)));
             }
             if job.video != video.id {

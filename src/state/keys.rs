@@ -17,6 +17,7 @@
 //! e/<how>/<finished_at>/<job>       index: jobs that have ended, by how and when
 //! n/<owner>                         the turn of the next film of an owner
 //! f/<step>                          what was done in ten minutes, in numbers
+//! m/rules                           when the rules of what goes by itself were looked at
 //! m/line, m/paces                   about the line of films, and how long work takes here
 //! yw/<target>/<delivery>            what webhooks have still to be told
 //! yd/<delivery>                     what they were told, or wasn't
@@ -54,6 +55,7 @@ pub(super) const SET_BACK: &[u8] = b"d/";
 pub(super) const ENDED: &[u8] = b"e/";
 pub(super) const NEXT_TURNS: &[u8] = b"n/";
 pub(super) const LINE: &[u8] = b"m/line";
+pub(super) const RULES: &[u8] = b"m/rules";
 pub(super) const PACES: &[u8] = b"m/paces";
 pub(super) const SMALL: &[u8] = b"s/";
 pub(super) const LIVE: &[u8] = b"i/";
@@ -71,6 +73,7 @@ pub(super) const GRANTS: &[u8] = b"gr/";
 pub(super) const GRANT_HASHES: &[u8] = b"gh/";
 pub(super) const GRANTS_BY_OWNER: &[u8] = b"go/";
 pub(super) const GRANTS_DUE: &[u8] = b"gd/";
+pub(super) const SECRETS: &[u8] = b"m/secret/";
 pub(super) const SCHEMA: &[u8] = b"m/schema";
 
 pub(super) fn upload(id: UploadId) -> Vec<u8> {
@@ -201,7 +204,7 @@ pub(super) fn login_code(hash: &[u8; 32]) -> Vec<u8> {
 }
 
 pub(super) fn secret(name: &str) -> Vec<u8> {
-    [b"m/secret/", name.as_bytes()].concat()
+    [SECRETS, name.as_bytes()].concat()
 }
 
 /// Returns what the keys of the secrets of one ring begin with.
@@ -391,7 +394,8 @@ mod tests {
             GRANTS_DUE,
             SCHEMA,
             b"h/",
-            b"m/secret/",
+            RULES,
+            SECRETS,
         ];
         for (at, one) in all.iter().enumerate() {
             for other in &all[at + 1..] {

@@ -117,6 +117,9 @@ impl State {
     ) -> Result<VideoRecord, StateError> {
         self.call(Promise::Synced, move |view| {
             let mut video = videos::get(view, job.video)?;
+            if video.discarded && job.task.reads_source() {
+                return Err(StateError::Conflict(Conflict::NotKept));
+            }
             if view.keys(keys::SMALL)?.len() >= SMALL_WAITING_MAX {
                 return Err(StateError::Conflict(Conflict::Full));
             }

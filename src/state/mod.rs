@@ -18,6 +18,7 @@ mod figures;
 mod grants;
 mod growing;
 mod jobs;
+mod kept;
 mod keys;
 mod line;
 mod listed;

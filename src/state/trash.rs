@@ -37,11 +37,7 @@ impl State {
             if video.uploaded_at.is_none() {
                 return Err(StateError::Conflict(Conflict::Video(video.state)));
             }
-            end_work(view, &video, now)?;
-            view.tell(HookEvent::VideoState, about(&video, Whereabouts::Trashed));
-            view.remove(keys::video(id));
-            put(view, &TrashRecord { video: resting(video.clone()), deleted_at: now, until })?;
-            Ok(video)
+            throw(view, video, now, until)
         })
         .await
     }
@@ -157,6 +153,20 @@ impl State {
         }
         Ok(due)
     }
+}
+
+/// Moves a video into the trash and returns what it was.
+pub(super) fn throw(
+    view: &mut View<'_>,
+    video: VideoRecord,
+    now: UnixMillis,
+    until: UnixMillis,
+) -> Result<VideoRecord, StateError> {
+    end_work(view, &video, now)?;
+    view.tell(HookEvent::VideoState, about(&video, Whereabouts::Trashed));
+    view.remove(keys::video(video.id));
+    put(view, &TrashRecord { video: resting(video.clone()), deleted_at: now, until })?;
+    Ok(video)
 }
 
 /// Cancels all work on a video that is deleted, and ends its upload.

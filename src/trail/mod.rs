@@ -3,7 +3,7 @@
 //! Whoever notes something hands it to a thread and goes on: no request waits for this log or
 //! fails over it. The thread writes at once, so that the death of the process loses nothing, and
 //! has the disk confirm now and then. What it can't write is counted, told as a warning and in the
-//! metrics, and noted as a gap once it can write again. Noted by `http` and `control`.
+//! metrics, and noted as a gap once it can write again. Noted by `http`, `control` and `janitor`.
 
 mod files;
 mod reading;

@@ -86,6 +86,8 @@ export interface Video {
   owner?: string;
   sessionId?: string | null;
   size?: number | null;
+  /** The file as it was sent is there. */
+  originalKept?: boolean;
   state: VideoState;
   playable?: boolean;
   visibility?: Visibility;

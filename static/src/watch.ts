@@ -142,7 +142,8 @@ export class SlipwayWatch extends HTMLElement {
     this.#tags.replaceChildren(...tags.map((tag) => h("li", { class: "tag" }, tag)));
     show(this.#tags, tags.length > 0);
     show(this.#edit, api.mayChange(this.#session, video.owner));
-    show(this.#original, api.isOver(this.#session, video.owner) && video.state !== "uploading");
+    const isOver = api.isOver(this.#session, video.owner);
+    show(this.#original, isOver && video.originalKept !== false);
     this.#original.href = `/api/videos/${encodeURIComponent(this.#id)}/original`;
     this.#chapters.draw(video.playback?.chapters?.items ?? []);
     // Who watches wants to know of a state only when it isn't the usual one.

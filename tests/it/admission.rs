@@ -192,14 +192,14 @@ fn rejected_files_lose_their_bytes() {
         (&"failed".into(), &"unsupported-media".into())
     );
     let original = format!("/api/videos/{video}/original");
-    server.send("GET", &original, &[], b"").assert_problem(410, "gone");
+    server.send("GET", &original, &[], b"").assert_problem(410, "original-not-kept");
     let retry = server.send("POST", &format!("/api/videos/{video}/retry-processing"), &[], b"");
-    retry.assert_problem(409, "conflict");
+    retry.assert_problem(410, "original-not-kept");
     assert_eq!(begin(&server, "100000").status, 201);
     server.kill();
     server.restart();
     assert_eq!(server.json(&format!("/api/videos/{video}"))["state"], "failed");
-    server.send("GET", &original, &[], b"").assert_problem(410, "gone");
+    server.send("GET", &original, &[], b"").assert_problem(410, "original-not-kept");
     begin(&server, "1").assert_problem(413, "quota-exceeded");
     assert_eq!(server.offset(&path), text.len());
     delete(&server, &video);

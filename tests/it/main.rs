@@ -25,6 +25,7 @@ mod harness;
 mod hooks;
 mod hostile;
 mod ingest;
+mod keep;
 mod ledger;
 mod live;
 mod live_concat;

@@ -215,6 +215,7 @@ async fn parts(directory: &TempDir, config: Config) -> AppParts {
     let queue = Queue::new(state.clone(), hub.clone(), clock.clone(), uploads.finished(), None);
     let (s, d, h, c) = (state.clone(), disk.clone(), hub.clone(), clock.clone());
     let library = Library::new(s, d, h, c, config.trash_for_ms);
+    let trail = Trail::open(&disk, &config.audit, clock.clone()).expect("an audit log");
     let janitor = Janitor::new(Rooms {
         uploads: uploads.clone(),
         library: library.clone(),
@@ -224,11 +225,14 @@ async fn parts(directory: &TempDir, config: Config) -> AppParts {
         clock: clock.clone(),
         hub: hub.clone(),
         reserve: config.upload.reserve_free_space,
+        keep: config.originals.keep,
+        retention: config.retention,
+        trail: trail.clone(),
     });
     let access = Access::new(state.clone(), clock.clone(), config.auth_mode);
     access.trust(&config.jwt).expect("keys of JWTs");
     AppParts {
-        trail: Trail::open(&disk, &config.audit, clock.clone()).expect("an audit log"),
+        trail,
         access,
         library,
         janitor,

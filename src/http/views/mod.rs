@@ -42,6 +42,8 @@ pub(super) struct VideoView {
     created_at: String,
     uploaded_at: Option<String>,
     ready_at: Option<String>,
+    /// The file as it was sent is there, whole.
+    original_kept: bool,
     source: Option<SourceView>,
     renditions: Vec<RenditionView>,
     playback: PlaybackView,
@@ -109,6 +111,7 @@ impl VideoView {
             created_at: video.created_at.to_rfc3339(),
             uploaded_at: video.uploaded_at.map(UnixMillis::to_rfc3339),
             ready_at: video.ready_at.map(UnixMillis::to_rfc3339),
+            original_kept: video.uploaded_at.is_some() && !video.discarded,
             source: video.facts.as_ref().map(SourceView::of),
             renditions: video
                 .renditions

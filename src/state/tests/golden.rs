@@ -8,6 +8,7 @@ use crate::model::extra::{Chosen, ExtraKind, Pictures, Thumbnail};
 use crate::model::figures::Figures;
 use crate::model::hook::{DeliveryState, HookEvent, Whereabouts};
 use crate::model::job::{JobState, PosterSource, Stage, StageState, Task};
+use crate::model::keep::Watch;
 use crate::model::manifest::Picture;
 use crate::model::problem::{Problem, ProblemCode};
 use crate::model::rendition::{RenditionPlan, RenditionState, SoundPurpose};
@@ -497,6 +498,8 @@ fn records_keep_their_bytes() {
     paces.note(&load, ByteCount(1 << 20), 12.5, 10.0);
     check(paces);
     check(LineRecord { turn: 193, begun: 7, is_paused: true });
+    let now = UnixMillis(1_700_000_000_000);
+    check(Watch { seen_at: now, held: Some((now, now.plus_ms(86_400_000))) });
     check(token());
     check(grant());
     check_kind("-callback", callback_delivery());

@@ -723,6 +723,8 @@ export const words: Table = {
         "upload-leftover": "بقايا رفع",
         "unknown-original": "ملفات أصلية مجهولة",
         "deleted-original": "ملفات أصلية محذوفة",
+        "due-original": "ملفات أصلية انقضت مدتها",
+        "due-video": "فيديوهات انقضت مدتها",
         "deleted-media": "مستويات جودة محذوفة",
         "work-leftover": "بقايا عمل",
         "expired-trash": "مهملات قديمة",
@@ -736,6 +738,7 @@ export const words: Table = {
       actions: {
         removed: "أُزيل",
         "taken-in": "أُدرج كفيديو خاص",
+        trashed: "نُقل إلى المهملات",
         moved: "نُقل",
         failed: "عُلِّم بأنه فشل",
         told: "يحتاج إلى تدخل بشري",
@@ -745,6 +748,7 @@ export const words: Table = {
       plans: {
         removed: "سيُزال",
         "taken-in": "سيُدرج كفيديو خاص",
+        trashed: "سيُنقل إلى المهملات",
         moved: "سيُنقل",
         failed: "سيُعلَّم بأنه فشل",
         told: "يحتاج إلى تدخل بشري",

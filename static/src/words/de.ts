@@ -644,6 +644,8 @@ export const words: Table = {
         "upload-leftover": "Reste von Uploads",
         "unknown-original": "Unbekannte Originale",
         "deleted-original": "Gelöschte Originale",
+        "due-original": "Originale nach Ablauf ihrer Frist",
+        "due-video": "Videos nach Ablauf ihrer Frist",
         "deleted-media": "Gelöschte Qualitätsstufen",
         "work-leftover": "Reste der Verarbeitung",
         "expired-trash": "Altes im Papierkorb",
@@ -657,6 +659,7 @@ export const words: Table = {
       actions: {
         removed: "entfernt",
         "taken-in": "als privates Video aufgenommen",
+        trashed: "in den Papierkorb verschoben",
         moved: "verschoben",
         failed: "als fehlgeschlagen markiert",
         told: "jemand muss nachsehen",
@@ -666,6 +669,7 @@ export const words: Table = {
       plans: {
         removed: "wird entfernt",
         "taken-in": "wird als privates Video aufgenommen",
+        trashed: "wird in den Papierkorb verschoben",
         moved: "wird verschoben",
         failed: "wird als fehlgeschlagen markiert",
         told: "jemand muss nachsehen",

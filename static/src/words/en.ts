@@ -595,6 +595,8 @@ export const en = {
         "upload-leftover": "Left over from uploads",
         "unknown-original": "Unknown originals",
         "deleted-original": "Deleted originals",
+        "due-original": "Originals past their time",
+        "due-video": "Videos past their time",
         "deleted-media": "Deleted qualities",
         "work-leftover": "Left over from work",
         "expired-trash": "Old trash",
@@ -608,6 +610,7 @@ export const en = {
       actions: {
         removed: "removed",
         "taken-in": "taken in as a private video",
+        trashed: "moved to the trash",
         moved: "moved",
         failed: "marked as failed",
         told: "needs a person",
@@ -617,6 +620,7 @@ export const en = {
       plans: {
         removed: "to be removed",
         "taken-in": "to be taken in as a private video",
+        trashed: "to be moved to the trash",
         moved: "to be moved",
         failed: "to be marked as failed",
         told: "needs a person",

@@ -630,6 +630,8 @@ export const words: Table = {
         "upload-leftover": "Restos de subidas",
         "unknown-original": "Originales desconocidos",
         "deleted-original": "Originales borrados",
+        "due-original": "Originales cuyo plazo venció",
+        "due-video": "Videos cuyo plazo venció",
         "deleted-media": "Calidades borradas",
         "work-leftover": "Restos de trabajo",
         "expired-trash": "Papelera antigua",
@@ -643,6 +645,7 @@ export const words: Table = {
       actions: {
         removed: "eliminado",
         "taken-in": "incorporado como video privado",
+        trashed: "movido a la papelera",
         moved: "movido",
         failed: "marcado como fallido",
         told: "necesita a una persona",
@@ -652,6 +655,7 @@ export const words: Table = {
       plans: {
         removed: "se eliminará",
         "taken-in": "se incorporará como video privado",
+        trashed: "se moverá a la papelera",
         moved: "se moverá",
         failed: "se marcará como fallido",
         told: "necesita a una persona",

@@ -643,6 +643,8 @@ export const words: Table = {
         "upload-leftover": "Restes d’envois",
         "unknown-original": "Originaux inconnus",
         "deleted-original": "Originaux supprimés",
+        "due-original": "Originaux arrivés à échéance",
+        "due-video": "Vidéos arrivées à échéance",
         "deleted-media": "Qualités supprimées",
         "work-leftover": "Restes de travail",
         "expired-trash": "Vieille corbeille",
@@ -656,6 +658,7 @@ export const words: Table = {
       actions: {
         removed: "supprimé",
         "taken-in": "repris comme vidéo privée",
+        trashed: "mis à la corbeille",
         moved: "déplacé",
         failed: "marqué comme échec",
         told: "quelqu’un doit s’en occuper",
@@ -665,6 +668,7 @@ export const words: Table = {
       plans: {
         removed: "à supprimer",
         "taken-in": "à reprendre comme vidéo privée",
+        trashed: "à mettre à la corbeille",
         moved: "à déplacer",
         failed: "à marquer comme échec",
         told: "quelqu’un doit s’en occuper",

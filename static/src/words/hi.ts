@@ -604,6 +604,8 @@ export const words: Table = {
         "upload-leftover": "अपलोड के अवशेष",
         "unknown-original": "अनजान मूल फ़ाइलें",
         "deleted-original": "हटाई गई मूल फ़ाइलें",
+        "due-original": "मूल फ़ाइलें जिनका समय पूरा हुआ",
+        "due-video": "वीडियो जिनका समय पूरा हुआ",
         "deleted-media": "हटाई गई क्वालिटी फ़ाइलें",
         "work-leftover": "काम के अवशेष",
         "expired-trash": "पुराना ट्रैश",
@@ -617,6 +619,7 @@ export const words: Table = {
       actions: {
         removed: "हटाया गया",
         "taken-in": "निजी वीडियो के रूप में लिया गया",
+        trashed: "ट्रैश में डाला गया",
         moved: "दूसरी जगह ले जाया गया",
         failed: "विफल चिह्नित किया गया",
         told: "किसी व्यक्ति को देखना होगा",
@@ -626,6 +629,7 @@ export const words: Table = {
       plans: {
         removed: "हटाया जाएगा",
         "taken-in": "निजी वीडियो के रूप में लिया जाएगा",
+        trashed: "ट्रैश में डाला जाएगा",
         moved: "दूसरी जगह ले जाया जाएगा",
         failed: "विफल चिह्नित किया जाएगा",
         told: "किसी व्यक्ति को देखना होगा",

@@ -580,6 +580,8 @@ export const words: Table = {
         "upload-leftover": "アップロードの残り",
         "unknown-original": "不明な元ファイル",
         "deleted-original": "削除された元ファイル",
+        "due-original": "保存期限が過ぎた元ファイル",
+        "due-video": "保存期限が過ぎた動画",
         "deleted-media": "削除された画質ファイル",
         "work-leftover": "作業の残り",
         "expired-trash": "古いゴミ",
@@ -593,6 +595,7 @@ export const words: Table = {
       actions: {
         removed: "削除済み",
         "taken-in": "非公開の動画として取り込み済み",
+        trashed: "ゴミ箱へ移動済み",
         moved: "移動済み",
         failed: "失敗として記録済み",
         told: "人の対応が必要",
@@ -602,6 +605,7 @@ export const words: Table = {
       plans: {
         removed: "削除予定",
         "taken-in": "非公開の動画として取り込み予定",
+        trashed: "ゴミ箱へ移動予定",
         moved: "移動予定",
         failed: "失敗として記録予定",
         told: "人の対応が必要",

@@ -638,6 +638,8 @@ export const words: Table = {
         "upload-leftover": "Restos de envios",
         "unknown-original": "Originais desconhecidos",
         "deleted-original": "Originais excluídos",
+        "due-original": "Originais com prazo vencido",
+        "due-video": "Vídeos com prazo vencido",
         "deleted-media": "Qualidades excluídas",
         "work-leftover": "Restos de trabalho",
         "expired-trash": "Lixo antigo",
@@ -651,6 +653,7 @@ export const words: Table = {
       actions: {
         removed: "removido",
         "taken-in": "incluído como vídeo privado",
+        trashed: "movido para a lixeira",
         moved: "movido",
         failed: "marcado como falha",
         told: "precisa de uma pessoa",
@@ -660,6 +663,7 @@ export const words: Table = {
       plans: {
         removed: "a remover",
         "taken-in": "a incluir como vídeo privado",
+        trashed: "a mover para a lixeira",
         moved: "a mover",
         failed: "a marcar como falha",
         told: "precisa de uma pessoa",

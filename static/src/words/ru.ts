@@ -648,6 +648,8 @@ export const words: Table = {
         "upload-leftover": "Остатки загрузок",
         "unknown-original": "Неизвестные оригиналы",
         "deleted-original": "Удалённые оригиналы",
+        "due-original": "Оригиналы с истёкшим сроком",
+        "due-video": "Видео с истёкшим сроком",
         "deleted-media": "Удалённые варианты качества",
         "work-leftover": "Остатки работы",
         "expired-trash": "Старое в корзине",
@@ -661,6 +663,7 @@ export const words: Table = {
       actions: {
         removed: "удалено",
         "taken-in": "принято как личное видео",
+        trashed: "перемещено в корзину",
         moved: "перемещено",
         failed: "отмечено как ошибка",
         told: "нужен человек",
@@ -670,6 +673,7 @@ export const words: Table = {
       plans: {
         removed: "удалить",
         "taken-in": "принять как личное видео",
+        trashed: "переместить в корзину",
         moved: "переместить",
         failed: "отметить как ошибку",
         told: "нужен человек",

@@ -577,6 +577,8 @@ export const words: Table = {
         "upload-leftover": "上传残留",
         "unknown-original": "未知的原始文件",
         "deleted-original": "已删除的原始文件",
+        "due-original": "到期的原始文件",
+        "due-video": "到期的视频",
         "deleted-media": "已删除的清晰度文件",
         "work-leftover": "处理残留",
         "expired-trash": "回收站过期内容",
@@ -590,6 +592,7 @@ export const words: Table = {
       actions: {
         removed: "已移除",
         "taken-in": "已收为私有视频",
+        trashed: "已移至回收站",
         moved: "已移动",
         failed: "已标记为失败",
         told: "需要人工处理",
@@ -599,6 +602,7 @@ export const words: Table = {
       plans: {
         removed: "将移除",
         "taken-in": "将收为私有视频",
+        trashed: "将移至回收站",
         moved: "将移动",
         failed: "将标记为失败",
         told: "需要人工处理",
