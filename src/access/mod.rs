@@ -9,6 +9,7 @@ mod grants;
 mod guesses;
 mod jwt;
 mod playback;
+mod rings;
 mod secret;
 mod session;
 mod signed;
@@ -27,12 +28,13 @@ use guesses::Guesses;
 use jwt::{Bearer, Jwts};
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
-use tokio::sync::OnceCell;
 
 pub use grants::{GRANT_SECONDS_MAX, NewGrant};
 pub use playback::{
     HOST_CHARS_MAX, HOSTS_MAX, Scope, Ticket, Wanted, is_playback_shaped, parse_host,
 };
+use rings::Rings;
+pub use rings::Signs;
 pub use secret::{is_grant_shaped, is_token_shaped};
 pub use signed::{PART_URL_MS, PartSigner};
 use tokens::Uses;
@@ -132,9 +134,7 @@ struct Inner {
     state: State,
     clock: Clock,
     mode: AuthMode,
-    session_key: OnceCell<[u8; 32]>,
-    part_key: OnceCell<[u8; 32]>,
-    playback: playback::Keys,
+    rings: Rings,
     /// The token of the file `admin-token`, for which login links stand.
     admin: OnceLock<TokenId>,
     uses: Uses,
@@ -147,23 +147,10 @@ struct Inner {
 impl Access {
     /// Makes the judge over the tokens that `state` keeps.
     pub fn new(state: State, clock: Clock, mode: AuthMode) -> Self {
-        let (session_key, part_key) = (OnceCell::new(), OnceCell::new());
         let (admin, jwts, uses) = (OnceLock::new(), OnceLock::new(), Uses::default());
-        let playback = playback::Keys::default();
+        let rings = Rings::default();
         let (guesses, hashing) = (Guesses::default(), Hashing::default());
-        let inner = Inner {
-            state,
-            clock,
-            mode,
-            session_key,
-            part_key,
-            playback,
-            admin,
-            uses,
-            jwts,
-            guesses,
-            hashing,
-        };
+        let inner = Inner { state, clock, mode, rings, admin, uses, jwts, guesses, hashing };
         Self { inner: Arc::new(inner) }
     }
 
@@ -226,8 +213,8 @@ impl Access {
             return Err(Denied::Invalid);
         }
         let now = self.inner.clock.now();
-        let (named, id) =
-            session::verify(self.session_key().await?, value, now).ok_or(Denied::Invalid)?;
+        let ring = self.keys(Signs::Sessions).await?;
+        let (named, id) = session::verify(&ring, value, now).ok_or(Denied::Invalid)?;
         let session = self.inner.state.session(named.id(), id)?;
         match session.filter(|session| now < session.ends_at).map(|session| session.holder) {
             Some(Holder::Token(token)) => {
@@ -251,8 +238,9 @@ impl Access {
     /// `State`.
     pub async fn log_out(&self, value: &str) -> Result<(), StateError> {
         let now = self.inner.clock.now();
+        let ring = self.keys(Signs::Sessions).await?;
         if value.len() <= CREDENTIAL_BYTES_MAX
-            && let Some((named, id)) = session::verify(self.session_key().await?, value, now)
+            && let Some((named, id)) = session::verify(&ring, value, now)
         {
             self.inner.state.end_session(*named.id(), id).await?;
         }
@@ -352,20 +340,15 @@ impl Access {
     /// Returns what signs and checks addresses of parts.
     ///
     /// # Errors
-    /// Those of the state, where the key is kept.
+    /// Those of the state, where the keys are kept.
     pub async fn part_signer(&self) -> Result<PartSigner, StateError> {
-        let key = self.inner.part_key.get_or_try_init(|| self.inner.state.secret("parts"));
-        key.await.map(|key| PartSigner::new(*key))
+        PartSigner::new(self.keys(Signs::PartUrls).await?)
     }
 
     async fn open_token_session(&self, record: TokenRecord) -> Result<String, Denied> {
         let until = self.inner.clock.now().plus_ms(SESSION_MS);
         let until = record.expires_at.map_or(until, |token_ends| token_ends.min(until));
         self.open_session(Holder::Token(record.id), until).await
-    }
-
-    async fn session_key(&self) -> Result<&[u8; 32], StateError> {
-        self.inner.session_key.get_or_try_init(|| self.inner.state.secret("session")).await
     }
 
     fn live_token(&self, token: &str) -> Result<TokenRecord, Denied> {

@@ -5,6 +5,7 @@
 //! signature keeps everybody else from asking for records.
 
 use crate::ids::{SessionId, TokenId, UserId};
+use crate::state::Ring;
 use crate::units::UnixMillis;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -37,8 +38,8 @@ pub(super) fn sign(key: &[u8; 32], holder: Named, session: SessionId, until: Uni
 }
 
 /// Returns what a cookie names whose signature is right and whose end lies ahead of `now`.
-pub(super) fn verify(key: &[u8; 32], value: &str, now: UnixMillis) -> Option<(Named, SessionId)> {
-    let mut words = verified(key, SESSION, value)?.split('.');
+pub(super) fn verify(ring: &Ring, value: &str, now: UnixMillis) -> Option<(Named, SessionId)> {
+    let mut words = verified(ring, SESSION, value)?.split('.');
     let (holder, session, until) = (words.next()?, words.next()?, words.next()?);
     let holder = match holder.split_at_checked(1)? {
         ("t", id) => Named::Token(TokenId::parse(id).ok()?),
@@ -55,8 +56,8 @@ pub(super) fn sign_browser(key: &[u8; 32], user: UserId, browser: SessionId) -> 
 }
 
 /// Returns the account that a browser has signed in to before, and the browser.
-pub(super) fn verify_browser(key: &[u8; 32], value: &str) -> Option<(UserId, SessionId)> {
-    let (user, browser) = verified(key, BROWSER, value)?.split_once('.')?;
+pub(super) fn verify_browser(ring: &Ring, value: &str) -> Option<(UserId, SessionId)> {
+    let (user, browser) = verified(ring, BROWSER, value)?.split_once('.')?;
     Some((UserId::parse(user).ok()?, SessionId::parse(browser).ok()?))
 }
 
@@ -69,12 +70,12 @@ fn signed(key: &[u8; 32], purpose: &[u8], statement: &str) -> String {
     format!("{statement}.{}", URL_SAFE_NO_PAD.encode(signature))
 }
 
-/// Returns the statement of a value whose signature is right.
-fn verified<'a>(key: &[u8; 32], purpose: &[u8], value: &'a str) -> Option<&'a str> {
+/// Returns the statement of a value whose signature one of the keys has made.
+fn verified<'a>(ring: &Ring, purpose: &[u8], value: &'a str) -> Option<&'a str> {
     let (statement, signature) = value.rsplit_once('.')?;
     let signature = URL_SAFE_NO_PAD.decode(signature).ok()?;
-    mac(key, purpose, statement).verify_slice(&signature).ok()?;
-    Some(statement)
+    let is_by = |key| mac(key, purpose, statement).verify_slice(&signature).is_ok();
+    ring.iter().rev().any(|(_, key)| is_by(key)).then_some(statement)
 }
 
 fn mac(key: &[u8; 32], purpose: &[u8], statement: &str) -> Hmac<Sha256> {
@@ -92,25 +93,26 @@ mod tests {
     #[test]
     fn a_changed_or_late_cookie_is_worth_nothing() {
         let (key, at) = ([7u8; 32], UnixMillis);
+        let (ring, others) = (vec![(1, key), (2, [8u8; 32])], vec![(2, [8u8; 32])]);
         let (token, user) = (TokenId::fresh(at(1)), UserId::fresh(at(1)));
         let session = SessionId::fresh(at(1));
         for holder in [Named::Token(token), Named::User(user)] {
             let value = sign(&key, holder, session, at(2_000));
-            assert_eq!(verify(&key, &value, at(1_999)), Some((holder, session)));
-            assert_eq!(verify(&key, &value, at(2_000)), None);
-            assert_eq!(verify(&[8u8; 32], &value, at(0)), None);
+            assert_eq!(verify(&ring, &value, at(1_999)), Some((holder, session)));
+            assert_eq!(verify(&ring, &value, at(2_000)), None);
+            assert_eq!(verify(&others, &value, at(0)), None);
             let later = value.replace(".2000.", ".9000.");
             let other = value.replace(&session.to_string(), &SessionId::fresh(at(1)).to_string());
             let (kind, rest) = value.split_at(1);
             let turned = format!("{}{rest}", if kind == "t" { "u" } else { "t" });
             for bad in ["", ".", "a.b.c", &later, &other, &turned, &value[..value.len() - 1]] {
-                assert_eq!(verify(&key, bad, at(0)), None, "{bad}");
+                assert_eq!(verify(&ring, bad, at(0)), None, "{bad}");
             }
-            assert_eq!(verify_browser(&key, &value), None, "it is signed for something else");
+            assert_eq!(verify_browser(&ring, &value), None, "it is signed for something else");
         }
         let browser = sign_browser(&key, user, session);
-        assert_eq!(verify_browser(&key, &browser), Some((user, session)));
-        assert_eq!(verify_browser(&[8u8; 32], &browser), None);
-        assert_eq!(verify(&key, &browser, at(0)), None);
+        assert_eq!(verify_browser(&ring, &browser), Some((user, session)));
+        assert_eq!(verify_browser(&others, &browser), None);
+        assert_eq!(verify(&ring, &browser, at(0)), None);
     }
 }

@@ -3,30 +3,37 @@
 //! A page can hand them to a sender that must not have a token. The server keeps nothing about
 //! them; what they allow is in them and can't be changed without the key.
 
+use super::rings::newest;
 use crate::ids::UploadId;
+use crate::state::{Ring, StateError};
 use crate::units::UnixMillis;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
+use std::sync::Arc;
 
 /// How long a signed address of a part is good for.
 pub const PART_URL_MS: u64 = 3_600_000;
 
-/// Signs addresses of parts with the server's own key.
+/// Signs addresses of parts with the server's own keys.
 #[derive(Clone)]
 pub struct PartSigner {
-    key: [u8; 32],
+    ring: Arc<Ring>,
+    newest: [u8; 32],
 }
 
 impl PartSigner {
-    pub(super) fn new(key: [u8; 32]) -> Self {
-        Self { key }
+    /// Makes it of the keys that count; the newest one signs.
+    pub(super) fn new(ring: Arc<Ring>) -> Result<Self, StateError> {
+        let newest = newest(&ring)?.1;
+        Ok(Self { ring, newest })
     }
 
     /// Returns the signature that allows sending part `index` of an upload before `until`.
     pub fn sign(&self, upload: UploadId, index: u32, until: UnixMillis) -> String {
-        URL_SAFE_NO_PAD.encode(self.mac(upload, index, until).finalize().into_bytes())
+        let mac = mac(&self.newest, upload, index, until);
+        URL_SAFE_NO_PAD.encode(mac.finalize().into_bytes())
     }
 
     /// Says whether a signature allows this at the moment `now`.
@@ -39,17 +46,17 @@ impl PartSigner {
         now: UnixMillis,
     ) -> bool {
         let Ok(signature) = URL_SAFE_NO_PAD.decode(signature) else { return false };
-        now < until && self.mac(upload, index, until).verify_slice(&signature).is_ok()
+        let is_by = |key| mac(key, upload, index, until).verify_slice(&signature).is_ok();
+        now < until && self.ring.iter().rev().any(|(_, key)| is_by(key))
     }
+}
 
-    fn mac(&self, upload: UploadId, index: u32, until: UnixMillis) -> Hmac<Sha256> {
-        let mut mac =
-            Hmac::<Sha256>::new_from_slice(&self.key).expect("HMAC takes keys of any length");
-        // Another use of the same key can never be taken for an address.
-        mac.update(b"slipway part 1\0");
-        mac.update(format!("{upload}.{index}.{}", until.0).as_bytes());
-        mac
-    }
+fn mac(key: &[u8; 32], upload: UploadId, index: u32, until: UnixMillis) -> Hmac<Sha256> {
+    let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("HMAC takes keys of any length");
+    // Another use of the same key can never be taken for an address.
+    mac.update(b"slipway part 1\0");
+    mac.update(format!("{upload}.{index}.{}", until.0).as_bytes());
+    mac
 }
 
 #[cfg(test)]
@@ -59,7 +66,11 @@ mod tests {
     /// A signature is good for one part of one upload until its end, and for nothing else.
     #[test]
     fn a_signature_allows_one_part_for_a_time() {
-        let (signer, at) = (PartSigner::new([7; 32]), UnixMillis);
+        let of = |keys: &[u8]| {
+            let ring = keys.iter().map(|&key| (u32::from(key), [key; 32])).collect();
+            PartSigner::new(Arc::new(ring)).expect("there is a key")
+        };
+        let (signer, at) = (of(&[7]), UnixMillis);
         let id = UploadId::fresh(at(1_700_000_000_000));
         let signature = signer.sign(id, 3, at(2_000));
         assert!(signer.allows(&signature, id, 3, at(2_000), at(1_999)));
@@ -68,8 +79,12 @@ mod tests {
         assert!(!signer.allows(&signature, id, 4, at(2_000), at(1_999)), "another part");
         let other = UploadId::fresh(at(1_700_000_000_000));
         assert!(!signer.allows(&signature, other, 3, at(2_000), at(1_999)), "another upload");
-        let stranger = PartSigner::new([8; 32]);
+        let [rotated, stranger] = [of(&[7, 8]), of(&[8])];
         assert!(!stranger.allows(&signature, id, 3, at(2_000), at(1_999)), "another key");
+        assert!(rotated.allows(&signature, id, 3, at(2_000), at(1_999)), "its key still counts");
+        let by_new = rotated.sign(id, 3, at(2_000));
+        assert!(!signer.allows(&by_new, id, 3, at(2_000), at(0)), "the newest signs");
+        assert!(stranger.allows(&by_new, id, 3, at(2_000), at(0)));
         for bad in ["", "!", &signature[1..]] {
             assert!(!signer.allows(bad, id, 3, at(2_000), at(0)), "{bad}");
         }

@@ -4,6 +4,7 @@
 //! work and gets the same answer as a wrong password, and both are counted alike.
 
 use super::guesses::Attempt;
+use super::rings::{Signs, newest};
 use super::session::{self, Named};
 use super::{Access, CREDENTIAL_BYTES_MAX, Denied, SESSION_MS};
 use crate::ids::{NotAnOwner, Owner, SessionId, UserId};
@@ -244,8 +245,9 @@ impl Access {
         let user = self.checked(&login).await?;
         let browser = self.browser_of(&login, user.id).await?;
         let browser = browser.unwrap_or_else(|| SessionId::fresh(self.inner.clock.now()));
-        let key = self.session_key().await?;
+        let ring = self.keys(Signs::Sessions).await?;
         let session = self.open_user_session(&user).await?;
+        let (_, key) = newest(&ring)?;
         Ok(SignedIn { session, browser: session::sign_browser(key, user.id, browser) })
     }
 
@@ -319,7 +321,8 @@ impl Access {
     ) -> Result<Option<SessionId>, StateError> {
         let value = login.browser.as_deref().filter(|it| it.len() <= CREDENTIAL_BYTES_MAX);
         let Some(value) = value else { return Ok(None) };
-        let known = session::verify_browser(self.session_key().await?, value);
+        let ring = self.keys(Signs::Sessions).await?;
+        let known = session::verify_browser(&ring, value);
         Ok(known.filter(|(known, _)| *known == user).map(|(_, browser)| browser))
     }
 
@@ -350,7 +353,8 @@ impl Access {
             Holder::Token(id) => Named::Token(id),
             Holder::User(id, _) => Named::User(id),
         };
-        Ok(session::sign(self.session_key().await?, named, id, ends_at))
+        let ring = self.keys(Signs::Sessions).await?;
+        Ok(session::sign(&newest(&ring)?.1, named, id, ends_at))
     }
 
     async fn hash(&self, name: &Owner, password: Secret) -> Result<String, UserFault> {

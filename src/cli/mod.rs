@@ -9,9 +9,9 @@ mod db;
 mod doctor;
 mod erase;
 mod ingest;
+mod keys;
 mod operate;
 mod originals;
-mod playback;
 mod process;
 mod status;
 mod table;
@@ -78,7 +78,8 @@ pub fn main() -> ExitCode {
         Command::LoginLink => login_link(&settings),
         Command::Token(command) => token::run(&settings, command),
         Command::User(command) => user::run(&settings, command),
-        Command::Playback(command) => playback::run(&settings, command),
+        Command::Keys(command) => keys::keys(&settings, command),
+        Command::Playback(command) => keys::playback(&settings, command),
         Command::Ingest(said) => match ingest::run(&settings, said) {
             // Each file that didn't work has had its line.
             Ok(false) => return ExitCode::from(1),

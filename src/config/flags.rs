@@ -1,7 +1,7 @@
 //! Flags and subcommands, declared once.
 
 use crate::units::ByteCount;
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
 /// Self-hosted video uploads: resumable in, HLS and DASH out.
@@ -84,6 +84,9 @@ pub enum Command {
     /// Accounts that sign in with a name and a password
     #[command(subcommand)]
     User(UserCommand),
+    /// The keys with which the server signs
+    #[command(subcommand)]
+    Keys(KeysCommand),
     /// The keys that sign playback tokens
     #[command(subcommand)]
     Playback(PlaybackCommand),
@@ -251,6 +254,43 @@ pub enum TokenCommand {
         /// Id as `token list` shows it
         id: String,
     },
+}
+
+/// What to do with keys that sign something.
+#[derive(Debug, Subcommand)]
+pub enum KeysCommand {
+    /// Sign with a new key from now on; what the keys before have signed goes on counting
+    Rotate {
+        /// What they sign
+        of: KeysOf,
+        /// It doesn't: all of it ends at once
+        #[arg(long)]
+        drop_old: bool,
+    },
+    /// Forget all keys but the newest: what they have signed ends at once
+    DropOld {
+        /// What they sign
+        of: KeysOf,
+    },
+    /// List the keys that count
+    List {
+        /// What they sign
+        of: KeysOf,
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// What keys sign.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum KeysOf {
+    /// Playback tokens
+    Playback,
+    /// Addresses of parts of uploads
+    PartUrls,
+    /// Logins in browsers
+    Sessions,
 }
 
 /// What to do with the keys that sign playback tokens.

@@ -4,7 +4,7 @@
 //! database as well, so nothing else is asked. Without a server the same [`Desk`] works on the
 //! database itself. Used by `server` (listening) and `cli` (asking).
 
-use crate::access::{Access, NewToken, Secret, UserFault};
+use crate::access::{Access, NewToken, Secret, Signs, UserFault};
 use crate::backup;
 use crate::disk::Disk;
 use crate::ids::{TokenId, UserId};
@@ -71,8 +71,10 @@ pub enum Request {
         /// Which.
         id: TokenId,
     },
-    /// Something about the keys that sign playback tokens.
-    PlaybackKeys {
+    /// Something about the keys that sign something.
+    Keys {
+        /// What they sign.
+        signs: Signs,
         /// What.
         change: RingChange,
     },
@@ -135,8 +137,15 @@ impl Request {
             Self::UserChange { name, .. } => Some((Action::AccountChanged, Some(name.clone()))),
             Self::UserRemove { name } => Some((Action::AccountEnded, Some(name.clone()))),
             Self::Export => Some((Action::RecordsExported, None)),
-            Self::PlaybackKeys { change: RingChange::None } => None,
-            Self::PlaybackKeys { .. } => Some((Action::PlaybackKeysChanged, None)),
+            Self::Keys { change: RingChange::None, .. } => None,
+            Self::Keys { signs: Signs::Playback, .. } => Some((Action::PlaybackKeysChanged, None)),
+            Self::Keys { signs, .. } => {
+                let what = match signs {
+                    Signs::Sessions => "sessions",
+                    Signs::PartUrls | Signs::Playback => "part-urls",
+                };
+                Some((Action::SigningKeysChanged, Some(what.to_owned())))
+            }
             Self::Operate { operation } => operation.deed(),
             // Noted when it ends, under the name that is left.
             Self::UserErase { .. } => None,
@@ -183,8 +192,8 @@ pub enum Reply {
         /// False when no token has that id.
         found: bool,
     },
-    /// The keys that sign playback tokens, as they are then.
-    PlaybackKeys {
+    /// The keys that sign something, as they are then.
+    Keys {
         /// When each was made, in seconds since 1970; the newest is last.
         keys: Vec<u32>,
     },
@@ -372,9 +381,9 @@ impl Desk {
                 let revoked = self.access.revoke_token(id).await;
                 revoked.map_err(told).map(|found| Reply::Revoked { found })
             }
-            Request::PlaybackKeys { change } => {
-                let keys = self.access.change_playback_keys(change).await;
-                keys.map_err(told).map(|keys| Reply::PlaybackKeys { keys })
+            Request::Keys { signs, change } => {
+                let keys = self.access.change_keys(signs, change).await;
+                keys.map_err(told).map(|keys| Reply::Keys { keys })
             }
             Request::UserCreate { .. }
             | Request::UserList

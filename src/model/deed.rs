@@ -47,6 +47,8 @@ pub enum Action {
     PlaybackRevoked,
     /// Changed the keys that sign them.
     PlaybackKeysChanged,
+    /// Changed the keys that sign addresses of parts, or sessions.
+    SigningKeysChanged,
     /// Deleted a video.
     VideoDeleted,
     /// Brought one back from the trash.

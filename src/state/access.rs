@@ -191,22 +191,8 @@ impl State {
         .await
     }
 
-    /// Returns the server's secret of this name, drawn at its first use and the same ever after.
-    ///
-    /// # Errors
-    /// `Unreadable` if something else lies under the name; `Failed`.
-    /// # Durability
-    /// Synced.
-    pub async fn secret(&self, name: &str) -> Result<[u8; 32], StateError> {
-        let key = keys::secret(name);
-        self.call(Promise::Synced, move |view| match find(view, &key)? {
-            Some(secret) => Ok(secret),
-            None => draw(view, key),
-        })
-        .await
-    }
-
-    /// Changes a ring of secrets, and returns it as it is then.
+    /// Changes a ring of secrets, and returns it as it is then. A secret that lies under the ring's
+    /// bare name, as an earlier version left it, is its first.
     ///
     /// # Errors
     /// `Unreadable` if something else lies among them; `Failed`.
@@ -224,6 +210,13 @@ impl State {
                 let other = || StateError::Unreadable("a secret of another name".to_owned());
                 let number = keys::parse_secret_of(name, &key).ok_or_else(other)?;
                 ring.extend(find(view, &key)?.map(|secret| (number, secret)));
+            }
+            if let Some(alone) = find(view, &keys::secret(name))? {
+                let number = u32::try_from(now.as_secs()).unwrap_or(u32::MAX);
+                let first = ring.first().map_or(number, |(first, _)| first.saturating_sub(1));
+                view.remove(keys::secret(name));
+                view.put_bytes(keys::secret_of(name, first), alone.to_vec());
+                ring.insert(0, (first, alone));
             }
             let adds = matches!(change, RingChange::Add | RingChange::Replace);
             if adds || ring.is_empty() {

@@ -215,6 +215,9 @@ impl Dump {
     /// that were under way, and videos on which there was work, with their jobs. `keep` says of
     /// each other video whether its files are still there.
     ///
+    /// What was signed, sessions and login codes go as well: what was taken back behind the export,
+    /// by video, by key or by logging out, would count again.
+    ///
     /// What is left may be put beside files that went on without it.
     ///
     /// # Errors
@@ -243,6 +246,12 @@ impl Dump {
             }
         }
         gone.iter().for_each(|&video| drop(self.entries.remove(&keys::video(video))));
+        let is_signed = |key: &[u8]| {
+            [keys::SECRETS, keys::SESSIONS, keys::LOGIN_CODES]
+                .iter()
+                .any(|prefix| key.starts_with(prefix))
+        };
+        self.entries.retain(|key, _| !is_signed(key));
         Ok(self)
     }
 

@@ -1,6 +1,7 @@
 //! Who is let in, and what everybody else gets.
 
 use crate::harness::{Server, base64, program};
+use serde_json::Value;
 use std::io::Write;
 use std::process::{Command, Output, Stdio};
 
@@ -154,6 +155,120 @@ fn playback_keys_rotate_under_a_running_server() {
     assert!(list.contains(&keys[1].to_string()) && list.contains("signs"), "{list}");
     run(&["rotate-key", "--drop-old"]);
     assert_eq!((status(&second), status(&made())), (403, 200));
+}
+
+/// Keys that sign addresses of parts and logins are changed beside the running server too: what is
+/// in use goes on until its key is dropped, over a restart, and then ends at once.
+#[test]
+fn signing_keys_rotate_under_a_running_server() {
+    let mut server = Server::start();
+    let keys = |server: &Server, args: &[&str]| {
+        let mut command = Command::new(program());
+        let done = command.arg("keys").args(args).env("SLIPWAY_DATA_DIR", &server.data).output();
+        let done = done.expect("runs");
+        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+        String::from_utf8_lossy(&done.stdout).into_owned()
+    };
+    let count = |server: &Server, of: &str| {
+        let listed = keys(server, &["list", of, "--json"]);
+        serde_json::from_str::<Vec<u32>>(&listed).expect("JSON").len()
+    };
+    let json = [("Content-Type", "application/json")];
+    let wish = br#"{"filename":"a.mp4","size":1048576,"chunkSize":262144}"#;
+    let begun = server.send("POST", "/api/videos/upload/initiate", &json, wish).json();
+    let id = begun["uploadId"].as_str().expect("an id").to_owned();
+    let url = |parts: &Value, at: usize| parts[at]["url"].as_str().expect("one").to_owned();
+    let first = [url(&begun["partUrls"], 0), url(&begun["partUrls"], 1)];
+    let put = |server: &Server, url: &str, index: u8| {
+        let bytes = vec![index; 262_144];
+        let wished = begun["chunkSize"].as_u64().expect("a size");
+        assert_eq!(wished, bytes.len() as u64);
+        server.send_as_anyone("PUT", url, &[], &bytes)
+    };
+    let form = [("Content-Type", "application/x-www-form-urlencoded")];
+    let login = |server: &Server| {
+        let body = format!("token={}&next=%2F", server.token);
+        let answer = server.send_as_anyone("POST", "/login", &form, body.as_bytes());
+        let cookie = answer.header("set-cookie").split(';').next().unwrap_or_default().to_owned();
+        assert!(cookie.contains('='), "{}", answer.text());
+        cookie
+    };
+    let listed = |server: &Server, cookie: &str| {
+        server.send_as_anyone("GET", "/api/uploads", &[("Cookie", cookie)], b"").status
+    };
+    let before = login(&server);
+    for of in ["part-urls", "sessions"] {
+        keys(&server, &["rotate", of]);
+        assert_eq!(count(&server, of), 2, "{of}");
+    }
+    let put_first = put(&server, &first[0], 0);
+    assert_eq!(put_first.status, 200, "{}", put_first.text());
+    server.terminate();
+    server.restart();
+    assert_eq!(put(&server, &first[1], 1).status, 200, "and after a restart");
+    let path = format!("/api/videos/upload/{id}/part-urls");
+    let signed = server.send("POST", &path, &json, br#"{"indexes":[0,2]}"#).json();
+    let second = [url(&signed["partUrls"], 0), url(&signed["partUrls"], 1)];
+    let after = login(&server);
+    assert_eq!((listed(&server, &before), listed(&server, &after)), (200, 200));
+    for of in ["part-urls", "sessions"] {
+        keys(&server, &["drop-old", of]);
+        assert_eq!(count(&server, of), 1, "{of}");
+    }
+    put(&server, &first[0], 0).assert_problem(403, "bad-signature");
+    assert_eq!(put(&server, &second[1], 2).status, 200);
+    assert_eq!((listed(&server, &before), listed(&server, &after)), (401, 200));
+    for of in ["part-urls", "sessions"] {
+        keys(&server, &["rotate", of, "--drop-old"]);
+    }
+    put(&server, &second[0], 0).assert_problem(403, "bad-signature");
+    assert_eq!(listed(&server, &after), 401);
+    let log = server.json("/api/admin/audit?action=signing-keys-changed")["items"].clone();
+    let objects: Vec<_> = log.as_array().expect("a list").iter().map(|it| &it["object"]).collect();
+    assert_eq!(objects.len(), 6, "{log}");
+    assert!(objects.contains(&&"sessions".into()) && objects.contains(&&"part-urls".into()));
+}
+
+/// A database that is made anew from an export brings nothing back that was taken back since: no
+/// playback token, by video or by key, no address of a part, and no session.
+#[test]
+fn a_rebuild_brings_no_right_back() {
+    let mut server = Server::start();
+    let video = server.upload(&crate::harness::media("silent.mp4"));
+    assert_eq!(server.settled(&video)["state"], "ready");
+    let path = format!("/api/videos/{video}");
+    let json = [("Content-Type", "application/json")];
+    let private = server.send("PATCH", &path, &json, br#"{"visibility":"private"}"#);
+    assert_eq!(private.status, 200, "{}", private.text());
+    let made = |server: &Server| {
+        let made = server.send("POST", &format!("{path}/playback-token"), &[], b"").json();
+        made["hlsUrl"].as_str().expect("an address").to_owned()
+    };
+    let plays = |server: &Server, url: &str| server.send_as_anyone("GET", url, &[], b"").status;
+    let form = [("Content-Type", "application/x-www-form-urlencoded")];
+    let body = format!("token={}&next=%2F", server.token);
+    let login = server.send_as_anyone("POST", "/login", &form, body.as_bytes());
+    let cookie = login.header("set-cookie").split(';').next().unwrap_or_default().to_owned();
+    let sees = |server: &Server| {
+        server.send_as_anyone("GET", "/api/uploads", &[("Cookie", &cookie)], b"").status
+    };
+    let token = made(&server);
+    // The export is from here.
+    assert_eq!(server.terminate(), Some(0));
+    server.restart();
+    assert_eq!((plays(&server, &token), sees(&server)), (200, 200));
+    let revoked = server.send("POST", &format!("{path}/playback-tokens/revoke"), &[], b"");
+    assert_eq!(revoked.status, 200, "{}", revoked.text());
+    let origin = format!("http://{}", server.host());
+    let out = [("Cookie", cookie.as_str()), ("Origin", origin.as_str())];
+    let out = server.send_as_anyone("POST", "/logout", &out, b"");
+    assert_eq!((plays(&server, &token), sees(&server)), (403, 401), "{}", out.text());
+    server.kill();
+    std::fs::rename(server.data.join("state"), server.data.join("state-lost")).expect("ours");
+    server.restart();
+    assert_eq!(server.json(&path)["state"], "ready", "the admin's token counts");
+    assert_eq!((plays(&server, &token), sees(&server)), (403, 401));
+    assert_eq!(plays(&server, &made(&server)), 200);
 }
 
 /// The login link works once, and only after its button was pressed.

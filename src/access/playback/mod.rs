@@ -5,16 +5,15 @@
 //! from when on tokens count), by key, or by its end. `http` asks here for every request that
 //! shows one, and looks itself whether the video is among what it is for.
 
-mod keys;
 mod text;
 
+use super::rings::{Signs, newest};
 use super::{Access, Denied};
 use crate::config::Network;
 use crate::ids::{Owner, VideoId};
 use crate::model::video::VideoState;
-use crate::state::{Ring, RingChange, StateError, VideoRecord};
+use crate::state::VideoRecord;
 use crate::units::UnixMillis;
-pub(super) use keys::Keys;
 use std::net::IpAddr;
 pub use text::is_playback_shaped;
 
@@ -158,8 +157,8 @@ impl Access {
             network: wanted.network,
             hosts: wanted.hosts,
         };
-        let ring = self.playback_keys(RingChange::None).await?;
-        let &(number, key) = ring.last().ok_or(Denied::Invalid)?;
+        let ring = self.keys(Signs::Playback).await?;
+        let &(number, key) = newest(&ring)?;
         let text = text::sign(number, &key, &ticket).ok_or(Denied::Invalid)?;
         Ok((text, ticket))
     }
@@ -172,31 +171,9 @@ impl Access {
         if !is_playback_shaped(token) {
             return Err(Denied::Invalid);
         }
-        let ring = self.playback_keys(RingChange::None).await?;
+        let ring = self.keys(Signs::Playback).await?;
         let ticket = text::read(token, &ring).ok_or(Denied::Invalid)?;
         if self.inner.clock.now() < ticket.until { Ok(ticket) } else { Err(Denied::Invalid) }
-    }
-
-    /// Changes the keys that sign playback tokens, and returns their numbers, the newest last: the
-    /// seconds since 1970 at which they were made. Tokens of a key that is gone don't count.
-    ///
-    /// # Errors
-    /// `State`.
-    pub async fn change_playback_keys(&self, change: RingChange) -> Result<Vec<u32>, StateError> {
-        let ring = self.playback_keys(change).await?;
-        Ok(ring.iter().map(|(number, _)| *number).collect())
-    }
-
-    async fn playback_keys(&self, change: RingChange) -> Result<std::sync::Arc<Ring>, StateError> {
-        let keys = &self.inner.playback;
-        if change == RingChange::None
-            && let Some(ring) = keys.known()
-        {
-            return Ok(ring);
-        }
-        let _turn = keys.turn().await;
-        let now = self.inner.clock.now();
-        Ok(keys.learn(self.inner.state.secret_ring("playback", change, now).await?))
     }
 }
 

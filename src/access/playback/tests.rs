@@ -3,7 +3,7 @@
 use super::*;
 use crate::clock::Clock;
 use crate::config::AuthMode;
-use crate::state::State;
+use crate::state::{RingChange, State};
 use proptest::prelude::*;
 
 const NOW: UnixMillis = UnixMillis(1_700_000_000_000);
@@ -116,20 +116,24 @@ async fn keys_rotate() {
     let video = video("ann");
     let one = || wanted(Scope::Video(video.id));
     let first = place.token(one(), &video).await;
-    let numbers = place.access.change_playback_keys(RingChange::Add).await.expect("rotated");
+    let numbers =
+        place.access.change_keys(Signs::Playback, RingChange::Add).await.expect("rotated");
     assert_eq!(numbers, [NOW.as_secs() as u32, NOW.as_secs() as u32 + 1]);
     let second = place.token(one(), &video).await;
     assert!(place.access.playback(&first).await.is_ok());
-    assert_eq!(place.access.change_playback_keys(RingChange::Prune).await.expect("one").len(), 1);
+    assert_eq!(
+        place.access.change_keys(Signs::Playback, RingChange::Prune).await.expect("one").len(),
+        1
+    );
     assert!(place.access.playback(&first).await.is_err());
     assert!(place.access.playback(&second).await.is_ok());
-    place.access.change_playback_keys(RingChange::Replace).await.expect("replaced");
+    place.access.change_keys(Signs::Playback, RingChange::Replace).await.expect("replaced");
     assert!(place.access.playback(&second).await.is_err());
     for _ in 0..20 {
-        place.access.change_playback_keys(RingChange::Add).await.expect("rotated");
+        place.access.change_keys(Signs::Playback, RingChange::Add).await.expect("rotated");
     }
     let third = place.token(one(), &video).await;
-    let numbers = place.access.change_playback_keys(RingChange::None).await.expect("known");
+    let numbers = place.access.change_keys(Signs::Playback, RingChange::None).await.expect("known");
     assert!(numbers.len() == 8 && numbers.is_sorted(), "{numbers:?}");
     let Place { directory, clock, access } = place;
     drop(access);

@@ -1,7 +1,7 @@
 //! Playback tokens over real sockets: what they open, and everything that they don't.
 
 use super::rig::{Answer, Rig};
-use crate::access::{Scope, Wanted};
+use crate::access::{Scope, Signs, Wanted};
 use crate::ids::VideoId;
 use crate::model::extra::Extra;
 use crate::model::manifest::Picture;
@@ -155,9 +155,9 @@ async fn tokens_are_taken_back() {
     let third = token(&rig, video, &json!({})).await;
     assert_eq!(fetch(&rig, &third, video, &[]).await.status, 200);
     let access = &rig.parts.access;
-    access.change_playback_keys(RingChange::Add).await.expect("rotated");
+    access.change_keys(Signs::Playback, RingChange::Add).await.expect("rotated");
     assert_eq!(fetch(&rig, &third, video, &[]).await.status, 200);
-    access.change_playback_keys(RingChange::Prune).await.expect("dropped");
+    access.change_keys(Signs::Playback, RingChange::Prune).await.expect("dropped");
     assert_eq!(fetch(&rig, &third, video, &[]).await.status, 403);
     assert_eq!(fetch(&rig, &token(&rig, video, &json!({})).await, video, &[]).await.status, 200);
 }

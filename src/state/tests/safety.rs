@@ -238,15 +238,26 @@ async fn rings_of_secrets_turn() {
     assert_ne!(other[0].1, replaced[0].1);
 }
 
-/// A secret is drawn once and kept; another name has another one.
+/// A secret that an earlier version has kept by itself is the first of its ring, and goes as any.
 #[tokio::test]
-async fn secrets_are_kept() {
+async fn a_lone_secret_comes_into_its_ring() {
     let it = fixture();
-    let cookie = it.state.secret("cookie").await.expect("drawn");
-    let other = it.state.secret("other").await.expect("drawn");
-    assert_ne!(cookie, other);
+    let key = [b"m/secret/".as_slice(), b"parts"].concat();
+    it.state
+        .call(Promise::Synced, move |view| {
+            view.put_bytes(key, vec![7; 32]);
+            Ok(())
+        })
+        .await
+        .expect("written");
     let it = it.reopen();
-    assert_eq!(it.state.secret("cookie").await, Ok(cookie));
+    let turn = async |change| it.state.secret_ring("parts", change, NOW).await.expect("a ring");
+    let one = turn(RingChange::None).await;
+    assert_eq!(one.iter().map(|(_, secret)| *secret).collect::<Vec<_>>(), [[7; 32]]);
+    let two = turn(RingChange::Add).await;
+    assert_eq!((two.len(), two[0]), (2, one[0]));
+    assert_eq!(turn(RingChange::Prune).await, two[1..]);
+    assert_eq!(turn(RingChange::None).await, two[1..]);
 }
 
 /// What people change is changed, and nothing else.
