@@ -5,6 +5,7 @@
 //! anybody. A session is a record that a signed cookie names, and counts while its token or account
 //! does. Called by `http` for every request and by the commands on tokens and accounts.
 
+mod device;
 mod grants;
 mod guesses;
 mod jwt;
@@ -29,6 +30,7 @@ use jwt::{Bearer, Jwts};
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
+pub use device::Device;
 pub use grants::{GRANT_SECONDS_MAX, NewGrant};
 pub use playback::{
     HOST_CHARS_MAX, HOSTS_MAX, Scope, Ticket, Wanted, is_playback_shaped, parse_host,
@@ -348,7 +350,7 @@ impl Access {
     async fn open_token_session(&self, record: TokenRecord) -> Result<String, Denied> {
         let until = self.inner.clock.now().plus_ms(SESSION_MS);
         let until = record.expires_at.map_or(until, |token_ends| token_ends.min(until));
-        self.open_session(Holder::Token(record.id), until).await
+        self.open_session(Holder::Token(record.id), until, Device::default()).await
     }
 
     fn live_token(&self, token: &str) -> Result<TokenRecord, Denied> {

@@ -6,7 +6,7 @@
 use super::guesses::Attempt;
 use super::rings::{Signs, newest};
 use super::session::{self, Named};
-use super::{Access, CREDENTIAL_BYTES_MAX, Denied, SESSION_MS};
+use super::{Access, CREDENTIAL_BYTES_MAX, Denied, Device, SESSION_MS};
 use crate::ids::{NotAnOwner, Owner, SessionId, UserId};
 use crate::model::access::Role;
 use crate::state::{Conflict, Holder, SessionRecord, StateError, UserChange, UserRecord};
@@ -48,6 +48,8 @@ pub struct Login {
     pub from: Option<IpAddr>,
     /// The cookie by which their browser may be known.
     pub browser: Option<String>,
+    /// What their browser says that it is.
+    pub device: Device,
 }
 
 /// What a browser gets that has signed in.
@@ -246,7 +248,7 @@ impl Access {
         let browser = self.browser_of(&login, user.id).await?;
         let browser = browser.unwrap_or_else(|| SessionId::fresh(self.inner.clock.now()));
         let ring = self.keys(Signs::Sessions).await?;
-        let session = self.open_user_session(&user).await?;
+        let session = self.open_user_session(&user, login.device).await?;
         let (_, key) = newest(&ring)?;
         Ok(SignedIn { session, browser: session::sign_browser(key, user.id, browser) })
     }
@@ -261,6 +263,7 @@ impl Access {
         login: Login,
         new: Secret,
     ) -> Result<Result<String, UserFault>, LoginRefused> {
+        let device = login.device;
         let user = self.checked(&login).await?;
         let hash = match self.hash(&user.name, new).await {
             Ok(hash) => hash,
@@ -269,11 +272,60 @@ impl Access {
         let change = UserChange { password: Some(hash), ..UserChange::default() };
         let changed = self.inner.state.change_user(user.id, Some(user.epoch), change).await;
         match changed {
-            Ok(user) => Ok(Ok(self.open_user_session(&user).await?)),
+            Ok(user) => Ok(Ok(self.open_user_session(&user, device).await?)),
             // Somebody else has just changed it.
             Err(StateError::Stale | StateError::Missing) => Err(LoginRefused::Wrong),
             Err(failed) => Err(failed.into()),
         }
+    }
+
+    /// Lists the sessions of an account, the oldest first.
+    ///
+    /// # Errors
+    /// `Missing`, `State`.
+    pub fn sessions(&self, id: UserId) -> Result<Vec<SessionRecord>, UserFault> {
+        let user = self.inner.state.user(id)?.ok_or(UserFault::Missing)?;
+        let now = self.inner.clock.now();
+        let holder = Holder::User(id, user.epoch);
+        let counts = |it: &SessionRecord| it.holder == holder && now < it.ends_at;
+        let all = self.inner.state.sessions(id.as_bytes())?;
+        Ok(all.into_iter().filter(counts).collect())
+    }
+
+    /// Returns the session that a cookie names, whether it still counts or not.
+    ///
+    /// # Errors
+    /// `State`.
+    pub async fn session_named(&self, cookie: &str) -> Result<Option<SessionId>, StateError> {
+        if cookie.len() > CREDENTIAL_BYTES_MAX {
+            return Ok(None);
+        }
+        let now = self.inner.clock.now();
+        Ok(session::verify(self.session_key().await?, cookie, now).map(|(_, id)| id))
+    }
+
+    /// Ends a session of an account; says whether it had it.
+    ///
+    /// # Errors
+    /// `State`.
+    /// # Durability
+    /// It doesn't come back once this returns.
+    pub async fn end_session(&self, user: UserId, id: SessionId) -> Result<bool, StateError> {
+        self.inner.state.end_session(*user.as_bytes(), id).await
+    }
+
+    /// Ends all sessions of an account but one.
+    ///
+    /// # Errors
+    /// `State`.
+    /// # Durability
+    /// They don't come back once this returns.
+    pub async fn end_other_sessions(
+        &self,
+        user: UserId,
+        kept: SessionId,
+    ) -> Result<(), StateError> {
+        self.inner.state.end_other_sessions(*user.as_bytes(), kept).await
     }
 
     /// Returns the account if the password is right.
@@ -326,9 +378,13 @@ impl Access {
         Ok(known.filter(|(known, _)| *known == user).map(|(_, browser)| browser))
     }
 
-    async fn open_user_session(&self, user: &UserRecord) -> Result<String, LoginRefused> {
+    async fn open_user_session(
+        &self,
+        user: &UserRecord,
+        device: Device,
+    ) -> Result<String, LoginRefused> {
         let until = self.inner.clock.now().plus_ms(SESSION_MS);
-        let opened = self.open_session(Holder::User(user.id, user.epoch), until).await;
+        let opened = self.open_session(Holder::User(user.id, user.epoch), until, device).await;
         opened.map_err(|denied| match denied {
             Denied::Invalid => LoginRefused::Wrong,
             Denied::State(error) => LoginRefused::State(error),
@@ -340,10 +396,12 @@ impl Access {
         &self,
         holder: Holder,
         ends_at: crate::units::UnixMillis,
+        device: Device,
     ) -> Result<String, Denied> {
         let created_at = self.inner.clock.now();
         let id = SessionId::fresh(created_at);
-        let record = SessionRecord { id, holder, created_at, ends_at };
+        let [browser, system] = [device.browser, device.system].map(|it| it.map(str::to_owned));
+        let record = SessionRecord { id, holder, created_at, ends_at, browser, system };
         match self.inner.state.open_session(record).await {
             Ok(()) => (),
             Err(StateError::Stale) => return Err(Denied::Invalid),

@@ -5,8 +5,8 @@
 
 use super::problem::{Code, Problem};
 use super::routes::table;
-use super::{Shared, body, guard, noted, pages, translate, users};
-use crate::access::{self, Caller, Denied, LoginRefused, SESSION_MS, Secret, SignedIn};
+use super::{Shared, guard, noted, pages, translate};
+use crate::access::{self, Caller, Denied, Device, LoginRefused, SESSION_MS, Secret, SignedIn};
 use crate::config::AuthMode;
 use crate::model::access::Right;
 use crate::model::deed::Outcome;
@@ -26,7 +26,6 @@ table! { "server";
     "/login" => get(show), post(open);
     "/logout" => post(close);
     "/api/session" => get(session);
-    "/api/me/password" => post(renew);
 }
 
 /// Shows the page to sign in.
@@ -83,7 +82,7 @@ async fn open(req: HttpRequest, app: App, form: web::Form<Login>) -> Answer {
                 noted::by(&req, &caller);
             }
             let mut answer = see_other(next);
-            set_cookie(&mut answer, &req, &app, guard::COOKIE, &value, SESSION_MS / 1000);
+            set_session(&mut answer, &req, &app, &value);
             Ok(answer)
         }
         Err(Denied::Invalid) => {
@@ -95,12 +94,19 @@ async fn open(req: HttpRequest, app: App, form: web::Form<Login>) -> Answer {
 }
 
 /// Reads who wants to sign in, and from where.
-fn login_of(req: &HttpRequest, app: &App, name: String, password: String) -> access::Login {
+pub(super) fn login_of(
+    req: &HttpRequest,
+    app: &App,
+    name: String,
+    password: String,
+) -> access::Login {
+    let agent = req.headers().get(header::USER_AGENT).and_then(|value| value.to_str().ok());
     access::Login {
         name,
         password: Secret(password),
         from: guard::client_address(req, &app.parts.config),
         browser: guard::cookie(req.headers(), BROWSER).map(str::to_owned),
+        device: agent.map(Device::of).unwrap_or_default(),
     }
 }
 
@@ -111,7 +117,7 @@ async fn by_password(req: &HttpRequest, app: &App, login: access::Login, next: &
                 noted::by(req, &caller);
             }
             let mut answer = see_other(next);
-            set_cookie(&mut answer, req, app, guard::COOKIE, &session, SESSION_MS / 1000);
+            set_session(&mut answer, req, app, &session);
             set_cookie(&mut answer, req, app, BROWSER, &browser, BROWSER_SECONDS);
             Ok(answer)
         }
@@ -135,7 +141,7 @@ fn takes_html(req: &HttpRequest) -> bool {
 }
 
 /// Says why a password wasn't enough.
-fn not_signed_in(refused: LoginRefused) -> Problem {
+pub(super) fn not_signed_in(refused: LoginRefused) -> Problem {
     match refused {
         LoginRefused::Wrong => {
             let detail = "The password isn't right.";
@@ -149,36 +155,6 @@ fn not_signed_in(refused: LoginRefused) -> Problem {
         LoginRefused::State(error) => translate::state(error),
         LoginRefused::Hash => Problem::internal(refused),
     }
-}
-
-/// A password for another.
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-#[schema(as = PasswordChange)]
-struct Renewal {
-    current: String,
-    new: String,
-}
-
-/// Changes the password of the account that asks. All of its sessions end; the answer has the
-/// cookie of a new one.
-#[utoipa::path(post, path = "/api/me/password", operation_id = "changePassword",
-    request_body = Renewal,
-    responses((status = 204, description = "It counts from now on")))]
-async fn renew(req: HttpRequest, app: App, payload: web::Payload) -> Answer {
-    let caller = guard::known(&req, &app).await?;
-    let caller = caller.ok_or_else(guard::nobody)?;
-    if caller.user.is_none() {
-        let detail = "Only an account has a password; sign in with its name.";
-        return Err(Problem::new(Code::Forbidden, detail));
-    }
-    let Renewal { current, new } = body::json(&req, payload).await?;
-    let login = login_of(&req, &app, caller.viewer.owner.0, current);
-    let changed = app.parts.access.change_password(login, Secret(new)).await;
-    let session = changed.map_err(not_signed_in)?.map_err(users::unfit)?;
-    let mut answer = no_store(&mut HttpResponse::NoContent()).finish();
-    set_cookie(&mut answer, &req, &app, guard::COOKIE, &session, SESSION_MS / 1000);
-    Ok(answer)
 }
 
 /// Signs a browser out: its session ends for good.
@@ -292,6 +268,11 @@ fn see_other(to: &str) -> HttpResponse {
 /// Keeps an answer out of every cache.
 pub(super) fn no_store(answer: &mut HttpResponseBuilder) -> &mut HttpResponseBuilder {
     answer.insert_header((header::CACHE_CONTROL, "no-store"))
+}
+
+/// Has a browser keep the cookie of its session.
+pub(super) fn set_session(answer: &mut HttpResponse, req: &HttpRequest, app: &App, value: &str) {
+    set_cookie(answer, req, app, guard::COOKIE, value, SESSION_MS / 1000);
 }
 
 fn set_cookie(

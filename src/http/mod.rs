@@ -28,6 +28,7 @@ mod health;
 mod limits;
 mod live;
 mod login;
+mod me;
 mod media_files;
 mod noted;
 mod openapi;
@@ -309,6 +310,7 @@ const TABLES: &[Table] = &[
     live::TABLE,
     scrape::TABLE,
     login::TABLE,
+    me::TABLE,
     poster::TABLE,
     videos::TABLE,
     captions::TABLE,

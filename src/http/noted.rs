@@ -52,6 +52,8 @@ const ROWS: &[(&str, &str, Option<Action>)] = &[
     ("PATCH", "/api/admin/users/{id}", Some(Action::AccountChanged)),
     ("DELETE", "/api/admin/users/{id}", Some(Action::AccountEnded)),
     ("POST", "/api/me/password", Some(Action::PasswordChanged)),
+    ("DELETE", "/api/me/sessions", Some(Action::Logout)),
+    ("DELETE", "/api/me/sessions/{id}", Some(Action::Logout)),
     ("POST", "/api/upload-grants", Some(Action::GrantMade)),
     ("DELETE", "/api/upload-grants/{id}", Some(Action::GrantEnded)),
 ];

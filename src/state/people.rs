@@ -61,6 +61,12 @@ pub struct SessionRecord {
     pub created_at: UnixMillis,
     /// When it ends by itself.
     pub ends_at: UnixMillis,
+    /// The browser's name, where it is known: `Firefox`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub browser: Option<String>,
+    /// What it runs on: `Linux`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub system: Option<String>,
 }
 
 /// What is to be different about an account.
@@ -215,15 +221,48 @@ impl State {
         self.view().find(&keys::session(holder, id))
     }
 
-    /// Ends a session.
+    /// Reads all sessions of a holder, the oldest first.
+    ///
+    /// # Errors
+    /// `Unreadable`, `Failed`.
+    pub fn sessions(&self, holder: &[u8; 16]) -> Result<Vec<SessionRecord>, StateError> {
+        self.scan(&keys::sessions_of(holder))
+    }
+
+    /// Ends a session. Says whether there was one.
     ///
     /// # Errors
     /// `Failed`.
     /// # Durability
     /// Synced: it doesn't come back.
-    pub async fn end_session(&self, holder: [u8; 16], id: SessionId) -> Result<(), StateError> {
+    pub async fn end_session(&self, holder: [u8; 16], id: SessionId) -> Result<bool, StateError> {
         self.call(Promise::Synced, move |view| {
-            view.remove(keys::session(&holder, id));
+            let key = keys::session(&holder, id);
+            let was_there = view.bytes(&key)?.is_some();
+            view.remove(key);
+            Ok(was_there)
+        })
+        .await
+    }
+
+    /// Ends all sessions of a holder but one.
+    ///
+    /// # Errors
+    /// `Unreadable`, `Failed`.
+    /// # Durability
+    /// Synced: they don't come back.
+    pub async fn end_other_sessions(
+        &self,
+        holder: [u8; 16],
+        kept: SessionId,
+    ) -> Result<(), StateError> {
+        self.call(Promise::Synced, move |view| {
+            let kept = keys::session(&holder, kept);
+            for key in view.keys(&keys::sessions_of(&holder))? {
+                if key != kept {
+                    view.remove(key);
+                }
+            }
             Ok(())
         })
         .await

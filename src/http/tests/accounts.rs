@@ -168,6 +168,64 @@ async fn another_password_ends_all_sessions() {
     assert_eq!(session(&rig, &fresh).await["role"], Value::Null, "it doesn't come back");
 }
 
+/// An account sees where it is signed in, and ends what it doesn't know; nobody else's.
+#[tokio::test]
+async fn sessions_are_seen_and_ended() {
+    let rig = Rig::start().await;
+    account(&rig, "ann", Role::Uploader).await;
+    account(&rig, "bob", Role::Uploader).await;
+    let enter = async |name: &str, agent: &str| {
+        let body = format!("name={name}&password={RIGHT}");
+        let headers = [FORM, OWN, ("User-Agent", agent)];
+        cookie(&rig.ask("POST /login", &headers, body.as_bytes()).await, "slipway_session")
+    };
+    let phone = enter("ann", "Mozilla/5.0 (Linux; Android 16; K) Chrome/140 Safari/537").await;
+    let script = enter("ann", "<b>curl</b>").await;
+    let here = enter("ann", "Mozilla/5.0 (X11; Linux x86_64) Gecko Firefox/140.0").await;
+    let bob = enter("bob", "").await;
+    let ask = async |line: &str, cookie: &str| rig.ask(line, &[OWN, ("Cookie", cookie)], b"").await;
+    let list = async |cookie: &str| {
+        let listed = ask("GET /api/me/sessions", cookie).await;
+        assert_eq!((listed.status, listed.header("cache-control")), (200, "no-store"));
+        listed.json()["items"].as_array().expect("a list").clone()
+    };
+    let items = list(&here).await;
+    let told: Vec<_> =
+        items.iter().map(|it| (&it["browser"], &it["system"], &it["current"])).collect();
+    let (firefox, chrome) = (json!("Firefox"), json!("Chrome"));
+    let (linux, android) = (json!("Linux"), json!("Android"));
+    assert_eq!(
+        told,
+        [
+            (&firefox, &linux, &json!(true)),
+            (&Value::Null, &Value::Null, &json!(false)),
+            (&chrome, &android, &json!(false)),
+        ]
+    );
+    let path = |item: &Value| format!("/api/me/sessions/{}", item["id"].as_str().expect("an id"));
+    let theirs = path(&list(&bob).await[0]);
+    assert_eq!(ask(&format!("DELETE {theirs}"), &here).await.status, 404, "somebody else's");
+    let end = format!("DELETE {}", path(&items[2]));
+    let foreign = [("Cookie", here.as_str()), ("Origin", "https://evil.example")];
+    assert_eq!(rig.ask(&end, &foreign, b"").await.status, 403, "another site's page");
+    assert_eq!(session(&rig, &phone).await["role"], "uploader");
+    assert_eq!(ask(&end, &here).await.status, 204);
+    assert_eq!(session(&rig, &phone).await["role"], Value::Null);
+    assert_eq!(ask(&end, &here).await.status, 404, "it has ended");
+    assert_eq!(ask("DELETE /api/me/sessions", &here).await.status, 204);
+    for (cookie, role) in
+        [(&script, Value::Null), (&here, "uploader".into()), (&bob, "uploader".into())]
+    {
+        assert_eq!(session(&rig, cookie).await["role"], role);
+    }
+    assert_eq!(list(&here).await.len(), 1);
+    let own = format!("DELETE {}", path(&list(&here).await[0]));
+    assert_eq!(ask(&own, &here).await.status, 204);
+    assert_eq!(ask("GET /api/me/sessions", &here).await.status, 401);
+    let token = rig.as_token(&rig.ann, "GET /api/me/sessions", &[], b"").await;
+    assert_eq!((token.status, token.code().as_str()), (403, "forbidden"));
+}
+
 /// The operator makes, changes and removes accounts, but not the one that is in use.
 #[tokio::test]
 async fn accounts_are_the_operators() {

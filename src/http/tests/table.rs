@@ -165,8 +165,11 @@ const ROWS: &[Row] = &[
     row("GET /library", Thing::None, Door::Page, 200),
     row("GET /admin", Thing::None, Door::OperatorPage, 200),
     row("GET /api/uploads", Thing::None, Door::Member, 200),
-    // Only an account has a password, and a token is none.
+    // Only an account has a password and sessions to see, and a token is none.
     row("POST /api/me/password", Thing::None, Door::Member, 403),
+    row("GET /api/me/sessions", Thing::None, Door::Member, 403),
+    row("DELETE /api/me/sessions", Thing::None, Door::Member, 403),
+    row("DELETE /api/me/sessions/{none}", Thing::None, Door::Member, 403),
     row("GET /api/videos", Thing::None, Door::Member, 200),
     row("GET /api/videos/status?sessionId=s", Thing::None, Door::Member, 200),
     row("GET /metrics", Thing::None, Door::Metrics, 200),

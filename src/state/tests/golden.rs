@@ -349,7 +349,7 @@ fn disabled_user() -> UserRecord {
 
 fn session(holder: Holder) -> SessionRecord {
     let (id, ends_at) = (SessionId::from_bytes(bytes(7)), NOW.plus_ms(60_000));
-    SessionRecord { id, holder, created_at: NOW, ends_at }
+    SessionRecord { id, holder, created_at: NOW, ends_at, browser: None, system: None }
 }
 
 fn bounded_upload() -> UploadRecord {
@@ -508,6 +508,9 @@ fn records_keep_their_bytes() {
     check_kind("-disabled", disabled_user());
     check(session(Holder::Token(TokenId::from_bytes(bytes(4)))));
     check_kind("-user", session(Holder::User(user().id, Epoch(3))));
+    let known = session(Holder::User(user().id, Epoch(3)));
+    let [browser, system] = ["Firefox", "Linux"].map(|name| Some(name.to_owned()));
+    check_kind("-known", SessionRecord { browser, system, ..known });
     check(login_code());
     check(figures());
     check_kind("-waited", Figures { waited_ms: 61_000, ..figures() });
