@@ -37,6 +37,7 @@ table! { "pages";
     "/" compressed => get(upload);
     "/upload" compressed => get(upload_granted);
     "/library" compressed => get(library);
+    "/account" compressed => get(account);
     "/admin" compressed => get(admin);
     "/docs" compressed => get(docs);
     "/watch/{id}" compressed => get(watch);
@@ -67,6 +68,13 @@ async fn upload_granted(req: HttpRequest) -> Answer {
     responses((status = 200, body = String, content_type = "text/html", description = "A page")))]
 async fn library(req: HttpRequest, app: App) -> Answer {
     for_members(&req, &app, "library.html", Right::SeeVideos).await
+}
+
+/// Shows the page about one's own account.
+#[utoipa::path(get, path = "/account", operation_id = "getAccountPage",
+    responses((status = 200, body = String, content_type = "text/html", description = "A page")))]
+async fn account(req: HttpRequest, app: App) -> Answer {
+    for_members(&req, &app, "account.html", Right::SeeVideos).await
 }
 
 /// Shows the status page.

@@ -12,6 +12,7 @@ const pageTitles: Record<string, string> = {
   "page-grant": words.upload.title,
   "page-library": words.nav.library,
   "page-admin": words.admin.title,
+  "page-account": words.account.title,
   "page-login": words.nav.login,
   "page-docs": words.docs.title,
 };
@@ -22,6 +23,7 @@ const forOurs: Sources = {
   "slipway-watch": async () => (await import("./watch")).SlipwayWatch,
   "slipway-embed": async () => (await import("./watch")).SlipwayEmbed,
   "slipway-admin": async () => (await import("./admin/admin")).SlipwayAdmin,
+  "slipway-account": async () => (await import("./account/account")).SlipwayAccount,
   "slipway-login": async () => (await import("./login")).SlipwayLogin,
   "slipway-grant": async () => (await import("./grant")).SlipwayGrant,
   "slipway-docs": async () => (await import("./docs")).SlipwayDocs,

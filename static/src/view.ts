@@ -65,6 +65,7 @@ const icons = {
   up: "M12 19V5m0 0-6 6m6-6 6 6",
   down: "M12 5v14m0 0-6-6m6 6 6-6",
   folder: "M3 6h6l2 3h10v10H3z",
+  person: "M12 12a4 4 0 1 0 0-8 4 4 0 0 0 0 8zM4 20.5c1-4 4.2-5.5 8-5.5s7 1.5 8 5.5",
   share:
     "M8.2 12a2.2 2.2 0 1 1-4.4 0 2.2 2.2 0 0 1 4.4 0z" +
     "M20.2 6a2.2 2.2 0 1 1-4.4 0 2.2 2.2 0 0 1 4.4 0z" +
@@ -279,10 +280,10 @@ export class SlipwayHeader extends HTMLElement {
   }
 
   #draw(session: api.Session, links: HTMLElement, end: HTMLElement): void {
-    const entry = (href: string, name: string) => {
-      const here = location.pathname === href;
-      return h("li", {}, h("a", { href, ...(here ? { "aria-current": "page" } : {}) }, name));
-    };
+    const current = (href: string) =>
+      location.pathname === href ? { "aria-current": "page" } : {};
+    const entry = (href: string, name: string) =>
+      h("li", {}, h("a", { href, ...current(href) }, name));
     if (session.role === null) {
       end.replaceChildren(h("a", { class: "button", href: loginPath() }, words.nav.login));
       return;
@@ -294,6 +295,7 @@ export class SlipwayHeader extends HTMLElement {
     );
     if (session.mode !== "open") {
       end.replaceChildren(
+        session.account ? accountLink(session.owner ?? "", current("/account")) : "",
         h(
           "form",
           { method: "post", action: "/logout" },
@@ -302,6 +304,13 @@ export class SlipwayHeader extends HTMLElement {
       );
     }
   }
+}
+
+/** Draws the way to one's own account; only an icon where there is no room for the name. */
+function accountLink(name: string, more: Props): HTMLElement {
+  const label = words.labelled(words.account.title, name);
+  const props = { class: "button quiet account-link", href: "/account", "aria-label": label };
+  return h("a", { ...props, ...more }, icon("person"), h("span", {}, name));
 }
 
 /** Returns the login page's address that leads back here. */

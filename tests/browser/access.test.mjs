@@ -5,7 +5,15 @@ import { describe, it } from "node:test";
 import assert from "node:assert/strict";
 import { createRequire } from "node:module";
 import { readFile } from "node:fs/promises";
-import { begin, chooseFiles, openPage, PATIENCE_MS, rowOf, until } from "./slipway.mjs";
+import {
+  begin,
+  chooseFiles,
+  logInTo,
+  openPage,
+  PATIENCE_MS,
+  rowOf,
+  until,
+} from "./slipway.mjs";
 
 const packages = createRequire(new URL("../../static/package.json", import.meta.url));
 const RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"];
@@ -13,13 +21,14 @@ const RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-pra
 const SIZES = { desktop: { width: 1280, height: 800 }, phone: { width: 320, height: 640 } };
 
 describe("access", { timeout: 8 * PATIENCE_MS }, () => {
-  let server, browser, media, state, open, axe, film;
+  let server, browser, media, state, account, open, axe, film;
 
   begin({ media: {} }, async (made) => {
     ({ server, browser, media, state, open } = made);
     axe = await readFile(packages.resolve("axe-core/axe.min.js"), "utf8");
     film = await uploaded();
     await server.bring(media.at("rotated.mp4"), { visibility: "private", title: "Mine" });
+    account = await logInTo(browser, server, "acme/ann-with-a-name-that-goes-on-and-on");
   });
 
   /** Uploads a film and what is none, and returns the film's watch page once it is ready. */
@@ -85,6 +94,11 @@ describe("access", { timeout: 8 * PATIENCE_MS }, () => {
       path: () => "/docs",
       ready: (page) => page.getByRole("heading", { level: 2 }).nth(3).waitFor(),
     },
+    "the page of one's account": {
+      path: () => "/account",
+      state: () => account,
+      ready: (page) => page.getByRole("table").getByText("this browser").waitFor(),
+    },
     "the login page": {
       path: () => "/login",
       stranger: true,
@@ -93,9 +107,9 @@ describe("access", { timeout: 8 * PATIENCE_MS }, () => {
   };
 
   async function look(name, { colorScheme = "light", size = "desktop", locale = "en-US" }) {
-    const { path, ready, stranger } = pages[name];
+    const { path, ready, stranger, state: own } = pages[name];
     const context = await browser.newContext({
-      ...(stranger ? {} : { storageState: state }),
+      ...(stranger ? {} : { storageState: own ? own() : state }),
       colorScheme,
       locale,
       viewport: SIZES[size],

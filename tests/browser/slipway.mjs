@@ -210,6 +210,23 @@ export async function logIn(browser, server) {
   return state;
 }
 
+/** Makes an account and logs a fresh context in to it; returns the context's state. */
+export async function logInTo(browser, server, name, role = "uploader") {
+  const password = "correct horse";
+  await server.ask("POST", "/api/admin/users", { name, role, password });
+  const context = await browser.newContext();
+  const page = await openPage(context);
+  await page.goto(`${server.base}/login?next=/account`);
+  await page.getByLabel("Name").fill(name);
+  await page.getByLabel("Password").fill(password);
+  await page.getByRole("button", { name: "Log in", exact: true }).first().click();
+  await page.waitForURL(`${server.base}/account`);
+  page.assertQuiet();
+  const state = await context.storageState();
+  await context.close();
+  return state;
+}
+
 /**
  * What the tests of a `describe` work with, from its beginning to its end: a server (`env` is its
  * environment, or makes it), a browser, films (`media` as `makeMedia` takes it), and somebody's login as

@@ -163,6 +163,7 @@ const ROWS: &[Row] = &[
     row("OPTIONS /files", Thing::None, Door::Open, 204),
     row("GET /", Thing::None, Door::Page, 200),
     row("GET /library", Thing::None, Door::Page, 200),
+    row("GET /account", Thing::None, Door::Page, 200),
     row("GET /admin", Thing::None, Door::OperatorPage, 200),
     row("GET /api/uploads", Thing::None, Door::Member, 200),
     // Only an account has a password and sessions to see, and a token is none.
