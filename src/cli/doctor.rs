@@ -7,6 +7,7 @@ use crate::config::flags::Settings;
 use crate::config::{Config, Listen};
 use crate::control::{self, Request};
 use crate::disk::{self, Oddity};
+use crate::http;
 use crate::server;
 use crate::units::UnixMillis;
 use crate::worker::{self, SelfCheck, StartError};
@@ -66,6 +67,7 @@ pub(super) fn run(settings: &Settings, json: bool) -> Result<bool, Failure> {
     findings.extend(confinement());
     findings.push(clock(&config, now));
     findings.push(address(&config, running));
+    findings.push(tls(&config, now));
     findings.push(open_files());
     if json {
         println!("{}", serde_json::to_string(&findings).map_err(Failure::other)?);
@@ -336,6 +338,25 @@ fn open_files() -> Finding {
         }
         Some(limit) => ok(CHECK, format!("{limit} at once, in this shell")),
         None => ok(CHECK, "as many as there are"),
+    }
+}
+
+/// Looks at certificate and key as they lie there; the server may still have the ones before.
+fn tls(config: &Config, now: UnixMillis) -> Finding {
+    const CHECK: &str = "tls";
+    let mend = "Put a certificate and its key there that belong together; a running server goes \
+                on with the ones that it has.";
+    match http::examine_pair(&config.tls) {
+        Err(why) => not_ok(CHECK, State::Fail, why, mend),
+        Ok(None) => ok(CHECK, "none of its own: a proxy in front has to do it"),
+        Ok(Some(pair)) => match pair.complaint(now) {
+            None => ok(CHECK, format!("the certificate is good until {}", pair.until)),
+            Some(complaint) if pair.is_good(now) => {
+                let mend = "Look why it isn't renewed.";
+                not_ok(CHECK, State::Warn, complaint, mend)
+            }
+            Some(complaint) => not_ok(CHECK, State::Fail, complaint, mend),
+        },
     }
 }
 

@@ -80,10 +80,14 @@ fn admin_token(config: &Config) -> Option<String> {
     (!text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic())).then(|| text.to_owned())
 }
 
-/// Returns where the server of this configuration is: here if it can be, without the proxy.
+/// Returns where the server of this configuration is: here if it can be, without the proxy. With
+/// TLS of its own it is known by its public name alone, which its certificate has.
 fn derived(config: &Config) -> Result<Address, Failure> {
     let here = match config.listen {
-        Listen::Tcp(address) if address.port() != 0 => Some(format!("http://{}", local(address))),
+        Listen::Tcp(_) if config.tls.is_on() && config.public_url.is_some() => None,
+        Listen::Tcp(address) if address.port() != 0 => {
+            Some(format!("{}://{}", super::scheme(config), local(address)))
+        }
         _ => None,
     };
     let there = || config.public_url.clone();

@@ -18,11 +18,12 @@ mod table;
 mod token;
 mod user;
 
+use crate::clock::Clock;
 use crate::config::flags::{Command, Flags, Settings};
 use crate::config::{self, Loaded};
 use crate::control::{Reply, Request};
 use crate::model::keep::KeepOriginals;
-use crate::{server, worker};
+use crate::{http, server, worker};
 use clap::Parser;
 use std::process::ExitCode;
 
@@ -114,6 +115,11 @@ fn check_config(settings: &Settings, keys: bool) -> Result<(), Failure> {
     }
     // Read here as the server would, so that a mistake shows before it is started.
     loaded.config.originals.keys().map_err(Failure::usage)?;
+    let pair = http::examine_pair(&loaded.config.tls);
+    let pair = pair.map_err(|why| Failure::usage(format!("tls: {why}")))?;
+    if let Some(complaint) = pair.and_then(|pair| pair.complaint(Clock::system().now())) {
+        eprintln!("{complaint}");
+    }
     match &loaded.file {
         Some(path) => eprintln!("The configuration is good (file: {}).", path.display()),
         None => eprintln!("The configuration is good (no file)."),
@@ -135,13 +141,18 @@ fn login_link(settings: &Settings) -> Result<(), Failure> {
     let loaded = load(settings)?;
     match ask(&loaded.config, Request::LoginCode)? {
         Reply::LoginCode { code, address } => {
-            let derived = || format!("http://{}", loaded.config.listen);
+            let derived = || format!("{}://{}", scheme(&loaded.config), loaded.config.listen);
             let address = loaded.config.public_url.clone().or(address).unwrap_or_else(derived);
             println!("{address}/login?code={code}");
             Ok(())
         }
         other => Err(unexpected(other)),
     }
+}
+
+/// Returns how a server of this configuration is spoken to.
+fn scheme(config: &config::Config) -> &'static str {
+    if config.tls.is_on() { "https" } else { "http" }
 }
 
 /// Asks the running server, or does the same on the data directory when none runs.

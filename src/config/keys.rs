@@ -3,7 +3,7 @@
 use super::{
     Admission, AuditConfig, AuthMode, Config, Durability, HooksConfig, Interim, JwtConfig,
     LimitsConfig, Listen, LogFormat, MediaConfig, OriginalsConfig, PlaybackConfig, Proxies,
-    ProxyHeaders, Reserve, UploadConfig, values as v,
+    ProxyHeaders, Reserve, TlsConfig, UploadConfig, values as v,
 };
 use crate::model::access::Role;
 use crate::model::keep::Retention;
@@ -33,6 +33,7 @@ pub(super) fn blank() -> Config {
         listen: Listen::Unix(PathBuf::new()),
         public_url: None,
         proxies: Proxies::default(),
+        tls: TlsConfig::default(),
         data_dir: PathBuf::new(),
         auth_mode: AuthMode::Token,
         jwt: JwtConfig::default(),
@@ -132,6 +133,22 @@ pub const KEYS: &[Key] = &[
                 [("x-forwarded", ProxyHeaders::XForwarded), ("forwarded", ProxyHeaders::Forwarded)];
             v::one_of(x, &words).map(|it| c.proxies.headers = it)
         },
+    },
+    Key {
+        name: "tls.certificate",
+        default: "\"\"",
+        allowed: "absolute path of a PEM file, or nothing",
+        meaning: "The certificate, and behind it those that vouch for it. With it the server does \
+                  TLS (1.2 and 1.3) and HTTP/2 by itself at every address of a network. Read again \
+                  when it changes.",
+        set: |c, x| v::absolute_path(x).map(|it| c.tls.certificate = it),
+    },
+    Key {
+        name: "tls.key",
+        default: "\"\"",
+        allowed: "absolute path of a PEM file that others can't read, or nothing",
+        meaning: "The certificate's private key, not encrypted. Read again when it changes.",
+        set: |c, x| v::absolute_path(x).map(|it| c.tls.key = it),
     },
     Key {
         name: "data_dir",

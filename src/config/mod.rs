@@ -34,6 +34,8 @@ pub struct Config {
     pub public_url: Option<String>,
     /// Who stands in front.
     pub proxies: Proxies,
+    /// TLS of the server's own.
+    pub tls: TlsConfig,
     /// Everything the server keeps.
     pub data_dir: PathBuf,
     /// Who is let in.
@@ -93,6 +95,22 @@ impl fmt::Display for Listen {
             Self::Tcp(address) => address.fmt(f),
             Self::Unix(path) => write!(f, "unix:{}", path.display()),
         }
+    }
+}
+
+/// Where certificate and key of the server's own TLS are; either both or neither are named.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TlsConfig {
+    /// The certificate, and those that vouch for it.
+    pub certificate: Option<PathBuf>,
+    /// Its key.
+    pub key: Option<PathBuf>,
+}
+
+impl TlsConfig {
+    /// Says whether the server does TLS by itself.
+    pub fn is_on(&self) -> bool {
+        self.certificate.is_some()
     }
 }
 
@@ -537,6 +555,12 @@ fn apply(settings: Vec<(String, Setting)>) -> Result<(Config, Table), ConfigErro
         return Err(ConfigError::Conflict {
             key: "playback.default_expiry",
             mend: "can't be longer than `playback.max_expiry`",
+        });
+    }
+    if config.tls.certificate.is_some() != config.tls.key.is_some() {
+        return Err(ConfigError::Conflict {
+            key: "tls.key",
+            mend: "belongs to `tls.certificate`; set both or neither",
         });
     }
     if (config.auth_mode == AuthMode::Jwt) != config.jwt.key_file.is_some() {

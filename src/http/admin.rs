@@ -3,7 +3,7 @@
 use super::problem::{Code, Problem};
 use super::routes::table;
 use super::views::ErrorView;
-use super::{AppParts, Shared, blocking, guard, overview, translate, videos};
+use super::{AppParts, Shared, Tls, blocking, guard, overview, translate, videos};
 use crate::disk::Room;
 use crate::events::Progress;
 use crate::ids::{JobId, VideoId};
@@ -519,6 +519,13 @@ fn warnings(parts: &AppParts, disk: &Disk) -> Vec<Warning> {
     if let Some(problem) = parts.worker_status.get().and_then(|worker| worker.problem.clone()) {
         let detail = format!("Videos can't be processed: {problem}");
         warnings.push(Warning { code: "workers-unavailable", detail });
+    }
+    if let Some(problem) = parts.tls.as_ref().and_then(Tls::problem) {
+        let detail = format!("Certificate and key on the disk can't be used: {problem}");
+        warnings.push(Warning { code: "tls-unusable", detail });
+    }
+    if let Some(detail) = parts.tls.as_ref().and_then(Tls::complaint) {
+        warnings.push(Warning { code: "certificate-expires", detail });
     }
     warnings
 }

@@ -13,7 +13,7 @@ use actix_web::body::{BodySize, BoxBody, MessageBody};
 use actix_web::dev::{Payload, ServiceRequest};
 use actix_web::error::PayloadError;
 use actix_web::http::header;
-use actix_web::http::{ConnectionType, StatusCode};
+use actix_web::http::{ConnectionType, StatusCode, Version};
 use actix_web::{HttpRequest, HttpResponse, web};
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
@@ -128,6 +128,12 @@ impl Tap {
     }
 }
 
+/// Says whether a request may bring a body of whose length it says nothing. HTTP/2 has no header
+/// that tells of one (RFC 9113, 8.1): there a body may always come, and be empty.
+pub(super) fn may_come_unsaid(req: &HttpRequest) -> bool {
+    req.version() == Version::HTTP_2 || req.headers().contains_key(header::TRANSFER_ENCODING)
+}
+
 /// Reads to the end or the bound.
 async fn drain(reader: &mut Reader) {
     let mut bytes = 0;
@@ -144,6 +150,10 @@ async fn drain(reader: &mut Reader) {
 /// Holds a connection open, without reading from it, until a while after what is returned was
 /// dropped. Its client's sending comes to a stop meanwhile, as the socket is full.
 fn linger(req: &HttpRequest) -> Option<oneshot::Sender<()>> {
+    // Other requests share the connection, and the library ends the one by itself.
+    if req.version() == Version::HTTP_2 {
+        return None;
+    }
     let place = Place::take()?;
     let socket = Connection::of(req)?.double()?;
     let (held, released) = oneshot::channel::<()>();

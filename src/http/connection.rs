@@ -2,6 +2,8 @@
 //! for: a word before the answer (RFC 9110, 15.2), and an end to a body that nobody wants.
 
 use super::limits::{Connections, TooMany};
+use super::streams::Streams;
+use super::tls::Secured;
 use actix_web::HttpRequest;
 use actix_web::dev::Extensions;
 use std::any::Any;
@@ -9,6 +11,7 @@ use std::io::Write;
 use std::net::{Shutdown, TcpStream};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
+use tokio_util::sync::CancellationToken;
 
 /// What somebody with too many connections is told.
 const REFUSAL: &[u8] = b"HTTP/1.1 429 Too Many Requests\r\nRetry-After: 10\r\n\
@@ -20,6 +23,8 @@ pub(super) enum Connection {
     Tcp(TcpStream),
     /// On this machine.
     Unix(UnixStream),
+    /// Over a network, with TLS: nothing can be said past it.
+    Secured(TcpStream),
 }
 
 impl Connection {
@@ -53,6 +58,22 @@ impl Connection {
         }
     }
 
+    /// Keeps a hand on a connection whose handshake is done, and an eye on what runs over it.
+    pub(super) fn keep_secured(io: &Secured, data: &mut Extensions, stop: &CancellationToken) {
+        let Some(kept) = doubled(io.socket()).map(|fd| Self::Secured(fd.into())) else { return };
+        if io.is_http_2()
+            && let Some(another) = kept.double()
+        {
+            data.insert(Streams::look_after(another, stop.clone()));
+        }
+        data.insert(kept);
+    }
+
+    /// Says whether a request came with TLS.
+    pub(super) fn is_secured(req: &HttpRequest) -> bool {
+        matches!(Self::of(req), Some(Self::Secured(_)))
+    }
+
     /// Returns the connection that a request came over, if there is a hand on it.
     pub(super) fn of(req: &HttpRequest) -> Option<&Self> {
         req.conn_data()
@@ -66,6 +87,7 @@ impl Connection {
         let sent = match self {
             Self::Tcp(socket) => (&*socket).write(head),
             Self::Unix(socket) => (&*socket).write(head),
+            Self::Secured(_) => return false,
         };
         match sent {
             Ok(bytes) if bytes == head.len() => true,
@@ -83,6 +105,7 @@ impl Connection {
         let doubled = match self {
             Self::Tcp(socket) => socket.try_clone().map(Self::Tcp),
             Self::Unix(socket) => socket.try_clone().map(Self::Unix),
+            Self::Secured(socket) => socket.try_clone().map(Self::Secured),
         };
         doubled.ok()
     }
@@ -92,6 +115,7 @@ impl Connection {
         let _ = match self {
             Self::Tcp(socket) => socket.shutdown(Shutdown::Both),
             Self::Unix(socket) => socket.shutdown(Shutdown::Both),
+            Self::Secured(socket) => socket.shutdown(Shutdown::Both),
         };
     }
 }

@@ -4,6 +4,8 @@
 use super::body::Tap;
 use super::problem::{Code, MEDIA_TYPE, Problem};
 use super::tus::headers::VERSION;
+use super::connection::Connection;
+use super::streams::Streams;
 use super::{Shared, draft, granted, guard, live, noted, ticket};
 use crate::config::{AuthMode, Config};
 use crate::model::pace::Pace;
@@ -49,6 +51,9 @@ const SINGLE: [&str; 14] = [
     "x-http-method-override",
 ];
 
+/// How long browsers come back with TLS alone (RFC 6797).
+const ONLY_TLS: &str = "max-age=31536000";
+
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// The outermost layer around every route.
@@ -63,9 +68,14 @@ pub(super) async fn frame(
     let method = guard::overridden(req.path(), req.method(), req.headers());
     let path = req.path().to_owned();
     let begun = Instant::now();
+    let running = Streams::enter(&req);
     let pace = body_pace(&req);
     let tap = Tap::install(&mut req, pace);
-    let answer = match not_ours(&req) {
+    let refused = match &running {
+        Some(running) if running.is_too_many() => Some(crowded()),
+        _ => not_ours(&req),
+    };
+    let answer = match refused {
         Some(problem) => req.into_response(problem.error_response()),
         None => next.call(req).await?.map_into_boxed_body(),
     };
@@ -76,7 +86,7 @@ pub(super) async fn frame(
     noted::note(&req, &method, &answer);
     log_failure(&answer, &id, &method, &path);
     let mut answer = as_problem(answer);
-    finish_headers(answer.headers_mut(), &id);
+    finish_headers(answer.headers_mut(), &id, Connection::is_secured(&req));
     granted::lead_on(&req, answer.headers_mut());
     if guard::is_upload_path(&path) && method != Method::OPTIONS && !draft::is_spoken(&req) {
         let name = HeaderName::from_static("tus-resumable");
@@ -86,7 +96,16 @@ pub(super) async fn frame(
         Some(tap) => tap.settle(&req, answer).await,
         None => answer,
     };
-    Ok(ServiceResponse::new(req, answer))
+    let answer = ServiceResponse::new(req, answer);
+    Ok(match running {
+        Some(running) => running.until_sent(answer),
+        None => answer,
+    })
+}
+
+fn crowded() -> Problem {
+    let detail = "There are too many requests at once on this connection.";
+    Problem::new(Code::TooManyRequests, detail).retry_after(1)
 }
 
 /// Refuses a request whose head isn't sound. Lies within the rules for other sites' pages, so that
@@ -225,11 +244,14 @@ fn as_problem(answer: HttpResponse<BoxBody>) -> HttpResponse<BoxBody> {
     answer.map_body(|_, _| BoxBody::new(Problem::of_status(status).body(status)))
 }
 
-fn finish_headers(headers: &mut HeaderMap, id: &str) {
+fn finish_headers(headers: &mut HeaderMap, id: &str, secured: bool) {
     if let Ok(id) = HeaderValue::from_str(id) {
         headers.insert(REQUEST_ID, id);
     }
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    if secured {
+        headers.insert(header::STRICT_TRANSPORT_SECURITY, HeaderValue::from_static(ONLY_TLS));
+    }
 }
 
 #[cfg(test)]

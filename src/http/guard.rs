@@ -1,5 +1,6 @@
 //! Who calls, and from where: tokens, sessions, other sites' pages, and mode `open`'s bounds.
 
+use super::connection::Connection;
 use super::problem::{Code, Problem};
 use super::{Shared, forwarded, granted, noted};
 use crate::access::{Caller, Denied};
@@ -286,10 +287,17 @@ pub(super) fn bad_host(req: &HttpRequest, config: &Config) -> Option<Problem> {
 /// Returns how the world sees the server: by `public_url`, by what a trusted proxy says, or by
 /// the request itself.
 pub(super) fn outside(req: &HttpRequest, config: &Config) -> Outside {
-    outside_of(peer(req), req.uri(), req.headers(), config)
+    let scheme = if Connection::is_secured(req) { "https" } else { "http" };
+    outside_of(scheme, peer(req), req.uri(), req.headers(), config)
 }
 
-fn outside_of(peer: Option<IpAddr>, uri: &Uri, headers: &HeaderMap, config: &Config) -> Outside {
+fn outside_of(
+    own_scheme: &str,
+    peer: Option<IpAddr>,
+    uri: &Uri,
+    headers: &HeaderMap,
+    config: &Config,
+) -> Outside {
     if let Some((scheme, host)) = config.public_url.as_deref().and_then(|u| u.split_once("://")) {
         return Outside { scheme: scheme.to_owned(), host: host.to_owned() };
     }
@@ -297,7 +305,7 @@ fn outside_of(peer: Option<IpAddr>, uri: &Uri, headers: &HeaderMap, config: &Con
     // Only HTTP/1.0 can do without; then whoever asks knows it by no name.
     let own = || host_of(uri, headers).unwrap_or("localhost");
     Outside {
-        scheme: scheme.unwrap_or("http").to_owned(),
+        scheme: scheme.unwrap_or(own_scheme).to_owned(),
         host: host.unwrap_or_else(own).to_owned(),
     }
 }
@@ -454,7 +462,8 @@ mod tests {
             ("x-forwarded-host", "video.example"),
             ("x-forwarded-proto", "https"),
         ]);
-        let seen = |peer: [u8; 4]| outside_of(Some(IpAddr::from(peer)), &uri, &forwarded, &config);
+        let seen =
+            |peer: [u8; 4]| outside_of("http", Some(IpAddr::from(peer)), &uri, &forwarded, &config);
         assert_eq!(seen([10, 1, 2, 3]).host, "video.example");
         assert_eq!(seen([10, 1, 2, 3]).scheme, "https");
         assert_eq!(
@@ -462,7 +471,7 @@ mod tests {
             Outside { scheme: "http".into(), host: "inner:8080".into() }
         );
         config.public_url = Some("https://films.example".to_owned());
-        assert_eq!(outside_of(None, &uri, &forwarded, &config).host, "films.example");
+        assert_eq!(outside_of("http", None, &uri, &forwarded, &config).host, "films.example");
     }
 
     /// Cookies are found among others, and only by their whole name.

@@ -41,7 +41,9 @@ mod problem;
 mod recommend;
 mod routes;
 mod scrape;
+mod streams;
 mod ticket;
+mod tls;
 mod tokens;
 mod translate;
 mod trash;
@@ -81,7 +83,9 @@ use std::os::unix::net::UnixListener;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
-use tokio::task::JoinHandle;
+use tls::Gate;
+pub use tls::{PairFacts, Tls, examine as examine_pair};
+use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 /// Connections at once for each thread that answers.
@@ -128,6 +132,8 @@ pub struct AppParts {
     pub worker_status: Arc<OnceLock<WorkerStatus>>,
     /// When the server started.
     pub started_at: UnixMillis,
+    /// Certificate and key, where the server does TLS by itself.
+    pub tls: Option<Tls>,
 }
 
 /// Says whether the server takes work; withdrawn once, when it stops. Clones share it.
@@ -185,13 +191,14 @@ pub enum ServeError {
 
 /// A running server.
 pub struct Served {
-    /// Where it answers: `http://127.0.0.1:8080`, or `unix:/path`.
+    /// Where it answers: `http://127.0.0.1:8080`, `https://…`, or `unix:/path`.
     pub addresses: Vec<String>,
-    handle: ServerHandle,
+    /// One for each way of speaking.
+    handles: Vec<ServerHandle>,
     /// Fires when live streams have to end.
     streams: CancellationToken,
     told: JoinHandle<()>,
-    task: JoinHandle<io::Result<()>>,
+    tasks: JoinSet<io::Result<()>>,
 }
 
 impl Served {
@@ -200,10 +207,10 @@ impl Served {
     /// # Cancel
     /// Safe: the server goes on.
     pub async fn ended(&mut self) -> String {
-        match (&mut self.task).await {
-            Ok(Ok(())) => "it was stopped".to_owned(),
-            Ok(Err(error)) => error.to_string(),
-            Err(error) => error.to_string(),
+        match self.tasks.join_next().await {
+            Some(Ok(Ok(()))) | None => "it was stopped".to_owned(),
+            Some(Ok(Err(error))) => error.to_string(),
+            Some(Err(error)) => error.to_string(),
         }
     }
 
@@ -213,7 +220,8 @@ impl Served {
         self.streams.cancel();
         // It ends at once; that it panicked would have been told by the panic.
         let _ = (&mut self.told).await;
-        self.handle.stop(true).await;
+        let stops = self.handles.iter().map(|handle| handle.stop(true));
+        futures_util::future::join_all(stops).await;
     }
 }
 
@@ -234,7 +242,8 @@ struct Shared {
     limits: Limits,
 }
 
-/// Begins to answer at `listeners`; has to be called inside a tokio runtime.
+/// Begins to answer at `listeners`, at those of networks with TLS where there is a certificate;
+/// has to be called inside a tokio runtime.
 ///
 /// # Errors
 /// `Socket` or `NoSocket`.
@@ -243,10 +252,15 @@ pub fn serve(parts: AppParts, listeners: Listeners) -> Result<Served, ServeError
     let board = Board::new(parts.clone());
     let connections = Connections::of(&parts.config);
     let limits = Limits::of(&parts.config.limits);
+    let gate = parts.tls.clone().map(|tls| Gate {
+        tls,
+        connections: connections.clone(),
+        stop: streams.clone(),
+    });
     let (told, until) = (board.clone(), streams.clone());
     let shared = web::Data::new(Shared { parts, board, streams: until, limits });
     let threads = std::thread::available_parallelism().map_or(2, usize::from).clamp(2, 16);
-    let server = HttpServer::new(move || {
+    let app = move || {
         let origins = &shared.parts.config.cors_origins;
         App::new()
             .app_data(shared.clone())
@@ -255,41 +269,62 @@ pub fn serve(parts: AppParts, listeners: Listeners) -> Result<Served, ServeError
             .wrap(middleware::from_fn(edge::sound))
             .wrap(cors::rules(origins))
             .wrap(middleware::from_fn(edge::frame))
-    });
-    let mut server = server
-        .on_connect(move |socket, data| Connection::keep(socket, data, &connections))
-        .workers(threads)
-        .worker_max_blocking_threads(BLOCKING_THREADS_MAX)
-        .max_connections(CONNECTIONS_MAX)
-        .keep_alive(KEEP_ALIVE)
-        .client_request_timeout(HEAD_TIME_MAX)
-        // The library would read on from a connection that it closes, at any speed; `body` holds
-        // such a connection open without reading.
-        .client_disconnect_timeout(Duration::ZERO)
-        .shutdown_timeout(DRAIN_SECONDS)
-        .disable_signals();
-    let mut addresses = Vec::new();
-    for socket in listeners.tcp {
-        let address = socket.local_addr().map(|at| format!("http://{at}")).unwrap_or_default();
-        let failed = |source| ServeError::Socket { address: address.clone(), source };
-        server = server.listen(socket).map_err(failed)?;
-        addresses.push(address);
-    }
-    for socket in listeners.unix {
-        let path = socket.local_addr().ok();
-        let path = path.as_ref().and_then(|at| at.as_pathname());
-        let address = path.map_or_else(|| "unix:".to_owned(), |p| format!("unix:{}", p.display()));
-        let failed = |source| ServeError::Socket { address: address.clone(), source };
-        server = server.listen_uds(socket).map_err(failed)?;
-        addresses.push(address);
-    }
+    };
+    let addresses = addresses(&listeners, gate.is_some());
     if addresses.is_empty() {
         return Err(ServeError::NoSocket);
     }
-    let server = server.run();
-    let handle = server.handle();
+    let Listeners { tcp, unix } = listeners;
+    let failed = |(address, source)| ServeError::Socket { address, source };
+    let (secured, open) = if gate.is_some() { (tcp, Vec::new()) } else { (Vec::new(), tcp) };
+    let mut servers = Vec::new();
+    if let Some(gate) = gate.filter(|_| !secured.is_empty()) {
+        servers.push(tls::serve(app.clone(), &gate, threads, secured).map_err(failed)?);
+    }
+    if !open.is_empty() || !unix.is_empty() {
+        let mut server = HttpServer::new(app)
+            .on_connect(move |socket, data| Connection::keep(socket, data, &connections))
+            .workers(threads)
+            .worker_max_blocking_threads(BLOCKING_THREADS_MAX)
+            .max_connections(CONNECTIONS_MAX)
+            .keep_alive(KEEP_ALIVE)
+            .client_request_timeout(HEAD_TIME_MAX)
+            // The library would read on from a connection that it closes, at any speed; `body`
+            // holds such a connection open without reading.
+            .client_disconnect_timeout(Duration::ZERO)
+            .shutdown_timeout(DRAIN_SECONDS)
+            .disable_signals();
+        for socket in open {
+            let address = tcp_address("http", &socket);
+            server = server.listen(socket).map_err(|source| failed((address, source)))?;
+        }
+        for socket in unix {
+            let address = unix_address(&socket);
+            server = server.listen_uds(socket).map_err(|source| failed((address, source)))?;
+        }
+        servers.push(server.run());
+    }
+    let handles = servers.iter().map(actix_web::dev::Server::handle).collect();
     let told = tokio::spawn(told.run(streams.clone()));
-    Ok(Served { addresses, handle, streams, told, task: tokio::spawn(server) })
+    let mut tasks = JoinSet::new();
+    servers.into_iter().for_each(|server| drop(tasks.spawn(server)));
+    Ok(Served { addresses, handles, streams, told, tasks })
+}
+
+fn addresses(listeners: &Listeners, secured: bool) -> Vec<String> {
+    let scheme = if secured { "https" } else { "http" };
+    let tcp = listeners.tcp.iter().map(|socket| tcp_address(scheme, socket));
+    tcp.chain(listeners.unix.iter().map(unix_address)).collect()
+}
+
+fn tcp_address(scheme: &str, socket: &TcpListener) -> String {
+    socket.local_addr().map(|at| format!("{scheme}://{at}")).unwrap_or_default()
+}
+
+fn unix_address(socket: &UnixListener) -> String {
+    let path = socket.local_addr().ok();
+    let path = path.as_ref().and_then(|at| at.as_pathname());
+    path.map_or_else(|| "unix:".to_owned(), |path| format!("unix:{}", path.display()))
 }
 
 /// The addresses of all modules.

@@ -51,6 +51,9 @@ pub enum ServerError {
     /// The keys of JWTs can't be used.
     #[error("auth.jwt.key_file: {0}")]
     Keys(String),
+    /// Certificate or key of TLS can't be used.
+    #[error("tls: {0}")]
+    Tls(String),
     /// The address can't be listened at.
     #[error("{0}")]
     Listen(String),
@@ -65,7 +68,7 @@ pub enum ServerError {
 impl ServerError {
     /// Says whether the person who started it has to change something (exit code 2).
     pub fn is_usage(&self) -> bool {
-        matches!(self, Self::Held { .. } | Self::NotOurs(_) | Self::Keys(_))
+        matches!(self, Self::Held { .. } | Self::NotOurs(_) | Self::Keys(_) | Self::Tls(_))
     }
 }
 
@@ -325,7 +328,9 @@ async fn serve(config: Config, disk: Disk, state: State, rebuilt: bool) -> Resul
     measures::start();
     let stop = CancellationToken::new();
     let trail = open_trail(&config, &disk)?;
-    let parts = Parts::build(config, disk, state, trail, rebuilt).await?;
+    let tls = http::Tls::open(&config.tls, Clock::system()).map_err(ServerError::Tls)?;
+    let mut parts = Parts::build(config, disk, state, trail, rebuilt).await?;
+    parts.tls = tls;
     let listeners = systemd::listeners(&parts.config.listen)
         .map_err(|cause| ServerError::Listen(format!("can't listen: {cause}")))?;
     keep_reserve(&parts.disk);

@@ -9,7 +9,7 @@ use crate::control::{self, Desk, Operator};
 use crate::disk::{Disk, Room};
 use crate::events::Hub;
 use crate::hooks::{self, Hooks};
-use crate::http::{self, AppParts, Readiness, WorkerStatus};
+use crate::http::{self, AppParts, Readiness, Tls, WorkerStatus};
 use crate::janitor::{Janitor, JanitorError, Rooms};
 use crate::library::Library;
 use crate::pipeline::{Pipeline, Places, Spans};
@@ -57,6 +57,8 @@ pub(super) struct Parts {
     /// The kernel's boot id, or a fresh one after a sync has failed.
     boot_id: String,
     pub(super) trail: Trail,
+    /// Of a server that answers with TLS.
+    pub(super) tls: Option<Tls>,
     janitor: Janitor,
     hooks: Hooks,
     worker_status: Arc<OnceLock<WorkerStatus>>,
@@ -132,6 +134,7 @@ impl Parts {
             started_at: clock.now(),
             admin_token_path: admin.map(|token| token.path),
             readiness: Readiness::default(),
+            tls: None,
             worker_status: Arc::default(),
             config,
             clock,
@@ -166,6 +169,7 @@ impl Parts {
             trail: self.trail.clone(),
             worker_status: Arc::clone(&self.worker_status),
             started_at: self.started_at,
+            tls: self.tls.clone(),
         }
     }
 
@@ -209,6 +213,15 @@ impl Parts {
         });
         let (state, clock) = (self.state.clone(), self.clock.clone());
         tasks.spawn(keep_measures(state, clock, stop.clone()));
+        if let Some(tls) = &self.tls {
+            tasks.spawn(tls.clone().watch(stop.clone()));
+        }
+        // In a terminal without TLS it means what it always does.
+        if self.tls.is_some() || systemd::has_journal() {
+            let tls = self.tls.clone();
+            let again = move || tls.iter().for_each(Tls::look_again);
+            tasks.spawn(systemd::on_reload(stop.clone(), again));
+        }
         if let Some(every) = systemd::watchdog_every() {
             tasks.spawn(watch(self.state.clone(), self.queue.clone(), every, stop.clone()));
         }

@@ -8,6 +8,8 @@ use std::net::TcpListener;
 use std::os::unix::net::UnixListener;
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+use tracing::info;
 
 /// Says whether standard error goes to the journal.
 pub(super) fn has_journal() -> bool {
@@ -69,6 +71,27 @@ pub(super) fn watchdog_every() -> Option<Duration> {
 fn tell(states: &[NotifyState]) {
     if let Err(cause) = sd_notify::notify(states) {
         tracing::debug!("systemd wasn't told: {cause}");
+    }
+}
+
+/// Listens from now on for whoever wants files to be looked at again (SIGHUP); what is returned has
+/// it done each time, where blocking is allowed, until `stop` fires.
+pub(super) fn on_reload(
+    stop: CancellationToken,
+    again: impl Fn() + Clone + Send + 'static,
+) -> impl Future<Output = ()> {
+    let asked = signal(SignalKind::hangup());
+    async move {
+        let Ok(mut asked) = asked else { return stop.cancelled().await };
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                _ = asked.recv() => {}
+            }
+            info!("SIGHUP: looking whether certificate and keys have changed");
+            // That it panicked would have been told by the panic.
+            let _ = tokio::task::spawn_blocking(again.clone()).await;
+        }
     }
 }
 

@@ -68,6 +68,7 @@ fn the_doctor_looks_at_everything() {
         "sandbox",
         "clock",
         "address",
+        "tls",
         "open files",
     ];
     assert_eq!(checks, all);

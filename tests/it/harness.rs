@@ -196,7 +196,7 @@ impl Server {
 
     /// Host and port, as a request names them.
     pub fn host(&self) -> &str {
-        self.address.trim_start_matches("http://")
+        self.address.trim_start_matches("http://").trim_start_matches("https://")
     }
 
     /// GETs JSON with the admin token.

@@ -47,6 +47,8 @@ mod smuggling;
 mod spans;
 mod status;
 mod survival;
+mod tls;
+mod tls_abuse;
 mod torture;
 mod trash;
 mod tus;

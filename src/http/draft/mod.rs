@@ -10,7 +10,7 @@ pub(super) mod fields;
 mod interim;
 
 use super::problem::{Code, Problem};
-use super::{Shared, digest, granted, guard, translate, tus};
+use super::{Shared, body, digest, granted, guard, translate, tus};
 use crate::access::Caller;
 use crate::ids::UploadId;
 use crate::model::access::Right;
@@ -73,7 +73,7 @@ impl<'a> Request<'a> {
             _ => fields::needed("Upload-Complete", "`?0` or `?1`"),
         })?;
         let body_length = match tus::content_length(req)? {
-            None if !headers.contains_key(header::TRANSFER_ENCODING) => Some(ByteCount(0)),
+            None if !body::may_come_unsaid(req) => Some(ByteCount(0)),
             length => length,
         };
         Ok(Self {

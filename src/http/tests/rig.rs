@@ -241,6 +241,7 @@ async fn parts(directory: &TempDir, config: Config) -> AppParts {
         config: Arc::new(config),
         readiness: Readiness::default(),
         worker_status: Arc::default(),
+        tls: None,
         clock,
         disk,
         state,

@@ -11,7 +11,7 @@ pub(super) mod described;
 pub(super) mod headers;
 
 use super::problem::{Code, Problem};
-use super::{Shared, draft, granted, guard, media_files, translate, views};
+use super::{Shared, body as bodies, draft, granted, guard, media_files, translate, views};
 use crate::access::Caller;
 use crate::ids::UploadId;
 use crate::model::access::Right;
@@ -22,7 +22,7 @@ use crate::upload::{
     Append, Appended, CHECKSUM_ALGORITHMS, Checksum, Metadata, NewUpload, PartError, Refusal,
     UploadError,
 };
-use actix_web::http::{Method, header};
+use actix_web::http::{self, Method, header};
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, web};
 pub(super) use described::TABLE;
 use described::{Body, Creation, Offset, Version};
@@ -178,7 +178,8 @@ async fn create(
     let brings = headers::is_body_type(text(req, "content-type"));
     let has_body = match body_length {
         Some(length) => length.0 > 0,
-        None => req.headers().contains_key(header::TRANSFER_ENCODING),
+        // Where no header has to tell of it, its type does.
+        None => bodies::may_come_unsaid(req) && (brings || req.version() == http::Version::HTTP_11),
     };
     if has_body && !brings {
         return Err(wrong_type());
