@@ -2,10 +2,10 @@
 //! fence, one form of problem, and the headers that every answer carries.
 
 use super::body::Tap;
-use super::problem::{Code, MEDIA_TYPE, Problem};
-use super::tus::headers::VERSION;
 use super::connection::Connection;
+use super::problem::{Code, MEDIA_TYPE, Problem};
 use super::streams::Streams;
+use super::tus::headers::VERSION;
 use super::{Shared, draft, granted, guard, live, noted, ticket};
 use crate::config::{AuthMode, Config};
 use crate::model::pace::Pace;
@@ -252,7 +252,21 @@ fn finish_headers(headers: &mut HeaderMap, id: &str, secured: bool) {
     if secured {
         headers.insert(header::STRICT_TRANSPORT_SECURITY, HeaderValue::from_static(ONLY_TLS));
     }
+    for (name, value) in BOUNDS {
+        if !headers.contains_key(name) {
+            headers.insert(HeaderName::from_static(name), HeaderValue::from_static(value));
+        }
+    }
 }
+
+/// What bounds a browser that shows an answer, unless a page or a file says something else of
+/// itself: nothing runs in it, nothing is loaded by it, no other site's page has it, and no other
+/// site learns where somebody came from.
+const BOUNDS: [(&str, &str); 3] = [
+    ("content-security-policy", "default-src 'none'; frame-ancestors 'none'; sandbox"),
+    ("cross-origin-resource-policy", "same-origin"),
+    ("referrer-policy", "same-origin"),
+];
 
 #[cfg(test)]
 mod tests {

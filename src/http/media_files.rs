@@ -3,6 +3,7 @@
 //! Only names of the layout's closed set are ever looked up. Segments never change behind their
 //! address; playlists do. Playlists and text tracks are compressed.
 
+use super::pages::RESOURCE_POLICY;
 use super::problem::Problem;
 use super::routes::{self, Routes, Table};
 use super::ticket::Pass;
@@ -24,7 +25,7 @@ use utoipa::OpenApi;
 type App = web::Data<Shared>;
 
 /// Bytes from users are shown by players only, never as a page of this server.
-const SANDBOX: &str = "default-src 'none'; sandbox";
+const SANDBOX: &str = "default-src 'none'; frame-ancestors 'none'; sandbox";
 
 /// The addresses; what is text among them is compressed.
 pub(super) const TABLE: Table = Table { tag: "media", add, describe: Addresses::openapi };
@@ -160,7 +161,7 @@ fn given(req: &HttpRequest, file: &MediaFile, opened: Opened, kept: &str) -> Htt
     let kept = HeaderValue::from_str(kept).unwrap_or(HeaderValue::from_static("no-store"));
     headers.insert(header::CACHE_CONTROL, kept);
     headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(SANDBOX));
-    let resource_policy = header::HeaderName::from_static("cross-origin-resource-policy");
+    let resource_policy = header::HeaderName::from_static(RESOURCE_POLICY);
     headers.insert(resource_policy, HeaderValue::from_static("cross-origin"));
     if is_compressed(file) {
         weaken(headers);

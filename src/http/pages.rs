@@ -30,6 +30,12 @@ const POLICY: &str = "default-src 'self'; script-src 'self'; style-src 'self'; \
     img-src 'self' data: blob:; media-src 'self' data: blob:; worker-src 'self' blob:; \
     connect-src 'self'; object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors ";
 
+/// Says which sites' pages may load an answer (Fetch, 3.7).
+pub(super) const RESOURCE_POLICY: &str = "cross-origin-resource-policy";
+
+/// Says which pages share a group of windows with one (HTML, 7.1.3).
+const OPENER_POLICY: &str = "cross-origin-opener-policy";
+
 type App = web::Data<Shared>;
 type Answer = Result<HttpResponse, Problem>;
 
@@ -254,8 +260,16 @@ fn embedded(
     answer.insert_header((header::CACHE_CONTROL, keeping(name)));
     answer.insert_header((header::CONTENT_SECURITY_POLICY, format!("{POLICY}{framed_by}")));
     answer.insert_header((header::REFERRER_POLICY, "same-origin"));
+    // Other sites' pages load these files, and frame what may be framed, also those that have
+    // everything say so that they load (`Cross-Origin-Embedder-Policy`).
+    if !name.ends_with(".html") || framed_by != "'none'" {
+        answer.insert_header((HeaderName::from_static(RESOURCE_POLICY), "cross-origin"));
+    }
     if framed_by == "'none'" {
         answer.insert_header((header::X_FRAME_OPTIONS, "DENY"));
+        // A page that opened this one has no hand on it. Only for pages: browsers show nothing of
+        // what says this and is a sandbox.
+        answer.insert_header((HeaderName::from_static(OPENER_POLICY), "same-origin"));
     }
     if status == StatusCode::OK && is_known(req, &tag) {
         return Ok(answer.status(StatusCode::NOT_MODIFIED).finish());

@@ -3,6 +3,7 @@
 mod accounts;
 mod attacks;
 mod audit;
+mod bounds;
 mod cards;
 mod document;
 mod doors;

@@ -10,7 +10,10 @@ fn fetch(server: &Server, url: &str, media_type: &str) -> Answer {
     let answer = server.send_as_anyone("GET", url, &[], b"");
     assert_eq!((answer.status, answer.header("content-type")), (200, media_type), "{url}");
     assert!(answer.header("cache-control").starts_with("public, max-age="), "{url}");
-    assert_eq!(answer.header("content-security-policy"), "default-src 'none'; sandbox");
+    assert_eq!(
+        answer.header("content-security-policy"),
+        "default-src 'none'; frame-ancestors 'none'; sandbox"
+    );
     answer
 }
 
