@@ -50,6 +50,9 @@ impl Failure {
 pub fn main() -> ExitCode {
     let flags = Flags::parse();
     let settings = flags.settings;
+    if !matches!(flags.command, Some(Command::Worker { .. })) {
+        process::keep_secrets();
+    }
     let done = match flags.command.unwrap_or(Command::Serve) {
         Command::Worker { probe: false } => return worker::child_main(),
         Command::Worker { probe: true } => return worker::probe_main(),
@@ -115,6 +118,9 @@ fn check_config(settings: &Settings, keys: bool) -> Result<(), Failure> {
     }
     // Read here as the server would, so that a mistake shows before it is started.
     loaded.config.originals.keys().map_err(Failure::usage)?;
+    if let Some(name) = &loaded.config.lacking_credential {
+        eprintln!("The credential `{name}` isn't there in this shell; a server needs it.");
+    }
     let pair = http::examine_pair(&loaded.config.tls);
     let pair = pair.map_err(|why| Failure::usage(format!("tls: {why}")))?;
     if let Some(complaint) = pair.and_then(|pair| pair.complaint(Clock::system().now())) {

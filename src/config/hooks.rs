@@ -19,6 +19,9 @@ const SECRET_BYTES: std::ops::RangeInclusive<usize> = 24..=64;
 /// Longest file with a secret.
 const SECRET_FILE_BYTES_MAX: u64 = 4096;
 
+/// Stands for a secret that isn't there for this process.
+pub(super) const PLACEHOLDER: &str = "whsec_bm90IGEgc2VjcmV0LCBhbmQgbmV2ZXIgdXNlZCBhcyBvbmU=";
+
 /// How long a blocking hook may take, unless somebody says otherwise.
 const DEADLINE_MS: u64 = 5_000;
 

@@ -76,6 +76,7 @@ pub(super) fn blank() -> Config {
         cors_origins: Vec::new(),
         log_format: LogFormat::Auto,
         boot_id: None,
+        lacking_credential: None,
     }
 }
 
@@ -670,7 +671,9 @@ pub fn reference() -> String {
          hand.\n\nThe file is TOML (`--config FILE`, else `./slipway.toml`, else \
          `/etc/slipway/slipway.toml`). An environment variable beats the file: `upload.max_size` \
          is `SLIPWAY_UPLOAD__MAX_SIZE`. A flag beats both: `--set upload.max_size=1GiB`, \
-         `--listen`, `--data-dir`. An unknown key stops the start.\n\n\
+         `--listen`, `--data-dir`. An unknown key stops the start.\n\nWhere a file holds a secret \
+         (`…key_file`, `secret_file`, `tls.key`), `credential:NAME` stands for what systemd hands \
+         over by `LoadCredential=NAME:…`.\n\n\
          | key | default | takes | meaning |\n| --- | --- | --- | --- |\n",
     );
     for key in KEYS {

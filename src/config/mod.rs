@@ -3,6 +3,7 @@
 //! Each key is written once, in [`keys::KEYS`]; the reference in docs/CONFIGURATION.md is made
 //! from that table. Nothing else in the program reads the environment for settings.
 
+mod credentials;
 pub mod flags;
 mod hooks;
 pub mod keys;
@@ -13,6 +14,8 @@ pub use hooks::{
     BlockingHook, HookSecret, HooksConfig, WebhookConfig, check_url as check_hook_url,
 };
 pub use originals::OriginalsConfig;
+
+use credentials::Credentials;
 
 use crate::model::accept::Accept;
 use crate::model::access::Role;
@@ -68,6 +71,9 @@ pub struct Config {
     pub log_format: LogFormat,
     /// The kernel's boot id as the service unit passes it (`SLIPWAY_BOOT_ID`).
     pub boot_id: Option<String>,
+    /// A credential of systemd's that is named and isn't there for this process. A server needs
+    /// it; commands that aren't one do without.
+    pub lacking_credential: Option<String>,
 }
 
 /// Where to listen.
@@ -504,13 +510,16 @@ pub fn load(
         let origin = format!("--{}", key.replace(['.', '_'], "-"));
         settings.push((key.clone(), Setting { origin, value: bare_or_toml(text) }));
     }
-    let (mut config, effective) = apply(settings)?;
+    let (mut config, effective) = apply(settings, &Credentials::of(credentials.as_deref()))?;
     config.boot_id = boot_id;
     config.originals.credentials = credentials;
     Ok(Loaded { config, file: path, effective })
 }
 
-fn apply(settings: Vec<(String, Setting)>) -> Result<(Config, Table), ConfigError> {
+fn apply(
+    settings: Vec<(String, Setting)>,
+    credentials: &Credentials,
+) -> Result<(Config, Table), ConfigError> {
     let mut config = keys::blank();
     let mut effective = Table::new();
     for key in keys::KEYS {
@@ -525,7 +534,11 @@ fn apply(settings: Vec<(String, Setting)>) -> Result<(Config, Table), ConfigErro
             let suggestion = nearest(&name);
             return Err(ConfigError::UnknownKey { origin: setting.origin, key: name, suggestion });
         };
-        if let Err(mend) = (key.set)(&mut config, &setting.value) {
+        let set = credentials.resolved(key.name, &setting.value).and_then(|resolved| {
+            config.lacking_credential = config.lacking_credential.take().or(resolved.lacks);
+            (key.set)(&mut config, &resolved.value)
+        });
+        if let Err(mend) = set {
             return Err(bad_value(&setting.origin, key.name, &setting.value, &mend));
         }
         effective.insert(name, setting.value);

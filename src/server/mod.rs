@@ -90,6 +90,10 @@ pub fn run(config: Config) -> Result<(), ServerError> {
         LogFormat::Json => Lines::Json,
     });
     keep_freed_memory();
+    if let Some(name) = &config.lacking_credential {
+        let why = format!("systemd hasn't handed over the credential `{name}` that is configured");
+        return Err(ServerError::NotOurs(format!("{why}; add LoadCredential={name}:FILE")));
+    }
     let disk = open_disk(&config, Keys::Needed)?;
     erase::go_on(&config, &disk)?;
     let runtime = runtime()?;

@@ -84,8 +84,9 @@ fn bound(limits: &Limits, sources: usize) -> rustix::io::Result<()> {
         (Resource::Cpu, cpu, cpu.saturating_add(CPU_GRACE_SECONDS)),
         (Resource::Fsize, limits.file_bytes_max, limits.file_bytes_max),
         (Resource::Nofile, descriptors, descriptors),
-        // A dump would hold pieces of somebody's video.
-        (Resource::Core, 0, 0),
+        // A dump would hold pieces of somebody's video, and perhaps its key. 0 is none as a file, 1
+        // is none to a pipe either (core(5) of Linux doesn't tell; fs/coredump.c does).
+        (Resource::Core, 1, 1),
     ] {
         // A tighter bound from outside stays.
         let ceiling = getrlimit(resource).maximum.unwrap_or(u64::MAX);

@@ -41,6 +41,7 @@ mod queue;
 mod queue_torture;
 mod received;
 mod records;
+mod secrets;
 mod service;
 mod sessions;
 mod smuggling;
