@@ -301,7 +301,8 @@ impl Access {
             return Ok(None);
         }
         let now = self.inner.clock.now();
-        Ok(session::verify(self.session_key().await?, cookie, now).map(|(_, id)| id))
+        let ring = self.keys(Signs::Sessions).await?;
+        Ok(session::verify(&ring, cookie, now).map(|(_, id)| id))
     }
 
     /// Ends a session of an account; says whether it had it.

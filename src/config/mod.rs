@@ -560,8 +560,8 @@ fn apply(
     if !config.retention.is_none() && config.trash_for_ms == 0 {
         return Err(ConfigError::Conflict {
             key: "video.trash_for",
-            mend: "with `retention.*` deleted videos have to stay in the trash for a while, so that \
-                   a mistake can be undone",
+            mend: "with `retention.*` deleted videos have to stay in the trash for a while, so \
+                   that a mistake can be undone",
         });
     }
     if config.playback.default_expiry_ms > config.playback.max_expiry_ms {

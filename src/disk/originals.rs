@@ -119,8 +119,8 @@ impl Disk {
         files::remove_tree(&self.path(Place::Original(video)))
     }
 
-    /// Removes the bytes of an original and what belongs to their encryption, and leaves what people
-    /// said of it; says whether something was there.
+    /// Removes the bytes of an original and what belongs to their encryption, and leaves what
+    /// people said of it; says whether something was there.
     ///
     /// # Errors
     /// `Io`.

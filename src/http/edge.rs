@@ -3,6 +3,7 @@
 
 use super::body::Tap;
 use super::connection::Connection;
+use super::pages::RESOURCE_POLICY;
 use super::problem::{Code, MEDIA_TYPE, Problem};
 use super::streams::Streams;
 use super::tus::headers::VERSION;
@@ -86,6 +87,10 @@ pub(super) async fn frame(
     noted::note(&req, &method, &answer);
     log_failure(&answer, &id, &method, &path);
     let mut answer = as_problem(answer);
+    if is_for_every_site(&path) {
+        let policy = HeaderName::from_static(RESOURCE_POLICY);
+        answer.headers_mut().insert(policy, HeaderValue::from_static("cross-origin"));
+    }
     finish_headers(answer.headers_mut(), &id, Connection::is_secured(&req));
     granted::lead_on(&req, answer.headers_mut());
     if guard::is_upload_path(&path) && method != Method::OPTIONS && !draft::is_spoken(&req) {
@@ -244,6 +249,12 @@ fn as_problem(answer: HttpResponse<BoxBody>) -> HttpResponse<BoxBody> {
     answer.map_body(|_, _| BoxBody::new(Problem::of_status(status).body(status)))
 }
 
+/// Says whether every site's pages may load what is at an address: media, and the pages' files. So
+/// they may its problems, or a browser would tell a page of a policy instead of the status.
+fn is_for_every_site(path: &str) -> bool {
+    path.starts_with("/media/") || path.starts_with("/static/")
+}
+
 fn finish_headers(headers: &mut HeaderMap, id: &str, secured: bool) {
     if let Ok(id) = HeaderValue::from_str(id) {
         headers.insert(REQUEST_ID, id);
@@ -264,7 +275,7 @@ fn finish_headers(headers: &mut HeaderMap, id: &str, secured: bool) {
 /// site learns where somebody came from.
 const BOUNDS: [(&str, &str); 3] = [
     ("content-security-policy", "default-src 'none'; frame-ancestors 'none'; sandbox"),
-    ("cross-origin-resource-policy", "same-origin"),
+    (RESOURCE_POLICY, "same-origin"),
     ("referrer-policy", "same-origin"),
 ];
 

@@ -3,7 +3,6 @@
 //! Only names of the layout's closed set are ever looked up. Segments never change behind their
 //! address; playlists do. Playlists and text tracks are compressed.
 
-use super::pages::RESOURCE_POLICY;
 use super::problem::Problem;
 use super::routes::{self, Routes, Table};
 use super::ticket::Pass;
@@ -161,8 +160,6 @@ fn given(req: &HttpRequest, file: &MediaFile, opened: Opened, kept: &str) -> Htt
     let kept = HeaderValue::from_str(kept).unwrap_or(HeaderValue::from_static("no-store"));
     headers.insert(header::CACHE_CONTROL, kept);
     headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(SANDBOX));
-    let resource_policy = header::HeaderName::from_static(RESOURCE_POLICY);
-    headers.insert(resource_policy, HeaderValue::from_static("cross-origin"));
     if is_compressed(file) {
         weaken(headers);
     }

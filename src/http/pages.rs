@@ -260,9 +260,9 @@ fn embedded(
     answer.insert_header((header::CACHE_CONTROL, keeping(name)));
     answer.insert_header((header::CONTENT_SECURITY_POLICY, format!("{POLICY}{framed_by}")));
     answer.insert_header((header::REFERRER_POLICY, "same-origin"));
-    // Other sites' pages load these files, and frame what may be framed, also those that have
-    // everything say so that they load (`Cross-Origin-Embedder-Policy`).
-    if !name.ends_with(".html") || framed_by != "'none'" {
+    // Also those pages frame it that have everything say so that they load
+    // (`Cross-Origin-Embedder-Policy`).
+    if framed_by != "'none'" {
         answer.insert_header((HeaderName::from_static(RESOURCE_POLICY), "cross-origin"));
     }
     if framed_by == "'none'" {

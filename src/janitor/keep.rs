@@ -52,8 +52,8 @@ impl Janitor {
         }
     }
 
-    /// Drops the originals of videos that have become ready lately, which an earlier run may not have
-    /// come to. Older ones have a cleaning's bounds.
+    /// Drops the originals of videos that have become ready lately, which an earlier run may not
+    /// have come to. Older ones have a cleaning's bounds.
     async fn drop_left(&self, stop: &CancellationToken) -> Result<(), JanitorError> {
         let mut after = None;
         while !stop.is_cancelled() {

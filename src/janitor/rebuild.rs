@@ -134,8 +134,8 @@ impl Janitor {
     }
 }
 
-/// Returns how large the original of a video was, if what lies beside it and all that was to be made
-/// of it are there: such a video is whole without it.
+/// Returns how large the original of a video was, if what lies beside it and all that was to be
+/// made of it are there: such a video is whole without it.
 pub(super) fn without_source(disk: &Disk, id: VideoId) -> Result<Option<ByteCount>, DiskError> {
     let facts = readable(disk.facts(id))?.filter(|facts| facts.video == id);
     let is_made = readable(disk.manifest(id))?.is_some_and(|manifest| manifest.complete);

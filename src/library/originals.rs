@@ -12,8 +12,9 @@ use crate::units::UnixMillis;
 use tracing::{info, warn};
 
 impl Library {
-    /// Drops the original of a video if `keep` has it so by `now`, nobody works with it and all that
-    /// was made of it is there; returns the video as it is then, or `None` if its original is kept.
+    /// Drops the original of a video if `keep` has it so by `now`, nobody works with it and all
+    /// that was made of it is there; returns the video as it is then, or `None` if its original is
+    /// kept.
     ///
     /// # Errors
     /// `State`; `Disk`, if it can't confirm what was made: the original stays.

@@ -283,7 +283,9 @@ fn set_state_aside(disk: &Disk) -> Result<PathBuf, ServerError> {
 /// Says whether there is something to make a database of.
 fn holds_files(disk: &Disk) -> Result<bool, ServerError> {
     let found = || {
-        let is_bare = disk.originals()?.is_empty() && disk.uploads()?.is_empty();
+        let is_bare = disk.originals()?.is_empty()
+            && disk.uploads()?.is_empty()
+            && disk.trashes()?.is_empty();
         Ok::<bool, disk::DiskError>(!is_bare || disk.open_export()?.is_some())
     };
     found().map_err(|error| ServerError::Disk(error.to_string()))

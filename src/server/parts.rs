@@ -94,13 +94,8 @@ impl Parts {
         );
         let (s, d, h, c) = (state.clone(), disk.clone(), hub.clone(), clock.clone());
         let library = Library::new(s, d, h, c, config.trash_for_ms);
-        let queue = Queue::new(
-            state.clone(),
-            hub.clone(),
-            clock.clone(),
-            uploads.finished(),
-            config.media.workers_per_user,
-        );
+        let (s, h, c) = (state.clone(), hub.clone(), clock.clone());
+        let queue = Queue::new(s, h, c, uploads.finished(), config.media.workers_per_user);
         let janitor = Janitor::new(Rooms {
             uploads: uploads.clone(),
             library: library.clone(),

@@ -1,5 +1,5 @@
-//! Transactions on what isn't kept any longer: originals of videos that are made of them, and videos
-//! whose time is over.
+//! Transactions on what isn't kept any longer: originals of videos that are made of them, and
+//! videos whose time is over.
 
 use super::error::StateError;
 use super::record::{JobRecord, UploadRecord, VideoRecord};
@@ -71,7 +71,7 @@ impl State {
     }
 
     /// Moves a video whose time is over by `now` into the trash, from which it can be restored
-    /// before `removed_at`; returns what it was, or `None` if it is kept, or somebody works with it.
+    /// before `removed_at`; returns what it was, or `None` if it is kept or somebody works with it.
     ///
     /// # Errors
     /// `TooLarge`, `Unreadable`, `Failed`.

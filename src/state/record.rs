@@ -166,8 +166,8 @@ pub struct VideoRecord {
     pub warnings: Vec<Warning>,
     /// Why it failed.
     pub problem: Option<Problem>,
-    /// The original isn't kept: it turned out not to be what the server takes, or the video is ready
-    /// and the original was to be kept no longer.
+    /// The original isn't kept: it turned out not to be what the server takes, or the video is
+    /// ready and the original was to be kept no longer.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub discarded: bool,
     /// Text tracks that the file holds.

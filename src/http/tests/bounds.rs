@@ -137,7 +137,8 @@ async fn answers_bound_what_browsers_do() {
         (&v("/media/ID/storyboard.vtt"), 200, Kind::Media),
         (&v("/media/ID/360p-1/init.mp4"), 200, Kind::Media),
         (&v("/media/ID/360p-1/1.m4s"), 200, Kind::Media),
-        (&v("/media/ID/nothing.html"), 404, Kind::Data),
+        // Other sites' players hear that it isn't there, not of a policy.
+        (&v("/media/ID/nothing.html"), 404, Kind::Media),
         (&v("/api/videos/ID/original"), 200, Kind::Sent),
         (&v("/api/videos/ID/captions/en"), 200, Kind::Sent),
         (&v("/api/videos/ID"), 200, Kind::Data),
@@ -149,7 +150,7 @@ async fn answers_bound_what_browsers_do() {
         ("/metrics", 200, Kind::Data),
         ("/healthz", 200, Kind::Data),
         ("/nothing", 404, Kind::Data),
-        ("/static/nothing.js", 404, Kind::Data),
+        ("/static/nothing.js", 404, Kind::Media),
     ];
     for (address, status, kind) in cases {
         let answer = rig.as_token(&rig.admin, &format!("GET {address}"), &[], b"").await;
@@ -188,6 +189,7 @@ async fn no_address_answers_without_bounds() {
         let kind = match (is_html, target.starts_with("/embed/")) {
             (true, true) => Kind::Framed,
             (true, false) => Kind::Page,
+            _ if ["/media/", "/static/"].iter().any(|it| target.starts_with(it)) => Kind::Media,
             (false, _) => Kind::Data,
         };
         check(&format!("{method} {target}"), kind, &answer);
