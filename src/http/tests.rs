@@ -4,6 +4,7 @@ mod accounts;
 mod attacks;
 mod audit;
 mod bounds;
+mod callers;
 mod cards;
 mod document;
 mod doors;

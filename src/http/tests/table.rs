@@ -4,43 +4,24 @@
 //! is `acme/ann`'s. A further way to call is one more entry of [`callers`]: it says for whom it
 //! stands, and the rows' answers are known.
 
+use super::callers::{As, By, Caller, Made, Shown, callers, grant, owner, playback, trusting};
 use super::document::registered;
-use super::rig::{BYTES, Rig};
-use crate::access::NewToken;
+use super::rig::{Answer, BYTES, Rig};
+use crate::access::Scope;
 use crate::ids::VideoId;
-use crate::model::access::Role;
 use crate::model::video::Visibility;
 use crate::model::words::VideoChange;
 use std::collections::BTreeSet;
-
-/// For whom a call is made.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum As {
-    Nobody,
-    /// Another viewer of the owner's organisation.
-    Viewer,
-    /// The owner itself, with a token that may only look.
-    Looker,
-    /// The owner.
-    Owner,
-    /// Another uploader of the organisation.
-    Member,
-    /// An uploader, or an admin, of another organisation, or of none.
-    Foreign,
-    /// An admin of the organisation.
-    OrgAdmin,
-    Operator,
-    /// Somebody whose credential doesn't count.
-    Refused,
-    /// The owner, or the operator, with a token that is for something else.
-    Confined,
-}
 
 /// What an address is to those who call it, `ok` being its good answer.
 #[derive(Clone, Copy, Debug)]
 enum Door {
     /// Everybody's, whoever they are.
     Open,
+    /// Everybody's, but a browser may send it from this server's own pages alone.
+    OwnForm,
+    /// What a playback token in the address opens.
+    ByPlayback,
     /// Everybody's, but a credential is looked at.
     Looked,
     /// A page for whoever has signed in.
@@ -73,11 +54,14 @@ enum Door {
 }
 
 impl Door {
+    /// What people with an account, a token or a JWT are answered, and who shows nothing good.
     fn answer(self, who: As, ok: u16) -> u16 {
         use As::*;
         match (self, who) {
-            (Self::Open, _) => ok,
+            (Self::Open | Self::OwnForm, _) => ok,
+            (Self::ByPlayback, _) => 403,
             (_, Refused) => 401,
+            (Self::Metrics, Confined) => ok,
             (_, Confined) => 403,
             (Self::Looked, _) => ok,
             (Self::Page | Self::OperatorPage | Self::Watch, Nobody) => 302,
@@ -154,8 +138,7 @@ const ROWS: &[Row] = &[
     row("HEAD /readyz", Thing::None, Door::Open, 200),
     row("GET /openapi.json", Thing::None, Door::Open, 200),
     row("GET /login", Thing::None, Door::Open, 200),
-    with(row("POST /login", Thing::None, Door::Open, 303), FORM, "token=x"),
-    with(row("POST /logout", Thing::None, Door::Open, 303), FORM, ""),
+    with(row("POST /login", Thing::None, Door::OwnForm, 303), FORM, "token=x"),
     row("GET /docs", Thing::None, Door::Open, 200),
     row("GET /static/{file}", Thing::None, Door::Open, 404),
     row("HEAD /static/{file}", Thing::None, Door::Open, 404),
@@ -236,14 +219,14 @@ const ROWS: &[Row] = &[
         r#"{"priority":1}"#,
     ),
     row("GET /api/session", Thing::None, Door::Looked, 200),
-    row("GET /api/ws?videoIds=", Thing::None, Door::Looked, 400),
-    row("GET /api/events?videoIds=x", Thing::None, Door::Looked, 400),
+    row("GET /api/ws?videoIds=", Thing::Video, Door::Looked, 400),
+    row("GET /api/events?videoIds=x", Thing::Video, Door::Looked, 400),
     row("GET /watch/{id}", Thing::Video, Door::Watch, 200),
     row("GET /embed/{id}", Thing::Video, Door::LookAtVideo, 200),
     row("GET /media/{id}/poster.jpg", Thing::Video, Door::LookAtVideo, 200),
     row("HEAD /media/{id}/poster.jpg", Thing::Video, Door::LookAtVideo, 200),
-    row("GET /media/s/{token}/{id}/poster.jpg", Thing::Video, Door::Open, 403),
-    row("HEAD /media/s/{token}/{id}/poster.jpg", Thing::Video, Door::Open, 403),
+    row("GET /media/s/{token}/{id}/poster.jpg", Thing::Video, Door::ByPlayback, 200),
+    row("HEAD /media/s/{token}/{id}/poster.jpg", Thing::Video, Door::ByPlayback, 200),
     row("GET /api/videos/{id}", Thing::Video, Door::LookAtVideo, 200),
     row("GET /api/videos/{id}/preview", Thing::Video, Door::LookAtVideo, 200),
     row("GET /api/videos/{id}/thumbnails", Thing::Video, Door::LookAtVideo, 200),
@@ -291,83 +274,209 @@ const ROWS: &[Row] = &[
         JSON,
         r#"{"uploadId":"{id}"}"#,
     ),
+    // The last one: it ends the sessions that ask.
+    with(row("POST /logout", Thing::None, Door::OwnForm, 303), FORM, ""),
 ];
 
-/// Who calls: a name, the token, and for whom it stands.
-async fn callers(rig: &Rig) -> Vec<(&'static str, Option<String>, As)> {
-    let make = async |role, user: &str, scope: Option<&str>, expires_ms| {
-        let scopes = scope.map(str::to_owned).into_iter().collect();
-        let user = Some(user.to_owned());
-        let new = NewToken { user, scopes, expires_ms, ..NewToken::of(role) };
-        rig.parts.access.create_token(new).await.expect("a token")
-    };
-    let token = async |role, user: &str| Some(make(role, user, None, None).await.0);
-    let expired = make(Role::Admin, "root", None, Some(0)).await.0;
-    let (revoked, record) = make(Role::Admin, "root", None, None).await;
-    rig.parts.access.revoke_token(record.id).await.expect("revoked");
-    let garbled = format!("{}A", &rig.admin[..rig.admin.len() - 1]);
-    let garbled = if garbled == rig.admin { format!("{}B", &garbled[..46]) } else { garbled };
-    vec![
-        ("nobody", None, As::Nobody),
-        ("a viewer", token(Role::Viewer, "acme/vic").await, As::Viewer),
-        ("the owner, who may look", token(Role::Viewer, "acme/ann").await, As::Looker),
-        ("the owner", token(Role::Uploader, "acme/ann").await, As::Owner),
-        ("another uploader", token(Role::Uploader, "acme/bob").await, As::Member),
-        ("another organisation", token(Role::Uploader, "other/ann").await, As::Foreign),
-        ("another organisation's admin", token(Role::Admin, "other/boss").await, As::Foreign),
-        ("somebody in none", token(Role::Uploader, "ann").await, As::Foreign),
-        ("the organisation's name alone", token(Role::Uploader, "acme").await, As::Foreign),
-        ("the organisation's admin", token(Role::Admin, "acme/boss").await, As::OrgAdmin),
-        ("the operator", Some(rig.admin.clone()), As::Operator),
-        ("a token that ran out", Some(expired), As::Refused),
-        ("a revoked token", Some(revoked), As::Refused),
-        ("a garbled token", Some(garbled), As::Refused),
-        ("no token at all", Some("hello".to_owned()), As::Refused),
-        (
-            "a token for metrics",
-            Some(make(Role::Uploader, "acme/ann", Some("metrics"), None).await.0),
-            As::Confined,
-        ),
-    ]
+/// What a playback token opens when it is shown as a bearer's.
+const BY_PLAYBACK: &[&str] = &[
+    "GET /api/videos/{id}",
+    "GET /api/videos/{id}/preview",
+    "GET /api/videos/{id}/thumbnails",
+    "GET /api/ws?videoIds=",
+    "GET /api/events?videoIds=x",
+];
+
+/// What an upload grant opens.
+const BY_GRANT: &[&str] = &[
+    "POST /files",
+    "PUT /files",
+    "HEAD /files/{id}",
+    "GET /files/{id}",
+    "PATCH /files/{id}",
+    "DELETE /files/{id}",
+    "POST /api/videos",
+    "POST /api/videos/upload/initiate",
+    "POST /api/videos/upload/chunk",
+    "POST /api/videos/upload/complete",
+    "POST /api/videos/upload/{id}/part-urls",
+    "PUT /api/videos/upload/{id}/parts/{index}",
+    "GET /api/videos/upload/{id}",
+    "DELETE /api/videos/upload/{id}",
+    "GET /api/uploads",
+    "GET /api/videos/status?sessionId=s",
+    "GET /api/videos/{id}",
+    "PATCH /api/videos/{id}",
+    "GET /api/videos/{id}/processing-status",
+    "GET /api/videos/{id}/preview",
+    "GET /api/videos/{id}/thumbnails",
+    "PUT /api/videos/{id}/poster",
+    "GET /api/session",
+    "GET /api/ws?videoIds=",
+    "GET /api/events?videoIds=x",
+];
+
+impl Row {
+    /// What a caller is to be answered.
+    fn answer(&self, who: As) -> u16 {
+        let is_everybodys = matches!(self.door, Door::Open | Door::OwnForm);
+        match who {
+            As::Player | As::OtherPlayer | As::BadPlayer if is_everybodys => self.ok,
+            As::Granted | As::GrantedOther if is_everybodys => self.ok,
+            As::Player if self.is_played() => self.ok,
+            // Who listens to a video that the token isn't for hears nothing.
+            As::OtherPlayer if self.is_played() && matches!(self.door, Door::Looked) => self.ok,
+            As::OtherPlayer | As::BadPlayer if self.is_played() => 403,
+            // It is nobody's token.
+            As::Player | As::OtherPlayer | As::BadPlayer => 401,
+            As::Granted | As::GrantedOther if !BY_GRANT.contains(&self.line) => 403,
+            // The bytes that were sent are the owner's to read.
+            As::Granted if self.line == "GET /files/{id}" => 403,
+            As::Granted => self.ok,
+            As::GrantedOther if matches!(self.door, Door::Looked) => self.ok,
+            As::GrantedOther if self.thing != Thing::None => 404,
+            // It was good for one upload.
+            As::GrantedOther if self.ok == 201 => 403,
+            As::GrantedOther => self.ok,
+            As::OtherSite if matches!(self.door, Door::OwnForm) => 403,
+            As::Pageless | As::OtherSite if self.is_act() && !is_everybodys => 403,
+            As::Pageless | As::OtherSite => self.door.answer(As::Owner, self.ok),
+            // Who asks who they are is told, whatever the token is for.
+            As::Confined if self.line == "GET /api/session" => 200,
+            who => self.door.answer(who, self.ok),
+        }
+    }
+
+    /// Says whether a playback token is looked at here.
+    fn is_played(&self) -> bool {
+        matches!(self.door, Door::ByPlayback)
+            || self.has_query_token()
+            || BY_PLAYBACK.contains(&self.line)
+    }
+
+    /// Says whether a playback token stands behind the address.
+    fn has_query_token(&self) -> bool {
+        self.line.starts_with("GET /watch/") || self.line.starts_with("GET /embed/")
+    }
+
+    /// Says whether another site's page must not do it with somebody's session: whatever changes
+    /// something, and a WebSocket, whose answers any page can read.
+    fn is_act(&self) -> bool {
+        let method = self.line.split(' ').next().unwrap_or_default();
+        !matches!(method, "GET" | "HEAD" | "OPTIONS") || self.line.starts_with("GET /api/ws")
+    }
 }
 
-/// Makes what a row is about, of `acme/ann`'s, and returns its id.
-async fn make(rig: &Rig, ann: &str, thing: Thing) -> String {
+/// Makes what a row is about, of `acme/ann`'s.
+async fn make(rig: &Rig, ann: &str, thing: Thing) -> Made {
+    const LONG_MS: u64 = 600_000;
+    let mut made = Made {
+        id: "01890000-0000-7000-8000-000000000000".to_owned(),
+        grant: grant(rig, LONG_MS).await.0,
+        playback: "slp_AAAA".to_owned(),
+    };
     match thing {
-        Thing::None => "01890000-0000-7000-8000-000000000000".to_owned(),
+        Thing::None => {}
         Thing::Video | Thing::Trash => {
             let headers = [CREATE, &[BYTES]].concat();
-            let made = rig.as_token(ann, "POST /files", &headers, b"hello").await;
-            assert_eq!(made.status, 201, "{made:?}");
-            let id = made.header("slipway-video").to_owned();
-            let video = VideoId::parse(&id).expect("a video's id");
+            let begun = rig.as_token(&made.grant, "POST /files", &headers, b"hello").await;
+            assert_eq!(begun.status, 201, "{begun:?}");
+            made.id = begun.header("slipway-video").to_owned();
+            let video = VideoId::parse(&made.id).expect("a video's id");
             let change =
                 VideoChange { visibility: Some(Visibility::Private), ..VideoChange::default() };
             rig.parts.state.change_video(video, change).await.expect("changed");
+            made.playback = playback(rig, &made.id, Scope::Video(video), LONG_MS).await;
             if thing == Thing::Trash {
-                let line = format!("DELETE /api/videos/{id}");
+                let line = format!("DELETE /api/videos/{video}");
                 assert_eq!(rig.as_token(ann, &line, &[], b"").await.status, 204);
             } else {
                 rig.publish(video, &[("poster.jpg", b"jpeg")]).await;
             }
-            id
         }
         Thing::File => {
-            let made = rig.as_token(ann, "POST /files", CREATE, b"").await;
-            made.header("location").trim_start_matches("/files/").to_owned()
+            let begun = rig.as_token(&made.grant, "POST /files", CREATE, b"").await;
+            made.id = begun.header("location").trim_start_matches("/files/").to_owned();
         }
         Thing::Parts => {
             let line = "POST /api/videos/upload/initiate";
-            let made = rig.as_token(ann, line, JSON, br#"{"size":5}"#).await;
-            made.json()["uploadId"].as_str().expect("an id").to_owned()
+            let begun = rig.as_token(&made.grant, line, JSON, br#"{"size":5}"#).await;
+            made.id = begun.json()["uploadId"].as_str().expect("an id").to_owned();
         }
     }
+    made
 }
 
-/// Each address answers everybody as it should, and what isn't theirs isn't there.
+/// Asks for a row's address as a caller.
+async fn ask(rig: &Rig, row: &Row, made: &Made, caller: &Caller) -> Answer {
+    let bearer = |text: &str| vec![("Authorization", format!("Bearer {text}"))];
+    let mut line = row.line.to_owned();
+    let playback = match &caller.shows {
+        Shown::Playback(token) => Some(token.as_str()),
+        Shown::ItsPlayback => Some(made.playback.as_str()),
+        _ => None,
+    };
+    let shown = match (&caller.shows, playback) {
+        (_, Some(token)) if line.contains("{token}") => {
+            line = line.replace("{token}", token);
+            Vec::new()
+        }
+        (_, Some(token)) if row.has_query_token() => {
+            line = format!("{line}?token={token}");
+            Vec::new()
+        }
+        (_, Some(token)) => bearer(token),
+        (Shown::Bearer(token), None) => bearer(token),
+        (Shown::ItsGrant, None) => bearer(&made.grant),
+        (Shown::Session(value, page), None) => {
+            let mut all = vec![("Cookie", format!("slipway_session={value}"))];
+            all.extend(page.map(|page| ("Origin", page.to_owned())));
+            all
+        }
+        (_, None) => Vec::new(),
+    };
+    let mut headers: Vec<_> = shown.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    headers.extend_from_slice(row.headers);
+    let body = row.body.replace("{id}", &made.id);
+    rig.ask(&filled(&line, &made.id), &headers, body.as_bytes()).await
+}
+
+/// Each address answers everybody with a token, or with none, as it should, and what isn't theirs
+/// isn't there.
 #[tokio::test]
-async fn everybody_gets_the_right_answer() {
+async fn tokens_get_the_right_answers() {
+    right_answers(By::Token).await;
+}
+
+/// So it is with sessions, and another site's page changes nothing by them.
+#[tokio::test]
+async fn sessions_get_the_right_answers() {
+    right_answers(By::Session).await;
+}
+
+/// So it is with JWTs, of which one claim that is wrong is enough.
+#[tokio::test]
+async fn jwts_get_the_right_answers() {
+    right_answers(By::Jwt).await;
+}
+
+/// Playback tokens open what is to be played of their videos, and nothing else.
+#[tokio::test]
+async fn playback_tokens_get_the_right_answers() {
+    right_answers(By::PlaybackToken).await;
+}
+
+/// Upload grants open their upload and its video, and nothing else.
+#[tokio::test]
+async fn grants_get_the_right_answers() {
+    right_answers(By::Grant).await;
+}
+
+/// Asks for each address as everybody who calls in a way.
+async fn right_answers(by: By) {
+    let mut keys = None;
     let rig = Rig::start_with(|config| {
+        keys = Some(trusting(config));
         config.trash_for_ms = 86_400_000;
         // One address asks for everybody.
         config.limits.requests_per_address = None;
@@ -376,30 +485,20 @@ async fn everybody_gets_the_right_answer() {
         config.limits.requests_per_owner = None;
     })
     .await;
-    let callers = callers(&rig).await;
-    let ann = callers.iter().find(|(_, _, who)| *who == As::Owner).and_then(|it| it.1.clone());
-    let ann = ann.expect("the owner calls");
+    assert!(keys.is_some(), "the file of keys stays");
+    let (callers, ann) = (callers(&rig, by).await, owner(&rig).await);
     let mut wrong = Vec::new();
     for row in ROWS {
-        let mut at = make(&rig, &ann, row.thing).await;
-        for (name, token, who) in &callers {
-            let is_metrics = matches!((row.door, who), (Door::Metrics, As::Confined));
-            let expected = match is_metrics {
-                true => row.ok,
-                false if row.line.starts_with("GET /api/session") && *who == As::Confined => 200,
-                false => row.door.answer(*who, row.ok),
-            };
-            let line = filled(row.line, &at);
-            let body = row.body.replace("{id}", &at);
-            let answer = match token {
-                Some(token) => rig.as_token(token, &line, row.headers, body.as_bytes()).await,
-                None => rig.ask(&line, row.headers, body.as_bytes()).await,
-            };
+        let mut made = make(&rig, &ann, row.thing).await;
+        for caller in &callers {
+            let expected = row.answer(caller.who);
+            let answer = ask(&rig, row, &made, caller).await;
             if answer.status != expected {
-                wrong.push(format!("{} by {name}: {} for {expected}", row.line, answer.status));
+                let (line, name) = (row.line, caller.name);
+                wrong.push(format!("{line} by {name}: {} for {expected}", answer.status));
             }
             if answer.status < 400 && row.thing != Thing::None && !row.line.starts_with("GET") {
-                at = make(&rig, &ann, row.thing).await;
+                made = make(&rig, &ann, row.thing).await;
             }
         }
     }
