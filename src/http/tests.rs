@@ -19,3 +19,4 @@ mod table;
 mod tokens;
 mod unread;
 mod uploading;
+mod words;

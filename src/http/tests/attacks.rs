@@ -1,7 +1,7 @@
 //! What strangers try at the front door. docs/SECURITY.md lists what else is tried, and where.
 
 use super::rig::{Answer, Rig};
-use crate::access::NewToken;
+use crate::access::{NewToken, Secret};
 use crate::config::{Config, Network};
 use crate::model::access::Role;
 
@@ -161,4 +161,31 @@ async fn requests_are_counted_by_token_and_owner() {
     assert_eq!(ask(&rig.bob, 9).await.status, 200);
     let near = rig.as_token(&rig.ann, "GET /api/videos", &[], b"").await;
     assert_eq!(near.status, 200, "on this machine");
+}
+
+/// Whoever tries one password after another with ever other names is held up by address, whatever
+/// they say of where they come from; others sign in meanwhile.
+#[tokio::test]
+async fn guessing_is_counted_by_address() {
+    let rig = Rig::start_with(behind_a_proxy).await;
+    let made = rig.parts.access.create_user("ann", Role::Uploader, Secret("a password".to_owned()));
+    made.await.expect("an account");
+    let form = ("Content-Type", "application/x-www-form-urlencoded");
+    let log_in = async |name: &str, from: &str, password: &str| {
+        let body = format!("name={name}&password={password}");
+        rig.ask("POST /login", &[form, ("X-Forwarded-For", from)], body.as_bytes()).await
+    };
+    for n in 0..30 {
+        // The proxy adds the last one; what stands before is the client's word.
+        let from = format!("198.51.100.{n}, 203.0.113.1");
+        let answer = log_in(&format!("user{n}"), &from, "guess").await;
+        assert_eq!(answer.status, 303, "{n}: {answer:?}");
+    }
+    for from in ["203.0.113.1", "192.0.2.1, 203.0.113.1"] {
+        let held_up = log_in("another", from, "guess").await;
+        assert_eq!((held_up.status, held_up.code().as_str()), (429, "too-many-attempts"), "{from}");
+        assert!(held_up.has("retry-after"));
+    }
+    let elsewhere = log_in("ann", "203.0.113.2", "a+password").await;
+    assert_eq!((elsewhere.status, elsewhere.header("location")), (303, "/"));
 }
