@@ -8,8 +8,9 @@
 //! tap doesn't.
 
 use super::connection::Connection;
+use super::held;
 use crate::model::pace::Pace;
-use actix_web::body::{BodySize, BoxBody, MessageBody};
+use actix_web::body::BoxBody;
 use actix_web::dev::{Payload, ServiceRequest};
 use actix_web::error::PayloadError;
 use actix_web::http::header;
@@ -121,10 +122,10 @@ impl Tap {
         if ended {
             return answer;
         }
-        let _lingers = linger(req);
+        let lingers = linger(req);
         // While the answer's body holds the request's, the library takes it for unread and
         // closes; were it dropped, a body without a length would be read to its end.
-        answer.map_body(|_, body| BoxBody::new(Holding { body, _unread: reader, _lingers }))
+        answer.map_body(|_, body| held::with(body, (reader, lingers)))
     }
 }
 
@@ -261,28 +262,6 @@ impl Stream for Reader {
         source.failed = matches!(polled, Poll::Ready(Some(Err(_))));
         source.ended = source.failed || matches!(polled, Poll::Ready(None));
         polled
-    }
-}
-
-/// An answer's body that keeps the request's unread one alive.
-struct Holding {
-    body: BoxBody,
-    _unread: Reader,
-    _lingers: Option<oneshot::Sender<()>>,
-}
-
-impl MessageBody for Holding {
-    type Error = <BoxBody as MessageBody>::Error;
-
-    fn size(&self) -> BodySize {
-        self.body.size()
-    }
-
-    fn poll_next(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Bytes, Self::Error>>> {
-        Pin::new(&mut self.body).poll_next(cx)
     }
 }
 

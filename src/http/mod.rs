@@ -25,6 +25,7 @@ mod granted;
 mod grants;
 mod guard;
 mod health;
+mod held;
 mod limits;
 mod live;
 mod login;

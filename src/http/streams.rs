@@ -5,14 +5,11 @@
 //! as many requests as it likes. Here are the bounds for both, and the end when the server stops.
 
 use super::connection::Connection;
-use super::{HEAD_TIME_MAX, KEEP_ALIVE};
-use actix_web::body::{BodySize, BoxBody, MessageBody};
+use super::{HEAD_TIME_MAX, KEEP_ALIVE, held};
+use actix_web::body::BoxBody;
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::Version;
-use bytes::Bytes;
-use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
-use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -120,7 +117,7 @@ impl Running {
 
     /// Has the request count until its answer is sent.
     pub(super) fn until_sent(self, answer: ServiceResponse<BoxBody>) -> ServiceResponse<BoxBody> {
-        answer.map_body(|_, body| BoxBody::new(Counted { body, _running: self }))
+        answer.map_body(|_, body| held::with(body, self))
     }
 }
 
@@ -129,26 +126,5 @@ impl Drop for Running {
         let mut now = self.streams.now();
         now.running -= 1;
         now.idle = Instant::now();
-    }
-}
-
-/// An answer's body that says when it is gone.
-struct Counted {
-    body: BoxBody,
-    _running: Running,
-}
-
-impl MessageBody for Counted {
-    type Error = <BoxBody as MessageBody>::Error;
-
-    fn size(&self) -> BodySize {
-        self.body.size()
-    }
-
-    fn poll_next(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Bytes, Self::Error>>> {
-        Pin::new(&mut self.body).poll_next(cx)
     }
 }
