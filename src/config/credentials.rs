@@ -101,6 +101,7 @@ impl Credentials {
 mod tests {
     use super::super::{BlockingHook, Loaded, load};
     use super::*;
+    use std::os::unix::fs::PermissionsExt;
 
     const SECRET: &str = "whsec_c2VjcmV0IGJ5dGVzIG9mIHRoZSBhcHAgaGVyZQ==";
 
@@ -117,8 +118,10 @@ mod tests {
     fn secrets_come_from_systemd() {
         let directory = tempfile::tempdir().expect("a directory");
         let there = |name: &str, text: &str| {
-            std::fs::write(directory.path().join(name), text).expect("written");
-            directory.path().join(name)
+            let path = directory.path().join(name);
+            std::fs::write(&path, text).expect("written");
+            std::fs::set_permissions(&path, PermissionsExt::from_mode(0o440)).expect("ours");
+            path
         };
         let hook = there("hook.1", SECRET);
         let (jwt, key) = (there("jwt", "x"), there("tls-key", "x"));

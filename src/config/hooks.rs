@@ -4,6 +4,8 @@ use crate::model::hook::HookEvent;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use std::fmt;
+use std::fs::File;
+use std::io::Read;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use toml::{Table, Value};
@@ -202,12 +204,21 @@ pub fn check_url(url: &str) -> Result<(), String> {
     if is_fine { Ok(()) } else { Err(format!("{url} isn't an http:// or https:// address")) }
 }
 
+/// Reads a secret from a file that others can't read, as those of keys.
 fn read_secret(path: &Path) -> Result<String, String> {
-    let cause = |error: std::io::Error| format!("`secret_file` {}: {error}", path.display());
-    if std::fs::metadata(path).map_err(cause)?.len() > SECRET_FILE_BYTES_MAX {
-        return Err(format!("`secret_file` {} is too long for a secret", path.display()));
+    let named = |what: &str| format!("`secret_file` {}: {what}", path.display());
+    let cause = |error: std::io::Error| named(&error.to_string());
+    let mut file = File::open(path).map_err(cause)?;
+    let about = file.metadata().map_err(cause)?;
+    if about.permissions().mode() & 0o007 != 0 {
+        return Err(named("others may read it; `chmod 600` (or 640 for a group) mends that"));
     }
-    std::fs::read_to_string(path).map_err(cause)
+    let mut text = String::new();
+    let read = file.by_ref().take(SECRET_FILE_BYTES_MAX + 1).read_to_string(&mut text);
+    if read.map_err(cause)? as u64 > SECRET_FILE_BYTES_MAX {
+        return Err(named("it is too long for a secret"));
+    }
+    Ok(text)
 }
 
 fn events(value: &Value) -> Result<Vec<HookEvent>, String> {
@@ -254,6 +265,8 @@ mod tests {
         let directory = tempfile::tempdir().expect("a directory");
         let file = directory.path().join("secret");
         std::fs::write(&file, format!("{secret}\n")).expect("there is room");
+        let set = |mode| std::fs::set_permissions(&file, PermissionsExt::from_mode(mode));
+        set(0o600).expect("ours");
         let text = format!(
             "[{{url = \"https://a.example/x?k=1\", secret = \"{secret}\"}}, \
              {{url = \"http://b.example:81\", secret_file = \"{}\", events = [\"video.ready\"]}}]",
@@ -263,6 +276,8 @@ mod tests {
         assert_eq!(read_back[0].secret, read_back[1].secret);
         assert_eq!(read_back[1].events, Some(vec![HookEvent::VideoReady]));
         assert!(!format!("{read_back:?}").contains("BwcH"), "a secret is never shown");
+        set(0o604).expect("ours");
+        assert!(read(&text).expect_err("anybody's").contains("others may read it"));
         let table: Table = format!("v = {text}").parse().expect("TOML");
         let shown = masked(&table["v"]).to_string();
         assert!(!shown.contains(&secret) && shown.contains("a.example"), "{shown}");
