@@ -613,3 +613,43 @@ fn bad_words_are_found() {
         assert_eq!(check_text("README.md", good), Vec::<String>::new());
     }
 }
+
+/// The test, or the module of tests, that stands for what a row says: `path` is where it is.
+fn is_shown(sources: &[(String, String)], path: &str) -> bool {
+    let (module, name) = path.rsplit_once("::").unwrap_or(("", path));
+    let place = module.rsplit("::").find(|part| *part != "tests").unwrap_or_default();
+    let is_there = |name: &str, place: &str| name.split(['/', '.']).any(|part| part == place);
+    let test = format!("fn {name}(");
+    sources.iter().any(|(file, text)| {
+        let is_module = name == "tests" && text.contains("#[test]");
+        is_there(file, place) && (is_module || text.contains(&test))
+    })
+}
+
+/// Each row on what strangers try names tests, and they are there.
+#[test]
+fn attacks_are_shown_by_tests() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let sources: Vec<_> =
+        text_files(root).into_iter().filter(|(name, _)| name.ends_with(".rs")).collect();
+    let page = fs::read_to_string(root.join("docs/SECURITY.md")).expect("it is there");
+    let table = page.split("| shown by |").nth(1).expect("the table of attacks");
+    let rows: Vec<&str> = table.lines().skip(2).take_while(|line| line.starts_with('|')).collect();
+    assert!(rows.len() > 20, "{} rows", rows.len());
+    let mut missing = Vec::new();
+    for row in rows {
+        let shown = row.trim_end_matches('|').rsplit('|').next().unwrap_or_default();
+        let names: Vec<&str> = shown.split('`').skip(1).step_by(2).collect();
+        assert!(!names.is_empty(), "nothing shows it: {row}");
+        let mut module = "";
+        for name in names {
+            // A bare name is in the module of the one before.
+            module = name.rsplit_once("::").map_or(module, |(module, _)| module);
+            let bare = name.rsplit("::").next().unwrap_or_default();
+            if !is_shown(&sources, &format!("{module}::{bare}")) {
+                missing.push(name);
+            }
+        }
+    }
+    assert!(missing.is_empty(), "no such tests: {missing:?}");
+}
