@@ -19,6 +19,10 @@ use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+mod ways_in;
+
+use ways_in::WayIn;
+
 type Res<T> = Result<T, Box<dyn Error + Send + Sync>>;
 
 const MIB: u64 = 1 << 20;
@@ -118,11 +122,9 @@ impl Options {
                 "--mib" => options.mib = value.parse::<u64>()?.next_multiple_of(MANY),
                 "--cases" => options.cases = list(),
                 "--peers" => {
-                    let find = |name: &String| {
-                        let known = Peer::ALL.into_iter().find(|peer| peer.name() == name);
-                        known.ok_or_else(|| format!("there is no peer {name}"))
-                    };
-                    options.peers = list().iter().map(find).collect::<Result<_, _>>()?;
+                    let peers = list();
+                    options.peers =
+                        peers.iter().map(|name| Peer::named(name)).collect::<Result<_, _>>()?;
                 }
                 "--installed" => options.installed = value.into(),
                 "--data" => options.data = Path::new(&value).join("slipway-bench"),
@@ -134,6 +136,12 @@ impl Options {
             Some(case) => Err(format!("there is no case {case}").into()),
             None => Ok(options),
         }
+    }
+
+    /// The server to which the others are compared: the limit, or else the first one.
+    fn base(&self) -> Peer {
+        let is_limit = self.peers.contains(&Peer::Sink);
+        self.peers.first().copied().filter(|_| !is_limit).unwrap_or(Peer::Sink)
     }
 
     fn bytes(&self) -> u64 {
@@ -157,19 +165,27 @@ impl Drop for Options {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Peer {
     Sink,
-    Slipway,
+    Slipway(WayIn),
     Rustus,
     TusNode,
     Nginx,
 }
 
 impl Peer {
-    const ALL: [Self; 5] = [Self::Sink, Self::Slipway, Self::Rustus, Self::TusNode, Self::Nginx];
+    /// Those that are measured unless others are named.
+    const ALL: [Self; 5] =
+        [Self::Sink, Self::Slipway(WayIn::Token), Self::Rustus, Self::TusNode, Self::Nginx];
+
+    fn named(name: &str) -> Res<Self> {
+        let mut known = Self::ALL.into_iter().chain(WayIn::ALL.map(Self::Slipway));
+        let found = known.find(|peer| peer.name() == name);
+        found.ok_or_else(|| format!("there is no peer {name}").into())
+    }
 
     fn name(self) -> &'static str {
         match self {
             Self::Sink => "sink",
-            Self::Slipway => "slipway",
+            Self::Slipway(way) => way.name(),
             Self::Rustus => "rustus",
             Self::TusNode => "tus-node",
             Self::Nginx => "nginx",
@@ -178,10 +194,10 @@ impl Peer {
 
     fn can(self, case: &str) -> bool {
         match case {
-            "chunks" => self == Self::Slipway,
+            "chunks" => matches!(self, Self::Slipway(_)),
             // Only these two confirm bytes at all.
-            "durable" => matches!(self, Self::Sink | Self::Slipway),
-            "concat" => matches!(self, Self::Slipway | Self::Rustus),
+            "durable" => matches!(self, Self::Sink | Self::Slipway(_)),
+            "concat" => matches!(self, Self::Slipway(_) | Self::Rustus),
             "slow" => self != Self::Nginx,
             _ => true,
         }
@@ -194,7 +210,8 @@ struct Server {
     child: Child,
     port: u16,
     dir: PathBuf,
-    authorization: String,
+    /// By which it lets a request in.
+    credential: String,
 }
 
 impl Server {
@@ -208,7 +225,7 @@ impl Server {
         let log = File::create(parent.join(format!("{}.log", peer.name())))?;
         command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
         let child = command.spawn().map_err(|e| format!("{} doesn't start: {e}", peer.name()))?;
-        let mut server = Self { peer, child, port, dir, authorization: String::new() };
+        let mut server = Self { peer, child, port, dir, credential: String::new() };
         server.wait_until_ready()?;
         Ok(server)
     }
@@ -223,8 +240,9 @@ impl Server {
                 command.arg(if durable { "sync" } else { "no" });
                 command
             }
-            Peer::Slipway => {
+            Peer::Slipway(way) => {
                 let mut command = Command::new(env!("CARGO_BIN_EXE_slipway"));
+                way.settle(&mut command, dir)?;
                 command.arg("serve").args(["--listen", &format!("127.0.0.1:{port}")]);
                 command.arg("--data-dir").arg(dir);
                 // The queue waits: what is measured is uploading.
@@ -272,9 +290,8 @@ impl Server {
             }
             std::thread::sleep(Duration::from_millis(20));
         }
-        if self.peer == Peer::Slipway {
-            let token = fs::read_to_string(self.dir.join("admin-token"))?;
-            self.authorization = format!("Authorization: Bearer {}\r\n", token.trim());
+        if let Peer::Slipway(way) = self.peer {
+            self.credential = way.headers(self)?;
         }
         // What a server does after its start isn't what is measured.
         let mut before = self.cpu_seconds()?;
@@ -292,7 +309,7 @@ impl Server {
     fn is_ready(&self) -> bool {
         let Ok(mut client) = Client::connect(self) else { return false };
         match self.peer {
-            Peer::Slipway => {
+            Peer::Slipway(_) => {
                 let answer = client.send("GET /readyz", "", 0);
                 answer.is_ok_and(|answer| answer.status == 200)
             }
@@ -440,9 +457,9 @@ impl<'a> Client<'a> {
 
     /// Sends the head of a request with `bytes` bytes of body, and the first `now` of them.
     fn begin(&mut self, what: &str, headers: &str, bytes: u64, now: u64) -> Res<()> {
-        let authorization = &self.server.authorization;
+        let credential = &self.server.credential;
         let head = format!(
-            "{what} HTTP/1.1\r\nHost: 127.0.0.1:{}\r\n{authorization}{headers}\
+            "{what} HTTP/1.1\r\nHost: 127.0.0.1:{}\r\n{credential}{headers}\
              Content-Length: {bytes}\r\n\r\n",
             self.server.port
         );
@@ -471,7 +488,16 @@ impl<'a> Client<'a> {
         self.answer(what)
     }
 
+    /// Reads an answer; anything but 2xx is an error.
     fn answer(&mut self, what: &str) -> Res<Answer> {
+        let answer = self.any_answer(what)?;
+        match answer.status {
+            200..300 => Ok(answer),
+            status => Err(format!("{what}: {status} {}", answer.body).into()),
+        }
+    }
+
+    fn any_answer(&mut self, what: &str) -> Res<Answer> {
         let mut bytes = Vec::with_capacity(2048);
         let mut buffer = [0; 2048];
         let (head, rest) = loop {
@@ -496,10 +522,7 @@ impl<'a> Client<'a> {
             body.extend_from_slice(&buffer[..read]);
         }
         answer.body = String::from_utf8_lossy(&body).into_owned();
-        match status {
-            200..300 => Ok(answer),
-            _ => Err(format!("{what}: {status} {}", answer.body).into()),
-        }
+        Ok(answer)
     }
 
     /// Begins a tus upload with its first `first` bytes, and returns its path.
@@ -738,6 +761,7 @@ impl Table {
 
     fn render(&self, options: &Options) -> Res<String> {
         let mut text = String::new();
+        let base = options.base();
         let cores = std::thread::available_parallelism()?;
         let load = fs::read_to_string("/proc/loadavg")?;
         let load: Vec<&str> = load.split(' ').take(3).collect();
@@ -753,20 +777,22 @@ impl Table {
         )?;
         writeln!(
             text,
-            "| case | server | rate | CPU | CPU / sink | time / sink | last step | peak MiB |\n\
-             | --- | --- | --- | --- | --- | --- | --- | --- |"
+            "| case | server | rate | CPU | CPU / {base} | time / {base} | last step | peak MiB |\n\
+             | --- | --- | --- | --- | --- | --- | --- | --- |",
+            base = base.name()
         )?;
         for ((case, peer), rounds) in &self.samples {
-            let sinks = self.samples.get(&(*case, Peer::Sink));
-            text.push_str(&row(CASES[*case].0, *peer, rounds, sinks)?);
+            let base = self.samples.get(&(*case, base));
+            text.push_str(&row(CASES[*case].0, *peer, rounds, base)?);
         }
         let what = CASES.iter().filter(|(case, _)| options.cases.iter().any(|it| it == case));
         let what: Vec<_> = what.map(|(case, what)| format!("`{case}`: {what}")).collect();
         writeln!(text, "\n{}.", what.join("; "))?;
         writeln!(
             text,
-            "Best and median of the rounds; a ratio is to the sink in the same round. CPU is the \
-             server's alone: seconds for a GiB, milliseconds for one of `creations`."
+            "Best and median of the rounds; a ratio is to {} in the same round. CPU is the \
+             server's alone: seconds for a GiB, milliseconds for one of `creations`.",
+            base.name()
         )?;
         Ok(text)
     }
@@ -774,7 +800,7 @@ impl Table {
 
 type Rounds = BTreeMap<usize, Sample>;
 
-fn row(case: &str, peer: Peer, rounds: &Rounds, sinks: Option<&Rounds>) -> Res<String> {
+fn row(case: &str, peer: Peer, rounds: &Rounds, base: Option<&Rounds>) -> Res<String> {
     let is_counted = case == "creations";
     let (unit, cpu_unit, scale) =
         if is_counted { ("/s", "ms", 1000.0) } else { ("MB/s", "s/GiB", 1.0) };
@@ -785,10 +811,10 @@ fn row(case: &str, peer: Peer, rounds: &Rounds, sinks: Option<&Rounds>) -> Res<S
     let rates = pair(rates.collect(), |rate| format!("{:.0}", -rate));
     let cpus = rounds.values().map(|it| it.cpu_seconds / it.count * scale);
     let cpus = pair(cpus.collect(), |cpu| format!("{cpu:.2}"));
-    let both = || rounds.iter().filter_map(|(round, it)| Some((it, sinks?.get(round)?)));
+    let both = || rounds.iter().filter_map(|(round, it)| Some((it, base?.get(round)?)));
     let ratio = |values: Vec<f64>| pair(values, |ratio| format!("{ratio:.2}"));
-    let cpu_ratios = ratio(both().map(|(it, sink)| it.cpu_seconds / sink.cpu_seconds).collect());
-    let time_ratios = ratio(both().map(|(it, sink)| it.seconds / sink.seconds).collect());
+    let cpu_ratios = ratio(both().map(|(it, base)| it.cpu_seconds / base.cpu_seconds).collect());
+    let time_ratios = ratio(both().map(|(it, base)| it.seconds / base.seconds).collect());
     let specials = rounds.values().filter_map(|it| it.special);
     let special = match case {
         // Of the speed that is kept the highest is the best.
