@@ -5,11 +5,11 @@
 
 use super::{Erasure, RightsError, Rooms, Step};
 use crate::backup;
-use crate::disk::{ERASURE_NOTE_VERSION, ErasureNote, FailAt, Stray, fail_at};
+use crate::disk::{ERASURE_NOTE_VERSION, ErasureNote, FailAt, fail_at};
 use crate::ids::{JobId, TokenId};
 use crate::model::upload::Concat;
 use crate::model::whose::{Traces, Whose};
-use crate::state::{Erased, State};
+use crate::state::{Found, RecordCount};
 use crate::trail::Forgotten;
 use crate::upload::UploadError;
 use std::time::Duration;
@@ -24,8 +24,9 @@ const PUT_DOWN_PAUSE: Duration = Duration::from_millis(50);
 /// Counts what there is.
 pub(super) async fn look(rooms: &Rooms, whose: Whose) -> Result<Erasure, RightsError> {
     let (disk, known) = (rooms.disk.clone(), known_of(rooms, &whose)?);
-    let (traces, records) = search(rooms, &whose, known).await?;
+    let found = search(rooms, &whose, known).await?;
     blocking(move || {
+        let (traces, records) = (&found.traces, found.count());
         let mut found = Erasure { dry_run: true, is_over: true, records, ..Erasure::default() };
         for &id in &traces.videos {
             for weight in
@@ -72,8 +73,9 @@ pub(super) async fn run(
             return Err(RightsError::Held("more of theirs comes again and again"));
         }
         step(tell, Step::Searching);
-        let (traces, records) = search(rooms, &whose, note.traces.clone()).await?;
-        let is_known = traces == note.traces && records == Erased::default();
+        let found = search(rooms, &whose, note.traces.clone()).await?;
+        let (records, traces) = (found.count(), found.traces);
+        let is_known = traces == note.traces && records == RecordCount::default();
         if is_known && round > 0 {
             break;
         }
@@ -195,28 +197,9 @@ async fn wait_until_put_down(rooms: &Rooms, job: JobId) -> Result<(), RightsErro
 }
 
 /// Finds what the records hold of somebody, and what lies on the disk of theirs without a record.
-async fn search(
-    rooms: &Rooms,
-    whose: &Whose,
-    known: Traces,
-) -> Result<(Traces, Erased), RightsError> {
+async fn search(rooms: &Rooms, whose: &Whose, known: Traces) -> Result<Found, RightsError> {
     let (state, disk, whose) = (rooms.state.clone(), rooms.disk.clone(), whose.clone());
-    blocking(move || {
-        let mut known = known;
-        known.merge(disk.strays(&whose, &|stray| has_record(&state, stray))?);
-        Ok(state.traces(&whose, &known)?)
-    })
-    .await
-}
-
-/// Says whether there is a record; if that can't be read, the search for records says so.
-fn has_record(state: &State, stray: Stray) -> bool {
-    match stray {
-        Stray::Video(id) => {
-            !matches!(state.video(id), Ok(None)) || !matches!(state.trashed(id), Ok(None))
-        }
-        Stray::Upload(id) => !matches!(state.upload(id), Ok(None)),
-    }
+    blocking(move || super::search(&state, &disk, &whose, known)).await
 }
 
 /// Returns what is known from an erasure that was cut off.

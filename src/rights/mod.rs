@@ -9,13 +9,13 @@
 mod erase;
 
 use crate::clock::Clock;
-use crate::disk::{Disk, DiskError};
+use crate::disk::{Disk, DiskError, Stray};
 use crate::ids::NotAnOwner;
 use crate::library::Library;
 use crate::model::deed::{Action, Outcome};
-use crate::model::whose::Whose;
+use crate::model::whose::{Traces, Whose};
 use crate::queue::Queue;
-use crate::state::{Erased, State, StateError};
+use crate::state::{Found, RecordCount, State, StateError};
 use crate::trail::Trail;
 use crate::upload::{UploadError, Uploads};
 use serde::{Deserialize, Serialize};
@@ -124,7 +124,7 @@ pub struct Erasure {
     pub pseudonym: String,
     /// Records.
     #[serde(flatten)]
-    pub records: Erased,
+    pub records: RecordCount,
     /// Entries of the audit log that named them.
     pub audit_entries: u64,
     /// Files.
@@ -203,5 +203,27 @@ impl Rights {
     fn lock(&self) -> MutexGuard<'_, Option<Running>> {
         // Every change is a single step, so a poisoned lock is still sound.
         self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Finds what is somebody's: `known`, what the records hold, and what lies on the disk without a
+/// record. Blocks.
+fn search(
+    state: &State,
+    disk: &Disk,
+    whose: &Whose,
+    mut known: Traces,
+) -> Result<Found, RightsError> {
+    known.merge(disk.strays(whose, &|stray| has_record(state, stray))?);
+    Ok(state.search(whose, &known)?)
+}
+
+/// Says whether there is a record; if that can't be read, the search for records says so.
+fn has_record(state: &State, stray: Stray) -> bool {
+    match stray {
+        Stray::Video(id) => {
+            !matches!(state.video(id), Ok(None)) || !matches!(state.trashed(id), Ok(None))
+        }
+        Stray::Upload(id) => !matches!(state.upload(id), Ok(None)),
     }
 }

@@ -4,24 +4,20 @@
 //! has to be gone for good is removed first, and then a second database is made of what is left
 //! ([`State::rewrite`]). Meanwhile nothing is recorded for those who are erased.
 
-use super::codec::{self, Record};
 use super::error::{Conflict, OpenError, StateError};
 use super::people::{self, UserRecord};
 use super::record::{
-    CleanupRecord, DeliveryRecord, GrantRecord, JobRecord, LoginCode, TokenRecord, TrashRecord,
-    UploadRecord, VideoRecord,
+    CleanupRecord, GrantRecord, JobRecord, TokenRecord, TrashRecord, UploadRecord, VideoRecord,
 };
+use super::theirs::{Piece, unname};
 use super::usage::{self, Move, Standing};
-use super::view::{self, View};
+use super::view::View;
 use super::writer::Promise;
 use super::{State, grants, growing, keys, open_database, trash, uploads};
 use crate::disk::{self, SyncHandle};
-use crate::ids::{GrantId, JobId, Owner, TokenId, UploadId, UserId, VideoId};
-use crate::model::hook::Subject;
+use crate::ids::Owner;
 use crate::model::whose::{Traces, Whose};
-use serde::{Deserialize, Serialize};
 use std::collections::HashSet;
-use std::ops::AddAssign;
 use std::path::Path;
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -60,65 +56,6 @@ impl Closed {
     }
 }
 
-/// How many records there were of somebody.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Erased {
-    /// Videos, without those in the trash.
-    pub videos: u64,
-    /// Videos in the trash.
-    pub trashed: u64,
-    /// Uploads, however they have ended.
-    pub uploads: u64,
-    /// Jobs, likewise.
-    pub jobs: u64,
-    /// Access tokens.
-    pub tokens: u64,
-    /// Accounts.
-    pub accounts: u64,
-    /// Browsers that were signed in, and login links.
-    pub sessions: u64,
-    /// Upload grants.
-    pub grants: u64,
-    /// What webhooks and callbacks were told, or have still to be.
-    pub deliveries: u64,
-    /// Records of others that named something of theirs.
-    pub mentions: u64,
-}
-
-impl AddAssign for Erased {
-    fn add_assign(&mut self, other: Self) {
-        self.videos += other.videos;
-        self.trashed += other.trashed;
-        self.uploads += other.uploads;
-        self.jobs += other.jobs;
-        self.tokens += other.tokens;
-        self.accounts += other.accounts;
-        self.sessions += other.sessions;
-        self.grants += other.grants;
-        self.deliveries += other.deliveries;
-        self.mentions += other.mentions;
-    }
-}
-
-/// What one step of a removal takes out of the records.
-#[derive(Clone, Debug)]
-enum Piece {
-    Token(TokenId),
-    User(UserId),
-    Grant(GrantId),
-    Upload(UploadId),
-    Video(VideoId),
-    Trashed(VideoId),
-    Job(JobId),
-    /// A login code, a delivery, or somebody's place in line.
-    Plain(Vec<u8>),
-    /// A record of somebody else, which stays.
-    UploadBy(UploadId),
-    GrantBy(GrantId),
-    Report(Vec<u8>),
-}
-
 impl State {
     /// From now on until the process ends nothing is recorded for these owners, nobody is let in
     /// as them, and webhooks are told nothing of them.
@@ -129,19 +66,6 @@ impl State {
     /// Says whether [`State::close_to`] was called for an owner.
     pub fn is_closed_to(&self, owner: &Owner) -> bool {
         self.closed().is_closed_to(owner)
-    }
-
-    /// Finds what the records hold of somebody. `known` is of theirs as well, whether a record
-    /// says so or not. Looks at all records; blocks.
-    ///
-    /// # Errors
-    /// `Unreadable`, `Failed`.
-    pub fn traces(&self, whose: &Whose, known: &Traces) -> Result<(Traces, Erased), StateError> {
-        let search = self.search(whose, known)?;
-        let mut count = Erased::default();
-        search.pieces.iter().for_each(|piece| piece.count(&mut count));
-        count.sessions += search.sessions;
-        Ok((search.traces, count))
     }
 
     /// Removes what the records hold of somebody, and their names from the records of others.
@@ -201,161 +125,15 @@ impl State {
         disk::sync_directory(to).map_err(super::io_error)?;
         Ok(entries)
     }
-
-    fn search(&self, whose: &Whose, known: &Traces) -> Result<Search, StateError> {
-        let mut search = Search { traces: known.clone(), ..Search::default() };
-        search.traces.owners.retain(|owner| whose.includes(&owner.0));
-        self.search_access(whose, &mut search)?;
-        self.search_films(whose, &mut search)?;
-        self.search_mentions(whose, &mut search)?;
-        Ok(search)
-    }
-
-    /// Finds what lets somebody in. It goes first.
-    fn search_access(&self, whose: &Whose, search: &mut Search) -> Result<(), StateError> {
-        self.each(keys::TOKENS, |_, token: TokenRecord| {
-            if whose.includes(&token.owner.0) {
-                search.found(Piece::Token(token.id), &token.owner);
-                search.traces.tokens.insert(token.id);
-            }
-        })?;
-        self.each(keys::USERS, |_, user: UserRecord| {
-            if whose.includes(&user.name.0) {
-                search.found(Piece::User(user.id), &user.name);
-                search.traces.users.insert(user.id);
-            }
-        })?;
-        let holders = search.traces.tokens.iter().map(TokenId::as_bytes);
-        let holders = holders.chain(search.traces.users.iter().map(UserId::as_bytes));
-        for holder in holders {
-            search.sessions +=
-                self.inner.db.scan_prefix(keys::sessions_of(holder)).keys().count() as u64;
-        }
-        self.each(keys::LOGIN_CODES, |key, code: LoginCode| {
-            if search.traces.tokens.contains(&code.token) {
-                search.pieces.push(Piece::Plain(key.to_vec()));
-            }
-        })?;
-        self.each(keys::GRANTS, |_, grant: GrantRecord| {
-            if whose.includes(&grant.owner.0) {
-                search.found(Piece::Grant(grant.id), &grant.owner);
-                search.traces.grants.insert(grant.id);
-            } else if grant.token.is_some_and(|token| search.traces.tokens.contains(&token)) {
-                search.pieces.push(Piece::GrantBy(grant.id));
-            }
-        })
-    }
-
-    /// Finds what was uploaded, and the work on it.
-    fn search_films(&self, whose: &Whose, search: &mut Search) -> Result<(), StateError> {
-        self.each(keys::UPLOADS, |_, upload: UploadRecord| {
-            if whose.includes(&upload.owner.0) {
-                search.found(Piece::Upload(upload.id), &upload.owner);
-                search.traces.uploads.insert(upload.id);
-                search.traces.videos.extend(upload.video);
-            } else if upload.token.is_some_and(|token| search.traces.tokens.contains(&token)) {
-                search.pieces.push(Piece::UploadBy(upload.id));
-            }
-        })?;
-        self.each(keys::VIDEOS, |_, video: VideoRecord| {
-            if whose.includes(&video.owner.0) {
-                search.found(Piece::Video(video.id), &video.owner);
-                search.traces.videos.insert(video.id);
-            }
-        })?;
-        self.each(keys::TRASH, |_, trashed: TrashRecord| {
-            if whose.includes(&trashed.video.owner.0) {
-                search.found(Piece::Trashed(trashed.video.id), &trashed.video.owner);
-                search.traces.videos.insert(trashed.video.id);
-            }
-        })?;
-        self.each(keys::JOBS, |_, job: JobRecord| {
-            if whose.includes(&job.owner.0) || search.traces.videos.contains(&job.video) {
-                search.pieces.push(Piece::Job(job.id));
-                search.traces.jobs.insert(job.id);
-            }
-        })
-    }
-
-    /// Finds what was said of them, and where others name something of theirs.
-    fn search_mentions(&self, whose: &Whose, search: &mut Search) -> Result<(), StateError> {
-        for prefix in [keys::WAITING, keys::DELIVERED] {
-            self.each(prefix, |key, row: DeliveryRecord| {
-                let is_about = match &row.subject {
-                    Subject::Video(about) => whose.includes(&about.owner.0),
-                    Subject::Disk { .. } | Subject::Test => false,
-                };
-                if is_about || row.grant.is_some_and(|it| search.traces.grants.contains(&it)) {
-                    search.pieces.push(Piece::Plain(key.to_vec()));
-                }
-            })?;
-        }
-        for key in self.inner.db.scan_prefix(keys::NEXT_TURNS).keys() {
-            let key = key.map_err(view::failed)?;
-            let name = std::str::from_utf8(&key[keys::NEXT_TURNS.len()..]).unwrap_or_default();
-            if whose.includes(name) {
-                search.pieces.push(Piece::Plain(key.to_vec()));
-            }
-        }
-        let names: HashSet<String> = search.traces.names().into_iter().collect();
-        self.each(keys::REPORTS, |key, mut report: CleanupRecord| {
-            if unname(&mut report, &names) {
-                search.pieces.push(Piece::Report(key.to_vec()));
-            }
-        })
-    }
-
-    /// Looks at all records whose keys begin with `prefix`, one after the other.
-    fn each<R: Record>(
-        &self,
-        prefix: &[u8],
-        mut look: impl FnMut(&[u8], R),
-    ) -> Result<(), StateError> {
-        for entry in self.inner.db.scan_prefix(prefix) {
-            let (key, value) = entry.map_err(view::failed)?;
-            look(&key, codec::decode(&value)?);
-        }
-        Ok(())
-    }
-}
-
-/// What was found, in the order in which it is taken out.
-#[derive(Default)]
-struct Search {
-    traces: Traces,
-    pieces: Vec<Piece>,
-    sessions: u64,
-}
-
-impl Search {
-    fn found(&mut self, piece: Piece, owner: &Owner) {
-        self.pieces.push(piece);
-        self.traces.owners.insert(owner.clone());
-    }
 }
 
 impl Piece {
-    fn count(&self, count: &mut Erased) {
-        let number = match self {
-            Self::Token(_) => &mut count.tokens,
-            Self::User(_) => &mut count.accounts,
-            Self::Grant(_) => &mut count.grants,
-            Self::Upload(_) => &mut count.uploads,
-            Self::Video(_) => &mut count.videos,
-            Self::Trashed(_) => &mut count.trashed,
-            Self::Job(_) => &mut count.jobs,
-            Self::Plain(key) if key.starts_with(keys::LOGIN_CODES) => &mut count.sessions,
-            Self::Plain(key) if key.starts_with(keys::NEXT_TURNS) => return,
-            Self::Plain(_) => &mut count.deliveries,
-            Self::UploadBy(_) | Self::GrantBy(_) | Self::Report(_) => &mut count.mentions,
-        };
-        *number += 1;
-    }
-
     /// Takes it out, if it is still there.
     fn take_out(self, view: &mut View<'_>, names: &HashSet<String>) -> Result<(), StateError> {
         match self {
-            Self::Plain(key) => view.remove(key),
+            Self::Session(key) | Self::LoginCode(key) | Self::Delivery(key) | Self::Turn(key) => {
+                view.remove(key);
+            }
             Self::Token(id) => {
                 if let Some(token) = view.find::<TokenRecord>(&keys::token(id))? {
                     view.remove(keys::token_hash(&token.hash));
@@ -426,18 +204,4 @@ impl Piece {
 fn uncount(view: &mut View<'_>, video: &VideoRecord) {
     let (owner, before) = (video.owner.clone(), usage::original(video));
     view.count(Move::Original { owner, before, after: 0 });
-}
-
-/// Takes examples of what has these names out of a cleaning's report; says whether there were some.
-fn unname(report: &mut CleanupRecord, names: &HashSet<String>) -> bool {
-    let report = &mut report.report;
-    let mut before = report.faults.len();
-    report.faults.retain(|fault| !fault.split_whitespace().any(|word| names.contains(word)));
-    let mut after = report.faults.len();
-    for finding in &mut report.findings {
-        before += finding.examples.len();
-        finding.examples.retain(|example| !names.contains(&example.id));
-        after += finding.examples.len();
-    }
-    before != after
 }

@@ -31,6 +31,7 @@ mod parts;
 mod people;
 pub mod record;
 mod stages;
+mod theirs;
 mod trash;
 mod uploads;
 mod usage;
@@ -40,7 +41,6 @@ mod writer;
 
 pub use access::{Ring, RingChange};
 pub use dump::{Dump, DumpError};
-pub use erase::Erased;
 pub use error::{Conflict, OpenError, StateError};
 pub use grants::{GRANT_KEPT_MS, GRANTS_MAX};
 pub use mend::{REPORTS_MAX, StuckJob};
@@ -50,6 +50,7 @@ pub use record::{
     Callback, CleanupRecord, DeliveryRecord, GrantRecord, JobRecord, LineRecord, LoginCode,
     PartRecord, RenditionRecord, StageRecord, TokenRecord, TrashRecord, UploadRecord, VideoRecord,
 };
+pub use theirs::{Found, RecordCount, Theirs};
 pub use uploads::Grounds;
 pub use usage::{Allowance, Excess, OpenJobs, Usage};
 
