@@ -14,9 +14,7 @@ pub(super) fn run(
     dry_run: bool,
     as_json: bool,
 ) -> Result<(), Failure> {
-    let whose = Whose::parse(owner).map_err(|cause| {
-        Failure::usage(format!("{cause}; everybody of an organisation is `organisation/`"))
-    })?;
+    let whose = whose(owner)?;
     become_owner(config)?;
     let mut told = String::new();
     let erased = server::erase(config, &whose, dry_run, &mut |erasure| {
@@ -49,6 +47,13 @@ pub(super) fn run(
         ),
     }
     Ok(())
+}
+
+/// Reads who is meant.
+pub(super) fn whose(owner: &str) -> Result<Whose, Failure> {
+    Whose::parse(owner).map_err(|cause| {
+        Failure::usage(format!("{cause}; everybody of an organisation is `organisation/`"))
+    })
 }
 
 /// Says when the database's own files hold nothing of theirs any more.

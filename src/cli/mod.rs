@@ -8,6 +8,7 @@ mod backup;
 mod db;
 mod doctor;
 mod erase;
+mod export;
 mod ingest;
 mod keys;
 mod operate;
@@ -17,6 +18,7 @@ mod status;
 mod table;
 mod token;
 mod user;
+mod whole_file;
 
 use crate::clock::Clock;
 use crate::config::flags::{Command, Flags, Settings};
@@ -81,7 +83,11 @@ pub fn main() -> ExitCode {
         },
         Command::LoginLink => login_link(&settings),
         Command::Token(command) => token::run(&settings, command),
-        Command::User(command) => user::run(&settings, command),
+        Command::User(command) => match user::run(&settings, command) {
+            // Each thing that an archive lacks has had its line.
+            Ok(false) => return ExitCode::from(1),
+            done => done.map(drop),
+        },
         Command::Keys(command) => keys::keys(&settings, command),
         Command::Playback(command) => keys::playback(&settings, command),
         Command::Ingest(said) => match ingest::run(&settings, said) {

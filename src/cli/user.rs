@@ -3,7 +3,7 @@
 //! A password comes from the terminal, from standard input or from a file, never from an argument,
 //! which everybody on the machine could read.
 
-use super::{Failure, ask, erase, load, unexpected};
+use super::{Failure, ask, erase, export, load, unexpected};
 use crate::access::Secret;
 use crate::config::flags::{Settings, UserCommand};
 use crate::control::{Reply, Request, UserView};
@@ -16,7 +16,8 @@ use std::path::Path;
 /// Longest password file that is read.
 const FILE_BYTES_MAX: u64 = 4096;
 
-pub(super) fn run(settings: &Settings, command: UserCommand) -> Result<(), Failure> {
+/// Runs a command; false if an archive lacks something.
+pub(super) fn run(settings: &Settings, command: UserCommand) -> Result<bool, Failure> {
     let config = load(settings)?.config;
     let change =
         |name, role, password, disabled| Request::UserChange { name, role, password, disabled };
@@ -27,7 +28,7 @@ pub(super) fn run(settings: &Settings, command: UserCommand) -> Result<(), Failu
         }
         UserCommand::List { json } => {
             return match ask(&config, Request::UserList)? {
-                Reply::Users { users } => print_all(&users, json),
+                Reply::Users { users } => print_all(&users, json).map(|()| true),
                 other => Err(unexpected(other)),
             };
         }
@@ -39,7 +40,11 @@ pub(super) fn run(settings: &Settings, command: UserCommand) -> Result<(), Failu
         UserCommand::Enable { name } => change(name, None, None, Some(false)),
         UserCommand::Remove { name } => Request::UserRemove { name },
         UserCommand::Erase { owner, dry_run, json } => {
-            return erase::run(&config, &owner, dry_run, json);
+            return erase::run(&config, &owner, dry_run, json).map(|()| true);
+        }
+        UserCommand::Export { owner, file, force, without_originals, json } => {
+            let wanted = export::Said { owner, file, force, without_originals, json };
+            return export::run(&config, wanted);
         }
     };
     match ask(&config, request)? {
@@ -51,9 +56,9 @@ pub(super) fn run(settings: &Settings, command: UserCommand) -> Result<(), Failu
                 user.role.name(),
                 word(&user)
             );
-            Ok(())
+            Ok(true)
         }
-        Reply::Revoked { found: true } => Ok(()),
+        Reply::Revoked { found: true } => Ok(true),
         Reply::Revoked { found: false } => Err(Failure::other("there is no such account")),
         other => Err(unexpected(other)),
     }

@@ -224,6 +224,24 @@ pub enum UserCommand {
         /// Its name
         name: String,
     },
+    /// Write all that is kept of somebody to one archive (tar)
+    Export {
+        /// Whose: ann, acme/ann, or acme/ for all of an organisation
+        #[arg(value_name = "OWNER")]
+        owner: String,
+        /// Where to: - is standard output [default: slipway-OWNER-DATE.tar]
+        #[arg(value_name = "FILE")]
+        file: Option<PathBuf>,
+        /// Replace FILE if it is there
+        #[arg(long)]
+        force: bool,
+        /// Leave out the files that were sent
+        #[arg(long)]
+        without_originals: bool,
+        /// Tell what is in it as JSON
+        #[arg(long)]
+        json: bool,
+    },
     /// Remove all that is kept of somebody, for good
     Erase {
         /// Whose: ann, acme/ann, or acme/ for all of an organisation

@@ -2,7 +2,12 @@
 //!
 //! One JSON object a line goes in, one comes out. Whoever may open the socket may open the
 //! database as well, so nothing else is asked. Without a server the same [`Desk`] works on the
-//! database itself. Used by `server` (listening) and `cli` (asking).
+//! database itself. For an archive, pieces of it come before the line. Used by `server`
+//! (listening) and `cli` (asking).
+
+mod archive;
+
+pub use archive::fetch;
 
 use crate::access::{Access, NewToken, Secret, Signs, UserFault};
 use crate::backup;
@@ -12,7 +17,7 @@ use crate::model::access::{Bounds, Role};
 use crate::model::deed::{Action, Outcome};
 use crate::model::operation::Operation;
 use crate::model::whose::Whose;
-use crate::rights::{Erasure, Rights};
+use crate::rights::{Erasure, Exported, Exports, Rights, Wanted};
 use crate::state::{RingChange, State};
 use crate::trail::Trail;
 use futures_util::future::BoxFuture;
@@ -112,6 +117,11 @@ pub enum Request {
         /// Only tell.
         dry_run: bool,
     },
+    /// All that is kept of somebody: an archive comes before the answer.
+    UserExport {
+        /// Of whom, and what of it.
+        wanted: Wanted,
+    },
     /// All records of this moment, into the data directory's export.
     Export,
     /// Whether the records fit together.
@@ -147,8 +157,8 @@ impl Request {
                 Some((Action::SigningKeysChanged, Some(what.to_owned())))
             }
             Self::Operate { operation } => operation.deed(),
-            // Noted when it ends, under the name that is left.
-            Self::UserErase { .. } => None,
+            // Noted when it ends: an erasure under the name that is left.
+            Self::UserErase { .. } | Self::UserExport { .. } => None,
             Self::TokenList | Self::UserList | Self::Check => None,
         }
     }
@@ -156,9 +166,11 @@ impl Request {
     /// How long the answer may take.
     fn patience(&self) -> Duration {
         match self {
-            Self::Export | Self::Check | Self::Operate { .. } | Self::UserErase { .. } => {
-                PATIENCE_LONG
-            }
+            Self::Export
+            | Self::Check
+            | Self::Operate { .. }
+            | Self::UserErase { .. }
+            | Self::UserExport { .. } => PATIENCE_LONG,
             _ => PATIENCE,
         }
     }
@@ -211,6 +223,11 @@ pub enum Reply {
     Erasure {
         /// What it has taken by now.
         erasure: Erasure,
+    },
+    /// An archive has come whole.
+    Archived {
+        /// What is in it.
+        exported: Exported,
     },
     /// Where the records are.
     Exported {
@@ -335,6 +352,8 @@ pub struct Desk {
     pub trail: Trail,
     /// Who erases somebody; none without a server, where more is to be done about it.
     pub rights: Option<Rights>,
+    /// Who writes archives; none without a server, where nothing is in between.
+    pub exports: Option<Exports>,
 }
 
 /// Does what operators want; the API's room, which this one knows nothing of.
@@ -402,6 +421,7 @@ impl Desk {
                 };
                 erasure.map_err(told).map(|erasure| Reply::Erasure { erasure })
             }
+            Request::UserExport { .. } => Err("an archive doesn't fit a line".to_owned()),
             Request::Check => self.check().await,
             Request::Operate { operation } => {
                 (self.operator)(operation).await.map(|value| Reply::Operated { value })
@@ -493,6 +513,9 @@ async fn serve_one(mut stream: tokio::net::UnixStream, desk: &Desk) -> io::Resul
     let mut read = tokio::io::BufReader::new(read.take(LINE_BYTES_MAX));
     timeout(PATIENCE, read.read_line(&mut line)).await??;
     let reply = match serde_json::from_str::<Request>(&line) {
+        Ok(Request::UserExport { wanted }) => {
+            return archive::send(read, &mut write, desk, wanted).await;
+        }
         Ok(request) => timeout(request.patience(), desk.answer(request.clone())).await?,
         Err(cause) => Reply::Refused { reason: format!("not a command: {cause}") },
     };

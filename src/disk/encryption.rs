@@ -21,7 +21,7 @@ use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{BufWriter, ErrorKind, Write};
 use std::os::unix::fs::FileExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Whether what comes is encrypted, and with which keys that and what is there is read.
@@ -155,13 +155,22 @@ impl Disk {
     /// Opens the encrypted bytes of an original for reading.
     pub(super) fn open_encrypted(&self, video: VideoId) -> Result<PlainFile, DiskError> {
         let path = self.path(Place::EncryptedSource(video));
+        self.open_encrypted_at(video, path, &self.path(Place::SourceKey(video)))
+    }
+
+    /// The same, where they lie at `path` with their key file `beside`.
+    pub(super) fn open_encrypted_at(
+        &self,
+        video: VideoId,
+        path: PathBuf,
+        beside: &Path,
+    ) -> Result<PlainFile, DiskError> {
         let (file, found) = super::originals::open_sized(&path)?;
-        let beside = self.path(Place::SourceKey(video));
-        let (key_file, KeyFile { key, tagged }) = self.read_key(&beside)?;
+        let (key_file, KeyFile { key, tagged }) = self.read_key(beside)?;
         let size = match tagged {
             Some((named, length)) if named == video => ByteCount(length),
             None => found,
-            Some(_) => return Err(locked(&beside, KeyFileError::Damaged)),
+            Some(_) => return Err(locked(beside, KeyFileError::Damaged)),
         };
         let reading = Reading::new(key, tagged.map(|(_, length)| length));
         Ok(PlainFile::encrypted(file, path, size, reading, key_file))

@@ -61,11 +61,13 @@ pub enum FailAt {
     InMidStateSwap,
     /// `after-state-swap`: the database that remembers is still there, beside the one in its place.
     AfterStateSwap,
+    /// `in-mid-export`: one file of somebody's is in the archive that they are to have.
+    InMidExport,
 }
 
 impl FailAt {
     /// All moments.
-    pub const ALL: [FailAt; 26] = [
+    pub const ALL: [FailAt; 27] = [
         Self::AfterWriteBeforeRecord,
         Self::AfterSyncBeforeRename,
         Self::AfterRenameBeforeRecord,
@@ -92,6 +94,7 @@ impl FailAt {
         Self::BeforeStateSwap,
         Self::InMidStateSwap,
         Self::AfterStateSwap,
+        Self::InMidExport,
     ];
 
     /// Returns the name that the environment variable takes.
@@ -123,6 +126,7 @@ impl FailAt {
             Self::BeforeStateSwap => "before-state-swap",
             Self::InMidStateSwap => "in-mid-state-swap",
             Self::AfterStateSwap => "after-state-swap",
+            Self::InMidExport => "in-mid-export",
         }
     }
 }

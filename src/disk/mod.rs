@@ -15,6 +15,7 @@ mod export;
 mod fail_at;
 mod files;
 mod handed;
+mod handout;
 mod media;
 mod media_file;
 mod originals;

@@ -1,4 +1,8 @@
-//! What people may ask of whoever keeps their films: that nothing is kept of them any more.
+//! What people may ask of whoever keeps their films: all that is kept of them, in one archive, or
+//! that nothing is kept any more.
+//!
+//! Both go by the same search, for the records that `state` has of somebody and for what lies on
+//! the disk without one: what an erasure removes is what an archive holds.
 //!
 //! An erasure is noted on the disk before anything is removed, with the names of all that was
 //! found, and can be repeated from any moment on; a start goes on with one that was cut off. From
@@ -7,6 +11,9 @@
 //! that done. Called by `control`.
 
 mod erase;
+mod export;
+
+pub use export::{Boot, Exported, Exports, Lack, Wanted, archive_name};
 
 use crate::clock::Clock;
 use crate::disk::{Disk, DiskError, Stray};
@@ -55,7 +62,7 @@ struct Running {
     told: watch::Receiver<Erasure>,
 }
 
-/// Why somebody can't be erased.
+/// Why somebody can't be erased, or given all that is theirs.
 #[derive(Debug, thiserror::Error)]
 pub enum RightsError {
     /// It names nobody.
@@ -67,18 +74,30 @@ pub enum RightsError {
     /// An upload couldn't be ended.
     #[error(transparent)]
     Upload(#[from] UploadError),
-    /// A file couldn't be removed.
+    /// A file couldn't be read or removed.
     #[error(transparent)]
     Disk(#[from] DiskError),
     /// The database refused or failed.
     #[error(transparent)]
     State(#[from] StateError),
-    /// The audit log couldn't be written anew.
+    /// The audit log couldn't be read or written anew.
     #[error("the audit log: {0}")]
     Trail(std::io::Error),
     /// The records beside the database couldn't be written anew.
     #[error("the export of the records: {0}")]
     Export(#[from] crate::backup::RecordsError),
+    /// Whoever wanted an archive doesn't take it any more.
+    #[error("the archive: {0}")]
+    Archive(std::io::Error),
+    /// Nothing is kept of them.
+    #[error("nothing is kept of anybody of this name")]
+    Nobody,
+    /// All that is theirs is about to go.
+    #[error("they are being erased; let that end first (`slipway user erase`)")]
+    Erasing,
+    /// There are as many archives under way as may be.
+    #[error("other archives are being written; ask again when one is done")]
+    Exporting,
     /// Something of theirs is still held, or came again and again.
     #[error("{0}")]
     Held(&'static str),

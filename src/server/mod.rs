@@ -5,6 +5,7 @@
 //! go, children are killed and their jobs given back, HTTP drains, state closes.
 
 mod erase;
+mod export;
 mod parts;
 mod systemd;
 
@@ -20,6 +21,7 @@ use crate::state::{self, Dump, State};
 use crate::telemetry::{self, Lines, measures};
 use crate::trail::Trail;
 pub use erase::erase;
+pub use export::export;
 use parts::Parts;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -130,7 +132,8 @@ pub fn ask(config: &Config, request: Request) -> Result<Reply, ServerError> {
             _ => unasked(),
         };
         let access = Access::new(state.clone(), Clock::system(), config.auth_mode);
-        let desk = Desk { access, state, disk, address: None, operator, trail, rights: None };
+        let (rights, exports) = (None, None);
+        let desk = Desk { access, state, disk, address: None, operator, trail, rights, exports };
         let reply = desk.answer(request).await;
         desk.state.close().await;
         desk.trail.close();

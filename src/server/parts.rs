@@ -14,7 +14,7 @@ use crate::janitor::{Janitor, JanitorError, Rooms};
 use crate::library::Library;
 use crate::pipeline::{Pipeline, Places, Spans};
 use crate::queue::Queue;
-use crate::rights::{self, Rights};
+use crate::rights::{self, Boot, Exports, Rights};
 use crate::state::State;
 use crate::telemetry::measures;
 use crate::trail::Trail;
@@ -189,6 +189,7 @@ impl Parts {
                     operator: self.operator(),
                     trail: self.trail.clone(),
                     rights: Some(self.rights()),
+                    exports: Some(self.archives()),
                 };
                 let until = stop.clone();
                 tasks.spawn(async move {
@@ -234,6 +235,12 @@ impl Parts {
             trail: self.trail.clone(),
             clock: self.clock.clone(),
         })
+    }
+
+    /// Makes who writes archives; one of them for all who ask.
+    fn archives(&self) -> Exports {
+        let (state, disk, trail) = (self.state.clone(), self.disk.clone(), self.trail.clone());
+        Exports::new(state, disk, trail, self.clock.clone(), Boot::Served(self.boot_id.clone()))
     }
 
     /// Returns who does what operators want.
@@ -295,7 +302,7 @@ impl Parts {
 }
 
 /// Returns under which boot id bytes are recorded that aren't confirmed yet.
-fn boot_id_of(config: &Config, disk: &Disk) -> String {
+pub(super) fn boot_id_of(config: &Config, disk: &Disk) -> String {
     match disk.is_distrusted() {
         true => {
             warn!("a sync failed before; of open uploads only what was confirmed counts");

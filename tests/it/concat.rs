@@ -123,14 +123,14 @@ fn copied_rung(server: &Server, video: &str) -> BTreeMap<String, String> {
 }
 
 /// A moment at which servers wait.
-struct Hold {
+pub struct Hold {
     moment: &'static str,
     fifo: PathBuf,
     _directory: tempfile::TempDir,
 }
 
 impl Hold {
-    fn at(moment: &'static str) -> Self {
+    pub fn at(moment: &'static str) -> Self {
         let directory = tempfile::tempdir().expect("a directory");
         let fifo = directory.path().join("fifo");
         let mode = Mode::RUSR | Mode::WUSR;
@@ -138,19 +138,19 @@ impl Hold {
         Self { moment, fifo, _directory: directory }
     }
 
-    fn setting(&self) -> String {
+    pub fn setting(&self) -> String {
         format!("{}:{}", self.moment, self.fifo.display())
     }
 
     /// Waits until a server is there; it goes on when what is returned is dropped.
-    fn reached(&self) -> File {
+    pub fn reached(&self) -> File {
         let flags = OFlags::WRONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
         let open = || rustix::fs::open(&self.fifo, flags, Mode::empty()).ok();
         wait_for("the server to get there", open).into()
     }
 
     /// Lets the server go on, there and everywhere.
-    fn release(self, held: File) {
+    pub fn release(self, held: File) {
         fs::remove_file(&self.fifo).expect("it is there");
         drop(held);
     }

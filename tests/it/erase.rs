@@ -10,9 +10,9 @@ use std::process::{Command, Output, Stdio};
 
 const TUS: (&str, &str) = ("Tus-Resumable", "1.0.0");
 const JSON: (&str, &str) = ("Content-Type", "application/json");
-const PASSWORD: &str = "correct-horse-battery";
+pub const PASSWORD: &str = "correct-horse-battery";
 /// Bytes of an upload that stays open.
-const OPEN_BYTES: usize = 100_000;
+pub const OPEN_BYTES: usize = 100_000;
 
 /// Text that is nowhere else.
 fn mark(what: &str) -> String {
@@ -24,22 +24,23 @@ fn hex(bytes: &[u8]) -> String {
 }
 
 /// Somebody with one of everything.
-struct Person {
-    name: String,
+pub struct Person {
+    pub name: String,
     address: &'static str,
-    token: String,
-    cookie: String,
-    ready: String,
-    trashed: String,
-    film: Vec<u8>,
-    open: String,
+    pub token: String,
+    pub cookie: String,
+    pub ready: String,
+    pub trashed: String,
+    pub film: Vec<u8>,
+    pub open: String,
     /// Words that only they have used, and ids in text.
-    words: Vec<String>,
+    pub words: Vec<String>,
     /// Ids and hashes, as the database has them in keys.
     bytes: Vec<Vec<u8>>,
 }
 
-fn command(data: &Path, args: &[&str], env: &[(&str, &str)], typed: &str) -> Output {
+/// Runs a command on a data directory.
+pub fn command(data: &Path, args: &[&str], env: &[(&str, &str)], typed: &str) -> Output {
     let mut child = Command::new(program())
         .args(args)
         .env("SLIPWAY_DATA_DIR", data)
@@ -55,13 +56,14 @@ fn command(data: &Path, args: &[&str], env: &[(&str, &str)], typed: &str) -> Out
     child.wait_with_output().expect("it ends")
 }
 
-fn good(output: &Output) -> String {
+/// What a command that has worked said.
+pub fn good(output: &Output) -> String {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
 /// Erases and returns what is told.
-fn erase(data: &Path, owner: &str, more: &[&str]) -> Value {
+pub fn erase(data: &Path, owner: &str, more: &[&str]) -> Value {
     let args = [&["user", "erase", owner, "--json"], more].concat();
     let said = good(&command(data, &args, &[], ""));
     serde_json::from_str(&said).unwrap_or_else(|_| panic!("JSON, not {said}"))
@@ -69,7 +71,7 @@ fn erase(data: &Path, owner: &str, more: &[&str]) -> Value {
 
 impl Person {
     /// Makes an account, a token, films, an open upload, a grant and all that comes with them.
-    fn arrive(server: &Server, name: &str, address: &'static str, media_file: &str) -> Self {
+    pub fn arrive(server: &Server, name: &str, address: &'static str, media_file: &str) -> Self {
         let name = mark(name);
         let token_name = mark("token");
         let create = ["user", "create", &name, "--role", "uploader"];
@@ -123,7 +125,7 @@ impl Person {
         self.bytes.push(unhex(&id.replace('-', "")));
     }
 
-    fn ask(
+    pub fn ask(
         &self,
         server: &Server,
         method: &str,
@@ -154,7 +156,7 @@ impl Person {
         self.cookie = self.try_log_in(server).expect("signed in");
     }
 
-    fn create(&mut self, server: &Server, length: usize) -> (String, String) {
+    pub fn create(&mut self, server: &Server, length: usize) -> (String, String) {
         let words = ["filename", "title", "description", "tags", "sessionId", "whatever"];
         let mut pairs = Vec::new();
         for key in words {
@@ -179,7 +181,7 @@ impl Person {
         (path.to_owned(), video.to_owned())
     }
 
-    fn patch(&self, server: &Server, path: &str, at: usize, body: &[u8]) -> Answer {
+    pub fn patch(&self, server: &Server, path: &str, at: usize, body: &[u8]) -> Answer {
         let at = at.to_string();
         let kind = ("Content-Type", "application/offset+octet-stream");
         self.ask(server, "PATCH", path, &[TUS, ("Upload-Offset", at.as_str()), kind], body)
@@ -228,7 +230,7 @@ impl Person {
     }
 
     /// Everything of theirs can be used as ever.
-    fn has_everything(&self, server: &Server) {
+    pub fn has_everything(&self, server: &Server) {
         let list = self.ask(server, "GET", "/api/videos", &[], b"").json();
         let ids: Vec<&str> = list["items"]
             .as_array()
@@ -254,7 +256,7 @@ impl Person {
     }
 
     /// Nobody is let in as them, and nobody finds anything of theirs.
-    fn has_nothing(&self, server: &Server) {
+    pub fn has_nothing(&self, server: &Server) {
         assert_eq!(self.ask(server, "GET", "/api/videos", &[], b"").status, 401);
         let session = [("Cookie", self.cookie.as_str())];
         assert_eq!(server.send_as_anyone("GET", "/api/videos", &session, b"").status, 401);
@@ -270,7 +272,7 @@ impl Person {
     }
 
     /// All forms in which something of theirs may be written.
-    fn marks(&self) -> Vec<Vec<u8>> {
+    pub fn marks(&self) -> Vec<Vec<u8>> {
         let words = self.words.iter().map(|word| word.as_bytes().to_vec());
         let escaped = self.words.iter().map(|word| {
             word.chars().map(|c| format!("\\u{:04x}", u32::from(c))).collect::<String>()
@@ -282,7 +284,8 @@ impl Person {
     }
 }
 
-fn hash_of(token: &str) -> String {
+/// How a token is kept.
+pub fn hash_of(token: &str) -> String {
     sha256(token.as_bytes())
 }
 
@@ -321,22 +324,28 @@ fn all_files(directory: &Path) -> Vec<(PathBuf, Vec<u8>)> {
     found
 }
 
-/// Returns which marks are found below a directory, and where.
-fn scan(directory: &Path, marks: &[Vec<u8>]) -> Vec<(usize, PathBuf)> {
+/// Returns which marks are found in some bytes, as often as they are.
+pub fn marks_in(bytes: &[u8], marks: &[Vec<u8>]) -> Vec<usize> {
     let mut begins = vec![false; 1 << 16];
     let two = |bytes: &[u8]| usize::from(bytes[0]) << 8 | usize::from(bytes[1]);
     marks.iter().for_each(|mark| begins[two(mark)] = true);
     let mut found = Vec::new();
-    for (path, bytes) in all_files(directory) {
-        for at in 0..bytes.len().saturating_sub(1) {
-            if begins[two(&bytes[at..])] {
-                let here = marks.iter().enumerate();
-                let here = here.filter(|(_, mark)| bytes[at..].starts_with(mark));
-                found.extend(here.map(|(number, _)| (number, path.clone())));
-            }
+    for at in 0..bytes.len().saturating_sub(1) {
+        if begins[two(&bytes[at..])] {
+            let here = marks.iter().enumerate();
+            found.extend(here.filter(|(_, mark)| bytes[at..].starts_with(mark)).map(|(it, _)| it));
         }
     }
     found
+}
+
+/// Returns which marks are found below a directory, and where.
+fn scan(directory: &Path, marks: &[Vec<u8>]) -> Vec<(usize, PathBuf)> {
+    let files = all_files(directory).into_iter();
+    let found = files.flat_map(|(path, bytes)| {
+        marks_in(&bytes, marks).into_iter().map(move |number| (number, path.clone()))
+    });
+    found.collect()
 }
 
 fn assert_clean(directory: &Path, who: &Person) {
@@ -361,7 +370,8 @@ fn assert_all_there(directory: &Path, who: &Person) {
     }
 }
 
-const SETTINGS: [(&str, &str); 4] = [
+/// Of servers on which people are.
+pub const SETTINGS: [(&str, &str); 4] = [
     ("SLIPWAY_TRUSTED_PROXIES", "[\"127.0.0.1\"]"),
     // Nobody takes anything there, so that it waits.
     (

@@ -18,6 +18,7 @@ mod doctor;
 mod draft;
 mod encrypted;
 mod erase;
+mod export;
 mod faults;
 mod films;
 mod frozen;
