@@ -24,6 +24,7 @@ pub mod model;
 pub mod pipeline;
 pub mod queue;
 pub mod rights;
+pub mod rooms;
 pub mod server;
 pub mod state;
 pub mod telemetry;

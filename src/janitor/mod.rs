@@ -15,19 +15,14 @@ pub use audit::{Audit, Holdings, LastAudit, Strange};
 pub use rebuild::Rebuilt;
 use rebuild::without_source;
 
-use crate::clock::Clock;
-use crate::config::Reserve;
 use crate::disk::{Disk, DiskError};
-use crate::events::Hub;
 use crate::ids::{JobId, VideoId};
-use crate::library::{Library, LibraryError};
-use crate::model::keep::{KeepOriginals, Retention};
+use crate::library::LibraryError;
 use crate::model::upkeep::AskedBy;
 use crate::model::video::{VideoState, Visibility};
-use crate::queue::Queue;
+use crate::rooms::Rooms;
 use crate::state::{State, StateError, VideoRecord};
-use crate::trail::Trail;
-use crate::upload::{UploadError, Uploads};
+use crate::upload::UploadError;
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -56,33 +51,6 @@ pub struct Janitor {
     cleaning: Arc<tokio::sync::Mutex<()>>,
     places: Arc<Mutex<Places>>,
     audits: watch::Sender<LastAudit>,
-}
-
-/// The rooms that the janitor looks after.
-#[derive(Clone)]
-pub struct Rooms {
-    /// The upload engine.
-    pub uploads: Uploads,
-    /// What is published, and the trash.
-    pub library: Library,
-    /// The jobs.
-    pub queue: Queue,
-    /// The records.
-    pub state: State,
-    /// The files.
-    pub disk: Disk,
-    /// The clock.
-    pub clock: Clock,
-    /// What happens.
-    pub hub: Hub,
-    /// Room that uploads leave alone.
-    pub reserve: Reserve,
-    /// How long originals are kept.
-    pub keep: KeepOriginals,
-    /// How long videos are kept.
-    pub retention: Retention,
-    /// Where it is noted what goes by a rule.
-    pub trail: Trail,
 }
 
 impl std::ops::Deref for Janitor {

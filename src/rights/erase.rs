@@ -3,12 +3,13 @@
 //! Whoever looks at something of theirs finds it gone first; then it goes. Each round takes what a
 //! request that was let in before has left behind the one before, until there is nothing.
 
-use super::{Erasure, RightsError, Rooms, Step};
+use super::{Erasure, RightsError, Step};
 use crate::backup;
 use crate::disk::{ERASURE_NOTE_VERSION, ErasureNote, FailAt, fail_at};
 use crate::ids::{JobId, TokenId};
 use crate::model::upload::Concat;
 use crate::model::whose::{Traces, Whose};
+use crate::rooms::Rooms;
 use crate::state::{Found, RecordCount};
 use crate::trail::Forgotten;
 use crate::upload::UploadError;

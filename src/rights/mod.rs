@@ -15,16 +15,13 @@ mod export;
 
 pub use export::{Boot, Exported, Exports, Lack, Wanted, archive_name};
 
-use crate::clock::Clock;
 use crate::disk::{Disk, DiskError, Stray};
 use crate::ids::NotAnOwner;
-use crate::library::Library;
 use crate::model::deed::{Action, Outcome};
 use crate::model::whose::{Traces, Whose};
-use crate::queue::Queue;
+use crate::rooms::Rooms;
 use crate::state::{Found, RecordCount, State, StateError};
-use crate::trail::Trail;
-use crate::upload::{UploadError, Uploads};
+use crate::upload::UploadError;
 use serde::{Deserialize, Serialize};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -36,25 +33,6 @@ pub struct Rights {
     rooms: Rooms,
     /// The erasure that is under way, or whose end nobody has heard of.
     running: Arc<Mutex<Option<Running>>>,
-}
-
-/// The rooms in which something of somebody may be.
-#[derive(Clone)]
-pub struct Rooms {
-    /// The upload engine.
-    pub uploads: Uploads,
-    /// Who changes what is published.
-    pub library: Library,
-    /// The jobs.
-    pub queue: Queue,
-    /// The records.
-    pub state: State,
-    /// The files.
-    pub disk: Disk,
-    /// The audit log.
-    pub trail: Trail,
-    /// The clock.
-    pub clock: Clock,
 }
 
 struct Running {

@@ -10,11 +10,12 @@ use crate::disk::{Disk, Room};
 use crate::events::Hub;
 use crate::hooks::{self, Hooks};
 use crate::http::{self, AppParts, Readiness, Tls, WorkerStatus};
-use crate::janitor::{Janitor, JanitorError, Rooms};
+use crate::janitor::{Janitor, JanitorError};
 use crate::library::Library;
 use crate::pipeline::{Pipeline, Places, Spans};
 use crate::queue::Queue;
-use crate::rights::{self, Boot, Exports, Rights};
+use crate::rights::{Boot, Exports, Rights};
+use crate::rooms::Rooms;
 use crate::state::State;
 use crate::telemetry::measures;
 use crate::trail::Trail;
@@ -59,6 +60,7 @@ pub(super) struct Parts {
     pub(super) trail: Trail,
     /// Of a server that answers with TLS.
     pub(super) tls: Option<Tls>,
+    rooms: Rooms,
     janitor: Janitor,
     hooks: Hooks,
     worker_status: Arc<OnceLock<WorkerStatus>>,
@@ -96,7 +98,7 @@ impl Parts {
         let library = Library::new(s, d, h, c, config.trash_for_ms);
         let (s, h, c) = (state.clone(), hub.clone(), clock.clone());
         let queue = Queue::new(s, h, c, uploads.finished(), config.media.workers_per_user);
-        let janitor = Janitor::new(Rooms {
+        let rooms = Rooms {
             uploads: uploads.clone(),
             library: library.clone(),
             queue: queue.clone(),
@@ -108,7 +110,8 @@ impl Parts {
             keep: config.originals.keep,
             retention: config.retention,
             trail: trail.clone(),
-        });
+        };
+        let janitor = Janitor::new(rooms.clone());
         let refused = |cause: JanitorError| ServerError::State(cause.to_string());
         if rebuilt {
             let found = janitor.rebuild().await.map_err(refused)?;
@@ -141,6 +144,7 @@ impl Parts {
             boot_id,
             queue,
             trail,
+            rooms,
             janitor,
             hooks,
         })
@@ -226,15 +230,7 @@ impl Parts {
 
     /// Makes who does what people may ask; one of them for all who ask.
     pub(super) fn rights(&self) -> Rights {
-        Rights::new(rights::Rooms {
-            uploads: self.uploads.clone(),
-            library: self.library.clone(),
-            queue: self.queue.clone(),
-            state: self.state.clone(),
-            disk: self.disk.clone(),
-            trail: self.trail.clone(),
-            clock: self.clock.clone(),
-        })
+        Rights::new(self.rooms.clone())
     }
 
     /// Makes who writes archives; one of them for all who ask.
