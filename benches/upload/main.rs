@@ -34,6 +34,8 @@ const MANY_PIECE_BYTES: u64 = 512 << 10;
 /// Connections and bytes of the small creations.
 const SMALL_CONNECTIONS: usize = 32;
 const SMALL_BYTES: u64 = 4 << 10;
+/// Looks in `looks` for each upload of `creations`: they cost little.
+const LOOKS: usize = 8;
 /// Uploads that hardly move in `slow`.
 const SLOW: usize = 1000;
 /// Parts of `chunks` and `concat`.
@@ -45,11 +47,12 @@ const START_MAX: Duration = Duration::from_secs(20);
 /// A server that doesn't answer for so long is broken.
 const ANSWER_MAX: Duration = Duration::from_secs(120);
 
-const CASES: [(&str, &str); 8] = [
+const CASES: [(&str, &str); 9] = [
     ("one", "all bytes in one request"),
     ("pieces", "requests of 1 MiB, one after another"),
     ("many", "64 uploads at once, requests of 512 KiB"),
     ("creations", "uploads of 4 KiB, created with their bytes, 32 connections"),
+    ("looks", "how far an upload is, asked 8 times for each of `creations`, 32 connections"),
     ("chunks", "8 numbered parts at once, last first; then complete"),
     ("concat", "8 partial uploads one after another; then the final one"),
     ("slow", "one request beside 1,000 uploads that hardly move"),
@@ -194,6 +197,8 @@ impl Peer {
 
     fn can(self, case: &str) -> bool {
         match case {
+            // The sink and nginx know nothing of uploads.
+            "looks" => !matches!(self, Self::Sink | Self::Nginx),
             "chunks" => matches!(self, Self::Slipway(_)),
             // Only these two confirm bytes at all.
             "durable" => matches!(self, Self::Sink | Self::Slipway(_)),
@@ -616,6 +621,10 @@ fn measure(options: &Options, peer: Peer, case: &str) -> Res<Sample> {
             count = options.creations() as f64;
             creations(&server, options.creations())?;
         }
+        "looks" => {
+            count = (options.creations() * LOOKS) as f64;
+            looks(&server, options.creations() * LOOKS)?;
+        }
         "chunks" => special = Some(chunks(&server, bytes)?),
         "concat" => special = Some(concat(&server, bytes)?),
         "slow" => {
@@ -666,6 +675,18 @@ fn creations(server: &Server, uploads: usize) -> Res<()> {
                 Peer::Nginx => drop(client.upload(SMALL_BYTES, SMALL_BYTES, "")?),
                 _ => drop(client.create(SMALL_BYTES, SMALL_BYTES, "")?),
             }
+        }
+        Ok(())
+    })
+}
+
+fn looks(server: &Server, wanted: usize) -> Res<()> {
+    let next = AtomicUsize::new(0);
+    on_threads(SMALL_CONNECTIONS, |_| {
+        let mut client = Client::connect(server)?;
+        let what = format!("HEAD {}", client.create(SMALL_BYTES, 0, "")?);
+        while next.fetch_add(1, Ordering::Relaxed) < wanted {
+            client.send(&what, "Tus-Resumable: 1.0.0\r\n", 0)?;
         }
         Ok(())
     })
@@ -791,7 +812,7 @@ impl Table {
         writeln!(
             text,
             "Best and median of the rounds; a ratio is to {} in the same round. CPU is the \
-             server's alone: seconds for a GiB, milliseconds for one of `creations`.",
+             server's alone: seconds for a GiB, milliseconds for one of `creations` and `looks`.",
             base.name()
         )?;
         Ok(text)
@@ -801,7 +822,7 @@ impl Table {
 type Rounds = BTreeMap<usize, Sample>;
 
 fn row(case: &str, peer: Peer, rounds: &Rounds, base: Option<&Rounds>) -> Res<String> {
-    let is_counted = case == "creations";
+    let is_counted = matches!(case, "creations" | "looks");
     let (unit, cpu_unit, scale) =
         if is_counted { ("/s", "ms", 1000.0) } else { ("MB/s", "s/GiB", 1.0) };
     // Only one of the two uploads of `slow` is timed.
@@ -810,7 +831,8 @@ fn row(case: &str, peer: Peer, rounds: &Rounds, base: Option<&Rounds>) -> Res<St
     let rates = rounds.values().map(|it| -it.count * size / it.seconds);
     let rates = pair(rates.collect(), |rate| format!("{:.0}", -rate));
     let cpus = rounds.values().map(|it| it.cpu_seconds / it.count * scale);
-    let cpus = pair(cpus.collect(), |cpu| format!("{cpu:.2}"));
+    let digits = if is_counted { 3 } else { 2 };
+    let cpus = pair(cpus.collect(), |cpu| format!("{cpu:.digits$}"));
     let both = || rounds.iter().filter_map(|(round, it)| Some((it, base?.get(round)?)));
     let ratio = |values: Vec<f64>| pair(values, |ratio| format!("{ratio:.2}"));
     let cpu_ratios = ratio(both().map(|(it, base)| it.cpu_seconds / base.cpu_seconds).collect());
