@@ -172,6 +172,11 @@ impl Disk {
             None => found,
             Some(_) => return Err(locked(beside, KeyFileError::Damaged)),
         };
+        if found != size {
+            // Whoever goes by the file's own length would take a piece of it for the whole.
+            let block = found.min(size).0 / BLOCK_BYTES as u64;
+            return Err(DiskError::Damaged { path, block });
+        }
         let reading = Reading::new(key, tagged.map(|(_, length)| length));
         Ok(PlainFile::encrypted(file, path, size, reading, key_file))
     }

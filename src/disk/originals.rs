@@ -17,7 +17,8 @@ impl Disk {
     /// Opens a finished original for reading, in plain however it lies on the disk.
     ///
     /// # Errors
-    /// `Missing`; `Locked` if it is encrypted and its key can't be had; `Io`.
+    /// `Missing`; `Locked` if it is encrypted and its key can't be had, `Damaged` if it isn't as
+    /// long as its tags prove; `Io`.
     pub fn open_original(&self, video: VideoId) -> Result<PlainFile, DiskError> {
         let path = self.path(Place::Source(video));
         match open_sized(&path) {

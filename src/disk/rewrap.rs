@@ -168,7 +168,8 @@ pub fn try_keys(
         looked += 1;
         match open_head(&Place::SourceKey(video).below(root)) {
             Ok((_, head)) => match KeyFile::unwrap(&head, keys) {
-                Ok(_) => opened += 1,
+                Ok(key) if is_as_long(root, video, &key) => opened += 1,
+                Ok(_) => refused.push(KeyFileError::Damaged),
                 Err(cause) => refused.push(cause),
             },
             Err(DiskError::Locked { .. }) => refused.push(KeyFileError::Damaged),
@@ -176,4 +177,10 @@ pub fn try_keys(
         }
     }
     Ok((opened, refused))
+}
+
+/// Says whether an encrypted original has the length that its tags prove, if it has some.
+fn is_as_long(root: &Path, video: VideoId, key: &KeyFile) -> bool {
+    let found = super::originals::open_sized(&Place::EncryptedSource(video).below(root));
+    found.is_ok_and(|(_, found)| key.tagged.is_none_or(|(_, length)| length == found.0))
 }

@@ -78,6 +78,10 @@ impl From<DiskError> for Halt {
             let detail = "The file is encrypted, and the server hasn't got its key.";
             return Self::Problem(Problem::new(ProblemCode::OriginalLocked, detail));
         }
+        if matches!(error, DiskError::Damaged { .. }) {
+            let detail = "The file on the server's disk isn't as it was received any more.";
+            return Self::Problem(Problem::new(ProblemCode::OriginalDamaged, detail));
+        }
         Self::Problem(internal("The server couldn't write its files."))
     }
 }

@@ -140,6 +140,18 @@ async fn changed_bytes_are_never_sent() {
     }
     let behind = fetch(&rig, video, "GET", &[("Range", "bytes=330000-")]).await;
     assert!(behind.body == bytes[330_000..], "what is right is sent");
+    // A file that was cut between two blocks isn't a shorter one, and one that grew no longer one.
+    stored[300_000] ^= 1;
+    let longer = [stored.as_slice(), b"more"].concat();
+    for changed in [&stored[..2 * 65_536], &stored[..2 * 65_536 + 7], &longer] {
+        std::fs::write(&source, changed).expect("written");
+        for headers in [&[][..], &[("Range", "bytes=0-9")], &[("Range", "bytes=-9")]] {
+            let answer = fetch(&rig, video, "GET", headers).await;
+            assert_eq!(answer.code(), "original-unreadable", "{} bytes", changed.len());
+        }
+    }
+    std::fs::write(&source, &stored).expect("written");
+    assert!(fetch(&rig, video, "GET", &[]).await.body == bytes);
     std::fs::remove_file(file_of(&rig, video, "source.key")).expect("removed");
     assert_eq!(fetch(&rig, video, "GET", &[]).await.code(), "original-unreadable");
 }
