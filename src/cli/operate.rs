@@ -169,6 +169,7 @@ pub(super) fn audit(settings: &Settings, refresh: bool, json: bool) -> Result<()
     let strange = [
         ("orphans", "files that nothing knows"),
         ("missingOriginals", "videos whose original is missing"),
+        ("unreadableOriginals", "videos whose original can't be read"),
         ("missingMedia", "videos whose media are missing"),
     ];
     for (name, words) in strange {

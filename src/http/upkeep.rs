@@ -170,6 +170,7 @@ struct AuditView {
     others: OthersView,
     orphans: StrangeView,
     missing_originals: StrangeView,
+    unreadable_originals: StrangeView,
     missing_media: StrangeView,
 }
 
@@ -261,6 +262,7 @@ impl AuditView {
             others: OthersView { owners: *owners, holdings: HoldingsView::of(holdings) },
             orphans: StrangeView::of(&audit.orphans),
             missing_originals: StrangeView::of(&audit.missing_originals),
+            unreadable_originals: StrangeView::of(&audit.unreadable_originals),
             missing_media: StrangeView::of(&audit.missing_media),
         }
     }

@@ -112,6 +112,8 @@ pub struct Audit {
     pub orphans: Strange,
     /// Videos whose original isn't there.
     pub missing_originals: Strange,
+    /// Videos whose original is there, and isn't as long as it came or can't be decrypted.
+    pub unreadable_originals: Strange,
     /// Ready videos of which published files aren't there.
     pub missing_media: Strange,
 }
@@ -131,6 +133,7 @@ struct Auditing {
     owners: HashMap<Owner, Holdings>,
     orphans: Strange,
     missing_originals: Strange,
+    unreadable_originals: Strange,
     missing_media: Strange,
     work: Weight,
 }
@@ -285,6 +288,7 @@ struct Seen {
     original: Weight,
     media: MediaWeight,
     lacks_original: bool,
+    is_unreadable: bool,
     lacks_media: bool,
 }
 
@@ -296,8 +300,19 @@ fn look_at(disk: &Disk, video: &VideoRecord) -> Result<Seen, DiskError> {
         original: disk.weigh_original(video.id)?,
         media: disk.weigh_media(video.id)?,
         lacks_original: is_kept && !disk.has_original(video.id)?,
+        is_unreadable: is_kept && is_unreadable(disk, video)?,
         lacks_media: is_published && !disk.has_media(video.id, &rungs)?,
     })
+}
+
+/// Says whether an original that is there can't be had as it came. Its bytes aren't read for that.
+fn is_unreadable(disk: &Disk, video: &VideoRecord) -> Result<bool, DiskError> {
+    match disk.open_original(video.id) {
+        Ok(original) => Ok(original.size() != video.size),
+        Err(DiskError::Locked { .. } | DiskError::Damaged { .. }) => Ok(true),
+        Err(DiskError::Missing) => Ok(false),
+        Err(failed) => Err(failed),
+    }
 }
 
 impl Auditing {
@@ -312,6 +327,9 @@ impl Auditing {
         holdings.media(seen.media);
         if seen.lacks_original {
             self.missing_originals.note(id, 0);
+        }
+        if seen.is_unreadable {
+            self.unreadable_originals.note(id, 0);
         }
         if seen.lacks_media {
             self.missing_media.note(id, 0);
@@ -335,6 +353,7 @@ impl Auditing {
             work: self.work,
             orphans: self.orphans,
             missing_originals: self.missing_originals,
+            unreadable_originals: self.unreadable_originals,
             missing_media: self.missing_media,
         }
     }

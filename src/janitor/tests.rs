@@ -496,11 +496,19 @@ async fn an_audit_adds_up() {
     assert_eq!((anna.originals.files, anna.trash.files), (2, 3), "facts and notes lie beside them");
     assert_eq!(anna.uploads.files, 2, "the blob and what its client said");
     assert_eq!((audit.orphans.count, audit.missing_originals.count), (1, 1));
+    assert_eq!(audit.unreadable_originals.count, 0);
     assert!(audit.complete && audit.orphans.bytes > 0);
     let again = janitor.audit(false).await.audit.expect("it is kept");
     assert!(Arc::ptr_eq(&audit, &again));
     house.clock.advance_ms(601_000);
+    // Cut by hand, it isn't what came any more.
+    let (directory, _) = crate::disk::places_of(video_of(&one));
+    let source = disk.root().join(directory).join("source");
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+    std::fs::set_permissions(&source, mode).expect("ours");
+    std::fs::write(&source, b"ab").expect("written");
     let later = janitor.audit(false).await.audit.expect("it ends");
     assert!(!Arc::ptr_eq(&audit, &later));
+    assert_eq!(later.unreadable_originals.examples, [video_of(&one).to_string()]);
     house.close().await;
 }
