@@ -220,6 +220,9 @@ fn failed(job: JobRecord) -> Problem {
         ProblemCode::DamagedMedia => Code::DamagedPicture,
         ProblemCode::TimeOutOfRange => Code::TimeOutOfRange,
         ProblemCode::OutOfSpace => Code::OutOfSpace,
+        ProblemCode::OriginalLocked | ProblemCode::OriginalDamaged => {
+            return Problem::new(Code::OriginalUnreadable, problem.detail).retryable(false);
+        }
         _ => Code::Internal,
     };
     Problem::new(code, problem.detail)
