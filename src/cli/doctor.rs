@@ -103,11 +103,21 @@ pub(super) fn rebuild(settings: &Settings) -> Result<(), Failure> {
     Ok(())
 }
 
+/// What systemd hands to the server alone can't be looked at without it.
+fn not_here(check: &'static str, config: &Config) -> Finding {
+    let name = config.lacking_credential.as_deref().unwrap_or_default();
+    let detail = format!("the credential `{name}` isn't there in this shell; a server needs it");
+    not_ok(check, State::Warn, detail, "Look again while the service runs.")
+}
+
 /// Looks whether the keys of encrypted originals are there and open some of them.
 fn originals(config: &Config) -> Finding {
     const CHECK: &str = "originals";
     /// As many show a wrong key, in a moment.
     const TRIED: usize = 20;
+    if config.lacks(config.originals.key_file.as_deref()) {
+        return not_here(CHECK, config);
+    }
     let keys = match config.originals.keys() {
         Ok(keys) => keys,
         Err(cause) => {
@@ -344,6 +354,9 @@ fn open_files() -> Finding {
 /// Looks at certificate and key as they lie there; the server may still have the ones before.
 fn tls(config: &Config, now: UnixMillis) -> Finding {
     const CHECK: &str = "tls";
+    if config.lacks_pair() {
+        return not_here(CHECK, config);
+    }
     let mend = "Put a certificate and its key there that belong together; a running server goes \
                 on with the ones that it has.";
     match http::examine_pair(&config.tls) {

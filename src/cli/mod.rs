@@ -122,15 +122,21 @@ fn check_config(settings: &Settings, keys: bool) -> Result<(), Failure> {
         print!("{}", config::keys::reference());
         return Ok(());
     }
-    // Read here as the server would, so that a mistake shows before it is started.
-    loaded.config.originals.keys().map_err(Failure::usage)?;
-    if let Some(name) = &loaded.config.lacking_credential {
+    let config = &loaded.config;
+    if let Some(name) = &config.lacking_credential {
         eprintln!("The credential `{name}` isn't there in this shell; a server needs it.");
     }
-    let pair = http::examine_pair(&loaded.config.tls);
-    let pair = pair.map_err(|why| Failure::usage(format!("tls: {why}")))?;
-    if let Some(complaint) = pair.and_then(|pair| pair.complaint(Clock::system().now())) {
-        eprintln!("{complaint}");
+    // Read here as the server would, so that a mistake shows before it is started. What systemd
+    // hands to the server alone can't be.
+    if !config.lacks(config.originals.key_file.as_deref()) {
+        config.originals.keys().map_err(Failure::usage)?;
+    }
+    if !config.lacks_pair() {
+        let pair = http::examine_pair(&config.tls);
+        let pair = pair.map_err(|why| Failure::usage(format!("tls: {why}")))?;
+        if let Some(complaint) = pair.and_then(|pair| pair.complaint(Clock::system().now())) {
+            eprintln!("{complaint}");
+        }
     }
     match &loaded.file {
         Some(path) => eprintln!("The configuration is good (file: {}).", path.display()),

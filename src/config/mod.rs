@@ -76,6 +76,18 @@ pub struct Config {
     pub lacking_credential: Option<String>,
 }
 
+impl Config {
+    /// Says whether a file isn't there because systemd hands it to the server alone.
+    pub fn lacks(&self, file: Option<&Path>) -> bool {
+        self.lacking_credential.is_some() && file.is_some_and(|file| !file.exists())
+    }
+
+    /// Says whether that is so of the certificate or its key.
+    pub fn lacks_pair(&self) -> bool {
+        self.lacks(self.tls.certificate.as_deref()) || self.lacks(self.tls.key.as_deref())
+    }
+}
+
 /// Where to listen.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Listen {

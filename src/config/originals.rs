@@ -38,7 +38,7 @@ impl OriginalsConfig {
         let handed = self.credentials.as_ref().map(|directory| directory.join(CREDENTIAL));
         let handed = handed.filter(|path| path.exists());
         let (path, is_handed) = match (&self.key_file, handed) {
-            (Some(path), _) => (path.clone(), false),
+            (Some(path), _) => (path.clone(), self.is_handed(path)),
             (None, Some(path)) => (path, true),
             (None, None) if self.is_encrypted => {
                 return Err(ConfigError::Conflict {
@@ -56,6 +56,11 @@ impl OriginalsConfig {
             value: path.display().to_string(),
             mend,
         })
+    }
+
+    /// Says whether a file is one that systemd hands over (`credential:NAME`).
+    fn is_handed(&self, path: &Path) -> bool {
+        self.credentials.as_ref().is_some_and(|directory| path.starts_with(directory))
     }
 }
 
