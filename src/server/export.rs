@@ -1,13 +1,12 @@
 //! All that is kept of somebody, written by the running server or here.
 
 use super::parts::boot_id_of;
-use super::{Keys, ServerError, open_disk, open_trail, runtime};
+use super::{Keys, ServerError, open_disk, open_trail, open_whole_state, runtime};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::control::{self, Reply};
 use crate::disk;
 use crate::rights::{Boot, Exported, Exports, Wanted};
-use crate::state::State;
 use std::io::Write;
 
 /// Writes all that is kept of somebody to `to` as an archive, and returns what is in it.
@@ -31,14 +30,7 @@ pub fn export(
     }
     let keys = if wanted.without_originals { Keys::Unneeded } else { Keys::Needed };
     let disk = open_disk(config, keys)?;
-    if !disk.state_dir().exists() {
-        // One that is made here would be taken for all there is by the next start.
-        let mend = "there is no database; start the server once, which makes one of the files";
-        return Err(ServerError::State(mend.to_owned()));
-    }
-    // A broken database is left for a server's start, which rebuilds it from the files.
-    let state = State::open(&disk.state_dir());
-    let state = state.map_err(|cause| ServerError::State(cause.to_string()))?;
+    let state = open_whole_state(&disk)?;
     let trail = open_trail(config, &disk)?;
     let boot = Boot::Stopped(boot_id_of(config, &disk));
     let exports = Exports::new(state.clone(), disk, trail.clone(), Clock::system(), boot);

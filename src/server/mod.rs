@@ -119,9 +119,7 @@ pub fn ask(config: &Config, request: Request) -> Result<Reply, ServerError> {
     }
     let disk = open_disk(config, Keys::of(&request))?;
     runtime()?.block_on(async {
-        // A broken database is left for a server's start, which rebuilds it from the files.
-        let state = State::open(&disk.state_dir());
-        let state = state.map_err(|cause| ServerError::State(cause.to_string()))?;
+        let state = open_whole_state(&disk)?;
         let trail = open_trail(config, &disk)?;
         let operator = match request {
             // What a start does comes first: jobs are nobody's any more, and so on.
@@ -274,6 +272,17 @@ fn open_state(disk: &Disk) -> Result<(State, bool), ServerError> {
         }
         Err(error) => Err(ServerError::State(error.to_string())),
     }
+}
+
+/// Opens the database for a command. A broken one, and none beside files, is left for a server's
+/// start, which makes it anew: an empty one in its place would be taken for all there is.
+fn open_whole_state(disk: &Disk) -> Result<State, ServerError> {
+    if !disk.state_dir().exists() && holds_files(disk)? {
+        let mend = "there is no database beside the files; start the server once, which makes it \
+                    anew from the last export and the files";
+        return Err(ServerError::State(mend.to_owned()));
+    }
+    State::open(&disk.state_dir()).map_err(|cause| ServerError::State(cause.to_string()))
 }
 
 /// Moves the database aside. Whatever happens from here on, the next start rebuilds it.

@@ -135,6 +135,21 @@ fn a_broken_database_comes_back_from_its_export() {
     server.set("SLIPWAY_FAIL_AT", "before-state-in-place");
     let died = run(&server.data, &["serve"], &[("SLIPWAY_FAIL_AT", "before-state-in-place")]);
     assert!(!died.status.success() && !server.data.join("state").exists());
+    // An empty one that a command makes would be taken for all there is.
+    let all: [&[&str]; 6] = [
+        &["token", "list"],
+        &["token", "create", "--role", "admin"],
+        &["jobs", "list"],
+        &["db", "export"],
+        &["gc"],
+        &["user", "export", "ann", "ann.tar"],
+    ];
+    for args in all {
+        let refused = run(&server.data, args, &[]);
+        let why = String::from_utf8_lossy(&refused.stderr).into_owned();
+        assert!(!refused.status.success() && why.contains("no database beside"), "{args:?}: {why}");
+    }
+    assert!(!server.data.join("state").exists());
     server.forget("SLIPWAY_FAIL_AT");
     server.restart();
     assert_eq!(status_of(&server, &token, "/api/admin/status"), 200, "the token counts");
