@@ -1,5 +1,6 @@
 //! `slipway db …`: the records as lines of JSON.
 
+use super::whole_file::WholeFile;
 use super::{Failure, ask, become_owner, load, of_server, unexpected};
 use crate::backup;
 use crate::config::Config;
@@ -10,8 +11,7 @@ use crate::server;
 use crate::state::Dump;
 use std::fs::{self, File};
 use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// Runs a command; false if the check found something.
 pub(super) fn run(settings: &Settings, command: DbCommand) -> Result<bool, Failure> {
@@ -37,35 +37,27 @@ fn export(config: &Config, file: Option<&Path>) -> Result<(), Failure> {
         return dump.write(&mut io::stdout().lock()).map_err(Failure::other);
     };
     let packs = file.extension().is_some_and(|extension| extension == "gz");
-    write_beside(&file, |to| match packs {
+    write_file(&file, |to| match packs {
         true => io::copy(&mut File::open(&path)?, to).map(drop),
         false => {
             let mut to = io::BufWriter::new(to);
             dump.write(&mut to)?;
             to.flush()
         }
-    })
-    .map_err(|cause| Failure::other(format!("{}: {cause}", file.display())))?;
+    })?;
     eprintln!("{entries} entries in {}", file.display());
     Ok(())
 }
 
 /// Writes a file for this user alone that is whole or isn't there. What isn't a file is written to.
-fn write_beside(path: &Path, fill: impl FnOnce(&mut File) -> io::Result<()>) -> io::Result<()> {
+fn write_file(path: &Path, fill: impl FnOnce(&mut File) -> io::Result<()>) -> Result<(), Failure> {
+    let told = |cause: io::Error| Failure::other(format!("{}: {cause}", path.display()));
     if fs::metadata(path).is_ok_and(|meta| !meta.is_file()) {
-        return fill(&mut fs::OpenOptions::new().write(true).open(path)?);
+        let opened = fs::OpenOptions::new().write(true).open(path);
+        return opened.and_then(|mut file| fill(&mut file)).map_err(told);
     }
-    let mut beside = path.as_os_str().to_owned();
-    beside.push(".tmp");
-    let beside = PathBuf::from(beside);
-    let mut options = fs::OpenOptions::new();
-    let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(&beside)?;
-    let written = fill(&mut file).and_then(|()| file.sync_all());
-    let renamed = written.and_then(|()| fs::rename(&beside, path));
-    if renamed.is_err() {
-        let _ = fs::remove_file(&beside);
-    }
-    renamed
+    let mut file = WholeFile::create(path, true)?;
+    fill(file.file()).and_then(|()| file.finish()).map_err(told)
 }
 
 fn import(config: &Config, file: &Path, exact: bool, replace: bool) -> Result<(), Failure> {
