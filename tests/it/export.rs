@@ -325,7 +325,8 @@ fn readers_that_go_away_leave_nothing_behind() {
             assert_eq!(child.wait().expect("it ends").code(), Some(1));
         }
     }
-    wait_for("all to be given back", || (open_files(server.pid()) == before).then_some(()));
+    // Something else of the server's may have been open before.
+    wait_for("all to be given back", || (open_files(server.pid()) <= before).then_some(()));
     let mut two: Vec<Child> = (0..2).map(|_| begin(&server.data, &ann.name, "-", &[])).collect();
     two.iter_mut().for_each(taste);
     let third = export(&server.data, &ann.name, &["-"], &[]);
