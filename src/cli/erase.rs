@@ -6,6 +6,7 @@ use crate::config::Config;
 use crate::model::whose::Whose;
 use crate::rights::{Erasure, Step};
 use crate::server;
+use crate::state::RecordCount;
 use serde_json::{Value, json};
 
 pub(super) fn run(
@@ -78,9 +79,22 @@ fn progress(erasure: &Erasure) -> String {
     format!("{what}: {} files, {} so far", erasure.files, bytes(erasure.bytes))
 }
 
-/// Lists what there was, a line for each kind of which there was something.
+/// Lists what there was.
 fn lines(erasure: &Erasure) -> Vec<String> {
-    let records = &erasure.records;
+    let more = [
+        (erasure.audit_entries, "entries of the audit log, under another name now"),
+        (erasure.databases_aside, "databases that were set aside"),
+    ];
+    let mut said = counted(&erasure.records, &more);
+    said.push(format!("{:>9}  files, {}", erasure.files, bytes(erasure.bytes)));
+    if !erasure.pseudonym.is_empty() {
+        said.push(format!("they are {} in the audit log", erasure.pseudonym));
+    }
+    said
+}
+
+/// Lists records and `more`, a line for each kind of which there is something.
+pub(super) fn counted(records: &RecordCount, more: &[(u64, &str)]) -> Vec<String> {
     let counts = [
         (records.videos, "videos"),
         (records.trashed, "videos in the trash"),
@@ -92,17 +106,7 @@ fn lines(erasure: &Erasure) -> Vec<String> {
         (records.grants, "upload grants"),
         (records.deliveries, "webhook deliveries"),
         (records.mentions, "records of others that named something of theirs"),
-        (erasure.audit_entries, "entries of the audit log, under another name now"),
-        (erasure.databases_aside, "databases that were set aside"),
     ];
-    let mut said: Vec<String> = counts
-        .into_iter()
-        .filter(|(count, _)| *count > 0)
-        .map(|(count, what)| format!("{count:>9}  {what}"))
-        .collect();
-    said.push(format!("{:>9}  files, {}", erasure.files, bytes(erasure.bytes)));
-    if !erasure.pseudonym.is_empty() {
-        said.push(format!("they are {} in the audit log", erasure.pseudonym));
-    }
-    said
+    let some = counts.iter().chain(more).filter(|(count, _)| *count > 0);
+    some.map(|(count, what)| format!("{count:>9}  {what}")).collect()
 }

@@ -126,26 +126,10 @@ fn summary(
     Ok(value.to_string())
 }
 
-/// Lists what is in it, a line for each kind of which there is something.
+/// Lists what is in it.
 fn lines(exported: &Exported, path: Option<&Path>, written: u64) -> Vec<String> {
-    let records = &exported.records;
-    let counts = [
-        (records.videos, "videos"),
-        (records.trashed, "videos in the trash"),
-        (records.uploads, "uploads"),
-        (records.jobs, "jobs"),
-        (records.tokens, "access tokens"),
-        (records.accounts, "accounts"),
-        (records.sessions, "sessions and login links"),
-        (records.grants, "upload grants"),
-        (records.deliveries, "webhook deliveries"),
-        (exported.audit_entries, "entries of the audit log"),
-    ];
-    let mut said: Vec<String> = counts
-        .into_iter()
-        .filter(|(count, _)| *count > 0)
-        .map(|(count, what)| format!("{count:>9}  {what}"))
-        .collect();
+    let more = [(exported.audit_entries, "entries of the audit log")];
+    let mut said = erase::counted(&exported.records, &more);
     said.push(format!("{:>9}  files, {}", exported.files, bytes(exported.bytes)));
     if exported.missing > 0 {
         said.push(format!("{:>9}  files missing or not as they were sent:", exported.missing));
