@@ -40,7 +40,8 @@ const MISSING: &str = "missing";
 const README: &str = "\
 This is all that a Slipway server keeps of OWNER, as of TIME.
 
-account.json      accounts, without their passwords; whose turn it is
+account.json      accounts, without their passwords, and when their videos had a
+                  turn to be worked on
 tokens.json       access tokens, without the tokens themselves
 sessions.json     browsers that are signed in, and login links
 grants.json       upload grants, without the grants themselves
