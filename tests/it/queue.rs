@@ -33,7 +33,9 @@ fn warns(server: &Server, code: &str) -> bool {
 fn work_waits_for_room() {
     let Some(image) = image(320 << 20) else { return };
     let data = image.mount.join("data");
-    let server = Server::on(&data, &[("SLIPWAY_UPLOAD__RESERVE_FREE_SPACE", "48 MiB")]);
+    let settings =
+        [("SLIPWAY_UPLOAD__RESERVE_FREE_SPACE", "48 MiB"), ("SLIPWAY_MEDIA__LADDER", "[360, 240]")];
+    let server = Server::on(&data, &settings);
     let film = media("one-key-60s.mp4");
     let video = server.upload(&film);
     let status = format!("/api/videos/{video}/processing-status");
